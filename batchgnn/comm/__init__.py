@@ -1,0 +1,1 @@
+"""Communication: the only folder that imports mpi4py."""

@@ -1,0 +1,29 @@
+"""The errors a user can cause. Each message says where, what was found, what was needed, what to type.
+
+The command line prints the message of a `BatchGNNError` once, without a traceback, and exits with status 2.
+Any other exception is a fault of the program and keeps its traceback.
+"""
+
+
+class BatchGNNError(Exception):
+    """Base of every error that a user can cause and mend."""
+
+
+class ConfigError(BatchGNNError):
+    """A setting, or a combination of settings, that cannot work."""
+
+
+class DataError(BatchGNNError):
+    """An input file with a bad value: the message names file, row and remedy."""
+
+
+class StoreError(BatchGNNError):
+    """A graph store, shard store, checkpoint or run folder that is missing, damaged or of another kind."""
+
+
+class MemoryPlanError(BatchGNNError):
+    """A run that would need more memory than it may use."""
+
+
+class RankError(BatchGNNError):
+    """A failure on one or more ranks, raised on every rank together."""

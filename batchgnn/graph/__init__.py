@@ -1,0 +1,1 @@
+"""Graphs as frozen dataclasses of arrays."""

@@ -1,0 +1,1 @@
+"""Numba kernels: arrays in, arrays out. No MPI, no files, no classes."""

@@ -1,0 +1,1 @@
+"""Training modes: when things happen."""

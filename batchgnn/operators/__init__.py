@@ -1,0 +1,1 @@
+"""Graph operators: where a layer's neighbours live."""

@@ -1,0 +1,21 @@
+"""Purposes of random draws. DESIGN section 5: randomness belongs to the problem, not to the process.
+
+A draw is `kernels.rng.draw(stream_key(seed, purpose, epoch, step, layer), id)`, so that a vertex gets
+the same number on any rank, with any number of threads, and after a resume.
+"""
+
+from enum import IntEnum
+
+
+class Purpose(IntEnum):
+    """What a random number is for; two purposes never share a stream."""
+
+    WEIGHTS = 1
+    SHUFFLE = 2
+    SAMPLE = 3
+    DROPOUT = 4
+    ATTENTION_DROPOUT = 5
+    NEGATIVES = 6
+    SPLIT = 7
+    PARTITION = 8
+    GENERATE = 9

@@ -1,0 +1,1 @@
+"""Files: the only folder that imports h5py."""

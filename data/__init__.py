@@ -1,0 +1,1 @@
+"""Graph stores made: generators and converters."""

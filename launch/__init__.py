@@ -1,0 +1,1 @@
+"""Ranks started by mpirun."""

@@ -1,0 +1,1 @@
+"""Graph stores cut into shards."""
