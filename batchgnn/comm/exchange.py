@@ -1,0 +1,147 @@
+"""All-to-all exchanges of uneven parts: parts once, or rows by a plan that is used both ways.
+
+Every function and method here is collective: all ranks of the communicator call it, in one order.
+Only ranks that have something for each other exchange messages, of at most `MAX_MESSAGE_BYTES`.
+"""
+
+import time
+from typing import Protocol
+
+import numpy as np
+from mpi4py import MPI
+from mpi4py.util.dtlib import from_numpy_dtype
+
+from batchgnn import trace
+
+MAX_MESSAGE_BYTES = 64 << 20
+SPINS = 200
+POLL_S = 50e-6
+
+
+class RowSource(Protocol):
+    """Anything that can copy its rows out: an array in memory, or the shards of a rank."""
+
+    width: int
+    dtype: np.dtype
+
+    def take(self, rows: np.ndarray, out: np.ndarray) -> None:
+        """out[i] = row rows[i]; out is (n, width)."""
+
+
+class ArrayRows:
+    """The rows of an (n, d) array as a `RowSource`."""
+
+    def __init__(self, array: np.ndarray):
+        self.array, self.width, self.dtype = array, array.shape[1], array.dtype
+
+    def take(self, rows: np.ndarray, out: np.ndarray) -> None:
+        """out[i] = array[rows[i]]."""
+        np.take(self.array, rows, axis=0, out=out, mode="clip")
+
+
+def starts(counts: np.ndarray) -> np.ndarray:
+    """Where each part begins, and the end of the last: int64 (len(counts) + 1,)."""
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
+
+
+def finish(requests: list) -> None:
+    """Wait for all requests; after a short spin, sleep between polls.
+
+    A blocking wait keeps a core busy that another thread of this rank could compute on.
+    """
+    spins = 0
+    while not MPI.Request.Testall(requests):
+        spins += 1
+        if spins > SPINS:
+            time.sleep(POLL_S)
+
+
+def exchange_counts(comm, counts: np.ndarray, name: str) -> np.ndarray:
+    """Send row p of `counts`, int64 (P, ...), to rank p; returns what rank p sent, in row p."""
+    counts = np.ascontiguousarray(counts)
+    received = np.empty_like(counts)
+    if comm.size == 1:
+        return counts.copy()
+    with trace.collective(f"{name} counts", counts.nbytes - counts[comm.rank].nbytes):
+        finish([comm.Ialltoall(counts, received)])
+    return received
+
+
+def exchange_parts(comm, src, src_counts, dst, dst_counts, name: str) -> None:
+    """Move the parts of `src` (rows grouped by receiver) into `dst` (rows grouped by sender).
+
+    src, dst: (n, ...) contiguous arrays of one dtype and row shape; counts: int64 (P,), in rows.
+    The part that a rank has for itself is copied without a message.
+    """
+    me, size = comm.rank, comm.size
+    src_start, dst_start = starts(src_counts), starts(dst_counts)
+    dst[dst_start[me] : dst_start[me + 1]] = src[src_start[me] : src_start[me + 1]]
+    if size == 1:
+        return
+    row_bytes = src.dtype.itemsize * int(np.prod(src.shape[1:], dtype=np.int64))
+    sent_rows = int(src_start[-1]) - int(src_counts[me])
+    row = from_numpy_dtype(src.dtype).Create_contiguous(row_bytes // src.dtype.itemsize).Commit()
+    most = max(1, MAX_MESSAGE_BYTES // max(row_bytes, 1))
+    try:
+        with trace.collective(name, sent_rows * row_bytes):
+            requests = []
+            for step in range(1, size):
+                peer = (me - step) % size
+                for part in _pieces(dst, dst_start[peer], dst_start[peer + 1], most):
+                    requests.append(comm.Irecv([part, len(part), row], source=peer))
+            for step in range(1, size):
+                peer = (me + step) % size
+                for part in _pieces(src, src_start[peer], src_start[peer + 1], most):
+                    requests.append(comm.Isend([part, len(part), row], dest=peer))
+            finish(requests)
+    finally:
+        row.Free()
+
+
+def _pieces(array, begin, end, most):
+    return (array[b : min(b + most, end)] for b in range(int(begin), int(end), most))
+
+
+class RowExchange:
+    """Fetch rows that other ranks own; send their gradients home the same way.
+
+    `forward` and `backward` are adjoint: <forward(x), y> = <x, backward(y)>, summed over ranks.
+    """
+
+    def __init__(self, comm, wanted: np.ndarray, counts: np.ndarray, name: str = "rows"):
+        """Plan the exchange: two rounds of messages.
+
+        wanted: integers (sum of counts,), rows of the owners' matrices, grouped by owner
+        counts: int64 (P,), how many of them each rank owns
+        """
+        self.comm, self.name = comm, name
+        self.recv_counts = np.asarray(counts, np.int64)
+        self.send_counts = exchange_counts(comm, self.recv_counts, f"{name} ids")
+        self.send_rows = np.empty(self.send_counts.sum(), wanted.dtype)
+        exchange_parts(
+            comm, wanted, self.recv_counts, self.send_rows, self.send_counts, f"{name} ids"
+        )
+
+    @property
+    def num_received(self) -> int:
+        """Rows that `forward` returns."""
+        return int(self.recv_counts.sum())
+
+    def forward(self, source: RowSource, out: np.ndarray | None = None) -> np.ndarray:
+        """The wanted rows, (k, width), in the order of `wanted`."""
+        rows = np.empty((len(self.send_rows), source.width), source.dtype)
+        source.take(self.send_rows, rows)
+        if out is None:
+            out = np.empty((self.num_received, source.width), source.dtype)
+        exchange_parts(self.comm, rows, self.send_counts, out, self.recv_counts, self.name)
+        return out
+
+    def backward(self, dy: np.ndarray, num_rows: int) -> np.ndarray:
+        """(k, d) -> (num_rows, d): sum of the gradients of each own row, in fixed rank order."""
+        home = np.empty((len(self.send_rows), dy.shape[1]), dy.dtype)
+        exchange_parts(
+            self.comm, dy, self.recv_counts, home, self.send_counts, f"{self.name} adjoint"
+        )
+        dx = np.zeros((num_rows, dy.shape[1]), dy.dtype)
+        np.add.at(dx, self.send_rows, home)
+        return dx

@@ -1,0 +1,62 @@
+"""The shards of one rank as tables of addresses that kernels walk; nothing is copied.
+
+Own rows are numbered shard after shard, as in `graph.ownership`.
+"""
+
+import numpy as np
+
+from batchgnn.graph.ownership import Ownership
+from batchgnn.kernels.address import addresses
+from batchgnn.kernels.gather import gather_rows, gather_values
+from batchgnn.store.shard_store import ShardStore
+
+NO_ROWS = np.empty((0, 0), np.float32)
+
+
+class Column:
+    """One dataset over all shards of a rank: a vector, or a matrix whose rows are gathered."""
+
+    def __init__(self, parts: list[np.ndarray], first_row: np.ndarray):
+        self.parts, self.first_row = parts, first_row
+        self.address = addresses(parts)
+        self.dtype = parts[0].dtype
+        self.width = parts[0].shape[1] if parts[0].ndim == 2 else 1
+        self.like = np.empty((0, self.width) if parts[0].ndim == 2 else 0, self.dtype)
+
+    def take(self, rows: np.ndarray, out: np.ndarray) -> None:
+        """out[i] = row rows[i] of the matrix; int64 (n,), (n, width)."""
+        gather_rows(rows, self.first_row, self.address, self.like, self.like, out)
+
+    def values(self, rows: np.ndarray) -> np.ndarray:
+        """Values of the vector at `rows`."""
+        out = np.empty(len(rows), self.dtype)
+        gather_values(rows, self.first_row, self.address, self.like, out)
+        return out
+
+
+class OwnShards:
+    """Topology, features, labels and splits of the vertices that this rank owns."""
+
+    def __init__(self, store: ShardStore, ownership: Ownership, rank: int):
+        self.ownership, self.rank = ownership, rank
+        self.shards = ownership.own_shards(rank)
+        opened = [store.shard(int(s)) for s in self.shards]
+        sizes = [len(shard.label) for shard in opened]
+        self.first_row = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        self.num_own = int(self.first_row[-1])
+        self.ids = ownership.own_ids(rank).astype(store.manifest.id_dtype)
+
+        def column(name: str) -> Column:
+            return Column([getattr(shard, name) for shard in opened], self.first_row)
+
+        self.features = column("features")
+        self.in_indptr, self.in_indices = column("in_indptr"), column("in_indices")
+        self.in_weight = column("in_weight") if store.manifest.weighted else None
+        self.label = np.concatenate([shard.label for shard in opened])
+        self.split = np.concatenate([shard.split for shard in opened])
+        self.original_id = column("original_id")
+        self.degree_in = column("degree_in")
+        weighted_in = column("weighted_in") if store.manifest.weighted else self.degree_in
+        rows = np.arange(self.num_own, dtype=np.int64)
+        self.gcn_scale = (1 / np.sqrt(1 + weighted_in.values(rows))).astype(np.float32)
+        "float32 (num_own,): rsqrt(1 + weighted in-degree), the norm of GCN with its self-loop."
