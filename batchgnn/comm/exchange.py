@@ -145,3 +145,19 @@ class RowExchange:
         dx = np.zeros((num_rows, dy.shape[1]), dy.dtype)
         np.add.at(dx, self.send_rows, home)
         return dx
+
+
+def allreduce_sum(comm, array: np.ndarray, name: str) -> None:
+    """Sum a contiguous array over the ranks, in place."""
+    if comm.size > 1:
+        with trace.collective(name, array.nbytes):
+            comm.Allreduce(MPI.IN_PLACE, array, op=MPI.SUM)
+
+
+def allreduce_max(comm, value: int, name: str) -> int:
+    """The largest `value` of any rank."""
+    largest = np.array([value], np.int64)
+    if comm.size > 1:
+        with trace.collective(name, largest.nbytes):
+            comm.Allreduce(MPI.IN_PLACE, largest, op=MPI.MAX)
+    return int(largest[0])

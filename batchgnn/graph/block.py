@@ -1,6 +1,6 @@
 """A block: the bipartite graph of one sampled hop, or of one chunk of exact inference."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,3 +38,7 @@ class Block:
     def num_edges(self) -> int:
         """Drawn edges, self-loops of GCN and GAT not counted."""
         return len(self.indices)
+
+    def with_scale(self, scale: np.ndarray) -> "Block":
+        """The same block with the norms of all its sources, float32 (num_sources,)."""
+        return replace(self, scale=scale)

@@ -10,14 +10,13 @@ from batchgnn.kernels.address import addresses
 from batchgnn.kernels.gather import gather_rows, gather_values
 from batchgnn.store.shard_store import ShardStore
 
-NO_ROWS = np.empty((0, 0), np.float32)
-
 
 class Column:
     """One dataset over all shards of a rank: a vector, or a matrix whose rows are gathered."""
 
-    def __init__(self, parts: list[np.ndarray], first_row: np.ndarray):
-        self.parts, self.first_row = parts, first_row
+    def __init__(self, parts: list[np.ndarray]):
+        self.parts = parts
+        self.first_row = np.cumsum([0, *map(len, parts)], dtype=np.int64)
         self.address = addresses(parts)
         self.dtype = parts[0].dtype
         self.width = parts[0].shape[1] if parts[0].ndim == 2 else 1
@@ -34,6 +33,18 @@ class Column:
         return out
 
 
+class ById:
+    """The rows of a matrix of own rows (a `Column` or an `ArrayRows`), asked for by global id."""
+
+    def __init__(self, source, ownership: Ownership):
+        self.source, self.ownership = source, ownership
+        self.width, self.dtype = source.width, source.dtype
+
+    def take(self, ids: np.ndarray, out: np.ndarray) -> None:
+        """out[i] = the row of vertex ids[i], which this rank owns."""
+        self.source.take(self.ownership.local_rows(ids), out)
+
+
 class OwnShards:
     """Topology, features, labels and splits of the vertices that this rank owns."""
 
@@ -41,13 +52,12 @@ class OwnShards:
         self.ownership, self.rank = ownership, rank
         self.shards = ownership.own_shards(rank)
         opened = [store.shard(int(s)) for s in self.shards]
-        sizes = [len(shard.label) for shard in opened]
-        self.first_row = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        self.first_row = np.cumsum([0, *(len(s.label) for s in opened)], dtype=np.int64)
         self.num_own = int(self.first_row[-1])
         self.ids = ownership.own_ids(rank).astype(store.manifest.id_dtype)
 
         def column(name: str) -> Column:
-            return Column([getattr(shard, name) for shard in opened], self.first_row)
+            return Column([getattr(shard, name) for shard in opened])
 
         self.features = column("features")
         self.in_indptr, self.in_indices = column("in_indptr"), column("in_indices")
@@ -55,8 +65,12 @@ class OwnShards:
         self.label = np.concatenate([shard.label for shard in opened])
         self.split = np.concatenate([shard.split for shard in opened])
         self.original_id = column("original_id")
-        self.degree_in = column("degree_in")
-        weighted_in = column("weighted_in") if store.manifest.weighted else self.degree_in
-        rows = np.arange(self.num_own, dtype=np.int64)
-        self.gcn_scale = (1 / np.sqrt(1 + weighted_in.values(rows))).astype(np.float32)
+        self.degree_in = np.concatenate([shard.degree_in for shard in opened])
+        weighted = store.manifest.weighted
+        weighted_in = np.concatenate([s.weighted_in if weighted else s.degree_in for s in opened])
+        self.gcn_scale = (1 / np.sqrt(1 + weighted_in)).astype(np.float32)
         "float32 (num_own,): rsqrt(1 + weighted in-degree), the norm of GCN with its self-loop."
+
+    def shard_of_row(self, rows: np.ndarray) -> np.ndarray:
+        """Which of the own shards holds each own row, int64 (n,)."""
+        return np.searchsorted(self.first_row, rows, side="right") - 1

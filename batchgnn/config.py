@@ -1,0 +1,182 @@
+"""The settings of a training run: one frozen dataclass is the source of each name, type, default and help.
+
+The command line, `--help`, TOML files and "did you mean" all come from it through cyclopts.
+"""
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from cyclopts import Group, Parameter, validators
+from cyclopts.config import Toml
+
+from batchgnn.errors import ConfigError
+
+MODEL, SAMPLING = Group("Model"), Group("Sampling (mode macrobatch)")
+OPTIMISER, RUN = Group("Optimiser"), Group("Run")
+AT_LEAST_ONE = validators.Number(gte=1)
+PROBABILITY = validators.Number(gte=0, lt=1)
+NOT_NEGATIVE = validators.Number(gte=0)
+DEFAULT_FANOUTS = (15, 10, 5)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a model is trained. Settings named in `FREE` may change on a resume."""
+
+    mode: Annotated[Literal["macrobatch"], Parameter(group=RUN)] = "macrobatch"
+    "When things happen; see the table of modes in README.md."
+
+    model: Annotated[Literal["sage", "gcn", "gin", "gat"], Parameter(group=MODEL)] = "sage"
+    "GraphSAGE with mean aggregation, GCN, GIN or GAT, as PyTorch Geometric defines them."
+
+    layers: Annotated[int, Parameter(group=MODEL, validator=AT_LEAST_ONE)] = 3
+    "Convolutions; the model sees this many hops."
+
+    hidden: Annotated[int, Parameter(group=MODEL, validator=AT_LEAST_ONE)] = 256
+    "Width of the hidden layers; for gat: heads x width of a head."
+
+    heads: Annotated[int, Parameter(group=MODEL, validator=AT_LEAST_ONE)] = 4
+    "Attention heads of gat's hidden layers; its last layer has one."
+
+    norm: Annotated[Literal["none", "layer"], Parameter(group=MODEL)] = "none"
+    "Normalisation between layers."
+
+    dropout: Annotated[float, Parameter(group=MODEL, validator=PROBABILITY)] = 0.5
+    "Probability of dropping an element between layers."
+
+    input_dropout: Annotated[float, Parameter(group=MODEL, validator=PROBABILITY)] = 0.0
+    "Probability of dropping an input feature."
+
+    attention_dropout: Annotated[float, Parameter(group=MODEL, validator=PROBABILITY)] = 0.0
+    "Probability of dropping an attention coefficient of gat."
+
+    fanouts: Annotated[
+        tuple[int, ...] | None,
+        Parameter(group=SAMPLING, consume_multiple=True, negative=()),
+    ] = None
+    "Neighbours kept per hop, from the seeds outward, one per layer; -1 = all. [default: 15 10 5, then 5]"
+
+    batch_size: Annotated[int, Parameter(group=SAMPLING, validator=AT_LEAST_ONE)] = 1024
+    "Seeds per optimiser step, over all ranks."
+
+    macrobatch: Annotated[int, Parameter(group=SAMPLING, validator=AT_LEAST_ONE)] = 8
+    "Minibatches whose sampling and feature fetching share one round of communication."
+
+    overlap: Annotated[bool, Parameter(group=SAMPLING)] = True
+    "Prepare the next macrobatch in a background thread while this one trains."
+
+    optimizer: Annotated[Literal["adam", "sgd"], Parameter(group=OPTIMISER)] = "adam"
+    "Adam, or SGD with momentum 0.9."
+
+    lr: Annotated[float, Parameter(group=OPTIMISER, validator=validators.Number(gt=0))] = 0.003
+    "Learning rate."
+
+    weight_decay: Annotated[float, Parameter(group=OPTIMISER, validator=NOT_NEGATIVE)] = 0.0
+    "L2 penalty, added to the gradient."
+
+    epochs: Annotated[int, Parameter(group=OPTIMISER, validator=AT_LEAST_ONE)] = 20
+    "Passes over the training vertices."
+
+    patience: Annotated[int, Parameter(group=OPTIMISER, validator=NOT_NEGATIVE)] = 0
+    "Stop after this many evaluations without a better validation score; 0 = never."
+
+    eval_every: Annotated[int, Parameter(group=OPTIMISER, validator=AT_LEAST_ONE)] = 1
+    "Epochs between exact evaluations over all vertices."
+
+    metric: Annotated[
+        Literal["accuracy", "micro-f1", "macro-f1", "roc-auc"] | None, Parameter(group=OPTIMISER)
+    ] = None
+    "Score that chooses the best epoch. [default: accuracy; micro-f1 for multi-label]"
+
+    split_index: Annotated[int, Parameter(group=RUN, validator=NOT_NEGATIVE)] = 0
+    "Which of the graph's official splits to use, from 0."
+
+    seed: Annotated[int, Parameter(group=RUN, validator=NOT_NEGATIVE)] = 0
+    "Seed of every random draw."
+
+    threads: Annotated[int | None, Parameter(group=RUN, validator=AT_LEAST_ONE)] = None
+    "Threads per rank. [default: the cores that the rank is bound to]"
+
+    memory: Annotated[str | None, Parameter(group=RUN)] = None
+    "Memory that a rank may use, such as 8G. [default: its share of the node's free memory]"
+
+    checkpoint_every: Annotated[int, Parameter(group=RUN, validator=NOT_NEGATIVE)] = 0
+    "Optimiser steps between checkpoints inside an epoch; 0 = only at the end of each epoch."
+
+    checkpoint_keep: Annotated[int, Parameter(group=RUN, validator=AT_LEAST_ONE)] = 2
+    "Checkpoints kept."
+
+    collective_timeout: Annotated[float, Parameter(group=RUN, validator=NOT_NEGATIVE)] = 600.0
+    "Seconds after which a collective that waits for a silent rank ends the job; 0 = never."
+
+    def resolved(self, task: str) -> "Settings":
+        """Defaults that depend on other settings filled in; raises ConfigError on contradictions."""
+        fanouts = self.fanouts
+        if fanouts is None:
+            fanouts = (DEFAULT_FANOUTS + (DEFAULT_FANOUTS[-1],) * self.layers)[: self.layers]
+        if len(fanouts) != self.layers:
+            raise ConfigError(
+                f"--fanouts {' '.join(map(str, fanouts))} has {len(fanouts)} numbers for "
+                f"--layers {self.layers}: give one per layer, from the seeds outward."
+            )
+        if any(f == 0 or f < -1 for f in fanouts):
+            raise ConfigError(f"--fanouts {fanouts}: each must be at least 1, or -1 for all.")
+        if self.model == "gat" and self.hidden % self.heads:
+            raise ConfigError(
+                f"--hidden {self.hidden} is not a multiple of --heads {self.heads}: gat joins "
+                f"heads of equal width. Try --hidden {self.hidden - self.hidden % self.heads}."
+            )
+        metric = self.metric or ("micro-f1" if task == "multilabel" else "accuracy")
+        if metric == "accuracy" and task == "multilabel":
+            raise ConfigError(
+                "--metric accuracy is for one label per vertex; this graph has several. "
+                "Use micro-f1, macro-f1 or roc-auc."
+            )
+        return dataclasses.replace(self, fanouts=tuple(fanouts), metric=metric)
+
+
+FREE = {
+    "epochs", "macrobatch", "overlap", "threads", "memory", "checkpoint_every", "checkpoint_keep",
+    "collective_timeout", "patience", "eval_every",
+}  # fmt: skip
+"Settings that do not change the numbers of a step, or may change on a resume."
+
+
+def settings_files(app: Any, commands: Any, arguments: Any) -> None:
+    """Take what the command line leaves open from `--config`, then from the run being resumed."""
+    given = {a.name: a.tokens[0].value for a in arguments if a.tokens}
+    paths = [Path(given["--config"])] if "--config" in given else []
+    if "--resume" in given and "--run" in given:
+        paths.append(Path(given["--run"]) / "config.toml")
+    for path in paths:
+        if not path.is_file():
+            raise ConfigError(f"{path}: no such settings file. Check --config, or --run with --resume.")
+        try:
+            Toml(path, allow_unknown=False, use_commands_as_keys=False)(app, commands, arguments)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{path} is not valid TOML: {error}.") from error
+
+
+def write_settings(path: Path, shards: Path, settings: Settings) -> None:
+    """Write a TOML file that `--config` reads back to the same settings."""
+    values: dict[str, Any] = {"shards": str(shards.absolute())}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if value is not None:
+            values[field.name.replace("_", "-")] = list(value) if isinstance(value, tuple) else value
+    path.write_text(tomli_w.dumps(values))
+
+
+def read_settings(path: Path) -> tuple[Path, Settings]:
+    """The shard store and the settings that `write_settings` wrote."""
+    values = tomllib.loads(path.read_text())
+    shards = Path(values.pop("shards"))
+    values = {name.replace("-", "_"): value for name, value in values.items()}
+    if values.get("fanouts") is not None:
+        values["fanouts"] = tuple(values["fanouts"])
+    return shards, Settings(**values)

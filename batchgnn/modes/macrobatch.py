@@ -1,0 +1,132 @@
+"""Sampled minibatch training, M minibatches prepared together (BatchGNN, Hoang et al., 2023).
+
+Exact: the optimiser steps are those of one process, up to summation order, for any number of
+ranks, any M, and with or without overlap.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from batchgnn import trace
+from batchgnn.comm.background import Background
+from batchgnn.comm.exchange import allreduce_sum
+from batchgnn.kernels.rng import stream_key
+from batchgnn.modes.inputs import InputFetcher, InputRows, read_rows
+from batchgnn.modes.sampler import Sampler
+from batchgnn.modes.schedule import Schedule
+from batchgnn.nn.loss import loss_and_gradient
+from batchgnn.operators.local import LocalOperator
+from batchgnn.rng import Purpose
+
+
+@dataclass
+class Minibatch:
+    """One optimiser step's work on this rank, prepared: blocks seeds-first, and input rows."""
+
+    step: int
+    seeds: np.ndarray
+    blocks: list
+    rows: np.ndarray
+    inputs: InputRows
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one optimiser step did on this rank; sums over own seeds."""
+
+    step: int
+    loss_sum: float
+    num_correct: int
+    num_seeds: int
+
+
+class MacrobatchMode:
+    """Trains `model` on sampled minibatches; every method is collective."""
+
+    exactness = "exact"
+
+    def __init__(self, grid, own, schedule: Schedule, model, optimizer, settings):
+        """settings: a config.Settings; grid: comm.grid.Grid; own: this rank's OwnShards."""
+        self.grid, self.own, self.schedule = grid, own, schedule
+        self.model, self.optimizer = model, optimizer
+        self.seed, self.fanouts = settings.seed, settings.fanouts
+        self.macrobatch, self.overlap = settings.macrobatch, settings.overlap
+        gcn = model.aggregation == "gcn"
+        comm = grid.background if self.overlap else grid.world
+        self.sampler = Sampler(comm, own, gcn=gcn)
+        self.fetcher = InputFetcher(comm, own, gcn=gcn)
+        self.num_distinct = self.num_inputs = 0
+
+    @property
+    def num_steps(self) -> int:
+        """Optimiser steps in an epoch."""
+        return self.schedule.num_steps
+
+    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[StepResult]:
+        """Train the steps of an epoch from `first_step` on; yields after each."""
+        shuffled = self.schedule.shuffled(epoch)
+        groups = [
+            range(a, min(a + self.macrobatch, self.num_steps))
+            for a in range(first_step, self.num_steps, self.macrobatch)
+        ]
+        self.num_distinct = self.num_inputs = 0
+
+        def prepare(k: int) -> list[Minibatch]:
+            return self.prepare(epoch, groups[k], shuffled)
+
+        with Background(prepare, len(groups), enabled=self.overlap) as prepared:
+            for minibatches in prepared:
+                for minibatch in minibatches:
+                    yield self.train(epoch, minibatch)
+
+    def prepare(self, epoch: int, steps: range, shuffled) -> list[Minibatch]:
+        """Sample and fetch what the steps need: 2 L + 2 rounds of messages for all of them."""
+        seeds = [self.schedule.own_seeds(shuffled, step) for step in steps]
+        frontiers, blocks = seeds, [[] for _ in steps]
+        with trace.phase("sample"):
+            for hop, fanout in enumerate(self.fanouts):
+                keys = [stream_key(self.seed, Purpose.SAMPLE, epoch, t, hop) for t in steps]
+                drawn = self.sampler.hop(frontiers, np.array(keys, np.uint64), fanout)
+                for each, block in zip(blocks, drawn, strict=True):
+                    each.append(block)
+                frontiers = [block.ids for block in drawn]
+        with trace.phase("fetch"):
+            inputs = self.fetcher.fetch(frontiers, self.own.features)
+        self.num_distinct += inputs.num_distinct
+        self.num_inputs += sum(map(len, inputs.rows))
+        if inputs.scale is not None:
+            blocks = [_scaled(*pair) for pair in zip(blocks, inputs.scale, strict=True)]
+        return [
+            Minibatch(step, seeds[m], blocks[m], inputs.rows[m], inputs)
+            for m, step in enumerate(steps)
+        ]
+
+    def train(self, epoch: int, minibatch: Minibatch) -> StepResult:
+        """One optimiser step: forward, backward, one all-reduce of the gradient, update."""
+        model, step = self.model, minibatch.step
+        with trace.phase("gather"):
+            x = np.empty((len(minibatch.rows), self.own.features.width), np.float32)
+            read_rows(self.own.features, minibatch.rows, minibatch.inputs.fetched, x)
+        operators = [LocalOperator(b, model.aggregation) for b in reversed(minibatch.blocks)]
+        with trace.phase("forward"):
+            logits, saved = model.forward(
+                operators, x, seed=self.seed, epoch=epoch, step=step, training=True
+            )
+        labels = self.own.label[self.own.ownership.local_rows(minibatch.seeds)]
+        scale = 1.0 / self.schedule.num_seeds(step)
+        with trace.phase("backward"):
+            loss_sum, num_correct, dlogits = loss_and_gradient(logits, labels, scale)
+            model.backward(dlogits, saved)
+        with trace.phase("allreduce"):
+            allreduce_sum(self.grid.world, model.parameters.grad, "gradient")
+        with trace.phase("update"):
+            self.optimizer.step()
+        return StepResult(step, loss_sum, num_correct, len(minibatch.seeds))
+
+
+def _scaled(blocks, input_scale):
+    """GCN's blocks with the norms of all their sources: those of the next hop's targets."""
+    norms = [block.scale for block in blocks[1:]] + [input_scale]
+    return [block.with_scale(norm) for block, norm in zip(blocks, norms, strict=True)]
