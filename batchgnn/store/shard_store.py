@@ -1,0 +1,312 @@
+"""Shard stores: a folder of `manifest.h5` and K shard files, read through memory maps.
+
+h5py tells where each dataset lies in its file; the arrays are views of one map per shard, so that
+the hot path is free of h5py and the ranks of a node share the page cache. DESIGN section 3 has the
+table of attributes and datasets; `shard_writer` writes them, `shard_verify` checks them.
+"""
+
+import json
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from batchgnn.errors import StoreError
+from batchgnn.store.shard_hdf5 import FORMAT_SHARD, FORMAT_SHARDS, FORMAT_VERSION, open_store
+
+MANIFEST = "manifest.h5"
+
+ATTRIBUTE = {
+    "vertex/original_id": "original_id",
+    "vertex/name": "name",
+    "vertex/features": "features",
+    "vertex/label": "label",
+    "vertex/split": "split",
+    "in/indptr": "in_indptr",
+    "in/indices": "in_indices",
+    "in/weight": "in_weight",
+    "out/indptr": "out_indptr",
+    "out/indices": "out_indices",
+    "out/weight": "out_weight",
+    "degree/in": "degree_in",
+    "degree/out": "degree_out",
+    "degree/weighted_in": "weighted_in",
+}
+"Dataset of a shard file -> attribute of `Shard`, in the order in which they lie in the file."
+
+ARRAYS = {
+    "shard/offset": "offset",
+    "shard/num_edges": "shard_edges",
+    "shard/num_train": "num_train",
+    "shard/num_halo": "num_halo",
+    "quotient/indptr": "quotient_indptr",
+    "quotient/indices": "quotient_indices",
+    "quotient/weight": "quotient_weight",
+    "checksum": "checksum",
+    "checksum_dataset": "checksum_dataset",
+}
+"Dataset of the manifest -> attribute of `Manifest`."
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Schema:
+    """What every shard of a store has in common: it fixes the datasets and their dtypes."""
+
+    directed: bool
+    weighted: bool
+    num_vertices: int
+    num_features: int
+    feature_dtype: np.dtype
+    num_classes: int
+    task: str
+    num_splits: int
+    id_dtype: np.dtype
+    name_dtype: np.dtype | None
+
+    @property
+    def has_name(self) -> bool:
+        """Whether the vertices carry the user's own ids."""
+        return self.name_dtype is not None
+
+    def layout(self, n: int, m_in: int, m_out: int) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+        """Dataset -> (dtype, shape) of a shard of n vertices, m_in in-arcs and m_out out-arcs.
+
+        `m_out` counts for directed graphs only.
+        """
+        rows = {"vertex/original_id": (np.int64, (n,))}
+        if self.name_dtype is not None:
+            rows["vertex/name"] = (self.name_dtype, (n,))
+        multilabel = self.task == "multilabel"
+        rows |= {
+            "vertex/features": (self.feature_dtype, (n, self.num_features)),
+            "vertex/label": (np.uint8, (n, self.num_classes)) if multilabel else (np.int32, (n,)),
+            "vertex/split": (np.uint8, (n, self.num_splits)),
+        }
+        for side, m in (("in", m_in), ("out", m_out))[: 1 + self.directed]:
+            rows |= {f"{side}/indptr": (np.int64, (n + 1,)), f"{side}/indices": (self.id_dtype, (m,))}
+            if self.weighted:
+                rows[f"{side}/weight"] = (np.float32, (m,))
+        rows |= {"degree/in": (np.int64, (n,)), "degree/out": (np.int64, (n,))}
+        if self.weighted:
+            rows["degree/weighted_in"] = (np.float32, (n,))
+        return {name: (np.dtype(dtype), shape) for name, (dtype, shape) in rows.items()}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Manifest(Schema):
+    """`manifest.h5` in memory: small, the same on every rank.
+
+    offset         int64 (K + 1,)   shard s owns the ids offset[s] : offset[s + 1]
+    shard_edges    int64 (K,)       in-arcs of each shard
+    num_train      int64 (K, R)     training vertices of each shard, per split
+    num_halo       int64 (K,)       distinct in-neighbours that other shards own
+    quotient_*     int64            symmetric CSR over shards without the diagonal; weight[s, t] =
+                                    arcs with one end in s and the other in t, either direction
+    checksum       bytes (K, num_datasets)   of each dataset of each shard, hexadecimal
+    checksum_dataset  bytes (num_datasets,)  their names
+    """
+
+    name: str
+    fingerprint: str
+    num_edges: int
+    method: str
+    seed: int
+    options: dict
+    halo_factor: float
+    balance: float
+    edge_cut: int
+    offset: np.ndarray
+    shard_edges: np.ndarray
+    num_train: np.ndarray
+    num_halo: np.ndarray
+    quotient_indptr: np.ndarray
+    quotient_indices: np.ndarray
+    quotient_weight: np.ndarray
+    checksum: np.ndarray
+    checksum_dataset: np.ndarray
+
+    @property
+    def num_shards(self) -> int:
+        """Shards, K: the largest number of ranks that can share the store."""
+        return len(self.offset) - 1
+
+    @property
+    def shard_vertices(self) -> np.ndarray:
+        """int64 (K,): vertices of each shard."""
+        return np.diff(self.offset)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Shard:
+    """Arrays of one shard, `np.memmap` (read only); None where the store has no such dataset.
+
+    Dtypes and shapes are those of DESIGN section 3, with n vertices and m in-arcs.
+    """
+
+    shard: int
+    first_vertex: int
+    original_id: np.ndarray
+    features: np.ndarray
+    label: np.ndarray
+    split: np.ndarray
+    in_indptr: np.ndarray
+    in_indices: np.ndarray
+    degree_in: np.ndarray
+    degree_out: np.ndarray
+    name: np.ndarray | None = None
+    in_weight: np.ndarray | None = None
+    out_indptr: np.ndarray | None = None
+    out_indices: np.ndarray | None = None
+    out_weight: np.ndarray | None = None
+    weighted_in: np.ndarray | None = None
+
+    @property
+    def num_vertices(self) -> int:
+        """Vertices that the shard owns."""
+        return len(self.original_id)
+
+
+class ShardStore:
+    """A shard store opened for reading."""
+
+    def __init__(self, path: str | os.PathLike):
+        """Read the manifest; raises StoreError when `path` is no shard store, or a newer one."""
+        self.path = Path(path)
+        self.manifest = read_manifest(self.path)
+
+    def shard_path(self, s: int) -> Path:
+        """File of shard s."""
+        return self.path / shard_name(s)
+
+    def shard(self, s: int) -> Shard:
+        """Map shard s. Raises StoreError when it is missing, truncated or of another store."""
+        if not 0 <= s < self.manifest.num_shards:
+            raise IndexError(f"shard {s} of {self.manifest.num_shards}")
+        path = self.shard_path(s)
+        if not path.exists():
+            raise StoreError(
+                f"{path} is missing: {self.path}/ holds {self.manifest.num_shards} shards, "
+                f"shard-00000.h5 to {shard_name(self.manifest.num_shards - 1)}. {RESTORE}"
+            )
+        with open_store(path, FORMAT_SHARD, "shard file") as file:
+            self._check_identity(file, s)
+            places = {name: _place(path, file, name) for name in self._layout(file, s)}
+        return _map_shard(path, s, int(self.manifest.offset[s]), places)
+
+    def _check_identity(self, file: h5py.File, s: int) -> None:
+        """Raise StoreError unless the file is shard s of this very partitioning."""
+        path, found = self.shard_path(s), _text(file.attrs["fingerprint"])
+        if found != self.manifest.fingerprint:
+            raise StoreError(
+                f"{path} belongs to another partitioning: its fingerprint is {found}, that of "
+                f"{self.path / MANIFEST} is {self.manifest.fingerprint}. {RESTORE}"
+            )
+        if int(file.attrs["shard"]) != s:
+            raise StoreError(f"{path} holds shard {int(file.attrs['shard'])}, not {s}. {RESTORE}")
+
+    def _layout(self, file: h5py.File, s: int) -> dict:
+        """The expected layout of shard s; raises StoreError when the file has another."""
+        manifest = self.manifest
+        m_in, m_out = (
+            len(file[f"{side}/indices"]) if f"{side}/indices" in file else 0
+            for side in ("in", "out")
+        )
+        layout = manifest.layout(int(manifest.shard_vertices[s]), m_in, m_out)
+        if m_in != manifest.shard_edges[s]:
+            raise StoreError(
+                f"{self.shard_path(s)}: in/indices holds {m_in:,} arcs, the manifest says "
+                f"{int(manifest.shard_edges[s]):,}. {RESTORE}"
+            )
+        for name, (dtype, shape) in layout.items():
+            found = (file[name].dtype, file[name].shape) if name in file else "nothing"
+            if found != (dtype, shape):
+                raise StoreError(
+                    f"{self.shard_path(s)}: dataset {name} is {found}, needed {(dtype, shape)}. "
+                    f"{RESTORE}"
+                )
+        return layout
+
+
+RESTORE = "Copy the whole folder again, or partition the graph store again: batchgnn partition"
+
+
+def shard_name(s: int) -> str:
+    """File name of shard s."""
+    return f"shard-{s:05d}.h5"
+
+
+def read_manifest(path: str | os.PathLike) -> Manifest:
+    """The manifest of the shard store at `path`; raises StoreError."""
+    path = Path(path)
+    if not (path / MANIFEST).exists():
+        what = "is a file" if path.is_file() else "has no manifest.h5" if path.exists() else "does not exist"
+        raise StoreError(
+            f"{path} {what}: needed a shard store, a folder made by: "
+            f"batchgnn partition GRAPH.h5 {path} --shards K"
+        )
+    with open_store(path / MANIFEST, FORMAT_SHARDS, "shard store") as file:
+        try:
+            values = {attribute: file[name][()] for name, attribute in ARRAYS.items()}
+            for field in fields(Manifest):
+                if field.name not in values:
+                    values[field.name] = _decode(field, file.attrs[field.name])
+        except KeyError as error:
+            raise StoreError(f"{path / MANIFEST}: {error.args[0]}. {RESTORE}") from error
+    return Manifest(**values)
+
+
+def encode_attributes(manifest: Manifest) -> dict[str, object]:
+    """HDF5 attributes of a manifest, without its arrays."""
+    out: dict[str, object] = {"has_name": manifest.has_name}
+    for field in fields(Manifest):
+        value = getattr(manifest, field.name)
+        if field.name in ARRAYS.values():
+            continue
+        if field.name == "options":
+            value = json.dumps(value, sort_keys=True)
+        elif field.name.endswith("_dtype"):
+            value = "" if value is None else value.str
+        out[field.name] = value
+    return out
+
+
+def _decode(field, value):
+    """A manifest's field from its HDF5 attribute."""
+    if field.name == "options":
+        return json.loads(_text(value))
+    if field.name.endswith("_dtype"):
+        return np.dtype(_text(value)) if _text(value) else None
+    return _text(value) if field.type is str else field.type(value)
+
+
+def _text(value) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _place(path: Path, file: h5py.File, name: str) -> tuple[int, np.dtype, tuple[int, ...]]:
+    """(offset in the file, dtype, shape) of a contiguous dataset; offset -1 when it is empty."""
+    dataset = file[name]
+    if dataset.size == 0:
+        return -1, dataset.dtype, dataset.shape
+    offset = dataset.id.get_offset()
+    if offset is None:
+        raise StoreError(f"{path}: dataset {name} is not contiguous, so it cannot be mapped. {RESTORE}")
+    return offset, dataset.dtype, dataset.shape
+
+
+def _map_shard(path: Path, s: int, first_vertex: int, places: dict) -> Shard:
+    """Views of one memory map of the file."""
+    raw = np.memmap(path, np.uint8, "r")
+    arrays = {}
+    for name, (offset, dtype, shape) in places.items():
+        num_bytes = dtype.itemsize * int(np.prod(shape))
+        if offset + num_bytes > len(raw):
+            raise StoreError(
+                f"{path} is truncated: {len(raw):,} bytes found, dataset {name} ends at byte "
+                f"{offset + num_bytes:,}. {RESTORE}"
+            )
+        view = raw[offset : offset + num_bytes].view(dtype) if offset >= 0 else np.empty(0, dtype)
+        arrays[ATTRIBUTE[name]] = view.reshape(shape)
+    return Shard(shard=s, first_vertex=first_vertex, **arrays)

@@ -1,0 +1,106 @@
+"""Writing shard files and their manifest; the layout is `shard_store`'s.
+
+A shard file is created at its full size, with its disk space reserved, so that a full disk is an
+error at once; its datasets are then filled through memory maps, in any order. Checksums are taken
+from the finished files, and the fingerprint over all of them is stamped into every shard.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from batchgnn.store.shard_hdf5 import (
+    FORMAT_SHARD,
+    FORMAT_SHARDS,
+    FORMAT_VERSION,
+    checksum,
+    create_aligned,
+)
+from batchgnn.store.shard_store import ARRAYS, MANIFEST, Manifest, Schema, encode_attributes, shard_name
+
+NO_FINGERPRINT = "0" * 32
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A shard file of its full size whose datasets wait to be filled."""
+
+    path: Path
+    places: dict[str, tuple[int, np.dtype, tuple[int, ...]]]
+
+    def open(self, name: str) -> np.ndarray:
+        """A writable map of dataset `name`; what is written stays when the map is dropped."""
+        offset, dtype, shape = self.places[name]
+        if offset < 0:
+            return np.empty(shape, dtype)
+        return np.memmap(self.path, dtype, "r+", offset, shape)
+
+
+def create_shard(
+    folder: Path, schema: Schema, s: int, first_vertex: int, n: int, m_in: int, m_out: int = 0
+) -> Draft:
+    """Create shard s of n vertices, m_in in-arcs and (directed) m_out out-arcs.
+
+    Raises OSError when the disk has no room for it.
+    """
+    path = folder / shard_name(s)
+    layout = schema.layout(n, m_in, m_out)
+    with h5py.File(path, "x", alignment_threshold=1, alignment_interval=64) as file:
+        file.attrs["format"] = FORMAT_SHARD
+        file.attrs["format_version"] = FORMAT_VERSION
+        file.attrs["fingerprint"] = np.bytes_(NO_FINGERPRINT)
+        file.attrs["shard"] = s
+        file.attrs["num_vertices"] = n
+        file.attrs["first_vertex"] = first_vertex
+        places = {}
+        for name, (dtype, shape) in layout.items():
+            dataset = create_aligned(file, name, shape, dtype)
+            offset = dataset.id.get_offset() if dataset.size else -1
+            places[name] = (offset, dtype, shape)
+    reserve(path)
+    return Draft(path, places)
+
+
+def reserve(path: Path) -> None:
+    """Reserve the disk space of a file created sparse, so that a map of it cannot meet a full disk."""
+    size = path.stat().st_size
+    if size:
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+
+
+def take_checksums(drafts: Sequence[Draft]) -> tuple[np.ndarray, np.ndarray]:
+    """(K, num_datasets) checksums of all datasets and (num_datasets,) their names, as bytes."""
+    names = list(drafts[0].places)
+    rows = [[checksum(draft.open(name)) for name in names] for draft in drafts]
+    return np.array(rows, "S"), np.array(names, "S")
+
+
+def fingerprint_of(sums: np.ndarray, names: np.ndarray, offset: np.ndarray) -> str:
+    """32 hexadecimal digits over all checksums, the names of the datasets and the offsets."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in (sums.tolist(), names.tolist(), offset.tolist()):
+        digest.update(repr(part).encode())
+    return digest.hexdigest()
+
+
+def stamp(path: Path, fingerprint: str) -> None:
+    """Write the fingerprint into a shard file, in place."""
+    with h5py.File(path, "r+") as file:
+        file.attrs.modify("fingerprint", np.bytes_(fingerprint))
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `manifest.h5` into `folder`."""
+    with h5py.File(folder / MANIFEST, "x") as file:
+        file.attrs["format"] = FORMAT_SHARDS
+        file.attrs["format_version"] = FORMAT_VERSION
+        for name, value in encode_attributes(manifest).items():
+            file.attrs[name] = value
+        for name, attribute in ARRAYS.items():
+            file[name] = getattr(manifest, attribute)

@@ -1,0 +1,130 @@
+"""What the partitioner reads: a graph store, or arrays in memory that look like one."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+Edges = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+
+
+class GraphSource(Protocol):
+    """The reading side of `store.graph_store.GraphStore`, as far as the partitioner needs it."""
+
+    name: str
+    directed: bool
+    num_vertices: int
+    num_edges: int
+    num_features: int
+    num_classes: int
+    task: str
+    num_splits: int
+    weighted: bool
+    feature_dtype: np.dtype
+    id_dtype: np.dtype
+
+    def read_features(self, rows: slice) -> np.ndarray:
+        """(len(rows), D), dense."""
+
+    def read_labels(self, rows: slice = ...) -> np.ndarray:
+        """int32 (len(rows),), or uint8 (len(rows), C) multi-label."""
+
+    def read_split(self, rows: slice = ...) -> np.ndarray:
+        """uint8 (len(rows), R)."""
+
+    def read_names(self, rows: slice = ...) -> np.ndarray | None:
+        """The user's own ids, int64 or S*; None when there are none."""
+
+    def iter_edges(self, chunk: int = ...) -> Iterator[Edges]:
+        """(source, target, weight or None) of at most `chunk` edges, as they are stored."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GraphArrays:
+    """A small graph in memory, with the interface of a graph store.
+
+    source, target  integers (E,); an undirected graph holds each edge once
+    features        float32/float16 (N, D)
+    label           int32 (N,), or uint8 (N, C) for a multi-label task
+    split           uint8 (N,) or (N, R)
+    weight          float32 (E,) or None
+    names           int64 or S* (N,) or None
+    """
+
+    source: np.ndarray
+    target: np.ndarray
+    features: np.ndarray
+    label: np.ndarray
+    split: np.ndarray
+    num_classes: int
+    weight: np.ndarray | None = None
+    names: np.ndarray | None = None
+    directed: bool = False
+    name: str = "arrays"
+
+    @property
+    def num_vertices(self) -> int:
+        """Vertices, N."""
+        return len(self.features)
+
+    @property
+    def num_edges(self) -> int:
+        """Edges as stored: an undirected one counts once."""
+        return len(self.source)
+
+    @property
+    def num_features(self) -> int:
+        """Columns of the features, D."""
+        return self.features.shape[1]
+
+    @property
+    def num_splits(self) -> int:
+        """Official splits, R."""
+        return 1 if self.split.ndim == 1 else self.split.shape[1]
+
+    @property
+    def task(self) -> str:
+        """`multiclass` or `multilabel`."""
+        return "multilabel" if self.label.ndim == 2 else "multiclass"
+
+    @property
+    def weighted(self) -> bool:
+        """Whether edges carry weights."""
+        return self.weight is not None
+
+    @property
+    def feature_dtype(self) -> np.dtype:
+        """Dtype of the features."""
+        return self.features.dtype
+
+    @property
+    def id_dtype(self) -> np.dtype:
+        """Dtype of vertex ids in edges."""
+        return np.dtype(np.uint32 if self.num_vertices < 2**32 else np.uint64)
+
+    def read_features(self, rows: slice) -> np.ndarray:
+        """Rows of the features."""
+        return self.features[rows]
+
+    def read_labels(self, rows: slice = slice(None)) -> np.ndarray:
+        """Rows of the labels."""
+        return self.label[rows]
+
+    def read_split(self, rows: slice = slice(None)) -> np.ndarray:
+        """Rows of the splits, (n, R)."""
+        return self.split.reshape(self.num_vertices, -1)[rows]
+
+    def read_names(self, rows: slice = slice(None)) -> np.ndarray | None:
+        """Rows of the user's own ids."""
+        return None if self.names is None else self.names[rows]
+
+    def iter_edges(self, chunk: int = 1 << 22) -> Iterator[Edges]:
+        """Chunks of the edges."""
+        for begin in range(0, self.num_edges, chunk):
+            part = slice(begin, begin + chunk)
+            yield (
+                self.source[part],
+                self.target[part],
+                None if self.weight is None else self.weight[part],
+            )

@@ -1,0 +1,74 @@
+"""Arcs on their way to the shard that keeps them: one raw file per shard, filled in chunks.
+
+Memory is bounded by one chunk while arcs are added, and by one shard's arcs while they are read.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+
+class Spill:
+    """Arcs bucketed by the shard that owns their row (the target of an in-arc)."""
+
+    def __init__(self, folder: Path, offset: np.ndarray, id_dtype: np.dtype, weighted: bool):
+        """`folder` is created; offset int64 (K + 1,)."""
+        folder.mkdir()
+        self.folder, self.offset = folder, offset
+        self.count = np.zeros(len(offset) - 1, np.int64)
+        columns = [("row", id_dtype), ("other", id_dtype)]
+        self.record = np.dtype([*columns, ("weight", np.float32)] if weighted else columns)
+
+    def add(self, row: np.ndarray, other: np.ndarray, weight: np.ndarray | None) -> None:
+        """Append arcs: row and other are shard-store ids; the order within a shard is kept."""
+        shard = np.searchsorted(self.offset, row, "right") - 1
+        order = np.argsort(shard.astype(np.uint16 if len(self.count) < 2**16 else np.int64), kind="stable")
+        records = np.empty(len(row), self.record)
+        records["row"], records["other"] = row[order], other[order]
+        if weight is not None:
+            records["weight"] = weight[order]
+        count = np.bincount(shard, minlength=len(self.count))
+        ends = np.cumsum(count)
+        for s in np.flatnonzero(count):
+            with self._path(s).open("ab") as file:
+                file.write(records[ends[s] - count[s] : ends[s]].data)
+        self.count += count
+
+    def take(self, s: int) -> np.ndarray:
+        """Records of shard s in the order of their arrival; its file is removed."""
+        if not self.count[s]:
+            return np.empty(0, self.record)
+        records = np.fromfile(self._path(s), self.record)
+        self._path(s).unlink()
+        return records
+
+    def _path(self, s: int) -> Path:
+        return self.folder / f"{s}.raw"
+
+
+def csr_of(
+    records: np.ndarray, first: int, n: int, num_vertices: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Records -> (indptr int64 (n + 1,), indices, weight or None), ascending within a row.
+
+    Rows are first ... first + n - 1. Equal arcs stay in the order of their arrival.
+    """
+    weighted = "weight" in records.dtype.names
+    id_dtype = records.dtype["other"]
+    shift = max(num_vertices - 1, 1).bit_length()
+    if weighted or shift + n.bit_length() > 64:
+        order = np.lexsort((records["other"], records["row"]))
+        row, other = records["row"][order].astype(np.int64) - first, records["other"][order]
+    else:
+        # A row and its neighbour fit one integer: sorting these in place needs no permutation.
+        key = records["row"].astype(np.uint64)
+        key -= np.uint64(first)
+        key <<= np.uint64(shift)
+        key |= records["other"]
+        key.sort()
+        other = (key & np.uint64((1 << shift) - 1)).astype(id_dtype)
+        key >>= np.uint64(shift)
+        row = key
+    indptr = np.zeros(n + 1, np.int64)
+    np.cumsum(np.bincount(row.view(np.int64), minlength=n), out=indptr[1:])
+    return indptr, other, records["weight"][order] if weighted else None
