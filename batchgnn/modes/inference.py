@@ -28,8 +28,12 @@ class Inference:
 
     def logits(self) -> np.ndarray:
         """float32 (num_own, num_classes), rows in own order."""
+        return self.rows(self.model.num_layers)
+
+    def rows(self, num_layers: int) -> np.ndarray:
+        """Output of the first `num_layers` layers, at least one: float32 (num_own, width)."""
         source = self.own.features
-        for layer in range(self.model.num_layers):
+        for layer in range(num_layers):
             out = np.empty((self.own.num_own, self.model.widths[layer + 1]), np.float32)
             for chunk in self._chunks(source.width):
                 out[chunk] = self._chunk(layer, source, chunk)

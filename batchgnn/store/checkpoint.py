@@ -36,6 +36,14 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     """Write a checkpoint atomically, then remove all but the newest `keep`."""
     folder.mkdir(parents=True, exist_ok=True)
     path = checkpoint_path(folder, checkpoint.progress["epoch"], checkpoint.progress["step"])
+    write_file(path, checkpoint)
+    for old in sorted(folder.glob("epoch-*.h5"))[:-keep]:
+        old.unlink()
+    return path
+
+
+def write_file(path: Path, checkpoint: Checkpoint) -> None:
+    """Write one checkpoint file beside and rename it."""
     with atomic_file(path, overwrite=True) as beside, h5py.File(beside, "w") as file:
         file.attrs.update(format=FORMAT, format_version=FORMAT_VERSION)
         file.attrs["fingerprint"] = checkpoint.fingerprint
@@ -43,14 +51,11 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
             file.attrs[f"progress.{name}"] = value
         for name, array in checkpoint.arrays.items():
             file.create_dataset(name, data=array)
-    for old in sorted(folder.glob("epoch-*.h5"))[:-keep]:
-        old.unlink()
-    return path
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read one checkpoint file."""
-    with open_store(path, FORMAT) as file:
+    """Read one checkpoint file; raises StoreError when it is none, or damaged."""
+    with open_store(path, FORMAT, "checkpoint") as file:
         progress = {
             name.removeprefix("progress."): value.item() if hasattr(value, "item") else value
             for name, value in file.attrs.items()

@@ -1,0 +1,110 @@
+"""What every distributed command opens first: ranks, threads, this rank's shards, and the model."""
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from batchgnn.comm.failure import abort_on_exception, fail_together
+from batchgnn.comm.grid import Grid, start
+from batchgnn.config import Settings
+from batchgnn.errors import StoreError
+from batchgnn.graph.assign import assign_shards
+from batchgnn.graph.ownership import Ownership
+from batchgnn.nn.model import Model, ModelSpec
+from batchgnn.run_folder import RunFolder
+from batchgnn.store.own_shards import OwnShards
+from batchgnn.store.shard_store import Manifest, ShardStore
+from batchgnn.threads import choose_threading_layer, threads_for, use_threads
+
+
+@dataclass
+class Session:
+    """One rank's share of a job."""
+
+    grid: Grid
+    manifest: Manifest
+    own: OwnShards
+    settings: Settings
+    model: Model
+    threads: int
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this rank prints and writes files."""
+        return self.grid.rank == 0
+
+    def split(self) -> np.ndarray:
+        """uint8 (num_own,): 0 none, 1 train, 2 val, 3 test, of the chosen official split."""
+        return self.own.split[:, self.settings.split_index]
+
+
+@contextmanager
+def open_session(shards: Path, settings: Settings) -> Iterator[Session]:
+    """Start MPI, set threads, map this rank's shards, build the model; collective.
+
+    Raises a BatchGNNError on every rank when any rank cannot.
+    """
+    thread_safe = choose_threading_layer()
+    with start() as grid, abort_on_exception(grid.world):
+        with fail_together(grid.world, f"opening {shards}"):
+            manifest, settings, own = _open_shards(grid, shards, settings)
+        threads = threads_for(settings.threads, grid.node_size)
+        if settings.overlap and not (thread_safe and grid.thread_multiple):
+            settings = _without_overlap(settings, grid)
+        with use_threads(threads):
+            model = build_model(manifest, settings)
+            yield Session(grid, manifest, own, settings, model, threads)
+
+
+@contextmanager
+def open_run(run: Path, shards: Path | None, metric: str | None = None) -> Iterator[Session]:
+    """The session of a finished or running run, on the shards it was trained on; collective."""
+    where, settings = RunFolder(run).shards_and_settings()
+    changes = {"metric": metric or settings.metric, "overlap": False}
+    with open_session(shards or where, dataclasses.replace(settings, **changes)) as session:
+        yield session
+
+
+def load_best(session: Session, run: Path) -> None:
+    """Put the run's best parameters into the session's model; raises StoreError."""
+    best = RunFolder(run).read_model(session.manifest.fingerprint)
+    session.model.parameters.buffer[:] = best.arrays["parameters"]
+
+
+def build_model(manifest: Manifest, settings: Settings) -> Model:
+    """The model of the settings, with the initial weights of its seed."""
+    spec = ModelSpec(
+        model=settings.model,
+        layers=settings.layers,
+        hidden=settings.hidden,
+        heads=settings.heads,
+        dropout=settings.dropout,
+        input_dropout=settings.input_dropout,
+        attention_dropout=settings.attention_dropout,
+        norm=settings.norm,
+    )
+    return Model(spec, manifest.num_features, manifest.num_classes, seed=settings.seed)
+
+
+def _open_shards(grid: Grid, shards: Path, settings: Settings):
+    store = ShardStore(shards)
+    manifest = store.manifest
+    settings = settings.resolved(manifest.task)
+    if settings.split_index >= manifest.num_splits:
+        raise StoreError(
+            f"{shards} has {manifest.num_splits} splits, --split-index {settings.split_index} asks "
+            f"for one more. Take 0 to {manifest.num_splits - 1}."
+        )
+    ranks = assign_shards(manifest, grid.size)
+    own = OwnShards(store, Ownership(manifest.offset, ranks), grid.rank)
+    return manifest, settings, own
+
+
+def _without_overlap(settings: Settings, grid: Grid) -> Settings:
+    if grid.rank == 0:
+        print("batchgnn: this MPI or threading layer is not thread-safe: going on with --no-overlap.")
+    return dataclasses.replace(settings, overlap=False)

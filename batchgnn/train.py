@@ -1,0 +1,245 @@
+"""`batchgnn train`: the training loop over epochs, with evaluation, checkpoints and the run folder."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from cyclopts import App
+
+from batchgnn import trace
+from batchgnn.comm.exchange import allreduce_sum
+from batchgnn.comm.failure import fail_together
+from batchgnn.config import FREE, Settings, settings_files
+from batchgnn.errors import ConfigError
+from batchgnn.modes.inference import Inference
+from batchgnn.modes.macrobatch import MacrobatchMode
+from batchgnn.modes.memory import allowed_bytes, plan_memory
+from batchgnn.modes.schedule import Schedule
+from batchgnn.nn.optim import make_optimizer
+from batchgnn.progress import progress
+from batchgnn.run_folder import RunFolder
+from batchgnn.scores import SPLITS, score
+from batchgnn.session import Session, open_session
+from batchgnn.store.checkpoint import Checkpoint
+from batchgnn.training_state import TrainingState
+
+MEMORY_ADVICE = (
+    "Lower --macrobatch, --batch-size or --fanouts, start more ranks on more nodes, or raise --memory."
+)
+
+app = App(name="train", help="Train a model on a shard store.", config=settings_files)
+
+
+@app.default
+def train(
+    shards: Path,
+    *,
+    run: Path,
+    resume: bool = False,
+    config: Path | None = None,
+    settings: Settings = Settings(),  # noqa: B008
+) -> None:
+    """Train a model on a shard store, on all ranks that were started.
+
+    Parameters
+    ----------
+    shards: shard store, made by `batchgnn partition`
+    run: folder to write: settings, metrics of every epoch, checkpoints, the best model, the result
+    resume: go on from the newest checkpoint of --run, on any number of ranks
+    config: TOML file with the same settings; the command line wins
+    """
+    with open_session(shards, settings) as session:
+        folder = RunFolder(run)
+        with fail_together(session.grid.world, f"opening {run}"):
+            plan_memory(session).require(
+                allowed_bytes(session.settings.memory, session.grid.node_size), MEMORY_ADVICE
+            )
+            if session.is_first:
+                folder.open(resume=resume)
+            _check_resume(folder, shards, session, resume)
+        Trainer(session, folder, shards).train(resume)
+
+
+def _check_resume(folder: RunFolder, shards: Path, session: Session, resume: bool) -> None:
+    """A resumed run must be the same problem: same shards, same numbers in every step."""
+    if not resume:
+        return
+    before = folder.settings().resolved(session.manifest.task)
+    changed = [
+        name
+        for name, value in vars(session.settings).items()
+        if name not in FREE and value != getattr(before, name)
+    ]
+    if changed:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
+        raise ConfigError(
+            f"{folder.path} was trained with another {options}. Leave the option out to go on as "
+            f"before, or start a new --run."
+        )
+
+
+class Trainer:
+    """Epochs of a mode, with what happens between and after them; every method is collective."""
+
+    def __init__(self, session: Session, folder: RunFolder, shards: Path):
+        self.session, self.folder, self.shards = session, folder, shards
+        self.settings, self.model = session.settings, session.model
+        self.world = session.grid.world
+        self.optimizer = make_optimizer(
+            self.settings.optimizer,
+            self.model.parameters,
+            lr=self.settings.lr,
+            weight_decay=self.settings.weight_decay,
+        )
+        self.mode = MacrobatchMode(
+            session.grid, session.own, make_schedule(session), self.model, self.optimizer, self.settings
+        )
+        self.inference = Inference(self.world, session.own, self.model)
+        self.state = TrainingState(best_parameters=self.model.parameters.buffer.copy())
+
+    def train(self, resume: bool) -> None:
+        """All epochs that are left; writes the run folder."""
+        if resume:
+            self._restore()
+        elif self.session.is_first:
+            self.folder.write_settings(self.shards, self.settings)
+        while not self._finished():
+            loss, seconds = self._epoch()
+            self._end_epoch(loss, seconds)
+        if self.session.is_first:
+            self.folder.write_result(self._result())
+            print(self.folder.summary(), flush=True)
+
+    def _finished(self) -> bool:
+        state, settings = self.state, self.settings
+        stale = settings.patience and state.stale_evaluations >= settings.patience
+        return state.epoch >= settings.epochs or bool(stale)
+
+    def _epoch(self) -> tuple[float, float]:
+        """Train the steps left of the current epoch; mean loss over its seeds, seconds."""
+        state, every = self.state, self.settings.checkpoint_every
+        begin = time.perf_counter() - state.seconds
+        trace.reset()
+        label = f"epoch {state.epoch + 1}/{self.settings.epochs}"
+        with progress(label, self.mode.num_steps, "steps", show=self.session.is_first) as shown:
+            shown.advance(state.step)
+            for result in self.mode.epoch(state.epoch, state.step):
+                state.step = result.step + 1
+                state.loss_sum += result.loss_sum
+                state.num_seeds += result.num_seeds
+                shown.advance(1, f"loss {state.loss_sum / max(state.num_seeds, 1):.4f}")
+                if every and state.step % every == 0 and state.step < self.mode.num_steps:
+                    state.seconds = time.perf_counter() - begin
+                    self._checkpoint()
+        loss_sum, num_seeds = self._sum(state.loss_sum, state.num_seeds)
+        return loss_sum / max(num_seeds, 1), time.perf_counter() - begin
+
+    def _end_epoch(self, loss: float, seconds: float) -> None:
+        """Evaluate, keep the best model, write the epoch's line and a checkpoint."""
+        state = self.state
+        line = {"epoch": state.epoch + 1, "loss": loss, "seconds": seconds}
+        last = state.epoch + 1 == self.settings.epochs
+        if last or (state.epoch + 1) % self.settings.eval_every == 0:
+            line |= self._evaluate()
+        line |= self.mode.report() | trace.gather(self.world)
+        state.end_epoch(seconds)
+        self._checkpoint()
+        if self.session.is_first:
+            self.folder.append_metrics(line)
+            print(describe(line), flush=True)
+
+    def _evaluate(self) -> dict[str, float]:
+        """Exact validation and test scores; remembers the best parameters by validation."""
+        begin = time.perf_counter()
+        with trace.phase("evaluate"):
+            scores = evaluate_scores(self.session, self.inference)
+        name = self.settings.metric
+        self.state.offer(
+            scores[f"val_{name}"], scores[f"test_{name}"], self.model.parameters.buffer
+        )
+        if self.session.is_first and self.state.stale_evaluations == 0:
+            self.folder.write_model(self._checkpoint_of({"parameters": self.state.best_parameters}))
+        return {**scores, "evaluate_seconds": time.perf_counter() - begin}
+
+    def _sum(self, *values: float) -> np.ndarray:
+        total = np.array(values, np.float64)
+        allreduce_sum(self.world, total, "epoch sums")
+        return total
+
+    def _checkpoint(self) -> None:
+        """Write a checkpoint on the first rank; a failure there is raised on all."""
+        loss_sum, num_seeds = self._sum(self.state.loss_sum, self.state.num_seeds)
+        with fail_together(self.world, "writing a checkpoint"):
+            if self.session.is_first:
+                arrays = {"parameters": self.model.parameters.buffer, **self.optimizer.arrays}
+                arrays["best_parameters"] = self.state.best_parameters
+                progress = self.state.to_dict(loss_sum=loss_sum, num_seeds=int(num_seeds))
+                checkpoint = replace(
+                    self._checkpoint_of(arrays),
+                    progress={**progress, "optimizer_steps": self.optimizer.steps},
+                )
+                self.folder.write_checkpoint(checkpoint, self.settings.checkpoint_keep)
+
+    def _checkpoint_of(self, arrays: dict[str, np.ndarray]) -> Checkpoint:
+        return Checkpoint(arrays, {"epoch": self.state.epoch}, self.session.manifest.fingerprint)
+
+    def _restore(self) -> None:
+        """Continue as the newest checkpoint says; partial sums live on the first rank."""
+        with fail_together(self.world, f"resuming {self.folder.path}"):
+            checkpoint = self.folder.read_checkpoint(self.session.manifest.fingerprint)
+            self.model.parameters.buffer[:] = checkpoint.arrays["parameters"]
+            for name, array in self.optimizer.arrays.items():
+                array[:] = checkpoint.arrays[name]
+            self.optimizer.steps = checkpoint.progress["optimizer_steps"]
+            self.state = TrainingState.from_checkpoint(checkpoint, keep_sums=self.session.is_first)
+            if self.session.is_first:
+                self.folder.cut_metrics(self.state.epoch)
+
+    def _result(self) -> dict:
+        """What result.json holds besides the versions."""
+        state, name = self.state, self.settings.metric
+        return {
+            "metric": name,
+            f"test_{name}": state.best_test,
+            f"val_{name}": state.best_val,
+            "best_epoch": state.best_epoch,
+            "epochs": state.epoch,
+            "epoch_seconds": state.epoch_seconds,
+            "ranks": self.session.grid.size,
+            "threads": self.session.threads,
+            "mode": self.settings.mode,
+            "exactness": self.mode.exactness,
+            "num_parameters": int(self.model.parameters.size),
+        }
+
+
+def make_schedule(session: Session) -> Schedule:
+    """The minibatches of the session's seeds."""
+    own, manifest, settings = session.own, session.manifest, session.settings
+    is_train = session.split() == SPLITS["train"]
+    if own.label.ndim == 1:
+        is_train &= own.label >= 0
+    seeds = [
+        own.ids[a:b][is_train[a:b]]
+        for a, b in zip(own.first_row[:-1], own.first_row[1:], strict=True)
+    ]
+    num_train = manifest.num_train[:, settings.split_index]
+    return Schedule(seeds, num_train, settings.batch_size, settings.seed)
+
+
+def evaluate_scores(session: Session, inference: Inference) -> dict[str, float]:
+    """Validation and test scores of the model's exact predictions; collective."""
+    logits, split, metric = inference.logits(), session.split(), session.settings.metric
+    rows = {name: split == SPLITS[name] for name in ("val", "test")}
+    return {
+        f"{name}_{metric}": score(session.grid.world, logits[keep], session.own.label[keep], metric)
+        for name, keep in rows.items()
+    }
+
+
+def describe(line: dict) -> str:
+    """One readable line of an epoch's metrics."""
+    words = [f"epoch {line['epoch']}", f"loss {line['loss']:.4f}", f"{line['seconds']:.2f} s"]
+    words += [f"{k} {v:.4f}" for k, v in line.items() if k.startswith(("val_", "test_"))]
+    return "  ".join(words)
