@@ -22,7 +22,9 @@ class Spill:
     def add(self, row: np.ndarray, other: np.ndarray, weight: np.ndarray | None) -> None:
         """Append arcs: row and other are shard-store ids; the order within a shard is kept."""
         shard = np.searchsorted(self.offset, row, "right") - 1
-        order = np.argsort(shard.astype(np.uint16 if len(self.count) < 2**16 else np.int64), kind="stable")
+        order = np.argsort(
+            shard.astype(np.uint16 if len(self.count) < 2**16 else np.int64), kind="stable"
+        )
         records = np.empty(len(row), self.record)
         records["row"], records["other"] = row[order], other[order]
         if weight is not None:

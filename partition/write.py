@@ -48,7 +48,9 @@ class Numbering:
     new_id: np.ndarray
 
 
-def number(shard: np.ndarray, num_shards: int, id_dtype, order: np.ndarray | None = None) -> Numbering:
+def number(
+    shard: np.ndarray, num_shards: int, id_dtype, order: np.ndarray | None = None
+) -> Numbering:
     """Number the vertices shard after shard.
 
     shard  int32 (N,)  each below num_shards
