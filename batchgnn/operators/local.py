@@ -1,0 +1,148 @@
+"""The operator of a local block: every row that a layer needs is in this process's memory."""
+
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from batchgnn.graph.block import Block
+from batchgnn.kernels.attention import (
+    attention,
+    attention_adjoint_sources,
+    attention_adjoint_targets,
+)
+from batchgnn.kernels.segment import add_self_loops, gcn_weights, transpose_csr
+from batchgnn.kernels.spmm import spmm, spmm_columns, spmm_rows
+
+Aggregation = Literal["mean", "sum", "gcn", "attention"]
+NO_WEIGHTS = np.empty(0, np.float32)
+
+
+class LocalOperator:
+    """A graph operator A of shape (num_targets, num_sources) over a block; DESIGN section 4.
+
+    `gather` is A x, `gather_adjoint` is A^T dh. What A holds for a drawn edge u -> v:
+    mean 1 / drawn(v), sum degree(v) / drawn(v), gcn c_v c_u w degree(v) / drawn(v) and c_v^2 for v
+    itself. gcn and attention count every target as its own neighbour once, whether or not the
+    graph has a self-loop there (which is not used), as PyG's self-loops do.
+
+    The transposed CSR is built at the first adjoint: the first layer of a model rarely needs one.
+    """
+
+    def __init__(self, block: Block, aggregation: Aggregation):
+        """aggregation: the layers' own (`layer.aggregation`); gcn needs `block.scale`."""
+        self.block, self.aggregation = block, aggregation
+        self.num_targets, self.num_sources = block.num_targets, block.num_sources
+        self.source_ids = block.ids
+        self.target_ids = block.ids[: block.num_targets]
+        drawn = np.diff(block.indptr)
+        if aggregation == "mean":
+            self.scale = 1 / np.maximum(drawn, 1).astype(np.float32)
+        elif aggregation == "sum":
+            self.scale = _unbiased(block.degree, drawn)
+        elif aggregation == "gcn" and block.scale is None:
+            raise ValueError("the gcn operator needs a block with the norms of its sources")
+
+    def gather(self, x: np.ndarray) -> np.ndarray:
+        """A x: (num_sources, d) -> (num_targets, d)."""
+        out = np.empty((self.num_targets, x.shape[1]), x.dtype)
+        indptr, indices = self._csr
+        if self.aggregation == "gcn":
+            spmm(indptr, indices, self._weight, x, out)
+        else:
+            spmm_rows(indptr, indices, self.scale, x, out)
+        return out
+
+    def gather_adjoint(self, dh: np.ndarray) -> np.ndarray:
+        """A^T dh: (num_targets, d) -> (num_sources, d)."""
+        out = np.empty((self.num_sources, dh.shape[1]), dh.dtype)
+        indptr, rows, edge = self._transposed
+        if self.aggregation == "gcn":
+            spmm(indptr, rows, self._weight[edge], dh, out)
+        else:
+            spmm_columns(indptr, rows, self.scale, dh, out)
+        return out
+
+    def attend(self, z, s_src, s_dst, dropout) -> tuple[np.ndarray, Any]:
+        """h_v = sum over u of softmax_u(leaky(s_src[u] + s_dst[v])) z_u, each head on its own.
+
+        z (num_sources, heads, width), s_src (num_sources, heads), s_dst (num_targets, heads);
+        dropout: nn.dropout.Dropout of the coefficients. Returns h (num_targets, heads, width).
+        """
+        indptr, indices = self._csr
+        coefficient = np.empty((len(indices), z.shape[1]), z.dtype)
+        out = np.empty((self.num_targets, *z.shape[1:]), z.dtype)
+        attention(
+            indptr,
+            indices,
+            z,
+            s_src,
+            s_dst,
+            self.source_ids,
+            dropout.key,
+            dropout.threshold,
+            dropout.scale,
+            coefficient,
+            out,
+        )
+        return out, (z, s_src, s_dst, coefficient, dropout.scale)
+
+    def attend_adjoint(self, dh, saved) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The gradients of z, s_src and s_dst from that of h."""
+        z, s_src, s_dst, coefficient, scale = saved
+        indptr, indices = self._csr
+        dscore = np.empty_like(coefficient)
+        ds_dst = np.empty_like(s_dst)
+        attention_adjoint_targets(
+            indptr, indices, z, s_src, s_dst, coefficient, scale, dh, dscore, ds_dst
+        )
+        dz, ds_src = np.empty_like(z), np.empty_like(s_src)
+        attention_adjoint_sources(*self._transposed, coefficient, scale, dscore, dh, dz, ds_src)
+        return dz, ds_src, ds_dst
+
+    def targets(self, x: np.ndarray) -> np.ndarray:
+        """The rows of x that are targets: a view."""
+        return x[: self.num_targets]
+
+    def add_targets(self, dx: np.ndarray, dx_targets: np.ndarray) -> None:
+        """The adjoint of `targets`: dx[targets] += dx_targets."""
+        dx[: self.num_targets] += dx_targets
+
+    @cached_property
+    def _looped(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """indptr, indices and original edge (-1: the loop) with each target's self-loop."""
+        most = self.block.num_edges + self.num_targets
+        indptr, indices = np.empty(self.num_targets + 1, np.int64), np.empty(most, np.int32)
+        edge = np.empty(most, np.int64)
+        count = add_self_loops(self.block.indptr, self.block.indices, indptr, indices, edge)
+        return indptr, indices[:count], edge[:count]
+
+    @cached_property
+    def _csr(self) -> tuple[np.ndarray, np.ndarray]:
+        if self.aggregation in ("gcn", "attention"):
+            return self._looped[:2]
+        return self.block.indptr, self.block.indices
+
+    @cached_property
+    def _transposed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        indptr, indices = self._csr
+        out_indptr = np.empty(self.num_sources + 1, np.int64)
+        rows, edge = np.empty(len(indices), np.int32), np.empty(len(indices), np.int64)
+        transpose_csr(indptr, indices, out_indptr, rows, edge)
+        return out_indptr, rows, edge
+
+    @cached_property
+    def _weight(self) -> np.ndarray:
+        """float32, one per edge of `_csr`; gcn only."""
+        indptr, indices, edge = self._looped
+        block = self.block
+        out = np.empty(len(indices), np.float32)
+        weight = NO_WEIGHTS if block.weight is None else block.weight
+        factor = _unbiased(block.degree, np.diff(block.indptr))
+        gcn_weights(indptr, indices, edge, weight, block.scale, factor, out)
+        return out
+
+
+def _unbiased(degree: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """degree / drawn, 1 without drawn edges; float32."""
+    return (degree / np.maximum(drawn, 1)).astype(np.float32)
