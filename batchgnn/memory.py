@@ -49,7 +49,9 @@ def parse_bytes(text: str | int) -> int:
 
     Raises ConfigError when the text is no size.
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([KMGT]?)(?:i?B)?\s*", str(text), re.IGNORECASE)
+    match = re.fullmatch(
+        r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([KMGT]?)(?:i?B)?\s*", str(text), re.IGNORECASE
+    )
     if not match or not float(match[1]):
         raise ConfigError(f"{text!r} is no size in bytes: write for example 512M, 8G or 1.5G")
     return int(float(match[1]) * UNITS[match[2].upper()])

@@ -1,20 +1,186 @@
 """The whole way from a graph store to a shard store."""
 
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import psutil
+
+from batchgnn.errors import ConfigError
+from batchgnn.memory import MemoryPlan
+from batchgnn.partition.cut_graph import CutGraph, cut_graph
+from batchgnn.partition.metis import metis_shards
+from batchgnn.partition.numbering import rcm_order
+from batchgnn.partition.plan import cut_plan, write_plan
 from batchgnn.partition.random_shards import random_shards
+from batchgnn.partition.rebalance import no_graph, rebalance
 from batchgnn.partition.source import GraphSource
-from batchgnn.partition.write import write_shards
+from batchgnn.partition.supernode import CLUSTERS_PER_SHARD, supernode_shards
+from batchgnn.partition.write import refuse_existing, schema_of, write_shards
 from batchgnn.store.shard_store import Manifest
+
+METHODS = ("metis", "random", "supernode")
+ORDERS = ("rcm", "natural")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """How a graph is cut.
+
+    order     of vertices inside a shard: `rcm` (reverse Cuthill-McKee) or `natural` (as in the
+              graph store); None = rcm where the cut has the graph in memory, else natural
+    clusters  of the supernode method; None = 32 per shard
+    even_seeds  whether the pass that evens training seeds is made
+    """
+
+    method: str = "metis"
+    num_shards: int
+    seed: int = 0
+    order: str | None = None
+    clusters: int | None = None
+    even_seeds: bool = True
+
+    def check(self, num_vertices: int) -> None:
+        """Raise ConfigError for settings that cannot work on that many vertices."""
+        for value, known, option in (
+            (self.method, METHODS, "--method"),
+            (self.order or "rcm", ORDERS, "--order"),
+        ):
+            if value not in known:
+                raise ConfigError(f"{option} {value}: needed one of {', '.join(known)}")
+        if not 1 <= self.num_shards <= num_vertices:
+            raise ConfigError(
+                f"--shards {self.num_shards}: needed between 1 and {num_vertices:,}, the number of "
+                f"vertices, because no shard may be empty"
+            )
+        if not self.num_shards <= self.num_clusters(num_vertices) <= num_vertices:
+            raise ConfigError(
+                f"--clusters {self.clusters}: needed between {self.num_shards} (--shards) and "
+                f"{num_vertices:,} (vertices)"
+            )
+
+    def num_clusters(self, num_vertices: int) -> int:
+        """Clusters of the supernode method."""
+        if self.clusters is not None:
+            return self.clusters
+        return min(CLUSTERS_PER_SHARD * self.num_shards, num_vertices)
+
+    @property
+    def inside(self) -> str:
+        """Order of the vertices inside a shard."""
+        return self.order or ("natural" if self.method == "random" else "rcm")
+
+    @property
+    def needs_graph(self) -> bool:
+        """Whether the graph has to be in memory for the cut."""
+        return self.method != "random" or self.inside == "rcm"
 
 
 def partition(
-    graph: GraphSource,
-    shards_path: Path,
-    method: str = "random",
+    graph: GraphSource | Path | str,
+    shards_path: Path | str,
+    method: str = "metis",
     num_shards: int = 1,
     seed: int = 0,
+    *,
+    order: str | None = None,
+    clusters: int | None = None,
+    even_seeds: bool = True,
+    memory: int | None = None,
+    show: bool = False,
 ) -> Manifest:
-    """Cut `graph` into `num_shards` shards by `method` and write the shard store."""
-    shard = random_shards(graph.num_vertices, num_shards, seed)
-    return write_shards(graph, shards_path, shard, num_shards=num_shards, method=method, seed=seed)
+    """Cut a graph store into shards: read, plan, cut, even the seeds, write.
+
+    graph   path of a graph store, or what reads like one (`source.GraphSource`)
+    memory  bytes that may be used; None = what the machine has available now
+    show    whether progress is shown on stderr
+
+    Raises StoreError, ConfigError, MemoryPlanError. Options are those of `Cut`.
+    """
+    cut = Cut(
+        method=method,
+        num_shards=num_shards,
+        seed=seed,
+        order=order,
+        clusters=clusters,
+        even_seeds=even_seeds,
+    )
+    shards_path = Path(shards_path)
+    refuse_existing(shards_path)
+    with opened(graph) as source:
+        cut.check(source.num_vertices)
+        allowed = available() if memory is None else memory
+        require(source, cut, allowed)
+        shard, inside = cut_vertices(source, cut)
+        return write_shards(
+            source,
+            shards_path,
+            shard,
+            num_shards=num_shards,
+            order=inside,
+            method=method,
+            seed=seed,
+            options={
+                "order": cut.inside,
+                "even_seeds": even_seeds,
+                **({"clusters": cut.num_clusters(len(shard))} if method == "supernode" else {}),
+            },
+            memory=allowed,
+            show=show,
+        )
+
+
+def opened(graph: GraphSource | Path | str):
+    """A context manager that gives the graph store at a path, or the source itself."""
+    if not isinstance(graph, str | Path):
+        return nullcontext(graph)
+    from batchgnn.store.graph_store import GraphStore
+
+    return GraphStore(graph)
+
+
+def cut_vertices(graph: GraphSource, cut: Cut) -> tuple[np.ndarray, np.ndarray | None]:
+    """(shard int32 (N,), order of vertices int64 (N,) or None for natural)."""
+    num_vertices, num_shards = graph.num_vertices, cut.num_shards
+    whole = cut_graph(graph) if cut.needs_graph else no_graph(num_vertices)
+    shard = _shards(whole, cut)
+    if cut.even_seeds and num_shards > 1:
+        train = (graph.read_split(slice(0, num_vertices)) == 1).view(np.uint8)
+        # A random cut has no locality to keep: its vertices are moved as if there were no edges.
+        damaged = no_graph(num_vertices) if cut.method == "random" else whole
+        shard = rebalance(shard, num_shards, train, damaged).shard
+    return shard, rcm_order(whole, shard) if cut.inside == "rcm" else None
+
+
+def _shards(graph: CutGraph, cut: Cut) -> np.ndarray:
+    if cut.method == "metis":
+        return metis_shards(graph, cut.num_shards, cut.seed)
+    if cut.method == "supernode":
+        clusters = cut.num_clusters(graph.num_vertices)
+        return supernode_shards(graph, cut.num_shards, cut.seed, clusters)
+    return random_shards(graph.num_vertices, cut.num_shards, cut.seed)
+
+
+def memory_plan(graph: GraphSource, cut: Cut) -> MemoryPlan:
+    """The plan of the stage that needs most."""
+    schema = schema_of(graph)
+    plan = write_plan(schema, graph.num_edges, cut.num_shards)
+    if not cut.needs_graph:
+        return plan
+    return max(plan, cut_plan(schema, graph.num_edges), key=lambda stage: stage.total)
+
+
+def require(graph: GraphSource, cut: Cut, allowed: int) -> None:
+    """Raise MemoryPlanError when the cut would need more than `allowed` bytes."""
+    smaller = (
+        "Use --method random --order natural, which needs no graph in memory"
+        if cut.needs_graph
+        else "Cut the graph into more shards (--shards)"
+    )
+    memory_plan(graph, cut).require(allowed, f"{smaller}, or allow more with --memory.")
+
+
+def available() -> int:
+    """Bytes of memory that the machine can give now."""
+    return psutil.virtual_memory().available

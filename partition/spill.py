@@ -49,28 +49,39 @@ class Spill:
 
 
 def csr_of(
-    records: np.ndarray, first: int, n: int, num_vertices: int
+    spill: Spill, s: int, n: int, num_vertices: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Records -> (indptr int64 (n + 1,), indices, weight or None), ascending within a row.
+    """Arcs of shard s -> (indptr int64 (n + 1,), indices, weight or None), ascending in a row.
 
-    Rows are first ... first + n - 1. Equal arcs stay in the order of their arrival.
+    The shard has n vertices. Equal arcs stay in the order of their arrival.
     """
-    weighted = "weight" in records.dtype.names
-    id_dtype = records.dtype["other"]
-    shift = max(num_vertices - 1, 1).bit_length()
-    if weighted or shift + n.bit_length() > 64:
-        order = np.lexsort((records["other"], records["row"]))
-        row, other = records["row"][order].astype(np.int64) - first, records["other"][order]
-    else:
-        # A row and its neighbour fit one integer: sorting these in place needs no permutation.
-        key = records["row"].astype(np.uint64)
-        key -= np.uint64(first)
-        key <<= np.uint64(shift)
-        key |= records["other"]
-        key.sort()
-        other = (key & np.uint64((1 << shift) - 1)).astype(id_dtype)
-        key >>= np.uint64(shift)
-        row = key
+    first, shift = int(spill.offset[s]), max(num_vertices - 1, 1).bit_length()
+    if "weight" in spill.record.names or shift + n.bit_length() > 64:
+        return _sort_with_order(spill.take(s), first, n)
+    # A row and its neighbour fit one integer: sorting these in place needs no permutation.
+    records = spill.take(s)
+    key = records["row"].astype(np.uint64)
+    key -= np.uint64(first)
+    key <<= np.uint64(shift)
+    key |= records["other"]
+    del records
+    key.sort()
+    indices = (key & np.uint64((1 << shift) - 1)).astype(spill.record["other"])
+    key >>= np.uint64(shift)
+    return _starts(key.view(np.int64), n), indices, None
+
+
+def _sort_with_order(records: np.ndarray, first: int, n: int):
+    """`csr_of` by a permutation: for weights, and for ids that do not fit one integer in pairs."""
+    order = np.lexsort((records["other"], records["row"]))
+    row = records["row"].astype(np.int64)
+    row -= first
+    weight = records["weight"][order] if "weight" in records.dtype.names else None
+    return _starts(row, n), records["other"][order], weight
+
+
+def _starts(row: np.ndarray, n: int) -> np.ndarray:
+    """int64 (n + 1,): where each row's arcs begin, from the row of each arc (int64)."""
     indptr = np.zeros(n + 1, np.int64)
-    np.cumsum(np.bincount(row.view(np.int64), minlength=n), out=indptr[1:])
-    return indptr, other, records["weight"][order] if weighted else None
+    np.cumsum(np.bincount(row, minlength=n), out=indptr[1:])
+    return indptr

@@ -8,6 +8,7 @@ import numpy as np
 
 from batchgnn.errors import StoreError
 
+PIECE = 8 << 20
 FORMAT_SHARDS, FORMAT_SHARD, FORMAT_VERSION = "batchgnn-shards", "batchgnn-shard", 1
 
 
@@ -23,11 +24,17 @@ def create_aligned(file: h5py.File, name: str, shape: tuple[int, ...], dtype) ->
     return h5py.Dataset(h5py.h5d.create(file.id, name.encode(), kind, space, properties, links))
 
 
-def checksum(array: np.ndarray) -> str:
-    """32 hexadecimal digits over the bytes of a C-contiguous array."""
-    digest = hashlib.blake2b(digest_size=16)
-    if array.size:
-        digest.update(array.reshape(-1).view(np.uint8).data)
+def checksum(path: Path, offset: int, dtype: np.dtype, shape: tuple[int, ...]) -> str:
+    """32 hexadecimal digits over the bytes of a contiguous dataset, read piece by piece."""
+    digest, left = hashlib.blake2b(digest_size=16), dtype.itemsize * int(np.prod(shape))
+    with path.open("rb") as file:
+        file.seek(max(offset, 0))
+        while left:
+            piece = file.read(min(left, PIECE))
+            if not piece:
+                break
+            digest.update(piece)
+            left -= len(piece)
     return digest.hexdigest()
 
 
@@ -37,12 +44,16 @@ def open_store(path: Path, wanted: str, what: str) -> h5py.File:
         file = h5py.File(path, "r")
     except OSError as error:
         cut = "truncated" if "truncated" in str(error) else "no HDF5 file, or damaged"
-        raise StoreError(f"{path} is {cut} ({path.stat().st_size:,} bytes): needed a {what}. Copy it again") from error
+        raise StoreError(
+            f"{path} is {cut} ({path.stat().st_size:,} bytes): needed a {what}. Copy it again"
+        ) from error
     found, version = file.attrs.get("format", "nothing"), int(file.attrs.get("format_version", 0))
     found = found.decode() if isinstance(found, bytes) else found
     if found != wanted:
         file.close()
-        raise StoreError(f"{path} is no {what}: its attribute format is {found!r}, needed {wanted!r}")
+        raise StoreError(
+            f"{path} is no {what}: its attribute format is {found!r}, needed {wanted!r}"
+        )
     if version > FORMAT_VERSION:
         file.close()
         raise StoreError(

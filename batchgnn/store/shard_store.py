@@ -85,7 +85,10 @@ class Schema:
             "vertex/split": (np.uint8, (n, self.num_splits)),
         }
         for side, m in (("in", m_in), ("out", m_out))[: 1 + self.directed]:
-            rows |= {f"{side}/indptr": (np.int64, (n + 1,)), f"{side}/indices": (self.id_dtype, (m,))}
+            rows |= {
+                f"{side}/indptr": (np.int64, (n + 1,)),
+                f"{side}/indices": (self.id_dtype, (m,)),
+            }
             if self.weighted:
                 rows[f"{side}/weight"] = (np.float32, (m,))
         rows |= {"degree/in": (np.int64, (n,)), "degree/out": (np.int64, (n,))}
@@ -182,18 +185,21 @@ class ShardStore:
 
     def shard(self, s: int) -> Shard:
         """Map shard s. Raises StoreError when it is missing, truncated or of another store."""
+        return _map_shard(self.shard_path(s), s, int(self.manifest.offset[s]), self.places(s))
+
+    def places(self, s: int) -> dict[str, tuple[int, np.dtype, tuple[int, ...]]]:
+        """Dataset of shard s -> (offset in the file, -1 when empty; dtype; shape). As `shard`."""
         if not 0 <= s < self.manifest.num_shards:
             raise IndexError(f"shard {s} of {self.manifest.num_shards}")
         path = self.shard_path(s)
         if not path.exists():
             raise StoreError(
                 f"{path} is missing: {self.path}/ holds {self.manifest.num_shards} shards, "
-                f"shard-00000.h5 to {shard_name(self.manifest.num_shards - 1)}. {RESTORE}"
+                f"{shard_name(0)} to {shard_name(self.manifest.num_shards - 1)}. {RESTORE}"
             )
         with open_store(path, FORMAT_SHARD, "shard file") as file:
             self._check_identity(file, s)
-            places = {name: _place(path, file, name) for name in self._layout(file, s)}
-        return _map_shard(path, s, int(self.manifest.offset[s]), places)
+            return {name: _place(path, file, name) for name in self._layout(file, s)}
 
     def _check_identity(self, file: h5py.File, s: int) -> None:
         """Raise StoreError unless the file is shard s of this very partitioning."""
@@ -241,7 +247,13 @@ def read_manifest(path: str | os.PathLike) -> Manifest:
     """The manifest of the shard store at `path`; raises StoreError."""
     path = Path(path)
     if not (path / MANIFEST).exists():
-        what = "is a file" if path.is_file() else "has no manifest.h5" if path.exists() else "does not exist"
+        what = (
+            "is a file"
+            if path.is_file()
+            else "has no manifest.h5"
+            if path.exists()
+            else "does not exist"
+        )
         raise StoreError(
             f"{path} {what}: needed a shard store, a folder made by: "
             f"batchgnn partition GRAPH.h5 {path} --shards K"
@@ -292,7 +304,9 @@ def _place(path: Path, file: h5py.File, name: str) -> tuple[int, np.dtype, tuple
         return -1, dataset.dtype, dataset.shape
     offset = dataset.id.get_offset()
     if offset is None:
-        raise StoreError(f"{path}: dataset {name} is not contiguous, so it cannot be mapped. {RESTORE}")
+        raise StoreError(
+            f"{path}: dataset {name} is not contiguous, so it cannot be mapped. {RESTORE}"
+        )
     return offset, dataset.dtype, dataset.shape
 
 

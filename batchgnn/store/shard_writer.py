@@ -21,7 +21,14 @@ from batchgnn.store.shard_hdf5 import (
     checksum,
     create_aligned,
 )
-from batchgnn.store.shard_store import ARRAYS, MANIFEST, Manifest, Schema, encode_attributes, shard_name
+from batchgnn.store.shard_store import (
+    ARRAYS,
+    MANIFEST,
+    Manifest,
+    Schema,
+    encode_attributes,
+    shard_name,
+)
 
 NO_FINGERPRINT = "0" * 32
 
@@ -77,7 +84,7 @@ def reserve(path: Path) -> None:
 def take_checksums(drafts: Sequence[Draft]) -> tuple[np.ndarray, np.ndarray]:
     """(K, num_datasets) checksums of all datasets and (num_datasets,) their names, as bytes."""
     names = list(drafts[0].places)
-    rows = [[checksum(draft.open(name)) for name in names] for draft in drafts]
+    rows = [[checksum(draft.path, *draft.places[name]) for name in names] for draft in drafts]
     return np.array(rows, "S"), np.array(names, "S")
 
 

@@ -4,10 +4,11 @@ METIS cuts the small quotient graph, whose vertices are shards weighing their ve
 result depends on the manifest and the number of ranks alone, so every rank computes it for itself.
 """
 
+from typing import Protocol
+
 import numpy as np
 
 from batchgnn.errors import StoreError
-from batchgnn.store.shard_store import Manifest
 
 IMBALANCE = 1.2
 "METIS's answer is taken up to this load of the fullest rank over the mean (or 5 % above the greedy one)."
@@ -15,21 +16,31 @@ SCALE = 2**28
 "Weights are scaled down to this sum: METIS counts in 32 bits."
 
 
-def assign_shards(
-    manifest: Manifest, num_ranks: int, path: object = "the shard store"
-) -> np.ndarray:
+class Quotient(Protocol):
+    """What is needed of a `store.shard_store.Manifest`."""
+
+    name: str
+    num_shards: int
+    shard_vertices: np.ndarray
+    shard_edges: np.ndarray
+    quotient_indptr: np.ndarray
+    quotient_indices: np.ndarray
+    quotient_weight: np.ndarray
+
+
+def assign_shards(manifest: Quotient, num_ranks: int, path: object = None) -> np.ndarray:
     """int32 (K,): the rank of each shard; every rank gets at least one.
 
-    Ranks are numbered by their first shard. `path` names the store in the error: StoreError when
-    there are fewer shards than ranks.
+    Ranks are numbered by their first shard. Raises StoreError, which names `path` (else
+    the graph), when there are fewer shards than ranks.
     """
     num_shards = manifest.num_shards
     if num_ranks < 1:
         raise ValueError(f"{num_ranks} ranks: needed at least 1")
     if num_shards < num_ranks:
         raise StoreError(
-            f"{path}: {num_shards} shards cannot serve {num_ranks} ranks. Start at most "
-            f"{num_shards} ranks, or: batchgnn partition GRAPH.h5 SHARDS --shards {num_ranks}"
+            f"{path or manifest.name}: {num_shards} shards cannot serve {num_ranks} ranks. Start at most "
+            f"{num_shards} ranks, or: batchgnn partition GRAPH.h5 {path or 'SHARDS'} --shards {num_ranks}"
         )
     load = (manifest.shard_vertices + manifest.shard_edges).astype(np.int64)
     greedy = heaviest_first(load, num_ranks)
@@ -62,7 +73,7 @@ def heaviest_first(load: np.ndarray, num_ranks: int) -> np.ndarray:
     return rank
 
 
-def _metis(manifest: Manifest, load: np.ndarray, num_ranks: int, recursive: bool) -> np.ndarray:
+def _metis(manifest: Quotient, load: np.ndarray, num_ranks: int, recursive: bool) -> np.ndarray:
     """METIS's assignment, int32 (K,); ranks may be idle."""
     import pymetis
 

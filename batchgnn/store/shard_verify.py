@@ -1,0 +1,141 @@
+"""Checking a whole shard store: checksums, then what must hold between its arrays.
+
+Memory is bounded by one shard and a bit per vertex of the graph.
+"""
+
+import os
+
+import numpy as np
+
+from batchgnn.errors import StoreError
+from batchgnn.progress import progress
+from batchgnn.store.shard_hdf5 import checksum
+from batchgnn.store.shard_store import RESTORE, Manifest, Shard, ShardStore
+from batchgnn.store.shard_writer import fingerprint_of
+
+ROWS = 1 << 16
+"Rows of features that are looked at together."
+
+
+def verify(path: str | os.PathLike, *, show: bool = False) -> Manifest:
+    """Read every byte of the shard store at `path` and return its manifest.
+
+    show  whether progress is shown on stderr
+    Raises StoreError, which names the first broken dataset, or the property that does not hold.
+    """
+    store = ShardStore(path)
+    manifest = store.manifest
+    _check_manifest(store)
+    seen = np.zeros(-(-manifest.num_vertices // 8), np.uint8)
+    num_out = 0
+    with progress("verifying", manifest.num_shards, "shards", show=show) as bar:
+        for s in range(manifest.num_shards):
+            _check_sums(store, s)
+            shard = store.shard(s)
+            for name, holds in _invariants(manifest, shard):
+                if not holds:
+                    raise StoreError(f"{store.shard_path(s)}: {name} does not hold. {RESTORE}")
+            _mark_originals(store, s, shard.original_id, seen)
+            num_out += int(shard.degree_out.sum())
+            bar.advance()
+    if num_out != manifest.num_edges:
+        raise StoreError(
+            f"{path}: degree/out adds up to {num_out:,} arcs, the shards hold "
+            f"{manifest.num_edges:,}. {RESTORE}"
+        )
+    return manifest
+
+
+def _check_manifest(store: ShardStore) -> None:
+    """The manifest agrees with itself."""
+    m = store.manifest
+    shards = m.num_shards
+    claims = {
+        "shard/offset: from 0 to num_vertices, ascending": m.offset[0] == 0
+        and m.offset[-1] == m.num_vertices
+        and (np.diff(m.offset) > 0).all(),
+        "shard/num_edges: adds up to num_edges": m.shard_edges.sum() == m.num_edges,
+        "shard/num_train: a row per shard, a column per split": m.num_train.shape
+        == (shards, m.num_splits),
+        "shard/num_halo: adds up to halo_factor": m.num_halo.shape == (shards,)
+        and np.isclose(m.num_halo.sum() / m.num_vertices, m.halo_factor),
+        "quotient: CSR of every shard": len(m.quotient_indptr) == shards + 1
+        and len(m.quotient_indices) == len(m.quotient_weight) == m.quotient_indptr[-1],
+        "checksum: a row per shard, a column per dataset": m.checksum.shape
+        == (shards, len(m.checksum_dataset)),
+        "fingerprint: that of the checksums": fingerprint_of(
+            m.checksum, m.checksum_dataset, m.offset
+        )
+        == m.fingerprint,
+    }
+    for claim, holds in claims.items():
+        if not holds:
+            raise StoreError(f"{store.path / 'manifest.h5'}: {claim} does not hold. {RESTORE}")
+
+
+def _check_sums(store: ShardStore, s: int) -> None:
+    """The bytes of every dataset of shard s are those that were written."""
+    manifest, places = store.manifest, store.places(s)
+    for name, wanted in zip(manifest.checksum_dataset, manifest.checksum[s], strict=True):
+        if checksum(store.shard_path(s), *places[name.decode()]) != wanted.decode():
+            raise StoreError(
+                f"{store.shard_path(s)}: dataset {name.decode()} is damaged, its checksum is not "
+                f"the one in the manifest. {RESTORE}"
+            )
+
+
+def _invariants(m: Manifest, shard: Shard):
+    """(claim, whether it holds) of one shard whose datasets have the right dtype and shape."""
+    s = shard.shard
+    yield from _side(m, "in", shard.in_indptr, shard.in_indices, shard.degree_in)
+    if m.directed:
+        yield from _side(m, "out", shard.out_indptr, shard.out_indices, shard.degree_out)
+    else:
+        yield "degree/out: equals degree/in", np.array_equal(shard.degree_out, shard.degree_in)
+    outside = (shard.in_indices < m.offset[s]) | (shard.in_indices >= m.offset[s + 1])
+    halo = len(np.unique(shard.in_indices[outside]))
+    yield "shard/num_halo of the manifest: distinct remote in-neighbours", halo == m.num_halo[s]
+    train = (shard.split == 1).sum(axis=0)
+    yield (
+        "shard/num_train of the manifest: vertices of split 1",
+        np.array_equal(train, m.num_train[s]),
+    )
+    yield "vertex/split: 0 to 3", bool((shard.split <= 3).all())
+    if m.task == "multilabel":
+        yield "vertex/label: 0 or 1", bool((shard.label <= 1).all())
+    else:
+        known = (shard.label >= -1) & (shard.label < m.num_classes)
+        yield "vertex/label: -1 or a class", bool(known.all())
+    rows = range(0, shard.num_vertices, ROWS)
+    finite = all(np.isfinite(shard.features[row : row + ROWS]).all() for row in rows)
+    yield "vertex/features: finite", finite
+    if shard.in_weight is not None:
+        row = np.repeat(np.arange(shard.num_vertices), shard.degree_in)
+        total = np.bincount(row, shard.in_weight, shard.num_vertices)
+        same = np.allclose(shard.weighted_in, total, rtol=1e-5, atol=1e-6)
+        yield "degree/weighted_in: sum of the in-edges' weights", same
+
+
+def _side(m: Manifest, side: str, indptr, indices, degree):
+    """Claims about the in-arcs or the out-arcs."""
+    ends = indptr[0] == 0 and indptr[-1] == len(indices) and bool((np.diff(indptr) >= 0).all())
+    yield f"{side}/indptr: from 0 to the number of arcs, ascending", ends
+    yield f"degree/{side}: differences of {side}/indptr", np.array_equal(np.diff(indptr), degree)
+    yield f"{side}/indices: below num_vertices", bool((indices < m.num_vertices).all())
+    falls = np.flatnonzero(indices[1:] < indices[:-1]) + 1
+    yield f"{side}/indices: ascending within a row", bool(np.isin(falls, indptr).all())
+
+
+def _mark_originals(store: ShardStore, s: int, original: np.ndarray, seen: np.ndarray) -> None:
+    """Every row of the graph store is in one shard only: mark those of shard s in the bits `seen`."""
+    num_vertices = store.manifest.num_vertices
+    good = bool(((original >= 0) & (original < num_vertices)).all())
+    if good:
+        bit = (1 << (original & 7)).astype(np.uint8)
+        good = len(np.unique(original)) == len(original) and not (seen[original >> 3] & bit).any()
+        np.bitwise_or.at(seen, original >> 3, bit)
+    if not good:
+        raise StoreError(
+            f"{store.shard_path(s)}: vertex/original_id: rows of the graph store, each once, does "
+            f"not hold. {RESTORE}"
+        )

@@ -1,0 +1,82 @@
+"""Memory that partitioning needs, before it starts; and the sizes of its chunks.
+
+The stages follow one another, so the need is that of the largest stage. Figures per arc are upper
+bounds of measured peaks (README.md has the measurements).
+"""
+
+import numpy as np
+
+from batchgnn.memory import MemoryPlan
+from batchgnn.store.shard_store import Schema
+
+EDGE_CHUNK = 1 << 20
+FEATURE_CHUNK_BYTES = 32 << 20
+PAGE = 4096
+
+LIBRARIES = 256 << 20
+"Python, NumPy, SciPy, HDF5 and compiled kernels."
+METIS_ARC_BYTES, METIS_VERTEX_BYTES = 120, 100
+"Peak of METIS k-way: 47 to 109 bytes per arc of the symmetric graph were measured, by its shape."
+
+
+def feature_chunk(schema: Schema) -> int:
+    """Rows of features that stream through at once."""
+    return max(FEATURE_CHUNK_BYTES // vertex_bytes(schema), 1)
+
+
+def vertex_bytes(schema: Schema) -> int:
+    """Bytes of all that streams through with a vertex."""
+    layout = schema.layout(1, 0, 0)
+    streamed = ("vertex/features", "vertex/label", "vertex/split", "vertex/name")
+    return sum(
+        layout[name][0].itemsize * int(np.prod(layout[name][1]))
+        for name in streamed
+        if name in layout
+    )
+
+
+def cut_plan(schema: Schema, num_edges: int) -> MemoryPlan:
+    """Peak of the cut with the whole graph in memory; num_edges as stored, each once."""
+    n, arcs = schema.num_vertices, 2 * num_edges
+    return MemoryPlan(
+        {
+            "the graph, symmetric, for METIS": 4 * arcs + 8 * n,
+            "METIS itself": METIS_ARC_BYTES * arcs + METIS_VERTEX_BYTES * n,
+            "training seeds of all splits": 3 * schema.num_splits * n,
+            "libraries": LIBRARIES,
+        }
+    )
+
+
+def write_plan(schema: Schema, num_edges: int, num_shards: int) -> MemoryPlan:
+    """Peak of the writing, when no shard has more than 1.5 times the mean number of arcs."""
+    arcs = num_edges if schema.directed else 2 * num_edges
+    largest = min(arcs, int(1.5 * arcs / num_shards) + 1)
+    return sort_plan(schema, largest)
+
+
+def sort_plan(schema: Schema, largest: int) -> MemoryPlan:
+    """Peak of the writing, when the fullest shard has `largest` arcs on one side."""
+    n, ident = schema.num_vertices, schema.id_dtype.itemsize
+    arc_bytes = 16 + 5 * ident + 40 * schema.weighted
+    rows = min(feature_chunk(schema), n)
+    return MemoryPlan(
+        {
+            "numbering of the vertices": (8 + ident + 4 + 16 + 4) * n,
+            "arcs of the largest shard": arc_bytes * largest,
+            "chunks of edges and features": 128 * EDGE_CHUNK
+            + 3 * rows * vertex_bytes(schema)
+            + rows * PAGE // 4,
+            "libraries": LIBRARIES,
+        }
+    )
+
+
+def disk_bytes(schema: Schema, num_edges: int, num_shards: int) -> int:
+    """Bytes of the shards and of the raw files beside them while they are written."""
+    n, ident = schema.num_vertices, schema.id_dtype.itemsize
+    arcs = num_edges if schema.directed else 2 * num_edges
+    layout = schema.layout(n, arcs, arcs)
+    stored = sum(dtype.itemsize * int(np.prod(shape)) for dtype, shape in layout.values())
+    raw = (2 * ident + 4 * schema.weighted) * arcs * (1 + schema.directed)
+    return stored + raw + 8192 * num_shards
