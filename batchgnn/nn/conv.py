@@ -1,0 +1,219 @@
+"""The convolutions, each written once against a graph operator A (DESIGN section 4).
+
+`forward(A, x, dropout) -> y, saved` and `backward(dy, saved, grads, need_dx) -> dx or None`; grads
+maps the layer's parameter names to views that are overwritten. A layer holds nothing but parameter
+views. The bias, which the epilogue adds, is declared here under `bias_name` and used there.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from batchgnn.nn.dropout import NO_DROPOUT, Dropout
+from batchgnn.nn.epilogue import Epilogue
+from batchgnn.nn.init import Declared, glorot, kaiming, kaiming_bias, zeros
+from batchgnn.nn.linear import linear, linear_backward
+
+Views = Mapping[str, np.ndarray]
+
+
+class SageMean:
+    """y = x_dst W_self + (A x) W_nbr, where A averages over the in-neighbours.
+
+    arXiv:1706.02216, Algorithm 1 without line 7 (no L2 norm); PyG's SAGEConv, whose lin_l is W_nbr
+    and lin_r is W_self.
+    """
+
+    aggregation = "mean"
+    bias_name = "lin_l.bias"
+
+    def __init__(self, parameters: Views):
+        self.nbr, self.own = parameters["lin_l.weight"], parameters["lin_r.weight"]
+
+    @staticmethod
+    def declare(d_in: int, d_out: int, heads: int = 1) -> dict[str, Declared]:
+        """Its parameters, the bias among them."""
+        return {
+            "lin_l.weight": kaiming(d_in, d_out),
+            "lin_r.weight": kaiming(d_in, d_out),
+            "lin_l.bias": kaiming_bias(d_in, d_out),
+        }
+
+    def forward(self, A, x: np.ndarray, dropout: Dropout = NO_DROPOUT):
+        """(n_src, d_in) -> (n_dst, d_out)."""
+        y, saved = propagate(A, x, self.nbr)
+        y += A.targets(x) @ self.own
+        return y, saved
+
+    def backward(self, dy: np.ndarray, saved, grads: Views, need_dx: bool):
+        """(n_dst, d_out) -> (n_src, d_in)."""
+        A, x, _ = saved
+        dx = propagate_backward(dy, saved, self.nbr, grads["lin_l.weight"], need_dx)
+        dx_own = linear_backward(dy, A.targets(x), self.own, grads["lin_r.weight"], need_dx)
+        if need_dx:
+            A.add_targets(dx, dx_own)
+        return dx
+
+
+class Gcn:
+    """y = A x W, where A holds 1 / sqrt(d_u d_v) with every vertex its own neighbour.
+
+    arXiv:1609.02907, Eq. 2; PyG's GCNConv.
+    """
+
+    aggregation = "gcn"
+    bias_name = "bias"
+
+    def __init__(self, parameters: Views):
+        self.weight = parameters["lin.weight"]
+
+    @staticmethod
+    def declare(d_in: int, d_out: int, heads: int = 1) -> dict[str, Declared]:
+        """Its parameters, the bias among them."""
+        return {"lin.weight": glorot(d_in, d_out), "bias": zeros(d_out)}
+
+    def forward(self, A, x: np.ndarray, dropout: Dropout = NO_DROPOUT):
+        """(n_src, d_in) -> (n_dst, d_out)."""
+        return propagate(A, x, self.weight)
+
+    def backward(self, dy: np.ndarray, saved, grads: Views, need_dx: bool):
+        """(n_dst, d_out) -> (n_src, d_in)."""
+        return propagate_backward(dy, saved, self.weight, grads["lin.weight"], need_dx)
+
+
+class Gin:
+    """y = relu((x_dst + A x) W_0 + b_0) W_2, where A sums over the in-neighbours.
+
+    arXiv:1810.00826, Eq. 4.1 with eps = 0; PyG's GINConv of Linear-ReLU-Linear, whose inner width
+    is d_out.
+    """
+
+    aggregation = "sum"
+    bias_name = "nn.2.bias"
+
+    def __init__(self, parameters: Views):
+        self.first, self.second = parameters["nn.0.weight"], parameters["nn.2.weight"]
+        self.inner = Epilogue("relu", parameters["nn.0.bias"])
+
+    @staticmethod
+    def declare(d_in: int, d_out: int, heads: int = 1) -> dict[str, Declared]:
+        """Its parameters, the last bias among them."""
+        return {
+            "nn.0.weight": kaiming(d_in, d_out),
+            "nn.0.bias": kaiming_bias(d_in, d_out),
+            "nn.2.weight": kaiming(d_out, d_out),
+            "nn.2.bias": kaiming_bias(d_out, d_out),
+        }
+
+    def forward(self, A, x: np.ndarray, dropout: Dropout = NO_DROPOUT):
+        """(n_src, d_in) -> (n_dst, d_out)."""
+        u, propagated = propagate(A, x, self.first, with_self=True)
+        hidden, activated = self.inner.forward(u)
+        return linear(hidden, self.second), (propagated, activated, hidden)
+
+    def backward(self, dy: np.ndarray, saved, grads: Views, need_dx: bool):
+        """(n_dst, d_out) -> (n_src, d_in)."""
+        propagated, activated, hidden = saved
+        dhidden = linear_backward(dy, hidden, self.second, grads["nn.2.weight"])
+        du = self.inner.backward(dhidden, activated, grads["nn.0.bias"])
+        return propagate_backward(
+            du, propagated, self.first, grads["nn.0.weight"], need_dx, with_self=True
+        )
+
+
+class Gat:
+    """y_v = sum over u of alpha_vu x_u W, alpha_v = softmax(leaky(a_src . x_u W + a_dst . x_v W)).
+
+    Each of `heads` heads has its own columns of W and its own a; their results stand side by side.
+    arXiv:1710.10903, Eq. 3 and 5, LeakyReLU slope 0.2, every vertex its own neighbour; PyG's GATConv.
+    """
+
+    aggregation = "attention"
+    bias_name = "bias"
+
+    def __init__(self, parameters: Views):
+        self.weight = parameters["lin.weight"]
+        self.att_src, self.att_dst = parameters["att_src"], parameters["att_dst"]
+
+    @staticmethod
+    def declare(d_in: int, d_out: int, heads: int = 1) -> dict[str, Declared]:
+        """Its parameters, the bias among them; d_out = heads x width of a head."""
+        return {
+            "lin.weight": glorot(d_in, d_out),
+            "att_src": glorot(heads, d_out // heads),
+            "att_dst": glorot(heads, d_out // heads),
+            "bias": zeros(d_out),
+        }
+
+    def forward(self, A, x: np.ndarray, dropout: Dropout = NO_DROPOUT):
+        """(n_src, d_in) -> (n_dst, d_out); dropout: of the attention coefficients."""
+        z = linear(x, self.weight)  # (n_src, heads * width)
+        s_src = z @ block_diagonal(self.att_src)  # (n_src, heads)
+        s_dst = A.targets(z) @ block_diagonal(self.att_dst)  # (n_dst, heads)
+        heads = z.reshape(len(z), *self.att_src.shape)
+        h, attended = A.attend(heads, s_src, s_dst, dropout)  # (n_dst, heads, width)
+        return h.reshape(len(h), -1), (A, x, z, attended)
+
+    def backward(self, dy: np.ndarray, saved, grads: Views, need_dx: bool):
+        """(n_dst, d_out) -> (n_src, d_in)."""
+        A, x, z, attended = saved
+        dh = dy.reshape(len(dy), *self.att_src.shape)
+        dz_heads, ds_src, ds_dst = A.attend_adjoint(dh, attended)
+        dz = dz_heads.reshape(z.shape)
+        dz += ds_src @ block_diagonal(self.att_src).T
+        A.add_targets(dz, ds_dst @ block_diagonal(self.att_dst).T)
+        diagonal_blocks(z.T @ ds_src, grads["att_src"])
+        diagonal_blocks(A.targets(z).T @ ds_dst, grads["att_dst"])
+        return linear_backward(dz, x, self.weight, grads["lin.weight"], need_dx)
+
+
+CONVOLUTIONS = {"sage": SageMean, "gcn": Gcn, "gin": Gin, "gat": Gat}
+
+
+def propagate(A, x: np.ndarray, weight: np.ndarray, with_self: bool = False) -> tuple[Any, Any]:
+    """A x W, or (A + I) x W with self; (A x) W or A (x W), whichever matrix between is smaller."""
+    if weight.shape[1] * A.num_sources < weight.shape[0] * A.num_targets:
+        return _gather(A, linear(x, weight), with_self), (A, x, None)
+    h = _gather(A, x, with_self)  # (n_dst, d_in)
+    return linear(h, weight), (A, x, h)
+
+
+def propagate_backward(dy, saved, weight, dweight, need_dx: bool, with_self: bool = False):
+    """Overwrites dweight; returns the gradient of x, or None unless it is needed."""
+    A, x, h = saved
+    if h is None:
+        dz = _gather_adjoint(A, dy, with_self)  # (n_src, d_out)
+        return linear_backward(dz, x, weight, dweight, need_dx)
+    dh = linear_backward(dy, h, weight, dweight, need_dx)
+    return _gather_adjoint(A, dh, with_self) if need_dx else None
+
+
+def _gather(A, x, with_self):
+    h = A.gather(x)
+    if with_self:
+        h += A.targets(x)
+    return h
+
+
+def _gather_adjoint(A, dh, with_self):
+    dx = A.gather_adjoint(dh)
+    if with_self:
+        A.add_targets(dx, dh)
+    return dx
+
+
+def block_diagonal(att: np.ndarray) -> np.ndarray:
+    """(heads, width) -> (heads * width, heads), so that z @ it is the score of each head."""
+    heads, width = att.shape
+    out = np.zeros((heads, width, heads), att.dtype)
+    head = np.arange(heads)
+    out[head, :, head] = att
+    return out.reshape(heads * width, heads)
+
+
+def diagonal_blocks(matrix: np.ndarray, out: np.ndarray) -> None:
+    """The adjoint of `block_diagonal`: out (heads, width) is overwritten."""
+    heads, width = out.shape
+    head = np.arange(heads)
+    out[...] = matrix.reshape(heads, width, heads)[head, :, head]

@@ -1,0 +1,50 @@
+"""What follows a convolution: its bias, the norm if there is one, the activation, dropout."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from batchgnn.kernels.epilogue import ELU, NONE, RELU, ROWS_PER_CHUNK, epilogue, epilogue_adjoint
+from batchgnn.nn.dropout import NO_DROPOUT, Dropout
+from batchgnn.nn.norm import LayerNorm
+
+ACTIVATIONS = {"none": NONE, "relu": RELU, "elu": ELU}
+NO_IDS = np.empty(0, np.uint32)
+
+
+class Epilogue:
+    """y = dropout(activation(norm(y + bias))), in place where there is no norm."""
+
+    def __init__(self, activation: str, bias: np.ndarray, norm: LayerNorm | None = None):
+        """activation: none, relu or elu; bias (d,)."""
+        self.activation = ACTIVATIONS[activation]
+        self.bias, self.norm = bias, norm
+        self.no_bias = np.empty(0, bias.dtype)
+
+    def forward(self, y: np.ndarray, ids: np.ndarray = NO_IDS, dropout: Dropout = NO_DROPOUT):
+        """y (n, d) is used up; ids (n,): global ids of its rows, the keys of dropout."""
+        normed = None
+        if self.norm is not None:
+            y, normed = self.norm.forward(y, self.bias)
+        bias = self.bias if self.norm is None else self.no_bias
+        epilogue(y, bias, self.activation, ids, dropout.key, dropout.threshold, dropout.scale)
+        return y, (y, ids, dropout, normed)
+
+    def backward(
+        self,
+        dy: np.ndarray,
+        saved,
+        dbias: np.ndarray,
+        norm_grads: Mapping[str, np.ndarray] | None = None,
+    ) -> np.ndarray:
+        """dy becomes the gradient before the epilogue; dbias (d,) is overwritten."""
+        y, ids, dropout, normed = saved
+        partial = np.empty((-(-len(dy) // ROWS_PER_CHUNK), dy.shape[1]), dy.dtype)
+        epilogue_adjoint(
+            dy, y, self.activation, ids, dropout.key, dropout.threshold, dropout.scale, partial
+        )
+        if self.norm is None:
+            np.sum(partial, axis=0, out=dbias)
+            return dy
+        assert norm_grads is not None
+        return self.norm.backward(dy, normed, norm_grads, dbias)

@@ -1,0 +1,67 @@
+"""The parameters of a model: named views of one flat buffer, and the same views of one gradient."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from batchgnn.nn.init import Declared, fill
+
+ALIGNMENT = 16
+"Elements: every view begins on a cache line."
+
+
+class Parameters(Mapping[str, np.ndarray]):
+    """name -> view of `buffer`; `grads` has the same names as views of `grad`.
+
+    buffer, grad  (n,)  all parameters in the order of their declaration. Gaps between views, at
+                        most 15 elements each, are 0 in both and stay so.
+    layout        name -> (offset, shape): says what a saved buffer holds
+    size          number of parameters, gaps not counted
+    """
+
+    def __init__(self, declared: Mapping[str, Declared], seed: int, dtype=np.float32):
+        """Allocates and draws the initial values; the same for every process."""
+        self.layout: dict[str, tuple[int, tuple[int, ...]]] = {}
+        end = 0
+        for name, each in declared.items():
+            self.layout[name] = (end, each.shape)
+            end += -(-math.prod(each.shape) // ALIGNMENT) * ALIGNMENT
+        self.buffer, self.grad = _aligned_zeros(end, dtype), _aligned_zeros(end, dtype)
+        self._views = self.views_of(self.buffer)
+        self.grads = self.views_of(self.grad)
+        self.size = sum(view.size for view in self._views.values())
+        for place, (name, each) in enumerate(declared.items()):
+            fill(self[name], each, seed, place)
+
+    def views_of(self, flat: np.ndarray) -> dict[str, np.ndarray]:
+        """The named views of any flat array of the buffer's length."""
+        return {
+            name: flat[offset : offset + math.prod(shape)].reshape(shape)
+            for name, (offset, shape) in self.layout.items()
+        }
+
+    def scope(self, prefix: str) -> dict[str, np.ndarray]:
+        """The parameters whose names begin with `prefix`, without it."""
+        return {n.removeprefix(prefix): v for n, v in self.items() if n.startswith(prefix)}
+
+    def scope_grads(self, prefix: str) -> dict[str, np.ndarray]:
+        """Their gradients."""
+        return {n.removeprefix(prefix): v for n, v in self.grads.items() if n.startswith(prefix)}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._views[name]
+
+    def __iter__(self):
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+
+def _aligned_zeros(count: int, dtype) -> np.ndarray:
+    """Zeros that begin on a cache line."""
+    itemsize = np.dtype(dtype).itemsize
+    raw = np.zeros(count * itemsize + 64, np.uint8)
+    skip = -raw.ctypes.data % 64
+    return raw[skip : skip + count * itemsize].view(dtype)
