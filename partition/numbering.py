@@ -1,4 +1,4 @@
-"""Shard-store ids: shard after shard, and inside a shard in an order that keeps neighbours close."""
+"""Shard-store ids: shard after shard, and inside a shard neighbours close to each other."""
 
 from dataclasses import dataclass
 

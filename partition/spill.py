@@ -17,6 +17,7 @@ class Spill:
         self.folder, self.offset = folder, offset
         self.count = np.zeros(len(offset) - 1, np.int64)
         columns = [("row", id_dtype), ("other", id_dtype)]
+        self.weighted = weighted
         self.record = np.dtype([*columns, ("weight", np.float32)] if weighted else columns)
 
     def add(self, row: np.ndarray, other: np.ndarray, weight: np.ndarray | None) -> None:
@@ -31,7 +32,7 @@ class Spill:
             records["weight"] = weight[order]
         count = np.bincount(shard, minlength=len(self.count))
         ends = np.cumsum(count)
-        for s in np.flatnonzero(count):
+        for s in np.flatnonzero(count).tolist():
             with self._path(s).open("ab") as file:
                 file.write(records[ends[s] - count[s] : ends[s]].data)
         self.count += count
@@ -56,8 +57,8 @@ def csr_of(
     The shard has n vertices. Equal arcs stay in the order of their arrival.
     """
     first, shift = int(spill.offset[s]), max(num_vertices - 1, 1).bit_length()
-    if "weight" in spill.record.names or shift + n.bit_length() > 64:
-        return _sort_with_order(spill.take(s), first, n)
+    if spill.weighted or shift + n.bit_length() > 64:
+        return _sort_with_order(spill.take(s), first, n, spill.weighted)
     # A row and its neighbour fit one integer: sorting these in place needs no permutation.
     records = spill.take(s)
     key = records["row"].astype(np.uint64)
@@ -71,12 +72,12 @@ def csr_of(
     return _starts(key.view(np.int64), n), indices, None
 
 
-def _sort_with_order(records: np.ndarray, first: int, n: int):
+def _sort_with_order(records: np.ndarray, first: int, n: int, weighted: bool):
     """`csr_of` by a permutation: for weights, and for ids that do not fit one integer in pairs."""
     order = np.lexsort((records["other"], records["row"]))
     row = records["row"].astype(np.int64)
     row -= first
-    weight = records["weight"][order] if "weight" in records.dtype.names else None
+    weight = records["weight"][order] if weighted else None
     return _starts(row, n), records["other"][order], weight
 
 

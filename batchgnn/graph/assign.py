@@ -1,7 +1,7 @@
 """Which rank takes which shards: decided at load, so that one store serves any number of ranks.
 
-METIS cuts the small quotient graph, whose vertices are shards weighing their vertices plus arcs. The
-result depends on the manifest and the number of ranks alone, so every rank computes it for itself.
+METIS cuts the small quotient graph; a shard weighs its vertices plus its arcs. The result depends
+on the manifest and the number of ranks alone, so every rank computes it for itself.
 """
 
 from typing import Protocol
@@ -11,7 +11,7 @@ import numpy as np
 from batchgnn.errors import StoreError
 
 IMBALANCE = 1.2
-"METIS's answer is taken up to this load of the fullest rank over the mean (or 5 % above the greedy one)."
+"METIS's answer is taken up to this load of the fullest rank over the mean, or 5 % above greedy's."
 SCALE = 2**28
 "Weights are scaled down to this sum: METIS counts in 32 bits."
 
@@ -19,13 +19,33 @@ SCALE = 2**28
 class Quotient(Protocol):
     """What is needed of a `store.shard_store.Manifest`."""
 
-    name: str
-    num_shards: int
-    shard_vertices: np.ndarray
-    shard_edges: np.ndarray
-    quotient_indptr: np.ndarray
-    quotient_indices: np.ndarray
-    quotient_weight: np.ndarray
+    @property
+    def name(self) -> str:
+        """Of the graph, for the error."""
+
+    @property
+    def num_shards(self) -> int:
+        """Shards, K."""
+
+    @property
+    def shard_vertices(self) -> np.ndarray:
+        """int64 (K,)."""
+
+    @property
+    def shard_edges(self) -> np.ndarray:
+        """int64 (K,): in-arcs."""
+
+    @property
+    def quotient_indptr(self) -> np.ndarray:
+        """int64 (K + 1,)."""
+
+    @property
+    def quotient_indices(self) -> np.ndarray:
+        """int64 (pairs,)."""
+
+    @property
+    def quotient_weight(self) -> np.ndarray:
+        """int64 (pairs,): arcs between two shards."""
 
 
 def assign_shards(manifest: Quotient, num_ranks: int, path: object = None) -> np.ndarray:
@@ -39,8 +59,9 @@ def assign_shards(manifest: Quotient, num_ranks: int, path: object = None) -> np
         raise ValueError(f"{num_ranks} ranks: needed at least 1")
     if num_shards < num_ranks:
         raise StoreError(
-            f"{path or manifest.name}: {num_shards} shards cannot serve {num_ranks} ranks. Start at most "
-            f"{num_shards} ranks, or: batchgnn partition GRAPH.h5 {path or 'SHARDS'} --shards {num_ranks}"
+            f"{path or manifest.name}: {num_shards} shards cannot serve {num_ranks} ranks. "
+            f"Start at most {num_shards} ranks, or: "
+            f"batchgnn partition GRAPH.h5 SHARDS --shards {num_ranks}"
         )
     load = (manifest.shard_vertices + manifest.shard_edges).astype(np.int64)
     greedy = heaviest_first(load, num_ranks)

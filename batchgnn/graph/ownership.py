@@ -25,6 +25,7 @@ class Ownership:
     base: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
+        """Bring the arrays to their dtypes and derive `base`."""
         offset = np.ascontiguousarray(self.offset, np.int64)
         ranks = np.ascontiguousarray(self.rank_of_shard, np.int32)
         if len(offset) != len(ranks) + 1:

@@ -1,4 +1,4 @@
-"""Passes over a shard's arcs that the partitioner needs: sums per row, halo, arcs between shards."""
+"""Passes over a shard's arcs for the partitioner: sums per row, halo, arcs between shards."""
 
 import numpy as np
 
@@ -21,11 +21,11 @@ def row_sums(indptr, weight, out):
 
 @kernel
 def count_neighbor_shards(indices, s, offset, seen, arcs):
-    """Arcs from every shard into shard s, and how many distinct vertices of other shards they leave.
+    """Count the arcs from every shard into shard s, and their distinct remote sources.
 
     indices  uint32/uint64 (m,)  sources of the in-arcs of shard s
     offset   int64 (K + 1,)      first id of each shard
-    seen     int32 (N,)          scratch for all shards: no element may equal s before; marked with s
+    seen     int32 (N,)          scratch: no element equals s before; marked with s
     arcs     int64 (K,)          overwritten: arcs by the shard of their source
     Returns the number of distinct sources outside shard s. O(m log K).
     """

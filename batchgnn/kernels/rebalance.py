@@ -1,8 +1,8 @@
 """Moving single vertices between shards, with the least damage to the cut.
 
-The state is `shard` int32 (N,), `num_train` int64 (K, R) and `load`, `size` int64 (K,); a move updates
-all of it. `train` uint8 (N, R) says in which of R splits a vertex is a training seed; the graph is
-simple and symmetric (indptr, indices). `links` int64 (K,) is scratch and zero between calls.
+The state is `shard` int32 (N,), `num_train` int64 (K, R) and `load`, `size` int64 (K,); a move
+updates all of it. `train` uint8 (N, R) says in which of R splits a vertex is a training seed; the
+graph (indptr, indices) is simple and symmetric. `links` int64 (K,) is scratch and zero between calls.
 One thread, fixed order: the result is the same on every machine.
 """
 
@@ -33,10 +33,10 @@ def wants_to_leave(v, train, shard, num_train, train_limit, load, size, load_lim
         return False
     if by_load:
         return load[s] > load_limit
+    helps = False
     for r in range(train.shape[1]):
-        if train[v, r] and num_train[s, r] > train_limit[r]:
-            return True
-    return False
+        helps |= train[v, r] and num_train[s, r] > train_limit[r]
+    return helps
 
 
 @kernel
@@ -53,7 +53,7 @@ def best_target(
         links[shard[indices[e]]] += 1
     for e in range(indptr[v], indptr[v + 1]):
         t = shard[indices[e]]
-        if t == s or links[t] < healed or t == best:
+        if t == s or t == best or links[t] < healed:  # noqa: SIM109 (a kernel)
             continue
         if has_room(v, t, train, num_train, train_limit, weight, load, load_limit) and (
             best < 0

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from batchgnn.errors import StoreError
-from batchgnn.store.shard_hdf5 import FORMAT_SHARD, FORMAT_SHARDS, FORMAT_VERSION, open_store
+from batchgnn.store.shard_hdf5 import FORMAT_SHARD, FORMAT_SHARDS, open_store
 
 MANIFEST = "manifest.h5"
 
@@ -75,7 +75,7 @@ class Schema:
 
         `m_out` counts for directed graphs only.
         """
-        rows = {"vertex/original_id": (np.int64, (n,))}
+        rows: dict[str, tuple] = {"vertex/original_id": (np.int64, (n,))}
         if self.name_dtype is not None:
             rows["vertex/name"] = (self.name_dtype, (n,))
         multilabel = self.task == "multilabel"

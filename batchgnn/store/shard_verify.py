@@ -109,7 +109,7 @@ def _invariants(m: Manifest, shard: Shard):
     rows = range(0, shard.num_vertices, ROWS)
     finite = all(np.isfinite(shard.features[row : row + ROWS]).all() for row in rows)
     yield "vertex/features: finite", finite
-    if shard.in_weight is not None:
+    if shard.in_weight is not None and shard.weighted_in is not None:
         row = np.repeat(np.arange(shard.num_vertices), shard.degree_in)
         total = np.bincount(row, shard.in_weight, shard.num_vertices)
         same = np.allclose(shard.weighted_in, total, rtol=1e-5, atol=1e-6)
@@ -127,7 +127,7 @@ def _side(m: Manifest, side: str, indptr, indices, degree):
 
 
 def _mark_originals(store: ShardStore, s: int, original: np.ndarray, seen: np.ndarray) -> None:
-    """Every row of the graph store is in one shard only: mark those of shard s in the bits `seen`."""
+    """Every row of the graph store is in one shard: mark those of shard s in the bits `seen`."""
     num_vertices = store.manifest.num_vertices
     good = bool(((original >= 0) & (original < num_vertices)).all())
     if good:

@@ -74,7 +74,7 @@ def create_shard(
 
 
 def reserve(path: Path) -> None:
-    """Reserve the disk space of a file created sparse, so that a map of it cannot meet a full disk."""
+    """Reserve the disk space of a sparse file, so that a map of it cannot meet a full disk."""
     size = path.stat().st_size
     if size:
         with path.open("r+b") as file:
