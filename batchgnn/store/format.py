@@ -1,0 +1,228 @@
+"""What all HDF5 files of BatchGNN share: format names, aligned datasets, checksums, safe opening and writing.
+
+Datasets are contiguous and begin at a multiple of `ALIGNMENT` bytes, so that `np.memmap` reads them in
+place. An output is written beside its place and renamed when it is whole; nothing is overwritten, and
+nothing is left behind by a failure.
+"""
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from batchgnn.errors import StoreError
+from batchgnn.memory import format_bytes
+
+FORMAT_GRAPH = "batchgnn-graph"
+FORMAT_SHARDS = "batchgnn-shards"
+FORMAT_SHARD = "batchgnn-shard"
+FORMAT_VERSION = 1
+"Newest version of every format that this program reads, and the one that it writes."
+
+ALIGNMENT = 64
+"Datasets begin at a multiple of this many bytes: a cache line, and the width of the widest vector."
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+CHECKSUM_CHUNK_BYTES = 16 << 20
+
+
+def create_store(path: str | os.PathLike, format_name: str) -> h5py.File:
+    """A new file (it must not exist) whose datasets will be aligned, with its format attributes set."""
+    file = h5py.File(path, "x", alignment_threshold=1, alignment_interval=ALIGNMENT)
+    file.attrs["format"] = format_name
+    file.attrs["format_version"] = FORMAT_VERSION
+    return file
+
+
+def create_aligned(file: h5py.File, name: str, shape: tuple[int, ...], dtype) -> h5py.Dataset:
+    """A contiguous dataset with its place in the file fixed and nothing written yet.
+
+    `file` comes from `create_store`. Groups on the way are made. An empty dataset has no place.
+    """
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_layout(h5py.h5d.CONTIGUOUS)
+    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    links = h5py.h5p.create(h5py.h5p.LINK_CREATE)
+    links.set_create_intermediate_group(True)
+    space, kind = h5py.h5s.create_simple(shape), h5py.h5t.py_create(np.dtype(dtype), logical=True)
+    return h5py.Dataset(h5py.h5d.create(file.id, name.encode(), kind, space, properties, links))
+
+
+def open_store(path: str | os.PathLike, wanted: str, what: str, make: str = "") -> h5py.File:
+    """Open for reading and check the format.
+
+    what  the kind of file, for messages: "graph store"
+    make  the command that makes one, for messages
+
+    Raises StoreError when the file is missing, truncated, no HDF5, of another format or newer.
+    """
+    path, advice = Path(path), f". It is made by: {make}" if make else ""
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise StoreError(f"{path} {found}: needed a {what}, an HDF5 file{advice}")
+    try:
+        file = h5py.File(path, "r", locking="best-effort")
+    except PermissionError as error:
+        raise StoreError(f"{path} may not be read by this user: chmod a+r {path}") from error
+    except OSError as error:
+        found = "truncated" if "truncated" in str(error) else "no HDF5 file, or damaged"
+        size = f"{path.stat().st_size:,} bytes"
+        raise StoreError(
+            f"{path} is {found} ({size}): needed a {what}. Copy it again, or make it anew{advice}"
+        ) from error
+    try:
+        check_format(file, wanted, what)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def check_format(file: h5py.File, wanted: str, what: str) -> None:
+    """Raise StoreError unless the file's attributes say format `wanted`, no newer than we read."""
+    found, version = text(file.attrs.get("format", "")), int(file.attrs.get("format_version", 0))
+    if found != wanted:
+        has = f"its attribute `format` is {found!r}" if found else "it has no attribute `format`"
+        raise StoreError(f"{file.filename} is no {what}: {has}, needed {wanted!r}")
+    if version > FORMAT_VERSION:
+        raise StoreError(
+            f"{file.filename} has format version {version}, this batchgnn reads up to "
+            f"{FORMAT_VERSION}. Update: pip install --upgrade batchgnn"
+        )
+
+
+def text(value) -> str:
+    """An attribute that is text: HDF5 gives bytes or str."""
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def map_dataset(file: h5py.File, name: str) -> np.ndarray:
+    """A read-only `np.memmap` of a contiguous or external dataset; an empty array when it is empty.
+
+    The map outlives the file handle. Raises StoreError when the dataset is missing or not
+    contiguous, or the file that holds its bytes is missing or too short.
+    """
+    path = Path(file.filename)
+    if not isinstance(file.get(name), h5py.Dataset):
+        raise StoreError(f"{path}: dataset {name} is missing. Copy the file again, or make it anew")
+    dataset = file[name]
+    if dataset.size == 0:
+        return np.empty(dataset.shape, dataset.dtype)
+    offset = dataset.id.get_offset()
+    if dataset.external:
+        held, offset, _ = dataset.external[0]
+        path = path.parent / held
+    elif offset is None:
+        raise StoreError(f"{path}: dataset {name} is not contiguous, so it cannot be mapped")
+    if not path.is_file():
+        raise StoreError(
+            f"{file.filename}: dataset {name} is linked to {path}, which does not exist. "
+            f"Put that file back, or convert again"
+        )
+    size, needed = path.stat().st_size, offset + dataset.size * dataset.dtype.itemsize
+    if size < needed:
+        raise StoreError(
+            f"{path} is truncated: {size:,} bytes found, dataset {name} ends at byte {needed:,}. "
+            f"Copy it again"
+        )
+    return np.memmap(path, dataset.dtype, "r", offset, dataset.shape)
+
+
+def checksum(array: np.ndarray | h5py.Dataset) -> str:
+    """32 hexadecimal digits over the bytes of a C-ordered array, read in chunks of rows.
+
+    BLAKE2b with a digest of 128 bits (`hashlib.blake2b`), about 1 GB/s a core. The same for an
+    array, a map and a dataset; shape and dtype do not count.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    if array.size:
+        row_bytes = array.dtype.itemsize * int(np.prod(array.shape[1:]))
+        step = max(CHECKSUM_CHUNK_BYTES // row_bytes, 1)
+        for begin in range(0, len(array), step):
+            rows = np.ascontiguousarray(array[begin : begin + step])
+            digest.update(rows.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def is_no_room(error: BaseException) -> bool:
+    """Whether an error means a full disk or an exhausted quota; HDF5 may hide the number in its text."""
+    hidden = re.search(r"errno = (\d+)", str(error))
+    return getattr(error, "errno", None) in NO_ROOM or (
+        hidden is not None and int(hidden[1]) in NO_ROOM
+    )
+
+
+def no_room(path: Path) -> StoreError:
+    """The error to raise when `path` could not be written for want of space."""
+    free = format_bytes(shutil.disk_usage(path.parent).free)
+    return StoreError(
+        f"{path}: no room to write it; {free} are free on that disk. Nothing was left behind. "
+        f"Free some space, raise the quota, or choose a path on another disk"
+    )
+
+
+def refuse_existing(path: str | os.PathLike) -> None:
+    """Raise StoreError when there is something at `path`."""
+    if Path(path).exists() or Path(path).is_symlink():
+        raise StoreError(f"{path} exists already: choose another name, or remove it first")
+
+
+@contextmanager
+def atomic_file(path: str | os.PathLike, *, overwrite: bool = False) -> Iterator[Path]:
+    """A path beside `path` to write to; renamed to it when the block ends well, removed when not.
+
+    Raises StoreError when `path` exists (unless `overwrite`), or when the disk is full.
+    """
+    with _beside(Path(path), overwrite) as beside:
+        yield beside
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """As `atomic_file`, for a folder: it exists, empty, when the block begins."""
+    with _beside(Path(path), False) as beside:
+        beside.mkdir()
+        yield beside
+
+
+@contextmanager
+def _beside(path: Path, overwrite: bool) -> Iterator[Path]:
+    if not overwrite:
+        refuse_existing(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise StoreError(
+            f"{path.parent} is no folder, so {path} cannot be written there"
+        ) from error
+    beside = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.part"
+    try:
+        yield beside
+        if not overwrite:
+            refuse_existing(path)
+        beside.rename(path)
+    except (OSError, RuntimeError) as error:
+        if is_no_room(error):
+            _remove(beside)
+            raise no_room(path) from error
+        raise
+    finally:
+        _remove(beside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
