@@ -1,8 +1,8 @@
-"""What all HDF5 files of BatchGNN share: format names, aligned datasets, checksums, safe opening and writing.
+"""What all HDF5 files of BatchGNN share: formats, aligned datasets, checksums, safe reading and writing.
 
-Datasets are contiguous and begin at a multiple of `ALIGNMENT` bytes, so that `np.memmap` reads them in
-place. An output is written beside its place and renamed when it is whole; nothing is overwritten, and
-nothing is left behind by a failure.
+Datasets are contiguous and begin at a multiple of `ALIGNMENT` bytes, so that `np.memmap` reads
+them in place. An output is written beside its place and renamed when it is whole; nothing is
+overwritten, and nothing is left behind by a failure.
 """
 
 import errno
@@ -35,7 +35,7 @@ CHECKSUM_CHUNK_BYTES = 16 << 20
 
 
 def create_store(path: str | os.PathLike, format_name: str) -> h5py.File:
-    """A new file (it must not exist) whose datasets will be aligned, with its format attributes set."""
+    """A new file, which must not exist, with its format attributes and aligned datasets to be."""
     file = h5py.File(path, "x", alignment_threshold=1, alignment_interval=ALIGNMENT)
     file.attrs["format"] = format_name
     file.attrs["format_version"] = FORMAT_VERSION
@@ -154,7 +154,7 @@ def checksum(array: np.ndarray | h5py.Dataset) -> str:
 
 
 def is_no_room(error: BaseException) -> bool:
-    """Whether an error means a full disk or an exhausted quota; HDF5 may hide the number in its text."""
+    """Whether an error means a full disk or quota; HDF5 may hide the number in its text."""
     hidden = re.search(r"errno = (\d+)", str(error))
     return getattr(error, "errno", None) in NO_ROOM or (
         hidden is not None and int(hidden[1]) in NO_ROOM
