@@ -1,0 +1,273 @@
+"""The slow, obvious version of every kernel in batchgnn/kernels, under the same name and signature.
+
+Loops and dense matrices in Python; arithmetic in float64 and in Python's own integers.
+"""
+
+import numpy as np
+
+# --- rng -----------------------------------------------------------------------------------------
+
+MASK64, MASK32 = 2**64 - 1, 2**32 - 1
+
+
+def mix(x):
+    x = int(x)
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 & MASK64
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EB & MASK64
+    return x ^ (x >> 31)
+
+
+def draw(key, ident):
+    return mix(int(key) ^ mix((int(ident) + 0x9E3779B97F4A7C15) & MASK64))
+
+
+def stream_key(seed, purpose, epoch, step, layer):
+    key = mix((int(seed) + 0x9E3779B97F4A7C15) & MASK64)
+    for part in (purpose, epoch, step, layer):
+        key = draw(key, part)
+    return key
+
+
+def below(bits, n):
+    return (int(bits) >> 32) * int(n) >> 32
+
+
+def unit(bits):
+    return (int(bits) >> 11) / 2**53
+
+
+def fill_draws(key, idents, out):
+    for i, ident in enumerate(idents):
+        out[i] = draw(key, ident)
+
+
+# --- spmm, segment -------------------------------------------------------------------------------
+
+
+def edges_of(indptr, indices):
+    """(target, source, edge) of each edge, in the order of the CSR."""
+    for v in range(len(indptr) - 1):
+        for e in range(indptr[v], indptr[v + 1]):
+            yield v, int(indices[e]), e
+
+
+def spmm(indptr, indices, weight, x, out):
+    dense = np.zeros((len(out), len(x)))
+    for v, u, e in edges_of(indptr, indices):
+        dense[v, u] += weight[e]
+    out[:] = dense @ x.astype(np.float64)
+
+
+def spmm_rows(indptr, indices, scale, x, out):
+    weight = np.zeros(len(indices))
+    for v, _, e in edges_of(indptr, indices):
+        weight[e] = scale[v]
+    spmm(indptr, indices, weight, x, out)
+
+
+def spmm_columns(indptr, indices, scale, x, out):
+    spmm(indptr, indices, scale[indices], x, out)
+
+
+def transpose_csr(indptr, indices, out_indptr, out_rows, out_edge):
+    by_source = sorted((u, v, e) for v, u, e in edges_of(indptr, indices))
+    out_indptr[:] = [sum(u < s for u, _, _ in by_source) for s in range(len(out_indptr))]
+    out_rows[:] = [v for _, v, _ in by_source]
+    out_edge[:] = [e for _, _, e in by_source]
+
+
+def add_self_loops(indptr, indices, out_indptr, out_indices, out_edge):
+    kept = [(v, -1, v) for v in range(len(indptr) - 1)]
+    kept += [(v, e, u) for v, u, e in edges_of(indptr, indices) if u != v]
+    kept.sort()
+    out_indptr[:] = [sum(v < t for v, _, _ in kept) for t in range(len(indptr))]
+    out_edge[: len(kept)] = [e for _, e, _ in kept]
+    out_indices[: len(kept)] = [u for _, _, u in kept]
+    return len(kept)
+
+
+def gcn_weights(indptr, indices, edge, weight, scale, factor, out):
+    for v, u, e in edges_of(indptr, indices):
+        if edge[e] == -1:
+            out[e] = float(scale[v]) ** 2
+        else:
+            own = float(weight[edge[e]]) if len(weight) else 1.0
+            out[e] = float(scale[v]) * float(scale[u]) * own * float(factor[v])
+
+
+# --- epilogue ------------------------------------------------------------------------------------
+
+NONE, RELU, ELU = 0, 1, 2
+
+
+def column_bits(row_key, column):
+    """murmur3's 32-bit finaliser, with the upper half of the row's key in its middle."""
+    h = (row_key % 2**32 + column * 0x9E3779B9) & MASK32
+    h = ((h ^ (h >> 16)) * 0x85EBCA6B & MASK32) ^ (row_key >> 32)
+    h = (h ^ (h >> 13)) * 0xC2B2AE35 & MASK32
+    return h ^ (h >> 16)
+
+
+def keeps(shape, ids, key, threshold):
+    """Which elements dropout keeps."""
+    kept = np.ones(shape, bool)
+    for i, j in np.ndindex(*shape):
+        if threshold > 0:
+            kept[i, j] = column_bits(draw(key, ids[i]), j) >= threshold
+    return kept
+
+
+def dropout(x, ids, key, threshold, scale, out):
+    out[:] = np.where(keeps(x.shape, ids, key, threshold), x.astype(np.float64) * scale, 0)
+
+
+def epilogue(y, bias, activation, ids, key, threshold, scale):
+    z = y.astype(np.float64) + (bias if len(bias) else 0)
+    if activation == RELU:
+        z = np.maximum(z, 0)
+    if activation == ELU:
+        z = np.where(z < 0, np.expm1(np.minimum(z, 0)), z)
+    if threshold > 0:
+        dropout(z, ids, key, threshold, scale, z)
+    y[:] = z
+
+
+def epilogue_adjoint(dy, y, activation, ids, key, threshold, scale, partial):
+    d = np.where(keeps(dy.shape, ids, key, threshold), dy.astype(np.float64), 0)
+    if threshold > 0:
+        d = d * scale
+    if activation == RELU:
+        d = np.where(y > 0, d, 0)
+    if activation == ELU:
+        before_dropout = y.astype(np.float64) / scale
+        d = np.where(y < 0, d * (before_dropout + 1), d)
+    dy[:] = d
+    for chunk in range(len(partial)):
+        partial[chunk] = d[256 * chunk : 256 * (chunk + 1)].sum(axis=0)
+
+
+# --- attention -----------------------------------------------------------------------------------
+
+
+def softmax_over_edges(indptr, indices, s_src, s_dst):
+    """The coefficient of each edge and head."""
+    out = np.zeros((len(indices), s_dst.shape[1]))
+    for v, u, e in edges_of(indptr, indices):
+        score = s_src[u].astype(np.float64) + s_dst[v]
+        out[e] = np.where(score > 0, score, 0.2 * score)
+    for v in range(len(indptr) - 1):
+        own = slice(indptr[v], indptr[v + 1])
+        out[own] = np.exp(out[own] - out[own].max(axis=0, initial=-np.inf))
+        out[own] /= out[own].sum(axis=0)
+    return out
+
+
+def attention(indptr, indices, z, s_src, s_dst, ids, key, threshold, scale, coefficient, out):
+    alpha = softmax_over_edges(indptr, indices, s_src, s_dst)
+    out[:] = 0
+    total = np.zeros(out.shape)
+    for v, u, e in edges_of(indptr, indices):
+        edge_key = draw(draw(key, ids[v]), ids[u])
+        for h in range(z.shape[1]):
+            dropped = threshold > 0 and column_bits(edge_key, h) < threshold
+            coefficient[e, h] = -alpha[e, h] if dropped else alpha[e, h]
+            if not dropped:
+                total[v, h] += alpha[e, h] * scale * z[u, h].astype(np.float64)
+    out[:] = total
+
+
+def attention_adjoint_targets(
+    indptr, indices, z, s_src, s_dst, coefficient, scale, dout, dscore, ds_dst
+):
+    """By the softmax's full Jacobian, a matrix for each target and head."""
+    total = np.zeros(ds_dst.shape)
+    for v, h in np.ndindex(*ds_dst.shape):
+        own = slice(indptr[v], indptr[v + 1])
+        alpha = np.abs(coefficient[own, h]).astype(np.float64)
+        sources = z[indices[own], h].astype(np.float64)
+        dalpha = np.where(coefficient[own, h] > 0, scale * (sources @ dout[v, h]), 0)
+        jacobian = np.diag(alpha) - np.outer(alpha, alpha)
+        slope = np.where(s_src[indices[own], h] + s_dst[v, h] > 0, 1, 0.2)
+        dscore[own, h] = slope * (jacobian @ dalpha)
+        total[v, h] = (slope * (jacobian @ dalpha)).sum()
+    ds_dst[:] = total
+
+
+def attention_adjoint_sources(indptr, rows, edge, coefficient, scale, dscore, dout, dz, ds_src):
+    dz_total, ds_total = np.zeros(dz.shape), np.zeros(ds_src.shape)
+    for u, v, k in edges_of(indptr, rows):
+        kept = np.maximum(coefficient[edge[k]], 0).astype(np.float64) * scale
+        dz_total[u] += kept[:, None] * dout[v]
+        ds_total[u] += dscore[edge[k]]
+    dz[:], ds_src[:] = dz_total, ds_total
+
+
+# --- norm ----------------------------------------------------------------------------------------
+
+
+def layer_norm(x, bias, gain, shift, normal, rstd, out):
+    z = x.astype(np.float64) + bias
+    z = z - z.mean(axis=1, keepdims=True)
+    r = 1 / np.sqrt((z**2).mean(axis=1) + 1e-5)
+    normal[:], rstd[:] = z * r[:, None], r
+    out[:] = z * r[:, None] * gain + shift
+
+
+def layer_norm_adjoint(dy, gain, normal, rstd, partial):
+    """By the full Jacobian of each row."""
+    d, width = dy.astype(np.float64), dy.shape[1]
+    dx = np.empty(d.shape)
+    for i in range(len(d)):
+        n = normal[i].astype(np.float64)
+        jacobian = rstd[i] * (np.eye(width) - 1 / width - np.outer(n, n) / width)
+        dx[i] = jacobian @ (gain * d[i])
+    for chunk in range(len(partial)):
+        own = slice(256 * chunk, 256 * (chunk + 1))
+        partial[chunk] = (d * normal)[own].sum(axis=0), d[own].sum(axis=0), dx[own].sum(axis=0)
+    dy[:] = dx
+
+
+# --- loss ----------------------------------------------------------------------------------------
+
+
+def softmax(logits, out):
+    z = logits.astype(np.float64)
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    out[:] = e / e.sum(axis=1, keepdims=True)
+
+
+def sigmoid(logits, out):
+    out[:] = np.exp(-np.logaddexp(0, -logits.astype(np.float64)))
+
+
+def softmax_cross_entropy(logits, labels, scale, dlogits, loss, correct):
+    z = logits.astype(np.float64)
+    softmax(z, probability := np.empty(z.shape))
+    for i, label in enumerate(labels):
+        known = label >= 0
+        loss[i] = np.logaddexp.reduce(z[i]) - z[i, label] if known else 0
+        correct[i] = known and z[i].argmax() == label
+        dlogits[i] = scale * (probability[i] - np.eye(z.shape[1])[label]) if known else 0
+
+
+def sigmoid_cross_entropy(logits, labels, scale, dlogits, loss, correct):
+    z, t = logits.astype(np.float64), labels.astype(np.float64)
+    sigmoid(z, probability := np.empty(z.shape))
+    loss[:] = (t * np.logaddexp(0, -z) + (1 - t) * np.logaddexp(0, z)).mean(axis=1)
+    correct[:] = ((z > 0) == (t > 0)).all(axis=1)
+    dlogits[:] = scale * (probability - t) / z.shape[1]
+
+
+# --- optim ---------------------------------------------------------------------------------------
+
+
+def adam(parameter, grad, first, second, lr, beta1, beta2, eps, weight_decay, step):
+    g = grad.astype(np.float64) + weight_decay * parameter
+    m, v = beta1 * first + (1 - beta1) * g, beta2 * second + (1 - beta2) * g**2
+    first[:], second[:] = m, v
+    parameter -= lr * (m / (1 - beta1**step)) / (np.sqrt(v / (1 - beta2**step)) + eps)
+
+
+def sgd(parameter, grad, velocity, lr, momentum, weight_decay):
+    velocity[:] = momentum * velocity + grad + weight_decay * parameter
+    parameter -= lr * velocity
