@@ -25,7 +25,7 @@ class Schedule:
 
     def shuffled(self, epoch: int) -> list[np.ndarray]:
         """The own shards' seeds in this epoch's order."""
-        key = stream_key(self.seed, Purpose.SHUFFLE, epoch, 0, 0)
+        key = np.uint64(stream_key(self.seed, Purpose.SHUFFLE, epoch, 0, 0))
         lists = []
         for ids in self.shard_seeds:
             bits = np.empty(len(ids), np.uint64)

@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from batchgnn.errors import StoreError
-from batchgnn.store.format import FORMAT_VERSION, atomic_file, open_store
+from batchgnn.store.format import atomic_file, create_store, open_store, text
 
 FORMAT = "batchgnn-checkpoint"
 
@@ -44,8 +43,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
 
 def write_file(path: Path, checkpoint: Checkpoint) -> None:
     """Write one checkpoint file beside and rename it."""
-    with atomic_file(path, overwrite=True) as beside, h5py.File(beside, "w") as file:
-        file.attrs.update(format=FORMAT, format_version=FORMAT_VERSION)
+    with atomic_file(path, overwrite=True) as beside, create_store(beside, FORMAT) as file:
         file.attrs["fingerprint"] = checkpoint.fingerprint
         for name, value in checkpoint.progress.items():
             file.attrs[f"progress.{name}"] = value
@@ -62,7 +60,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             if name.startswith("progress.")
         }
         arrays = {name: file[name][...] for name in file}
-        return Checkpoint(arrays, progress, file.attrs["fingerprint"])
+        return Checkpoint(arrays, progress, text(file.attrs["fingerprint"]))
 
 
 def latest_checkpoint(folder: Path) -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from batchgnn.store.format import FORMAT_VERSION
+from batchgnn.store.format import create_aligned, create_store
 
 FORMAT = "batchgnn-prediction"
 
@@ -20,15 +20,11 @@ def create_prediction(path: Path, attributes: dict, columns: dict[str, tuple]) -
 
     columns: name -> (dtype, shape)
     """
-    early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    early.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    with h5py.File(part_path(path), "w") as file:
-        file.attrs.update(format=FORMAT, format_version=FORMAT_VERSION, **attributes)
+    part_path(path).unlink(missing_ok=True)
+    with create_store(part_path(path), FORMAT) as file:
+        file.attrs.update(attributes)
         for name, (dtype, shape) in columns.items():
-            space = h5py.h5s.create_simple(shape)
-            kind = h5py.h5t.py_create(np.dtype(dtype), logical=True)
-            h5py.h5d.create(file.id, name.encode(), kind, space, dcpl=early)
+            create_aligned(file, name, shape, dtype)
 
 
 def write_slab(path: Path, name: str, first_row: int, rows: np.ndarray) -> None:
