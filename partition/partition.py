@@ -17,7 +17,8 @@ from batchgnn.partition.random_shards import random_shards
 from batchgnn.partition.rebalance import no_graph, rebalance
 from batchgnn.partition.source import GraphSource
 from batchgnn.partition.supernode import CLUSTERS_PER_SHARD, supernode_shards
-from batchgnn.partition.write import refuse_existing, schema_of, write_shards
+from batchgnn.partition.write import schema_of, write_shards
+from batchgnn.store.format import refuse_existing
 from batchgnn.store.shard_store import Manifest
 
 METHODS = ("metis", "random", "supernode")

@@ -5,27 +5,22 @@ shard at a time. Features stream through in chunks of rows and are scattered int
 folder is written beside its place and renamed when it is whole.
 """
 
-import errno
 import shutil
-import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
 import batchgnn.store.shard_writer as writer
-from batchgnn.errors import StoreError
 from batchgnn.kernels.partition import count_neighbor_shards, row_sums
-from batchgnn.memory import format_bytes
 from batchgnn.partition.numbering import Numbering, number
 from batchgnn.partition.plan import EDGE_CHUNK, feature_chunk, sort_plan
 from batchgnn.partition.quality import quality, quotient_csr
 from batchgnn.partition.source import GraphSource
 from batchgnn.partition.spill import Spill, csr_of
 from batchgnn.progress import progress
+from batchgnn.store.format import atomic_folder
 from batchgnn.store.shard_store import Manifest, Schema
-
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,42 +84,11 @@ def write_shards(
     Raises StoreError when `shards` exists, or when the disk is full, and MemoryPlanError when the
     largest shard is too large to sort; nothing is left behind then.
     """
-    shards = Path(shards)
-    refuse_existing(shards)
-    shards.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{shards.name}.", dir=shards.parent))
-    try:
+    with atomic_folder(shards) as folder:
         schema = schema_of(graph)
         numbering = number(shard, num_shards, schema.id_dtype, order)
-        job = Job(graph, draft, schema, numbering, show, memory)
-        manifest = _write(job, {"method": method, "seed": seed, "options": options or {}})
-        draft.chmod(0o755)
-        draft.rename(shards)
-    except OSError as error:
-        if error.errno in NO_ROOM:
-            raise _no_room(shards, error) from error
-        raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return manifest
-
-
-def refuse_existing(shards: Path) -> None:
-    """Raise StoreError when there is something at `shards`."""
-    if shards.exists():
-        raise StoreError(
-            f"{shards} exists already, and nothing is written over. Choose another folder, or "
-            f"remove it first: rm -r {shards}"
-        )
-
-
-def _no_room(shards: Path, error: OSError) -> StoreError:
-    free = format_bytes(shutil.disk_usage(shards.parent).free)
-    return StoreError(
-        f"{shards}: no room to write the shards ({error.strerror or error}); the disk has {free} "
-        f"free. Nothing was left behind. Free some space, raise the quota or choose a folder on "
-        f"another disk; what is needed is shown by: batchgnn partition ... --dry-run"
-    )
+        job = Job(graph, folder, schema, numbering, show, memory)
+        return _write(job, {"method": method, "seed": seed, "options": options or {}})
 
 
 def _write(job: Job, made_by: dict) -> Manifest:

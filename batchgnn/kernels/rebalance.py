@@ -2,7 +2,7 @@
 
 The state is `shard` int32 (N,), `num_train` int64 (K, R) and `load`, `size` int64 (K,); a move
 updates all of it. `train` uint8 (N, R) says in which of R splits a vertex is a training seed; the
-graph (indptr, indices) is simple and symmetric. `links` int64 (K,) is scratch and zero between calls.
+graph (indptr, indices) is simple and symmetric. `links` int64 (K,) is scratch, zero between calls.
 One thread, fixed order: the result is the same on every machine.
 """
 

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from batchgnn.errors import StoreError
-from batchgnn.store.shard_hdf5 import FORMAT_SHARD, FORMAT_SHARDS, open_store
+from batchgnn.store.format import FORMAT_SHARD, FORMAT_SHARDS, open_store, text
 
 MANIFEST = "manifest.h5"
 
@@ -198,12 +198,15 @@ class ShardStore:
                 f"{shard_name(0)} to {shard_name(self.manifest.num_shards - 1)}. {RESTORE}"
             )
         with open_store(path, FORMAT_SHARD, "shard file") as file:
-            self._check_identity(file, s)
-            return {name: _place(path, file, name) for name in self._layout(file, s)}
+            try:
+                self._check_identity(file, s)
+                return {name: _place(path, file, name) for name in self._layout(file, s)}
+            except (OSError, KeyError, RuntimeError) as error:
+                raise StoreError(f"{path} is damaged: {error}. {RESTORE}") from error
 
     def _check_identity(self, file: h5py.File, s: int) -> None:
         """Raise StoreError unless the file is shard s of this very partitioning."""
-        path, found = self.shard_path(s), _text(file.attrs["fingerprint"])
+        path, found = self.shard_path(s), text(file.attrs["fingerprint"])
         if found != self.manifest.fingerprint:
             raise StoreError(
                 f"{path} belongs to another partitioning: its fingerprint is {found}, that of "
@@ -287,14 +290,10 @@ def encode_attributes(manifest: Manifest) -> dict[str, object]:
 def _decode(field, value):
     """A manifest's field from its HDF5 attribute."""
     if field.name == "options":
-        return json.loads(_text(value))
+        return json.loads(text(value))
     if field.name.endswith("_dtype"):
-        return np.dtype(_text(value)) if _text(value) else None
-    return _text(value) if field.type is str else field.type(value)
-
-
-def _text(value) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+        return np.dtype(text(value)) if text(value) else None
+    return text(value) if field.type is str else field.type(value)
 
 
 def _place(path: Path, file: h5py.File, name: str) -> tuple[int, np.dtype, tuple[int, ...]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from batchgnn.errors import StoreError
 from batchgnn.progress import progress
-from batchgnn.store.shard_hdf5 import checksum
+from batchgnn.store.format import FORMAT_SHARD, checksum, open_store
 from batchgnn.store.shard_store import RESTORE, Manifest, Shard, ShardStore
 from batchgnn.store.shard_writer import fingerprint_of
 
@@ -75,13 +75,15 @@ def _check_manifest(store: ShardStore) -> None:
 
 def _check_sums(store: ShardStore, s: int) -> None:
     """The bytes of every dataset of shard s are those that were written."""
-    manifest, places = store.manifest, store.places(s)
-    for name, wanted in zip(manifest.checksum_dataset, manifest.checksum[s], strict=True):
-        if checksum(store.shard_path(s), *places[name.decode()]) != wanted.decode():
-            raise StoreError(
-                f"{store.shard_path(s)}: dataset {name.decode()} is damaged, its checksum is not "
-                f"the one in the manifest. {RESTORE}"
-            )
+    manifest, path = store.manifest, store.shard_path(s)
+    store.places(s)  # raises when the file is missing, truncated or another's
+    with open_store(path, FORMAT_SHARD, "shard file") as file:
+        for name, wanted in zip(manifest.checksum_dataset, manifest.checksum[s], strict=True):
+            if checksum(file[name]) != wanted.decode():
+                raise StoreError(
+                    f"{path}: dataset {name.decode()} is damaged, its checksum is not the one in "
+                    f"the manifest. {RESTORE}"
+                )
 
 
 def _invariants(m: Manifest, shard: Shard):

@@ -14,12 +14,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from batchgnn.store.shard_hdf5 import (
+from batchgnn.store.format import (
     FORMAT_SHARD,
     FORMAT_SHARDS,
-    FORMAT_VERSION,
     checksum,
     create_aligned,
+    create_store,
 )
 from batchgnn.store.shard_store import (
     ARRAYS,
@@ -57,9 +57,7 @@ def create_shard(
     """
     path = folder / shard_name(s)
     layout = schema.layout(n, m_in, m_out)
-    with h5py.File(path, "x", alignment_threshold=1, alignment_interval=64) as file:
-        file.attrs["format"] = FORMAT_SHARD
-        file.attrs["format_version"] = FORMAT_VERSION
+    with create_store(path, FORMAT_SHARD) as file:
         file.attrs["fingerprint"] = np.bytes_(NO_FINGERPRINT)
         file.attrs["shard"] = s
         file.attrs["num_vertices"] = n
@@ -84,7 +82,10 @@ def reserve(path: Path) -> None:
 def take_checksums(drafts: Sequence[Draft]) -> tuple[np.ndarray, np.ndarray]:
     """(K, num_datasets) checksums of all datasets and (num_datasets,) their names, as bytes."""
     names = list(drafts[0].places)
-    rows = [[checksum(draft.path, *draft.places[name]) for name in names] for draft in drafts]
+    rows = []
+    for draft in drafts:
+        with h5py.File(draft.path, "r") as file:
+            rows.append([checksum(file[name]) for name in names])
     return np.array(rows, "S"), np.array(names, "S")
 
 
@@ -104,9 +105,7 @@ def stamp(path: Path, fingerprint: str) -> None:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `manifest.h5` into `folder`."""
-    with h5py.File(folder / MANIFEST, "x") as file:
-        file.attrs["format"] = FORMAT_SHARDS
-        file.attrs["format_version"] = FORMAT_VERSION
+    with create_store(folder / MANIFEST, FORMAT_SHARDS) as file:
         for name, value in encode_attributes(manifest).items():
             file.attrs[name] = value
         for name, attribute in ARRAYS.items():

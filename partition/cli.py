@@ -1,0 +1,146 @@
+"""Commands `partition`, `inspect` and `verify`."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from batchgnn.errors import StoreError
+from batchgnn.memory import MemoryPlan, format_bytes, parse_bytes
+from batchgnn.partition.partition import Cut, available, memory_plan, opened
+from batchgnn.partition.partition import partition as run
+from batchgnn.partition.plan import disk_bytes
+from batchgnn.partition.tables import graph_tables, shard_tables
+from batchgnn.partition.write import schema_of
+from batchgnn.store.format import refuse_existing
+from batchgnn.store.shard_store import MANIFEST, ShardStore
+from batchgnn.store.shard_verify import verify as verify_shards
+
+
+def partition(
+    graph: Path,
+    shards: Path,
+    *,
+    count: Annotated[int, Parameter(name="--shards")],
+    method: Literal["metis", "random", "supernode"] = "metis",
+    seed: int = 0,
+    order: Literal["rcm", "natural"] | None = None,
+    clusters: int | None = None,
+    even_seeds: bool = True,
+    memory: str | None = None,
+    dry_run: bool = False,
+) -> None:
+    """Cut a graph store into shards.
+
+    Parameters
+    ----------
+    graph
+        Graph store, made by `batchgnn data convert` or `batchgnn data generate`.
+    shards
+        Folder to write; must not exist.
+    count
+        Number of shards; any number of ranks up to it can train on them.
+    method
+        metis: fewest edges between shards. random: every vertex draws its shard; needs no graph in
+        memory. supernode: many METIS clusters, dealt to the shards at random.
+    seed
+        The same graph, options and seed give the same shards.
+    order
+        Order of the vertices inside a shard: reverse Cuthill-McKee, or as in the graph store.
+        Default: rcm for metis and supernode, natural for random.
+    clusters
+        Number of METIS clusters of the supernode method; default 32 per shard.
+    even_seeds
+        After the cut, move vertices until the training seeds per shard are even within 5 %.
+    memory
+        Memory that may be used, for example 8G; default: what the machine has available.
+    dry_run
+        Print the memory and the disk space that are needed, write nothing.
+    """
+    allowed = available() if memory is None else parse_bytes(memory)
+    if dry_run:
+        cut = Cut(
+            method=method,
+            num_shards=count,
+            seed=seed,
+            order=order,
+            clusters=clusters,
+            even_seeds=even_seeds,
+        )
+        _show_plan(graph, shards, cut, allowed)
+        return
+    manifest = run(
+        graph,
+        shards,
+        method,
+        count,
+        seed,
+        order=order,
+        clusters=clusters,
+        even_seeds=even_seeds,
+        memory=allowed,
+        show=True,
+    )
+    print(
+        f"{shards}: {count} shards of {manifest.name}, {manifest.edge_cut:,} edges cut, "
+        f"halo factor {manifest.halo_factor:.3f}, balance {manifest.balance:.3f}"
+    )
+
+
+def inspect(path: Path) -> None:
+    """Print what is in a graph store or a shard store: counts, cut, balance, memory per rank.
+
+    Parameters
+    ----------
+    path
+        Graph store (a file) or shard store (a folder).
+    """
+    if path.is_dir():
+        tables = shard_tables(ShardStore(path).manifest)
+    else:
+        with opened(_existing(path)) as graph:
+            tables = graph_tables(graph)
+    Console().print(tables)
+
+
+def verify(path: Path) -> None:
+    """Check every byte of a shard store, or the values of a graph store; name what is broken.
+
+    Parameters
+    ----------
+    path
+        Graph store (a file) or shard store (a folder).
+    """
+    if path.is_dir():
+        manifest = verify_shards(path, show=True)
+        print(f"{path}: {manifest.num_shards} shards, all checksums and invariants hold")
+    else:
+        from batchgnn.store.graph_store import verify as verify_graph
+
+        verify_graph(_existing(path))
+        print(f"{path}: all values of the graph store are in range")
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise StoreError(
+            f"{path} does not exist: needed a graph store (a file, by batchgnn data convert) or "
+            f"a shard store (a folder with {MANIFEST}, by batchgnn partition)"
+        )
+    return path
+
+
+def _show_plan(graph: Path, shards: Path, cut: Cut, allowed: int) -> None:
+    refuse_existing(shards)
+    with opened(graph) as source:
+        cut.check(source.num_vertices)
+        plan: MemoryPlan = memory_plan(source, cut)
+        disk = disk_bytes(schema_of(source), source.num_edges, cut.num_shards)
+    for name, size in plan.parts.items():
+        print(f"{format_bytes(size):>12}  {name}")
+    print(f"{format_bytes(plan.total):>12}  memory in all, of {format_bytes(allowed)}")
+    beside = next(folder for folder in shards.absolute().parents if folder.exists())
+    free = format_bytes(shutil.disk_usage(beside).free)
+    print(f"{format_bytes(disk):>12}  disk space at most while writing, of {free} free")

@@ -1,0 +1,110 @@
+"""Tables of `batchgnn inspect`: what is in a graph store, how good the cut of a shard store is."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from rich.console import Group
+from rich.table import Table
+
+from batchgnn.memory import format_bytes
+from batchgnn.partition.quality import rank_loads, shard_bytes
+from batchgnn.partition.source import GraphSource
+from batchgnn.store.shard_store import Manifest
+
+MANY = 32
+"From more shards than this a summary is shown in place of a row for each."
+ROLES = ("none", "train", "val", "test")
+
+
+def graph_tables(graph: GraphSource) -> Group:
+    """Counts of a graph store."""
+    kind = "directed" if graph.directed else "undirected (each edge once)"
+    rows = [
+        ("vertices", f"{graph.num_vertices:,}"),
+        ("edges", f"{graph.num_edges:,}, {kind}{', weighted' if graph.weighted else ''}"),
+        ("features", f"{graph.num_features:,} {np.dtype(graph.feature_dtype).name}"),
+        ("task", f"{graph.task}, {graph.num_classes} classes"),
+        ("features in memory", format_bytes(_feature_bytes(graph))),
+    ]
+    split = graph.read_split(slice(0, graph.num_vertices))
+    for r in range(min(graph.num_splits, 10)):
+        count = np.bincount(split[:, r], minlength=4)
+        roles = ", ".join(f"{role} {n:,}" for role, n in zip(ROLES, count, strict=True))
+        rows.append((f"split {r}", roles))
+    return Group(_facts(f"graph store {graph.name}", rows))
+
+
+def shard_tables(manifest: Manifest) -> Group:
+    """Cut, balance, shards, and what ranks will hold."""
+    return Group(_cut_table(manifest), _shard_table(manifest), _rank_table(manifest))
+
+
+def _feature_bytes(graph: GraphSource) -> int:
+    return graph.num_vertices * graph.num_features * np.dtype(graph.feature_dtype).itemsize
+
+
+def _facts(title: str, rows: Iterable[tuple[str, str]]) -> Table:
+    table = Table(title=title, show_header=False, title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _cut_table(m: Manifest) -> Table:
+    edges = m.num_edges if m.directed else m.num_edges / 2
+    seeds = m.num_train.sum(axis=0)
+    mean = np.maximum(seeds / m.num_shards, 1e-9)
+    excess = float((m.num_train.max(axis=0) / mean)[seeds > 0].max()) if seeds.any() else 1.0
+    options = ", ".join(f"{name} {value}" for name, value in m.options.items())
+    return _facts(
+        f"shard store {m.name}",
+        [
+            ("vertices", f"{m.num_vertices:,}"),
+            ("arcs", f"{m.num_edges:,} ({'directed' if m.directed else 'both ways'})"),
+            ("features", f"{m.num_features:,} {m.feature_dtype.name}"),
+            ("task", f"{m.task}, {m.num_classes} classes, {m.num_splits} split(s)"),
+            (
+                "cut",
+                f"{m.method}, {m.num_shards} shards, seed {m.seed}"
+                + f" ({options})" * bool(options),
+            ),
+            ("edges cut", f"{m.edge_cut:,} ({100 * m.edge_cut / max(edges, 1):.1f} %)"),
+            (
+                "halo factor rho",
+                f"{m.halo_factor:.3f}  remote in-neighbours per vertex, over shards",
+            ),
+            ("balance kappa", f"{m.balance:.3f}  arcs of the fullest shard / mean"),
+            ("training seeds", f"{excess:.3f}  of the fullest shard / mean, worst split"),
+            ("fingerprint", m.fingerprint),
+        ],
+    )
+
+
+def _shard_table(m: Manifest) -> Table:
+    table = Table(title="shards", title_justify="left")
+    for column in ("shard", "vertices", "arcs", "halo", "seeds", "bytes"):
+        table.add_column(column, justify="right")
+    figures = (m.shard_vertices, m.shard_edges, m.num_halo, m.num_train[:, 0], shard_bytes(m))
+    rows = [(str(s), *(int(values[s]) for values in figures)) for s in range(m.num_shards)]
+    if m.num_shards > MANY:
+        rows = [
+            (name, *(int(summary(values)) for values in figures))
+            for name, summary in (("least", np.min), ("mean", np.mean), ("most", np.max))
+        ]
+    for name, *counts, size in rows:
+        table.add_row(name, *(f"{count:,}" for count in counts), format_bytes(size))
+    return table
+
+
+def _rank_table(m: Manifest) -> Table:
+    table = Table(title="predicted for the fullest rank", title_justify="left")
+    for column in ("ranks", "load / mean", "own shards (mapped)", "halo features (at most)"):
+        table.add_column(column, justify="right")
+    for load in rank_loads(m):
+        table.add_row(
+            str(load.num_ranks),
+            f"{load.imbalance:.3f}",
+            format_bytes(load.own_bytes),
+            format_bytes(load.halo_bytes),
+        )
+    return table

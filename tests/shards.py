@@ -1,0 +1,136 @@
+"""Small graphs for tests of the partitioner, and shard stores put together again."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from batchgnn.partition.source import GraphArrays
+from batchgnn.store.shard_store import ShardStore
+
+DATA = Path(os.environ.get("BATCHGNN_DATA", Path(__file__).parents[1] / "../shared/data"))
+
+
+def graph_of(edges, num_vertices, *, directed=False, weighted=False, splits=1, **other):
+    """A graph with the given edges; everything else is drawn from a fixed seed."""
+    rng = np.random.default_rng(0)
+    source, target = np.array(edges, np.uint32).reshape(-1, 2).T
+    return GraphArrays(
+        source=source,
+        target=target,
+        weight=rng.random(len(edges), np.float32) if weighted else None,
+        features=rng.normal(size=(num_vertices, 3)).astype(np.float32),
+        label=rng.integers(-1, 2, num_vertices).astype(np.int32),
+        split=rng.integers(0, 4, (num_vertices, splits)).astype(np.uint8),
+        num_classes=2,
+        directed=directed,
+        **other,
+    )
+
+
+def two_triangles(**options):
+    r"""0 --- 1     4 --- 5
+    \   /       \   /
+      2 --------- 3       best cut into two parts: the one edge 2 - 3
+    """
+    return graph_of([(0, 1), (1, 2), (2, 0), (3, 4), (4, 5), (5, 3), (2, 3)], 6, **options)
+
+
+@st.composite
+def graphs(draw):
+    """Any small graph: doubles, loops, isolated vertices, names, weights, many labels, splits."""
+    num_vertices = draw(st.integers(1, 12))
+    vertex = st.integers(0, num_vertices - 1)
+    edges = draw(st.lists(st.tuples(vertex, vertex), max_size=30))
+    names = draw(
+        st.sampled_from(
+            [
+                None,
+                np.arange(num_vertices) * 7 - 3,
+                np.array([f"v{v}" for v in range(num_vertices)], "S"),
+            ]
+        )
+    )
+    graph = graph_of(
+        edges,
+        num_vertices,
+        directed=draw(st.booleans()),
+        weighted=draw(st.booleans()),
+        splits=draw(st.integers(1, 3)),
+        names=names,
+    )
+    if draw(st.booleans()):  # a multi-label task
+        label = np.random.default_rng(1).integers(0, 2, (num_vertices, 2)).astype(np.uint8)
+        object.__setattr__(graph, "label", label)
+    if draw(st.booleans()):
+        object.__setattr__(graph, "features", graph.features.astype(np.float16))
+    return graph
+
+
+def arcs_of(graph):
+    """Sorted (source, target, weight) of all arcs: both directions of an undirected edge."""
+    weight = np.ones(graph.num_edges) if graph.weight is None else graph.weight
+    arcs = [
+        (int(u), int(v), float(w))
+        for u, v, w in zip(graph.source, graph.target, weight, strict=True)
+    ]
+    if not graph.directed:
+        arcs += [(v, u, w) for u, v, w in arcs if u != v]
+    return sorted(arcs)
+
+
+class Whole:
+    """All shards of a store together, back in the order of the graph store."""
+
+    def __init__(self, path):
+        self.store = ShardStore(path)
+        self.manifest = self.store.manifest
+        self.shards = [self.store.shard(s) for s in range(self.manifest.num_shards)]
+        self.original = np.concatenate([shard.original_id for shard in self.shards])
+
+    def column(self, name):
+        """A per-vertex dataset in original order; None where the store has none."""
+        if getattr(self.shards[0], name) is None:
+            return None
+        values = np.concatenate([getattr(shard, name) for shard in self.shards])
+        return values[np.argsort(self.original)]
+
+    def arcs(self, side):
+        """Sorted (source, target, weight) from the in-lists or the out-lists."""
+        arcs = []
+        for shard in self.shards:
+            indptr = getattr(shard, f"{side}_indptr")
+            row = shard.original_id[np.repeat(np.arange(shard.num_vertices), np.diff(indptr))]
+            other = self.original[getattr(shard, f"{side}_indices")]
+            weight = getattr(shard, f"{side}_weight")
+            weight = np.ones(len(row)) if weight is None else weight
+            ends = (other, row) if side == "in" else (row, other)
+            arcs += zip(*(part.tolist() for part in (*ends, weight)), strict=True)
+        return sorted(arcs)
+
+
+def static_graph(name):
+    """A real graph of the shared folder, as arrays; skips the test where the folder is absent."""
+    path = DATA / "static" / f"{name}.npz"
+    if not path.exists():
+        pytest.skip(f"{path} is absent: set BATCHGNN_DATA to the folder of real graphs")
+    with np.load(path) as file:
+        arrays = dict(file)
+    indptr = arrays["indptr"]
+    num_vertices = len(indptr) - 1
+    source = np.repeat(np.arange(num_vertices, dtype=np.uint32), np.diff(indptr))
+    target = arrays["indices"].astype(np.uint32)
+    once = source < target
+    masks = [arrays[f"{role}_mask"].reshape(num_vertices, -1) for role in ("train", "val", "test")]
+    split = sum(mask.astype(np.uint8) * (role + 1) for role, mask in enumerate(masks))
+    return GraphArrays(
+        source=source[once],
+        target=target[once],
+        features=arrays["x"].astype(np.float32),
+        label=arrays["y"].astype(np.int32),
+        split=split,
+        num_classes=int(arrays["y"].max()) + 1,
+        name=name,
+    )
