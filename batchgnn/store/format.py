@@ -1,4 +1,4 @@
-"""What all HDF5 files of BatchGNN share: formats, aligned datasets, checksums, safe reading and writing.
+"""What all HDF5 files of BatchGNN share: formats, alignment, checksums, safe reading and writing.
 
 Datasets are contiguous and begin at a multiple of `ALIGNMENT` bytes, so that `np.memmap` reads
 them in place. An output is written beside its place and renamed when it is whole; nothing is

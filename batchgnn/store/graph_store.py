@@ -1,0 +1,207 @@
+"""Graph stores, read: one HDF5 file with the whole graph as it was converted.
+
+Every dataset is read through a memory map, in slices of rows or chunks of edges, so that memory
+stays bounded whatever the size of the graph. data/FORMAT.md is the table of the format;
+`graph_writer` writes it.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from batchgnn.errors import StoreError
+from batchgnn.store.format import FORMAT_GRAPH, map_dataset, open_store, text
+
+EDGE_CHUNK = 1 << 22
+"Edges that `iter_edges` reads at a time: 32 MiB with uint32 ids."
+
+MULTICLASS, MULTILABEL = "multiclass", "multilabel"
+ALL = slice(None)
+REMEDY = "Convert or generate the graph again"
+
+
+def id_dtype_of(num_vertices: int) -> np.dtype:
+    """Dtype of vertex ids in edges: uint32 while there are fewer than 2^32 vertices."""
+    return np.dtype(np.uint32 if num_vertices < 2**32 else np.uint64)
+
+
+@dataclass(frozen=True, eq=False)
+class SparseRows:
+    """Sparse features: memory maps of a CSR matrix (N, width); data None stands for all ones."""
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    data: np.ndarray | None
+    width: int
+
+    def dense(self, begin: int, end: int) -> np.ndarray:
+        """float32 (end - begin, width)."""
+        from scipy.sparse import csr_array
+
+        part = slice(int(self.indptr[begin]), int(self.indptr[end]))
+        indices = np.asarray(self.indices[part])
+        data = np.ones(len(indices), np.float32) if self.data is None else self.data[part]
+        if len(indices) and not 0 <= indices.min() <= indices.max() < self.width:
+            raise StoreError(
+                f"vertex/features/indices, rows {begin} to {end - 1}: a column outside 0 to "
+                f"{self.width - 1}. The graph store is damaged: convert it again"
+            )
+        indptr = np.asarray(self.indptr[begin : end + 1]) - part.start
+        return csr_array((data, indices, indptr), shape=(end - begin, self.width)).toarray()
+
+
+class GraphStore:
+    """A graph store opened for reading.
+
+    name, licence  str
+    directed       bool; an undirected graph holds each edge once, in either direction
+    num_vertices, num_edges, num_features, num_classes, num_splits  int
+    task           `multiclass` or `multilabel`
+    weighted       bool, whether edges have weights
+    feature_dtype, id_dtype  of what `read_features` and `iter_edges` return
+    features       memory map (N, D), or None when the features are sparse
+    sparse         `SparseRows`, or None when the features are dense
+    class_names    list of str, or None when classes have numbers only
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        """Map the datasets.
+
+        Raises StoreError when `path` is no graph store, is damaged or newer, or when its datasets
+        do not fit each other or its attributes.
+        """
+        self.path = Path(path)
+        with open_store(path, FORMAT_GRAPH, "graph store", "batchgnn data convert") as file:
+            self._read_attributes(file)
+            self._map_vertices(file)
+            self._map_edges(file)
+
+    def _read_attributes(self, file: h5py.File) -> None:
+        try:
+            attributes = file.attrs
+            self.name, self.licence = text(attributes["name"]), text(attributes["licence"])
+            self.directed, self.task = bool(attributes["directed"]), text(attributes["task"])
+            self.num_vertices, self.num_edges, self.num_features, self.num_classes = (
+                int(attributes[f"num_{what}"])
+                for what in ("vertices", "edges", "features", "classes")
+            )
+            self.num_splits = int(attributes["num_splits"])
+        except KeyError as error:
+            raise StoreError(f"{self.path}: {error.args[0]}. {REMEDY}") from error
+        if self.task not in (MULTICLASS, MULTILABEL):
+            raise StoreError(
+                f"{self.path}: task is {self.task!r}, needed {MULTICLASS!r} or {MULTILABEL!r}. "
+                f"{REMEDY}"
+            )
+
+    def _map_vertices(self, file: h5py.File) -> None:
+        n, d = self.num_vertices, self.num_features
+        self.sparse: SparseRows | None = None
+        self.features: np.ndarray | None = None
+        self.feature_dtype = np.dtype(np.float32)
+        if isinstance(file.get("vertex/features"), h5py.Group):
+            self.sparse = self._map_sparse_features(file)
+        else:
+            self.features = self._map(file, "vertex/features", (n, d), np.float32, np.float16)
+            self.feature_dtype = self.features.dtype
+        multilabel = self.task == MULTILABEL
+        shape, dtype = ((n, self.num_classes), np.uint8) if multilabel else ((n,), np.int32)
+        self._label = self._map(file, "vertex/label", shape, dtype)
+        one_split = self.num_splits == 1 and map_dataset(file, "vertex/split").ndim == 1
+        shape = (n,) if one_split else (n, self.num_splits)
+        self._split = self._map(file, "vertex/split", shape, np.uint8)
+        self._name = map_dataset(file, "vertex/name") if "vertex/name" in file else None
+        if self._name is not None and (
+            self._name.shape != (n,)
+            or (self._name.dtype != np.int64 and self._name.dtype.kind != "S")
+        ):
+            raise self._misfit("vertex/name", self._name, (n,), "int64 or S*")
+        self.class_names = (
+            [name.decode() for name in file["class/name"][...]] if "class/name" in file else None
+        )
+
+    def _map_sparse_features(self, file: h5py.File) -> SparseRows:
+        group = file["vertex/features"]
+        stated = tuple(int(k) for k in group.attrs.get("shape", ()))
+        if stated != (self.num_vertices, self.num_features):
+            raise StoreError(
+                f"{self.path}: attribute shape of vertex/features is {stated}, needed "
+                f"{(self.num_vertices, self.num_features)}. {REMEDY}"
+            )
+        indptr = self._map(file, "vertex/features/indptr", (self.num_vertices + 1,), np.int64)
+        stored = (int(indptr[-1]),)
+        indices = self._map(file, "vertex/features/indices", stored, np.int32)
+        has_data = "data" in group
+        data = self._map(file, "vertex/features/data", stored, np.float32) if has_data else None
+        return SparseRows(indptr, indices, data, self.num_features)
+
+    def _map_edges(self, file: h5py.File) -> None:
+        self.id_dtype, shape = id_dtype_of(self.num_vertices), (self.num_edges,)
+        self._source = self._map(file, "edge/source", shape, self.id_dtype)
+        self._target = self._map(file, "edge/target", shape, self.id_dtype)
+        self.weighted = "edge/weight" in file
+        self._weight = self._map(file, "edge/weight", shape, np.float32) if self.weighted else None
+
+    def _map(self, file: h5py.File, name: str, shape: tuple[int, ...], *dtypes) -> np.ndarray:
+        array = map_dataset(file, name)
+        if array.shape != shape or array.dtype not in dtypes:
+            raise self._misfit(name, array, shape, " or ".join(np.dtype(t).name for t in dtypes))
+        return array
+
+    def _misfit(self, name: str, array: np.ndarray, shape: tuple, dtypes: str) -> StoreError:
+        return StoreError(
+            f"{self.path}: dataset {name} is {array.dtype} {array.shape}, needed {dtypes} {shape}. "
+            f"{REMEDY}"
+        )
+
+    @property
+    def has_name(self) -> bool:
+        """Whether the vertices carry the user's own ids."""
+        return self._name is not None
+
+    def read_features(self, rows: slice = ALL) -> np.ndarray:
+        """`feature_dtype` (k, D), dense and C-contiguous: the features of consecutive rows.
+
+        A copy. Entries of sparse features that stand twice in a row are added.
+        """
+        begin, end = self._bounds(rows)
+        if self.sparse is not None:
+            return self.sparse.dense(begin, end)
+        return np.array(self.features[begin:end])  # type: ignore[index]
+
+    def read_labels(self, rows: slice = ALL) -> np.ndarray:
+        """int32 (k,), -1 = none; or uint8 (k, C) of a multi-label task. A copy."""
+        return np.array(self._label[slice(*self._bounds(rows))])
+
+    def read_split(self, rows: slice = ALL) -> np.ndarray:
+        """uint8 (k, R): 0 none, 1 train, 2 validation, 3 test, for each of R splits. A copy."""
+        begin, end = self._bounds(rows)
+        return np.array(self._split[begin:end]).reshape(end - begin, self.num_splits)
+
+    def read_names(self, rows: slice = ALL) -> np.ndarray | None:
+        """int64 or S* (k,): the user's own ids; None when the row number is the id. A copy."""
+        return None if self._name is None else np.array(self._name[slice(*self._bounds(rows))])
+
+    def iter_edges(
+        self, chunk: int = EDGE_CHUNK
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+        """(source, target, weight or None) of at most `chunk` edges at a time, as stored. Copies.
+
+        source, target  `id_dtype` (k,);  weight  float32 (k,)
+        """
+        if chunk < 1:
+            raise ValueError(f"chunk is {chunk}, needed at least 1")
+        for begin in range(0, self.num_edges, chunk):
+            part = slice(begin, min(begin + chunk, self.num_edges))
+            weight = None if self._weight is None else np.array(self._weight[part])
+            yield np.array(self._source[part]), np.array(self._target[part]), weight
+
+    def _bounds(self, rows: slice) -> tuple[int, int]:
+        begin, end, step = rows.indices(self.num_vertices)
+        if step != 1:
+            raise ValueError(f"rows {rows}: only consecutive rows can be read")
+        return begin, max(begin, end)
