@@ -271,3 +271,105 @@ def adam(parameter, grad, first, second, lr, beta1, beta2, eps, weight_decay, st
 def sgd(parameter, grad, velocity, lr, momentum, weight_decay):
     velocity[:] = momentum * velocity + grad + weight_decay * parameter
     parameter -= lr * velocity
+
+
+# --- sampling, relabelling, requests, gathering: as functions of lists, which return their result ----
+
+
+def choose(key, degree, count):
+    """Floyd's algorithm for up to 32 positions, selection sampling above."""
+    if count == degree:
+        return list(range(count))
+    if count <= 32:
+        chosen = []
+        for top in range(degree - count, degree):
+            position = below(draw(key, top - degree + count), top + 1)
+            chosen.append(top if position in chosen else position)
+        return chosen
+    chosen = []
+    for position in range(degree):
+        if below(draw(key, position), degree - position) < count - len(chosen):
+            chosen.append(position)
+    return chosen
+
+
+def locate(lists, fanout):
+    """(degree, count) of each list of in-neighbours."""
+    return [(len(row), len(row) if fanout < 0 else min(len(row), fanout)) for row in lists]
+
+
+def draw_neighbors(keys, ids, lists, fanout):
+    """The drawn neighbours of each list."""
+    return [
+        np.array([row[j] for j in choose(draw(int(key), int(v)), degree, count)], np.int64)
+        for key, v, row, (degree, count) in zip(keys, ids, lists, locate(lists, fanout), strict=True)
+    ]
+
+
+def find_or_add(ident, table, new_row):
+    """A dictionary's setdefault."""
+    return table.setdefault(int(ident), new_row)
+
+
+def add_distinct(ids, count):
+    """The table of ids[:count]."""
+    return {int(v): row for row, v in enumerate(ids[:count])}
+
+
+def relabel(neighbors, ids):
+    """(ids, indices): rows in the order of first appearance, after `ids`."""
+    table = add_distinct(ids, len(ids))
+    indices = [find_or_add(v, table, len(table)) for v in neighbors]
+    return list(table), indices
+
+
+def relabel_rows(request, edge_start, neighbors, ids):
+    """`relabel` of the requests' neighbours, request after request."""
+    return relabel(
+        np.concatenate([neighbors[edge_start[q] : edge_start[q + 1]] for q in request]), ids
+    )
+
+
+def place_rows(ids, owner, local_row, me):
+    """(distinct remote ids, rows): an own row, or -1 - place among the remote ids."""
+    remote = list(dict.fromkeys(int(v) for v, p in zip(ids, owner, strict=True) if p != me))
+    rows = [
+        row if p == me else -1 - remote.index(int(v))
+        for v, p, row in zip(ids, owner, local_row, strict=True)
+    ]
+    return remote, rows
+
+
+def renumber_fetched(rows, place):
+    """Negative rows through `place`."""
+    return [r if r >= 0 else -1 - place[-1 - r] for r in rows]
+
+
+def count_owners(owner, num_ranks):
+    """How many of `owner` equal each rank."""
+    return [list(owner).count(p) for p in range(num_ranks)]
+
+
+def post_requests(ids, owner, num_ranks):
+    """The ids grouped by owner, in order."""
+    return [v for p in range(num_ranks) for v, o in zip(ids, owner, strict=True) if o == p]
+
+
+def read_replies(request, count, degree):
+    """(indptr, degrees) of the requested rows."""
+    return np.cumsum([0, *(count[q] for q in request)]), [degree[q] for q in request]
+
+
+def copy_segments(request, edge_start, values):
+    """The values that came with each request, one after the other."""
+    return np.concatenate([values[edge_start[q] : edge_start[q + 1]] for q in request])
+
+
+def gather_rows(rows, own, fetched):
+    """Own row, or fetched row -1 - r."""
+    return np.array([own[r] if r >= 0 else fetched[-1 - r] for r in rows])
+
+
+def gather_values(rows, own):
+    """Fancy indexing."""
+    return np.asarray(own)[rows]

@@ -3,6 +3,7 @@
 from numba import prange
 
 from batchgnn.kernels.address import array_at, part_of
+from batchgnn.kernels.half import widen
 from batchgnn.kernels.jit import kernel, parallel_kernel
 
 
@@ -13,8 +14,8 @@ def gather_rows(rows, first_row, address, like, fetched, out):
     rows       int64 (n,)
     first_row  int64 (k + 1,)  first own row of each of the rank's k shards
     address    uint64 (k,)     each shard's matrix of `like`'s dtype, d columns, row after row
-    fetched    (h, d)          rows that other ranks sent
-    out        (n, d)          overwritten; converted when its dtype differs
+    fetched    (h, d)          rows that other ranks sent, of `like`'s dtype
+    out        (n, d)          overwritten; float16 bits (uint16) are widened into a float array
 
     Reads and writes n d elements once; the result does not depend on the number of threads.
     """
@@ -24,13 +25,13 @@ def gather_rows(rows, first_row, address, like, fetched, out):
         if rows[i] < 0:
             source = fetched[-1 - rows[i]]
             for j in range(width):
-                target[j] = source[j]
+                target[j] = widen(source[j], out)
         else:
             shard = part_of(first_row, rows[i])
             row = rows[i] - first_row[shard]
             source = array_at(address[shard], (row + 1, width), like)[row]
             for j in range(width):
-                target[j] = source[j]
+                target[j] = widen(source[j], out)
 
 
 @kernel

@@ -8,14 +8,18 @@ import numpy as np
 from batchgnn.graph.ownership import Ownership
 from batchgnn.kernels.address import addresses
 from batchgnn.kernels.gather import gather_rows, gather_values
+from batchgnn.kernels.half import as_bits
 from batchgnn.store.shard_store import ShardStore
 
 
 class Column:
-    """One dataset over all shards of a rank: a vector, or a matrix whose rows are gathered."""
+    """One dataset over all shards of a rank: a vector, or a matrix whose rows are gathered.
+
+    float16 is held as its bits, uint16, and travels so; `modes.inputs.read_rows` widens it.
+    """
 
     def __init__(self, parts: list[np.ndarray]):
-        self.parts = parts
+        self.parts = parts = [as_bits(part) for part in parts]
         self.first_row = np.cumsum([0, *map(len, parts)], dtype=np.int64)
         self.address = addresses(parts)
         self.dtype = parts[0].dtype
