@@ -8,13 +8,14 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from batchgnn.errors import StoreError
-from batchgnn.memory import MemoryPlan, format_bytes, parse_bytes
+from batchgnn.memory import format_bytes, parse_bytes
 from batchgnn.partition.partition import Cut, available, memory_plan, opened
 from batchgnn.partition.partition import partition as run
 from batchgnn.partition.plan import disk_bytes
 from batchgnn.partition.tables import graph_tables, shard_tables
 from batchgnn.partition.write import schema_of
 from batchgnn.store.format import refuse_existing
+from batchgnn.store.graph_verify import verify as verify_graph
 from batchgnn.store.shard_store import MANIFEST, ShardStore
 from batchgnn.store.shard_verify import verify as verify_shards
 
@@ -100,8 +101,7 @@ def inspect(path: Path) -> None:
     if path.is_dir():
         tables = shard_tables(ShardStore(path).manifest)
     else:
-        with opened(_existing(path)) as graph:
-            tables = graph_tables(graph)
+        tables = graph_tables(opened(_existing(path)))
     Console().print(tables)
 
 
@@ -117,10 +117,11 @@ def verify(path: Path) -> None:
         manifest = verify_shards(path, show=True)
         print(f"{path}: {manifest.num_shards} shards, all checksums and invariants hold")
     else:
-        from batchgnn.store.graph_store import verify as verify_graph
-
-        verify_graph(_existing(path))
-        print(f"{path}: all values of the graph store are in range")
+        graph = verify_graph(_existing(path), show=True)
+        print(
+            f"{path}: {graph.num_vertices:,} vertices and {graph.num_edges:,} edges, "
+            f"all values are in range"
+        )
 
 
 def _existing(path: Path) -> Path:
@@ -134,10 +135,10 @@ def _existing(path: Path) -> Path:
 
 def _show_plan(graph: Path, shards: Path, cut: Cut, allowed: int) -> None:
     refuse_existing(shards)
-    with opened(graph) as source:
-        cut.check(source.num_vertices)
-        plan: MemoryPlan = memory_plan(source, cut)
-        disk = disk_bytes(schema_of(source), source.num_edges, cut.num_shards)
+    source = opened(graph)
+    cut.check(source.num_vertices)
+    plan = memory_plan(source, cut)
+    disk = disk_bytes(schema_of(source), source.num_edges, cut.num_shards)
     for name, size in plan.parts.items():
         print(f"{format_bytes(size):>12}  {name}")
     print(f"{format_bytes(plan.total):>12}  memory in all, of {format_bytes(allowed)}")

@@ -1,6 +1,5 @@
 """The whole way from a graph store to a shard store."""
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from batchgnn.partition.source import GraphSource
 from batchgnn.partition.supernode import CLUSTERS_PER_SHARD, supernode_shards
 from batchgnn.partition.write import schema_of, write_shards
 from batchgnn.store.format import refuse_existing
+from batchgnn.store.graph_store import GraphStore
 from batchgnn.store.shard_store import Manifest
 
 METHODS = ("metis", "random", "supernode")
@@ -109,36 +109,32 @@ def partition(
     )
     shards_path = Path(shards_path)
     refuse_existing(shards_path)
-    with opened(graph) as source:
-        cut.check(source.num_vertices)
-        allowed = available() if memory is None else memory
-        require(source, cut, allowed)
-        shard, inside = cut_vertices(source, cut)
-        return write_shards(
-            source,
-            shards_path,
-            shard,
-            num_shards=num_shards,
-            order=inside,
-            method=method,
-            seed=seed,
-            options={
-                "order": cut.inside,
-                "even_seeds": even_seeds,
-                **({"clusters": cut.num_clusters(len(shard))} if method == "supernode" else {}),
-            },
-            memory=allowed,
-            show=show,
-        )
+    source = opened(graph)
+    cut.check(source.num_vertices)
+    allowed = available() if memory is None else memory
+    require(source, cut, allowed)
+    shard, inside = cut_vertices(source, cut)
+    return write_shards(
+        source,
+        shards_path,
+        shard,
+        num_shards=num_shards,
+        order=inside,
+        method=method,
+        seed=seed,
+        options={
+            "order": cut.inside,
+            "even_seeds": even_seeds,
+            **({"clusters": cut.num_clusters(len(shard))} if method == "supernode" else {}),
+        },
+        memory=allowed,
+        show=show,
+    )
 
 
-def opened(graph: GraphSource | Path | str):
-    """A context manager that gives the graph store at a path, or the source itself."""
-    if not isinstance(graph, str | Path):
-        return nullcontext(graph)
-    from batchgnn.store.graph_store import GraphStore
-
-    return GraphStore(graph)
+def opened(graph: GraphSource | Path | str) -> GraphSource:
+    """The graph store at a path, or the source itself."""
+    return GraphStore(graph) if isinstance(graph, str | Path) else graph
 
 
 def cut_vertices(graph: GraphSource, cut: Cut) -> tuple[np.ndarray, np.ndarray | None]:

@@ -1,6 +1,6 @@
 """Tables of `batchgnn inspect`: what is in a graph store, how good the cut of a shard store is."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from rich.console import Group
@@ -85,13 +85,11 @@ def _shard_table(m: Manifest) -> Table:
     for column in ("shard", "vertices", "arcs", "halo", "seeds", "bytes"):
         table.add_column(column, justify="right")
     figures = (m.shard_vertices, m.shard_edges, m.num_halo, m.num_train[:, 0], shard_bytes(m))
-    rows = [(str(s), *(int(values[s]) for values in figures)) for s in range(m.num_shards)]
+    rows = {str(s): [int(values[s]) for values in figures] for s in range(m.num_shards)}
     if m.num_shards > MANY:
-        rows = [
-            (name, *(int(summary(values)) for values in figures))
-            for name, summary in (("least", np.min), ("mean", np.mean), ("most", np.max))
-        ]
-    for name, *counts, size in rows:
+        summaries: dict[str, Callable] = {"least": np.min, "mean": np.mean, "most": np.max}
+        rows = {name: [int(f(values)) for values in figures] for name, f in summaries.items()}
+    for name, (*counts, size) in rows.items():
         table.add_row(name, *(f"{count:,}" for count in counts), format_bytes(size))
     return table
 

@@ -202,13 +202,14 @@ def _write_vertices(job: Job, drafts: list[writer.Draft]) -> np.ndarray:
     with job.progress("features", schema.num_vertices, "vertices") as bar:
         for begin in range(0, schema.num_vertices, chunk):
             rows = slice(begin, min(begin + chunk, schema.num_vertices))
-            columns = {
+            columns: dict[str, np.ndarray] = {
                 "vertex/features": graph.read_features(rows),
                 "vertex/label": graph.read_labels(rows),
                 "vertex/split": graph.read_split(rows),
             }
-            if schema.has_name:
-                columns["vertex/name"] = graph.read_names(rows)
+            names = graph.read_names(rows)
+            if names is not None:
+                columns["vertex/name"] = names
             _scatter(columns, numbering.new_id[rows].astype(np.int64), numbering.offset, drafts)
             _count_train(columns["vertex/split"], numbering.new_id[rows], numbering, num_train)
             bar.advance(rows.stop - begin)

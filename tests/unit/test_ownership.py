@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import reference_partition as reference
+import reference
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import reference_partition as reference
+import reference
 from shards import Whole, graph_of, two_triangles
 
 from batchgnn.errors import StoreError
