@@ -1,8 +1,8 @@
 """Graph attention (GAT) over a CSR block: softmax over the in-edges of a target, and its adjoint.
 
 Every sum is pulled by the row that it belongs to: no atomics, the same result for any number of
-threads. `coefficient` keeps two things per edge and head: the softmax in its absolute value, and in its
-sign whether dropout kept it (dropped ones are negative), so that the adjoint never hashes.
+threads. `coefficient` keeps two things per edge and head: the softmax in its absolute value, and in
+its sign whether dropout kept it (dropped ones are negative), so that the adjoint never hashes.
 """
 
 import numpy as np

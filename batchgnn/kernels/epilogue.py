@@ -1,4 +1,4 @@
-"""What follows a convolution, in one pass over its rows: bias, activation, dropout; and the adjoint.
+"""What follows a convolution, in one pass over its rows: bias, activation, dropout; its adjoint.
 
 Whether an element is dropped depends on (stream key, global id of its row, column) alone, so a
 vertex is masked alike on every rank. A row hashes its id to 64 bits once; a column costs a 32-bit

@@ -1,4 +1,4 @@
-"""CSR topology of a block: the transpose, and the self-loops of GCN and GAT. Sequential, O(n + m)."""
+"""CSR topology of a block: the transpose, the self-loops of GCN and GAT. Sequential, O(n + m)."""
 
 from batchgnn.kernels.jit import kernel
 

@@ -1,4 +1,4 @@
-"""Sparse-dense products. The caller owns every array; a kernel overwrites `out` and allocates nothing.
+"""Sparse-dense products. The caller owns every array; a kernel overwrites `out`, allocates nothing.
 
 Each row of `out` is one thread's, summed in the order of its edges, so that the result does not
 depend on the number of threads. Rows are dealt in shares of about equal work, because in-degrees

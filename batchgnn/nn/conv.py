@@ -6,7 +6,7 @@ views. The bias, which the epilogue adds, is declared here under `bias_name` and
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,6 +16,26 @@ from batchgnn.nn.init import Declared, glorot, kaiming, kaiming_bias, zeros
 from batchgnn.nn.linear import linear, linear_backward
 
 Views = Mapping[str, np.ndarray]
+
+
+class Convolution(Protocol):
+    """What `nn.model` asks of a layer."""
+
+    aggregation: str
+    bias_name: str
+
+    def __init__(self, parameters: Views):
+        """parameters: views by the names of `declare`."""
+
+    @staticmethod
+    def declare(d_in: int, d_out: int, heads: int = 1) -> dict[str, Declared]:
+        """Its parameters, the bias among them."""
+
+    def forward(self, A, x: np.ndarray, dropout: Dropout = NO_DROPOUT) -> tuple[np.ndarray, Any]:
+        """(n_src, d_in) -> (n_dst, d_out), and what backward needs."""
+
+    def backward(self, dy: np.ndarray, saved, grads: Views, need_dx: bool) -> Any:
+        """(n_dst, d_out) -> (n_src, d_in), or None unless it is needed."""
 
 
 class SageMean:
@@ -29,6 +49,7 @@ class SageMean:
     bias_name = "lin_l.bias"
 
     def __init__(self, parameters: Views):
+        """parameters: views by the names of `declare`."""
         self.nbr, self.own = parameters["lin_l.weight"], parameters["lin_r.weight"]
 
     @staticmethod
@@ -66,6 +87,7 @@ class Gcn:
     bias_name = "bias"
 
     def __init__(self, parameters: Views):
+        """parameters: views by the names of `declare`."""
         self.weight = parameters["lin.weight"]
 
     @staticmethod
@@ -93,6 +115,7 @@ class Gin:
     bias_name = "nn.2.bias"
 
     def __init__(self, parameters: Views):
+        """parameters: views by the names of `declare`."""
         self.first, self.second = parameters["nn.0.weight"], parameters["nn.2.weight"]
         self.inner = Epilogue("relu", parameters["nn.0.bias"])
 
@@ -126,13 +149,15 @@ class Gat:
     """y_v = sum over u of alpha_vu x_u W, alpha_v = softmax(leaky(a_src . x_u W + a_dst . x_v W)).
 
     Each of `heads` heads has its own columns of W and its own a; their results stand side by side.
-    arXiv:1710.10903, Eq. 3 and 5, LeakyReLU slope 0.2, every vertex its own neighbour; PyG's GATConv.
+    arXiv:1710.10903, Eq. 3 and 5, LeakyReLU slope 0.2, every vertex its own neighbour; PyG's
+    GATConv.
     """
 
     aggregation = "attention"
     bias_name = "bias"
 
     def __init__(self, parameters: Views):
+        """parameters: views by the names of `declare`."""
         self.weight = parameters["lin.weight"]
         self.att_src, self.att_dst = parameters["att_src"], parameters["att_dst"]
 
@@ -168,7 +193,7 @@ class Gat:
         return linear_backward(dz, x, self.weight, grads["lin.weight"], need_dx)
 
 
-CONVOLUTIONS = {"sage": SageMean, "gcn": Gcn, "gin": Gin, "gat": Gat}
+CONVOLUTIONS: dict[str, type[Convolution]] = {"sage": SageMean, "gcn": Gcn, "gin": Gin, "gat": Gat}
 
 
 def propagate(A, x: np.ndarray, weight: np.ndarray, with_self: bool = False) -> tuple[Any, Any]:

@@ -23,7 +23,7 @@ class Declared:
 
 
 def kaiming(d_in: int, d_out: int) -> Declared:
-    """A weight (d_in, d_out) as torch.nn.Linear and PyG's Linear have it: kaiming_uniform, a = sqrt 5."""
+    """A weight (d_in, d_out) as torch's and PyG's Linear have it: kaiming_uniform, a = sqrt 5."""
     return Declared((d_in, d_out), 1 / math.sqrt(d_in))
 
 

@@ -1,6 +1,7 @@
 """A model: convolutions with epilogues between them, over any graph operators."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -111,7 +112,7 @@ def _declare(spec: ModelSpec, widths: list[int]) -> dict[str, Declared]:
     """All parameters by PyG's names, in the order of the layers."""
     declared: dict[str, Declared] = {}
     kind = CONVOLUTIONS[spec.model]
-    for n, (d_in, d_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+    for n, (d_in, d_out) in enumerate(pairwise(widths)):
         last = n + 1 == spec.layers
         conv = kind.declare(d_in, d_out, 1 if last else spec.heads)
         declared |= {f"convs.{n}.{name}": each for name, each in conv.items()}

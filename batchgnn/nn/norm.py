@@ -17,6 +17,7 @@ class LayerNorm:
     """
 
     def __init__(self, parameters: Mapping[str, np.ndarray]):
+        """parameters: views by the names of `declare`."""
         self.gain, self.shift = parameters["weight"], parameters["bias"]
 
     @staticmethod

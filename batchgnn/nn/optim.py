@@ -18,6 +18,7 @@ class Adam:
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
     ):
+        """parameters: whose buffer is moved by its grad; betas, eps: as torch has them."""
         self.parameters, self.lr, self.weight_decay = parameters, lr, weight_decay
         self.betas, self.eps = betas, eps
         self.steps = 0
@@ -51,6 +52,7 @@ class Sgd:
         weight_decay: float = 0.0,
         momentum: float = 0.9,
     ):
+        """parameters: whose buffer is moved by its grad."""
         self.parameters, self.lr, self.weight_decay = parameters, lr, weight_decay
         self.momentum, self.steps = momentum, 0
         self.arrays = {"velocity": np.zeros_like(parameters.buffer)}

@@ -50,12 +50,15 @@ class Parameters(Mapping[str, np.ndarray]):
         return {n.removeprefix(prefix): v for n, v in self.grads.items() if n.startswith(prefix)}
 
     def __getitem__(self, name: str) -> np.ndarray:
+        """The view called `name`."""
         return self._views[name]
 
     def __iter__(self):
+        """Names, in the order of declaration."""
         return iter(self._views)
 
     def __len__(self) -> int:
+        """Number of named views."""
         return len(self._views)
 
 
