@@ -21,10 +21,14 @@ def evaluate(
 
     Parameters
     ----------
-    run: run folder, made by `batchgnn train`
-    split: vertices to score
-    metric: score; by default the one that chose the best model
-    shards: shard store, when it has moved since training
+    run
+        run folder, made by `batchgnn train`
+    split
+        vertices to score
+    metric
+        score; by default the one that chose the best model
+    shards
+        shard store, when it has moved since training
     """
     with open_run(run, shards, metric) as session:
         with fail_together(session.grid.world, f"opening {run}"):

@@ -14,9 +14,12 @@ def export(run: Path, model: Path, *, shards: Path | None = None) -> None:
 
     Parameters
     ----------
-    run: run folder, made by `batchgnn train`
-    model: safetensors file to write; must not exist
-    shards: shard store, when it has moved since training
+    run
+        run folder, made by `batchgnn train`
+    model
+        safetensors file to write; must not exist
+    shards
+        shard store, when it has moved since training
     """
     from safetensors.numpy import save_file
 

@@ -29,11 +29,15 @@ def predict(
 
     Parameters
     ----------
-    run: run folder, made by `batchgnn train`
-    out: HDF5 file to write: `probability` (N, C) or `embedding` (N, hidden), float32, and
+    run
+        run folder, made by `batchgnn train`
+    out
+        HDF5 file to write: `probability` (N, C) or `embedding` (N, hidden), float32, and
         `original_id` (N,), the ids of the user's graph; must not exist
-    output: class probabilities, or the input rows of the last layer
-    shards: shard store, when it has moved since training
+    output
+        class probabilities, or the input rows of the last layer
+    shards
+        shard store, when it has moved since training
     """
     with open_run(run, shards) as session:
         world, num_vertices = session.grid.world, session.manifest.num_vertices

@@ -7,6 +7,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+from batchgnn import __version__
 from batchgnn.config import Settings, read_settings, write_settings
 from batchgnn.errors import StoreError
 from batchgnn.store.checkpoint import (
@@ -17,7 +18,7 @@ from batchgnn.store.checkpoint import (
     write_file,
 )
 
-LIBRARIES = ("batchgnn", "numpy", "numba", "scipy", "h5py", "mpi4py", "pymetis")
+LIBRARIES = ("numpy", "numba", "scipy", "h5py", "mpi4py", "pymetis")
 
 
 class RunFolder:
@@ -108,7 +109,7 @@ class RunFolder:
 
     def write_result(self, result: dict) -> None:
         """result.json: scores at the best validation epoch, seconds, ranks, versions."""
-        versions = {name: version(name) for name in LIBRARIES}
+        versions = {"batchgnn": __version__, **{name: version(name) for name in LIBRARIES}}
         versions["python"] = platform.python_version()
         text = json.dumps(_finite({**result, "versions": versions}), indent=2)
         self._write("result.json", text + "\n")

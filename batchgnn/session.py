@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from batchgnn.comm.failure import abort_on_exception, fail_together
+from batchgnn.comm.failure import Watchdog, abort_on_exception, fail_together
 from batchgnn.comm.grid import Grid, start
 from batchgnn.config import Settings
 from batchgnn.errors import StoreError
@@ -55,7 +55,7 @@ def open_session(shards: Path, settings: Settings) -> Iterator[Session]:
         threads = threads_for(settings.threads, grid.node_size)
         if settings.overlap and not (thread_safe and grid.thread_multiple):
             settings = _without_overlap(settings, grid)
-        with use_threads(threads):
+        with Watchdog(grid, settings.collective_timeout), use_threads(threads):
             model = build_model(manifest, settings)
             yield Session(grid, manifest, own, settings, model, threads)
 
@@ -99,7 +99,7 @@ def _open_shards(grid: Grid, shards: Path, settings: Settings):
             f"{shards} has {manifest.num_splits} splits, --split-index {settings.split_index} asks "
             f"for one more. Take 0 to {manifest.num_splits - 1}."
         )
-    ranks = assign_shards(manifest, grid.size)
+    ranks = assign_shards(manifest, grid.size, shards)
     own = OwnShards(store, Ownership(manifest.offset, ranks), grid.rank)
     return manifest, settings, own
 

@@ -44,10 +44,14 @@ def train(
 
     Parameters
     ----------
-    shards: shard store, made by `batchgnn partition`
-    run: folder to write: settings, metrics of every epoch, checkpoints, the best model, the result
-    resume: go on from the newest checkpoint of --run, on any number of ranks
-    config: TOML file with the same settings; the command line wins
+    shards
+        shard store, made by `batchgnn partition`
+    run
+        folder to write: settings, metrics of every epoch, checkpoints, the best model, the result
+    resume
+        go on from the newest checkpoint of --run, on any number of ranks
+    config
+        TOML file with the same settings; the command line wins
     """
     with open_session(shards, settings) as session:
         folder = RunFolder(run)
@@ -126,6 +130,7 @@ class Trainer:
             shown.advance(state.step)
             for result in self.mode.epoch(state.epoch, state.step):
                 state.step = result.step + 1
+                trace.mark(f"after epoch {state.epoch + 1} step {state.step}")
                 state.loss_sum += result.loss_sum
                 state.num_seeds += result.num_seeds
                 shown.advance(1, f"loss {state.loss_sum / max(state.num_seeds, 1):.4f}")
@@ -142,7 +147,7 @@ class Trainer:
         last = state.epoch + 1 == self.settings.epochs
         if last or (state.epoch + 1) % self.settings.eval_every == 0:
             line |= self._evaluate()
-        line |= self.mode.report() | trace.gather(self.world)
+        line |= self._counts() | trace.gather(self.world)
         state.end_epoch(seconds)
         self._checkpoint()
         if self.session.is_first:
@@ -161,6 +166,12 @@ class Trainer:
         if self.session.is_first and self.state.stale_evaluations == 0:
             self.folder.write_model(self._checkpoint_of({"parameters": self.state.best_parameters}))
         return {**scores, "evaluate_seconds": time.perf_counter() - begin}
+
+    def _counts(self) -> dict[str, float]:
+        """Input rows of all ranks' minibatches, and how many of them were distinct."""
+        rows, distinct = self._sum(self.mode.num_inputs, self.mode.num_distinct)
+        share = round(distinct / max(rows, 1), 4)
+        return {"input_rows": int(rows), "distinct_input_rows": int(distinct), "deduplication": share}
 
     def _sum(self, *values: float) -> np.ndarray:
         total = np.array(values, np.float64)
