@@ -3,19 +3,23 @@
 A command's module is loaded when the command is called, so that help needs neither MPI nor the JIT.
 """
 
-import os
+import difflib
 import sys
 
-from cyclopts import App
+from cyclopts import App, CycloptsError
 
 from batchgnn import __version__
-from batchgnn.errors import BatchGNNError
+from batchgnn.environment import rank_from_environment
+from batchgnn.errors import BatchGNNError, ConfigError
 
 COMMANDS = {
     "demo": ("batchgnn.launch.demo:demo", "Generate a graph, cut it, train on 2 ranks, evaluate."),
     "data": ("batchgnn.data.cli:app", "Make graph stores: generate or convert."),
     "partition": ("batchgnn.partition.cli:partition", "Cut a graph store into shards."),
-    "inspect": ("batchgnn.partition.cli:inspect", "Print what a store holds: counts, cut, balance."),
+    "inspect": (
+        "batchgnn.partition.cli:inspect",
+        "Print what a store holds: counts, cut, balance.",
+    ),
     "verify": ("batchgnn.partition.cli:verify", "Check a store's checksums and invariants."),
     "launch": ("batchgnn.launch.cli:launch", "Run a command on several ranks with mpirun."),
     "train": ("batchgnn.train:app", "Train a model on a shard store."),
@@ -24,8 +28,6 @@ COMMANDS = {
     "export": ("batchgnn.export:export", "Write a run's best model as safetensors."),
 }
 "Name: where it is, and its line in `batchgnn --help`, which loads none of them."
-
-RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
 
 app = App(
     name="batchgnn",
@@ -36,21 +38,25 @@ for position, (name, (path, line)) in enumerate(COMMANDS.items()):
     app.command(path, name=name, help=line, sort_key=position)
 
 
-def rank_from_environment() -> int:
-    """The rank that the launcher gave this process; 0 without a launcher."""
-    for variable in RANK_VARIABLES:
-        value = os.environ.get(variable, "")
-        if value.isdigit():
-            return int(value)
-    return 0
-
-
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command; a user's error prints one message on the first rank and exits with status 2."""
+    """Run a command; a user's error prints one message, on the first rank; exit status 2."""
+    given = sys.argv[1:] if arguments is None else arguments
     is_first = rank_from_environment() == 0
     try:
-        app(arguments, exit_on_error=True, print_error=is_first)
+        check_command(given)
+        app(given, exit_on_error=False, print_error=is_first)
     except BatchGNNError as error:
         if is_first:
             print(f"batchgnn: {error}", file=sys.stderr, flush=True)
-        sys.exit(getattr(error, "exit_status", 2))
+        sys.exit(error.exit_status)
+    except CycloptsError:
+        sys.exit(2)
+
+
+def check_command(given: list[str]) -> None:
+    """Refuse an unknown command without loading all of them to compare; raises ConfigError."""
+    known = [*COMMANDS, "--help", "-h", "--version"]
+    if given and given[0] not in known:
+        near = difflib.get_close_matches(given[0], known, 1)
+        meant = f"Did you mean {near[0]}?" if near else "batchgnn --help lists all."
+        raise ConfigError(f"there is no command {given[0]}. {meant}")

@@ -1,12 +1,18 @@
-"""The errors a user can cause. Each message says where, what was found, what was needed, what to type.
+"""The errors a user can cause: where, what was found, what was needed, what to type.
 
-The command line prints the message of a `BatchGNNError` once, without a traceback, and exits with status 2.
-Any other exception is a fault of the program and keeps its traceback.
+The command line prints the message of a `BatchGNNError` once, without a traceback, and exits with
+status 2. Any other exception is a fault of the program and keeps its traceback.
 """
 
 
 class BatchGNNError(Exception):
-    """Base of every error that a user can cause and mend."""
+    """Base of every error that a user can cause and mend.
+
+    `on_all_ranks` is set on an error that every rank raises together, so that none waits.
+    """
+
+    exit_status = 2
+    on_all_ranks = False
 
 
 class ConfigError(BatchGNNError):
@@ -18,7 +24,7 @@ class DataError(BatchGNNError):
 
 
 class StoreError(BatchGNNError):
-    """A graph store, shard store, checkpoint or run folder that is missing, damaged or of another kind."""
+    """A store, checkpoint or run folder that is missing, damaged or of another kind."""
 
 
 class MemoryPlanError(BatchGNNError):

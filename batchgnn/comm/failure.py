@@ -1,0 +1,248 @@
+"""One rank's failure ends all: failing together, aborting, and naming the rank that fell silent."""
+
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from mpi4py import MPI
+
+from batchgnn import errors, trace
+from batchgnn.comm.grid import Grid
+from batchgnn.errors import BatchGNNError, RankError
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """What one rank tells the others about its exception."""
+
+    kind: str
+    text: str
+    is_user_error: bool
+    trace: str
+
+    @classmethod
+    def of(cls, error: Exception) -> "_Failure":
+        user = isinstance(error, BatchGNNError)
+        kept = "" if user else "".join(traceback.format_exception(error))
+        return cls(type(error).__name__, str(error), user, kept)
+
+
+@contextmanager
+def fail_together(comm: MPI.Comm, doing: str) -> Iterator[None]:
+    """Raise on every rank when the block raised on any; the block must hold no collective call.
+
+    A user error that is the same on all failing ranks is raised as itself; anything else as a
+    RankError that lists the ranks, with the traceback of the first that failed through a fault.
+    """
+    mine: Exception | None = None
+    try:
+        yield
+    except Exception as error:
+        mine = error
+    with trace.collective("agreement", detail=doing):
+        said = comm.allgather(None if mine is None else _Failure.of(mine))
+    if any(said):
+        raise _joined(said, doing) from mine
+
+
+def _joined(said: list[_Failure | None], doing: str) -> BatchGNNError:
+    """The one exception that stands for the failures of all ranks."""
+    failed = [failure for failure in said if failure]
+    first = failed[0]
+    kind = getattr(errors, first.kind, None)
+    error: BatchGNNError
+    if first.is_user_error and kind and len(set(failed)) == 1:
+        error = kind(first.text)
+    else:
+        who = "\n".join(f"  rank {r}: {f.kind}: {f.text}" for r, f in enumerate(said) if f)
+        faults = [failure.trace for failure in failed if failure.trace]
+        text = f"{doing} failed on {len(failed)} of {len(said)} ranks\n{who}"
+        error = RankError("\n".join([text, *faults[:1]]))
+        error.exit_status = 1 if faults else 2
+    error.on_all_ranks = True
+    return error
+
+
+@contextmanager
+def abort_on_exception(comm: MPI.Comm) -> Iterator[None]:
+    """End the whole job when the block, or a thread, raises on this rank alone.
+
+    Errors from `fail_together` are on every rank and pass; on one rank everything passes. Others
+    print rank, host and traceback (a user error its message) and abort.
+    """
+    before = threading.excepthook
+
+    def thread_hook(args: Any) -> None:
+        if args.exc_type is not SystemExit:
+            _abort(comm, args.exc_value)
+
+    if comm.size > 1:
+        threading.excepthook = thread_hook
+    try:
+        yield
+    except BaseException as error:
+        if comm.size == 1 or _is_shared(error):
+            raise
+        _abort(comm, error)
+    finally:
+        threading.excepthook = before
+
+
+def _is_shared(error: BaseException) -> bool:
+    """Whether all ranks leave in this way, so that none waits for another."""
+    if isinstance(error, SystemExit):
+        return not error.code
+    return getattr(error, "on_all_ranks", False) or isinstance(error, GeneratorExit)
+
+
+def _abort(comm: MPI.Comm, error: BaseException) -> NoReturn:
+    where = f"rank {comm.rank} on {MPI.Get_processor_name()}"
+    status = 1
+    if isinstance(error, BatchGNNError):
+        status, text = error.exit_status, f"batchgnn: {where}: {error}\n"
+    elif isinstance(error, KeyboardInterrupt):
+        status, text = 130, f"batchgnn: {where} was interrupted.\n"
+    elif isinstance(error, SystemExit):
+        status = error.code if isinstance(error.code, int) else 1
+        text = f"batchgnn: {where} ended with status {error.code}.\n"
+    else:
+        said = "".join(traceback.format_exception(error))
+        text = f"batchgnn: {where} failed; all ranks are ended.\n{said}"
+    _end_job(comm, text, status)
+
+
+def _end_job(comm: MPI.Comm, text: str, status: int) -> NoReturn:
+    """Print, let the launcher forward it, and abort every rank."""
+    sys.stdout.flush()
+    sys.stderr.write(text)
+    sys.stderr.flush()
+    time.sleep(0.3)
+    if MPI.Query_thread() == MPI.THREAD_MULTIPLE or threading.current_thread() is (
+        threading.main_thread()
+    ):
+        comm.Abort(status)
+    os._exit(status)
+
+
+ASK, ANSWER = 1, 2
+
+
+class Watchdog:
+    """A thread that ends the job when a collective waits too long, and names whom it waits for.
+
+    It wakes up about once a second. After `timeout_s` in one collective (see trace.collective) it
+    asks all ranks how far they are, by messages on `grid.watch`; a rank that does not answer is
+    stopped or its machine is gone, a rank that has entered fewer collectives has not arrived.
+    Asking needs MPI_THREAD_MULTIPLE; without it only this rank's collective is named. With
+    `timeout_s` 0 there is no watchdog.
+    """
+
+    def __init__(self, grid: Grid, timeout_s: float = 300.0, answer_s: float = 5.0):
+        """Collective: ranks learn each other's host and process id."""
+        self.grid, self.timeout_s, self.answer_s = grid, timeout_s, answer_s
+        self.poll_s = min(1.0, timeout_s / 4)
+        self.places = grid.world.allgather(f"host {grid.host}, process {os.getpid()}")
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
+        self._patience = 0
+        self._sent: list[MPI.Request] = []
+
+    def __enter__(self) -> "Watchdog":
+        if self.timeout_s > 0 and self.grid.size > 1:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self.poll_s):
+            if self.grid.thread_multiple:
+                self._answer()
+            for call in trace.last_calls().values():
+                if call.under_way and time.monotonic() - call.entered_s > self.timeout_s:
+                    self._accuse(call)
+                    break
+
+    def _answer(self) -> None:
+        """Tell every rank that asked how far this one is."""
+        comm, status = self.grid.watch, MPI.Status()
+        while comm.Iprobe(MPI.ANY_SOURCE, ASK, status):
+            lane, question = comm.recv(source=status.source, tag=ASK)
+            self._send((question, trace.last_calls().get(lane)), status.source, ANSWER)
+
+    def _send(self, message: object, to: int, tag: int) -> None:
+        """Send without waiting: a stopped rank never receives."""
+        self._sent = [request for request in self._sent if not request.Test()]
+        self._sent.append(self.grid.watch.isend(message, to, tag))
+
+    def _ask(self, call: trace.Call) -> dict[int, trace.Call | None]:
+        """The last call on the same lane of every rank that answers in time."""
+        comm, status = self.grid.watch, MPI.Status()
+        answers: dict[int, trace.Call | None] = {self.grid.rank: call}
+        question = time.monotonic()
+        for rank in range(comm.size):
+            if rank != comm.rank:
+                self._send((call.lane, question), rank, ASK)
+        end = question + self.answer_s + 2 * self.poll_s
+        while len(answers) < comm.size and time.monotonic() < end and not self._stop.is_set():
+            self._answer()
+            while comm.Iprobe(MPI.ANY_SOURCE, ANSWER, status):
+                to, last = comm.recv(source=status.source, tag=ANSWER)
+                if to == question:
+                    answers[status.source] = last
+            time.sleep(0.02)
+        return answers
+
+    def _accuse(self, call: trace.Call) -> None:
+        """Name the missing ranks and end the job, unless the call ended or a lower rank will."""
+        answers = self._ask(call) if self.grid.thread_multiple else {}
+        if trace.last_calls()[call.lane] != call or self._stop.is_set():
+            return
+        waiting = [r for r, last in answers.items() if last and last.number == call.number]
+        self._patience += 1
+        if waiting and min(waiting) < self.grid.rank and self._patience <= 3:
+            return
+        _end_job(self.grid.watch, self._report(call, answers), 1)
+
+    def _report(self, call: trace.Call, answers: dict[int, trace.Call | None]) -> str:
+        waited = time.monotonic() - call.entered_s
+        lines = [
+            f"batchgnn: rank {self.grid.rank} has waited {waited:.0f} s in collective "
+            f"{call.number} of its {call.lane} thread: {call.name} {call.mark}".rstrip()
+        ]
+        lines += [
+            f"  rank {rank} ({self.places[rank]}) {said}"
+            for rank in range(self.grid.size)
+            if (said := self._said(rank, call, answers))
+        ]
+        if not self.grid.thread_multiple:
+            lines.append("  which ranks are missing is unknown: this MPI is not thread-safe")
+        elif len(lines) == 1:
+            lines.append("  all ranks have entered it: the network, or a message, is lost")
+        lines.append(
+            "All ranks are ended. Go on with --resume; wait longer with --collective-timeout."
+        )
+        return "\n".join(lines) + "\n"
+
+    def _said(self, rank: int, call: trace.Call, answers: dict[int, trace.Call | None]) -> str:
+        """What is wrong with a rank; empty if it has arrived or cannot be asked."""
+        if not self.grid.thread_multiple:
+            return ""
+        if rank not in answers:
+            return "does not answer: it is stopped, or its machine or network is gone"
+        last = answers[rank]
+        if last is None:
+            return "has not arrived; it has entered no collective yet"
+        if last.number < call.number:
+            state = "is still in" if last.under_way else "has left"
+            return f"has not arrived; it {state} collective {last.number}, {last.name}"
+        return ""

@@ -1,0 +1,69 @@
+"""The ranks of a job: communicators of the job and of one node, one for each thread that talks."""
+
+import atexit
+import socket
+import sys
+from types import TracebackType
+
+from mpi4py import MPI
+
+
+class Grid:
+    """The communicators of a job, of its own so that no other library's messages meet ours.
+
+    world, rank, size            all ranks, for the main thread
+    background                   the same ranks, for the thread that prepares the next macrobatch
+    watch                        the same ranks, for the watchdog's messages
+    node, node_rank, node_size   the ranks that share this machine's memory
+    host                         name of this machine
+    thread_multiple              whether several threads may call MPI at once
+
+    A context manager; leaving it cleanly frees the communicators, which is collective.
+    """
+
+    def __init__(self, comm: MPI.Comm | None = None):
+        """Duplicate `comm`, by default the world; collective."""
+        self.world = (MPI.COMM_WORLD if comm is None else comm).Dup()
+        self.background = self.world.Dup()
+        self.watch = self.world.Dup()
+        self.node = self.world.Split_type(MPI.COMM_TYPE_SHARED)
+        self.rank, self.size = self.world.rank, self.world.size
+        self.node_rank, self.node_size = self.node.rank, self.node.size
+        self.host = socket.gethostname()
+        self.thread_multiple = MPI.Query_thread() == MPI.THREAD_MULTIPLE
+
+    def __enter__(self) -> "Grid":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Free the communicators, unless ranks may be failing apart."""
+        if error is None:
+            self.free()
+
+    def free(self) -> None:
+        """Give the communicators back; collective."""
+        for comm in (self.node, self.watch, self.background, self.world):
+            comm.Free()
+
+
+def start(comm: MPI.Comm | None = None) -> Grid:
+    """Start MPI unless it runs, with thread support if there is any; collective.
+
+    MPI is ended when Python exits.
+    """
+    if not MPI.Is_initialized():
+        MPI.Init_thread(MPI.THREAD_MULTIPLE)
+        atexit.register(_finalize)
+    return Grid(comm)
+
+
+def _finalize() -> None:
+    if not MPI.Is_finalized():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        MPI.Finalize()

@@ -1,0 +1,24 @@
+"""What the launcher told this process through its environment, before MPI is started."""
+
+import os
+
+RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
+SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS")
+
+
+def rank_from_environment() -> int:
+    """The rank that the launcher gave this process; 0 without a launcher."""
+    return _first(RANK_VARIABLES, 0)
+
+
+def size_from_environment() -> int:
+    """The number of ranks that the launcher started; 1 without a launcher."""
+    return _first(SIZE_VARIABLES, 1)
+
+
+def _first(variables: tuple[str, ...], default: int) -> int:
+    for variable in variables:
+        value = os.environ.get(variable, "")
+        if value.isdigit():
+            return int(value)
+    return default

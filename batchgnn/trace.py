@@ -1,0 +1,169 @@
+"""What communication and computation cost: calls, bytes and seconds, by name.
+
+Counters are kept per *lane*: the main thread, and the background thread that prepares the next
+macrobatch. `BATCHGNN_TRACE=1` also prints each collective as it ends. A watchdog reads from here
+which collective a lane is in.
+"""
+
+import os
+import resource
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from batchgnn.environment import rank_from_environment
+
+
+@dataclass(frozen=True)
+class Call:
+    """A collective that a lane is in, or was in last.
+
+    `number` counts the collectives of the lane, so the same number is the same call on every rank.
+    """
+
+    lane: str
+    name: str
+    number: int
+    mark: str
+    entered_s: float
+    under_way: bool = True
+
+
+class _Local(threading.local):
+    lane = "main"
+
+
+_local = _Local()
+_lock = threading.Lock()
+_counters: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
+_last: dict[str, Call] = {}
+_mark = ""
+
+
+def use_lane(name: str) -> None:
+    """Name the lane of the calling thread."""
+    _local.lane = name
+
+
+def mark(text: str) -> None:
+    """Say where the program is, such as "epoch 3 step 17"; shown beside collectives."""
+    global _mark
+    _mark = text
+
+
+@contextmanager
+def phase(name: str) -> Iterator[None]:
+    """Count the seconds of the block under `name`."""
+    begin = time.perf_counter()
+    try:
+        yield
+    finally:
+        _count("phases", name, calls=1, seconds=time.perf_counter() - begin)
+
+
+@contextmanager
+def collective(name: str, sent_bytes: int = 0, detail: str = "") -> Iterator[None]:
+    """Count one collective call that sends `sent_bytes` from this rank to others.
+
+    Only for calls that all ranks make in one order: the watchdog compares their numbers.
+    """
+    lane = _local.lane
+    said = f"{name} ({detail})" if detail else name
+    with _lock:
+        number = _last[lane].number + 1 if lane in _last else 1
+        call = Call(lane, said, number, _mark, time.monotonic())
+        _last[lane] = call
+    begin = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds = time.perf_counter() - begin
+        with _lock:
+            if _last[lane] is call:
+                ended = Call(lane, said, number, call.mark, call.entered_s, under_way=False)
+                _last[lane] = ended
+        _count("collectives", name, calls=1, bytes=int(sent_bytes), seconds=seconds)
+        if os.environ.get("BATCHGNN_TRACE") == "1":
+            line = f"{lane}: {said} {sent_bytes} bytes {seconds:.6f} s {_mark}".rstrip()
+            sys.stderr.write(f"rank {rank_from_environment()} {line}\n")
+
+
+def _count(kind: str, name: str, **amounts: float) -> None:
+    with _lock:
+        lane = _counters.setdefault(_local.lane, {"phases": {}, "collectives": {}})
+        entry = lane[kind].setdefault(name, dict.fromkeys(amounts, 0))
+        for key, amount in amounts.items():
+            entry[key] += amount
+
+
+def last_calls() -> dict[str, Call]:
+    """The last collective that each lane entered, whether or not it has ended."""
+    with _lock:
+        return dict(_last)
+
+
+def snapshot() -> dict[str, Any]:
+    """Counts of this rank since the last reset, by lane, by "phases" or "collectives", by name.
+
+    A phase has `calls` and `seconds`; a collective also `bytes`, those sent to other ranks.
+    """
+    with _lock:
+        return {
+            lane: {kind: {n: dict(a) for n, a in names.items()} for kind, names in kinds.items()}
+            for lane, kinds in _counters.items()
+        }
+
+
+def reset() -> None:
+    """Start counting anew."""
+    with _lock:
+        _counters.clear()
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def gather(comm: Any) -> dict[str, Any]:
+    """The counts of all ranks for a line of metrics; collective, the same on every rank.
+
+    `phase_seconds` and `collective_seconds` are those of the slowest rank, `collective_bytes` sums
+    over ranks, `collective_calls` is that of one rank, `peak_memory_bytes` is a list over ranks.
+    """
+    return merge(comm.allgather((snapshot(), peak_memory_bytes())))
+
+
+def merge(ranks: list[tuple[dict[str, Any], int]]) -> dict[str, Any]:
+    """Join snapshots and peak memories of ranks as `gather` describes."""
+    seconds: dict[str, dict[str, float]] = {"phases": {}, "collectives": {}}
+    sent: dict[str, int] = {}
+    calls: dict[str, int] = {}
+    for counts, _ in ranks:
+        for kind, slowest in seconds.items():
+            for name, amounts in _over_lanes(counts, kind).items():
+                slowest[name] = max(slowest.get(name, 0.0), round(amounts["seconds"], 6))
+                if kind == "collectives":
+                    sent[name] = sent.get(name, 0) + int(amounts["bytes"])
+                    calls[name] = max(calls.get(name, 0), int(amounts["calls"]))
+    return {
+        "phase_seconds": seconds["phases"],
+        "collective_seconds": seconds["collectives"],
+        "collective_bytes": sent,
+        "collective_calls": calls,
+        "peak_memory_bytes": [peak for _, peak in ranks],
+    }
+
+
+def _over_lanes(counts: dict[str, Any], kind: str) -> dict[str, dict[str, float]]:
+    total: dict[str, dict[str, float]] = {}
+    for kinds in counts.values():
+        for name, amounts in kinds[kind].items():
+            entry = total.setdefault(name, dict.fromkeys(amounts, 0))
+            for key, amount in amounts.items():
+                entry[key] += amount
+    return total
