@@ -1,0 +1,57 @@
+"""Grids: vertices on a square, joined to their neighbours; labels are vertical bands.
+
+Vertex v lies in row v // width and column v % width, width = ceil(sqrt(vertices)); the last row may
+be short.
+"""
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from batchgnn.data.generate import GraphOptions, generate
+from batchgnn.errors import ConfigError
+
+
+class Grid:
+    """The grid of some options, as `generate.RandomGraph`; `degree` is 4, or 8 with diagonals."""
+
+    directed = False
+
+    def __init__(self, options: GraphOptions):
+        """Raises ConfigError for options that cannot be."""
+        if options.degree not in (4, 8):
+            raise ConfigError(f"--degree {options.degree:g}: a grid has degree 4, or 8 (diagonals)")
+        options.check()
+        self.options = options
+        self.width = math.isqrt(options.vertices - 1) + 1
+        if options.classes > self.width:
+            raise ConfigError(
+                f"--classes {options.classes}: this grid has {self.width} columns, and a class is "
+                f"a band of columns. Lower --classes, or raise --vertices"
+            )
+        self.num_edges = options.vertices * int(options.degree) // 2
+
+    def labels(self, first: int, last: int) -> np.ndarray:
+        """int32 (last - first,): bands of columns."""
+        column = np.arange(first, last) % self.width
+        return (column * self.options.classes // self.width).astype(np.int32)
+
+    def edges(self, chunk: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(source, target) in parts of about `chunk` edges, sources ascending."""
+        n, width = self.options.vertices, self.width
+        steps = [(1, 0), (0, 1)] if self.options.degree == 4 else [(1, 0), (-1, 1), (0, 1), (1, 1)]
+        across, down = np.array(steps).T
+        rows = max(chunk // len(steps), 1)
+        for first in range(0, n, rows):
+            v = np.arange(first, min(first + rows, n))[:, None]
+            column, target = v % width + across, v + across + down * width
+            kept = (column >= 0) & (column < width) & (target < n)
+            yield np.broadcast_to(v, target.shape)[kept], target[kept]
+
+
+def generate_grid(out: str | os.PathLike, options: GraphOptions, *, show: bool = True) -> Path:
+    """Write a grid to the graph store `out`."""
+    return generate(Grid(options), options, out, name="grid", show=show)
