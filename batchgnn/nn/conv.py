@@ -178,7 +178,7 @@ class Gat:
         s_dst = A.targets(z) @ block_diagonal(self.att_dst)  # (n_dst, heads)
         heads = z.reshape(len(z), *self.att_src.shape)
         h, attended = A.attend(heads, s_src, s_dst, dropout)  # (n_dst, heads, width)
-        return h.reshape(len(h), -1), (A, x, z, attended)
+        return h.reshape(len(h), z.shape[1]), (A, x, z, attended)
 
     def backward(self, dy: np.ndarray, saved, grads: Views, need_dx: bool):
         """(n_dst, d_out) -> (n_src, d_in)."""

@@ -1,0 +1,182 @@
+"""The model: its layout of parameters, initial weights, dropout by vertex, inference by layers."""
+
+import numpy as np
+import pytest
+from blocks import block_chain, random_block
+from scipy.stats import kstest
+
+from batchgnn.nn.conv import CONVOLUTIONS
+from batchgnn.nn.loss import loss_and_gradient
+from batchgnn.nn.model import Model, ModelSpec
+from batchgnn.nn.optim import make_optimizer
+from batchgnn.nn.pyg import pyg_state
+from batchgnn.operators.local import LocalOperator
+
+KINDS = list(CONVOLUTIONS)
+NAMES = {
+    "sage": {
+        "convs.0.lin_l.weight": (8, 5), "convs.0.lin_r.weight": (8, 5), "convs.0.lin_l.bias": (8,),
+        "convs.1.lin_l.weight": (3, 8), "convs.1.lin_r.weight": (3, 8), "convs.1.lin_l.bias": (3,),
+    },
+    "gcn": {
+        "convs.0.lin.weight": (8, 5), "convs.0.bias": (8,),
+        "convs.1.lin.weight": (3, 8), "convs.1.bias": (3,),
+    },
+    "gin": {
+        "convs.0.nn.0.weight": (8, 5), "convs.0.nn.0.bias": (8,), "convs.0.nn.2.weight": (8, 8),
+        "convs.0.nn.2.bias": (8,), "convs.0.eps": (1,),
+        "convs.1.nn.0.weight": (3, 8), "convs.1.nn.0.bias": (3,), "convs.1.nn.2.weight": (3, 3),
+        "convs.1.nn.2.bias": (3,), "convs.1.eps": (1,),
+    },
+    "gat": {
+        "convs.0.lin.weight": (8, 5), "convs.0.att_src": (1, 2, 4), "convs.0.att_dst": (1, 2, 4),
+        "convs.0.bias": (8,),
+        "convs.1.lin.weight": (3, 8), "convs.1.att_src": (1, 1, 3), "convs.1.att_dst": (1, 1, 3),
+        "convs.1.bias": (3,),
+    },
+}  # fmt: skip
+
+
+def small(kind, seed=0, **options):
+    return Model(ModelSpec(model=kind, layers=2, hidden=8, heads=2, **options), 5, 3, seed=seed)
+
+
+def forward(model, blocks, x, *, step=0, training=True):
+    operators = [LocalOperator(b, model.aggregation) for b in blocks]
+    return model.forward(operators, x, seed=1, epoch=0, step=step, training=training)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_export_has_the_names_and_shapes_of_pyg(kind):
+    norms = {"norms.0.weight": (8,), "norms.0.bias": (8,)}
+    for norm, expected in (("none", NAMES[kind]), ("layer", NAMES[kind] | norms)):
+        state = pyg_state(small(kind, norm=norm))
+        assert {name: value.shape for name, value in state.items()} == expected
+        assert all(value.flags.c_contiguous for value in state.values())
+
+
+def test_parameters_are_aligned_views_of_one_buffer():
+    parameters = small("gat").parameters
+    parameters.buffer[:] = np.arange(len(parameters.buffer))
+    assert parameters.size == sum(view.size for view in parameters.values())
+    for name, view in parameters.items():
+        offset, shape = parameters.layout[name]
+        assert view.shape == parameters.grads[name].shape == shape
+        assert view.flat[0] == offset
+        assert np.shares_memory(parameters.grads[name], parameters.grad)
+        assert view.ctypes.data % 64 == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_initial_weights_belong_to_the_seed_and_differ_between_parameters(kind):
+    a, b, other = (small(kind, seed).parameters for seed in (4, 4, 5))
+    np.testing.assert_array_equal(a.buffer, b.buffer)
+    assert (a.buffer != other.buffer).any()
+    drawn = [view.flat[0] for view in a.values() if view.any()]
+    assert len(drawn) == len(set(drawn))
+
+
+LINEAR, GLOROT, ATTENTION = 100**-0.5, (6 / 300) ** 0.5, (6 / 54) ** 0.5
+BOUNDS = {
+    "sage": {"lin_l.weight": LINEAR, "lin_r.weight": LINEAR, "lin_l.bias": LINEAR},
+    "gcn": {"lin.weight": GLOROT, "bias": 0},
+    "gin": {"nn.0.weight": LINEAR, "nn.0.bias": LINEAR, "nn.2.weight": 200**-0.5},
+    "gat": {"lin.weight": GLOROT, "att_src": ATTENTION, "att_dst": ATTENTION, "bias": 0},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_initial_weights_have_the_distributions_of_pyg(kind):
+    parameters = Model(ModelSpec(model=kind, hidden=200, heads=4), 100, 7, seed=6).parameters
+    for name, bound in BOUNDS[kind].items():
+        values = parameters[f"convs.0.{name}"].ravel()
+        if bound:
+            assert np.abs(values).max() <= bound
+            assert kstest(values / bound, "uniform", (-1, 2)).pvalue > 1e-3
+        else:
+            assert not values.any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_layer_by_layer_inference_is_forward_without_training(kind):
+    rng = np.random.default_rng(2)
+    model = small(kind, dropout=0.5, input_dropout=0.5, attention_dropout=0.5, norm="layer")
+    blocks, x = block_chain(rng, [40, 20, 10]), rng.normal(size=(40, 5)).astype(np.float32)
+    logits, _ = forward(model, blocks, x, training=False)
+    for n, block in enumerate(blocks):
+        x = model.layer_forward(n, LocalOperator(block, model.aggregation), x)
+    np.testing.assert_array_equal(logits, x)
+    assert logits.shape == (10, 3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_vertex_is_dropped_alike_wherever_its_row_lies(kind):
+    """The sources of a block in another order, as another rank would number them."""
+    rng = np.random.default_rng(3)
+    model = small(kind, dropout=0.5, input_dropout=0.5, attention_dropout=0.5)
+    blocks, x = block_chain(rng, [40, 20, 10]), rng.normal(size=(40, 5)).astype(np.float32)
+    logits, _ = forward(model, blocks, x)
+
+    outer = blocks[0]
+    order = np.concatenate([np.arange(20), 20 + rng.permutation(20)])
+    moved = type(outer)(
+        outer.indptr,
+        np.argsort(order)[outer.indices].astype(np.int32),
+        outer.ids[order],
+        outer.degree,
+        None,
+        outer.scale[order],
+    )
+    again, _ = forward(model, [moved, blocks[1]], x[order])
+    np.testing.assert_allclose(again, logits, rtol=1e-5, atol=1e-6)
+    assert np.abs(forward(model, blocks, x, step=1)[0] - logits).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_forward_leaves_its_input_alone(kind):
+    rng = np.random.default_rng(4)
+    model = small(kind, dropout=0.5, input_dropout=0.5)
+    x = rng.normal(size=(40, 5)).astype(np.float32)
+    before = x.copy()
+    logits, saved = forward(model, block_chain(rng, [40, 20, 10]), x)
+    model.backward(np.ones_like(logits), saved)
+    np.testing.assert_array_equal(x, before)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_rank_without_seeds_has_a_zero_gradient(kind):
+    rng = np.random.default_rng(5)
+    model = small(kind, dropout=0.5, input_dropout=0.5, attention_dropout=0.5, norm="layer")
+    empty = random_block(rng, 0, 0)
+    logits, saved = forward(model, [empty, empty], np.empty((0, 5), np.float32))
+    loss, correct, dlogits = loss_and_gradient(logits, np.empty(0, np.int32), 1.0)
+    model.parameters.grad[:] = np.nan
+    model.backward(dlogits, saved)
+    assert (loss, correct, logits.shape) == (0.0, 0, (0, 3))
+    for grad in model.parameters.grads.values():
+        np.testing.assert_array_equal(grad, 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_training_fits_random_labels(kind, optimizer):
+    rng = np.random.default_rng(6)
+    model = Model(ModelSpec(model=kind, layers=2, hidden=32, heads=2, norm="layer"), 12, 3, seed=7)
+    optimizer = make_optimizer(
+        optimizer, model.parameters, lr=0.02 if optimizer == "adam" else 0.1, weight_decay=0.0
+    )
+    blocks = block_chain(rng, [60, 40, 20])
+    x, labels = (
+        rng.normal(size=(60, 12)).astype(np.float32),
+        rng.integers(0, 3, 20).astype(np.int32),
+    )
+    losses = []
+    for step in range(150):
+        logits, saved = forward(model, blocks, x, step=step)
+        loss, _, dlogits = loss_and_gradient(logits, labels, 1 / 20)
+        model.backward(dlogits, saved)
+        optimizer.step()
+        losses.append(loss / 20)
+    assert losses[-1] < 0.2 * losses[0]
+    assert optimizer.steps == 150
+    assert all(array.shape == model.parameters.buffer.shape for array in optimizer.arrays.values())

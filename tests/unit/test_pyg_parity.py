@@ -1,0 +1,204 @@
+"""Exported weights in PyTorch Geometric's own layers give the same logits, on Cora.
+
+The full neighbourhoods of all vertices; 1e-4 absolute. Skipped without torch or the data folder.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from batchgnn.graph.block import Block
+from batchgnn.nn.init import Declared
+from batchgnn.nn.loss import loss_and_gradient
+from batchgnn.nn.model import Model, ModelSpec
+from batchgnn.nn.optim import Adam, Sgd
+from batchgnn.nn.parameters import Parameters
+from batchgnn.nn.pyg import pyg_state
+from batchgnn.operators.local import LocalOperator
+
+torch = pytest.importorskip(
+    "torch", reason="torch is not installed: pip install torch torch-geometric"
+)
+pyg = pytest.importorskip("torch_geometric.nn", reason="torch_geometric is not installed")
+
+ROOT = Path(__file__).parents[2]
+CORA = Path(os.environ.get("BATCHGNN_DATA", ROOT / "../shared/data")) / "static" / "cora.npz"
+needs_cora = pytest.mark.skipif(
+    not CORA.is_file(), reason=f"{CORA} is absent: set BATCHGNN_DATA to the folder of data"
+)
+
+
+def read_cora():
+    """x float32 (2708, 1433), row-normalised, and one block of all edges."""
+    with np.load(CORA) as data:
+        indptr, indices = data["indptr"], data["indices"]
+        x = np.zeros(data["x_shape"], np.float32)
+        row = np.repeat(np.arange(len(x)), np.diff(data["x_indptr"]))
+        x[row, data["x_indices"]] = 1
+    x /= np.maximum(x.sum(axis=1, keepdims=True), 1)
+    degree = np.diff(indptr)
+    scale = (1 / np.sqrt(1 + degree)).astype(np.float32)
+    ids = np.arange(len(x), dtype=np.uint32)
+    return x, Block(indptr, indices, ids, degree, None, scale)
+
+
+def pyg_module(state, kind):
+    """PyG's layers, of the sizes that the exported state has, with its weights."""
+    convs, norms = torch.nn.ModuleList(), torch.nn.ModuleList()
+    while any(name.startswith(f"convs.{len(convs)}.") for name in state):
+        mine = f"convs.{len(convs)}."
+        sizes = {n.removeprefix(mine): v.shape for n, v in state.items() if n.startswith(mine)}
+        convs.append(pyg_conv(kind, sizes))
+    while f"norms.{len(norms)}.weight" in state:
+        width = len(state[f"norms.{len(norms)}.weight"])
+        norms.append(pyg.LayerNorm(width, mode="node"))
+    module = torch.nn.ModuleDict({"convs": convs, "norms": norms})
+    module.load_state_dict({name: torch.from_numpy(v) for name, v in state.items()}, strict=True)
+    return module
+
+
+def pyg_conv(kind, sizes):
+    if kind == "sage":
+        return pyg.SAGEConv(*reversed(sizes["lin_l.weight"]))
+    if kind == "gcn":
+        return pyg.GCNConv(*reversed(sizes["lin.weight"]))
+    if kind == "gat":
+        _, heads, width = sizes["att_src"]
+        return pyg.GATConv(sizes["lin.weight"][1], width, heads)
+    first, second = (torch.nn.Linear(*reversed(sizes[f"nn.{k}.weight"])) for k in (0, 2))
+    return pyg.GINConv(torch.nn.Sequential(first, torch.nn.ReLU(), second))
+
+
+def pyg_logits(module, kind, x, edge_index, edge_weight=None):
+    last = len(module["convs"]) - 1
+    extra = () if edge_weight is None else (edge_weight,)
+    for n, conv in enumerate(module["convs"]):
+        x = conv(x, edge_index, *extra)
+        if n < last:
+            x = module["norms"][n](x) if len(module["norms"]) else x
+            x = torch.nn.functional.elu(x) if kind == "gat" else torch.relu(x)
+    return x
+
+
+def edge_index_of(block):
+    target = np.repeat(np.arange(block.num_targets), np.diff(block.indptr))
+    return torch.from_numpy(np.stack([block.indices.astype(np.int64), target]))
+
+
+@needs_cora
+@pytest.mark.parametrize("norm", ["none", "layer"])
+@pytest.mark.parametrize("kind", ["sage", "gcn", "gin", "gat"])
+def test_exported_weights_give_the_same_logits_on_cora(kind, norm):
+    rng = np.random.default_rng(0)
+    x, block = read_cora()
+    model = Model(ModelSpec(model=kind, layers=2, hidden=64, heads=8, norm=norm), 1433, 7, seed=1)
+    for view in model.parameters.values():  # biases, gains and shifts away from 0 and 1
+        view += rng.normal(scale=0.05, size=view.shape).astype(np.float32)
+    A = LocalOperator(block, model.aggregation)
+    logits, _ = model.forward([A, A], x, seed=0, epoch=0, step=0, training=False)
+
+    module = pyg_module(pyg_state(model), kind)
+    with torch.no_grad():
+        expected = pyg_logits(module, kind, torch.from_numpy(x), edge_index_of(block)).numpy()
+    assert np.ptp(expected) > 0.1
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
+
+
+@needs_cora
+@pytest.mark.parametrize("kind", ["sage", "gcn", "gin", "gat"])
+def test_gradients_are_those_of_torch_on_cora(kind):
+    x, block = read_cora()
+    labels = np.load(CORA)["y"]
+    model = Model(ModelSpec(model=kind, layers=2, hidden=32, heads=4), 1433, 7, seed=2)
+    A = LocalOperator(block, model.aggregation)
+    logits, saved = model.forward([A, A], x, seed=0, epoch=0, step=0, training=True)
+    _, _, dlogits = loss_and_gradient(logits, labels, 1 / len(labels))
+    model.backward(dlogits, saved)
+
+    module = pyg_module(pyg_state(model), kind)
+    theirs = pyg_logits(module, kind, torch.from_numpy(x), edge_index_of(block))
+    torch.nn.functional.cross_entropy(theirs, torch.from_numpy(labels).long()).backward()
+    expected = dict(module.named_parameters())
+    model.parameters.buffer[:] = model.parameters.grad
+    for name, grad in pyg_state(model).items():
+        if name in expected:
+            scale = float(expected[name].grad.abs().max())
+            np.testing.assert_allclose(grad, expected[name].grad.numpy(), rtol=0, atol=1e-4 * scale)
+
+
+def test_self_loops_and_edge_weights_are_treated_as_by_gcnconv():
+    """A weighted graph with parallel edges; its only self-loop weighs 1, as the added ones do."""
+    rng = np.random.default_rng(3)
+    target, source = np.array([0, 0, 1, 2, 2, 2, 3]), np.array([1, 2, 1, 0, 3, 3, 0])
+    weight = rng.uniform(0.5, 2, 7).astype(np.float32)
+    weight[2] = 1  # 1 -> 1
+    proper = source != target
+    strength = np.bincount(target[proper], weight[proper], 4)
+    scale = (1 / np.sqrt(1 + strength)).astype(np.float32)
+    indptr = np.array([0, 2, 3, 6, 7])
+    block = Block(
+        indptr,
+        source.astype(np.int32),
+        np.arange(4, dtype=np.uint32),
+        np.diff(indptr),
+        weight,
+        scale,
+    )
+    model = Model(ModelSpec(model="gcn", layers=2, hidden=4), 3, 2, seed=4)
+    x, A = rng.normal(size=(4, 3)).astype(np.float32), LocalOperator(block, "gcn")
+    logits, _ = model.forward([A, A], x, seed=0, epoch=0, step=0, training=False)
+    module = pyg_module(pyg_state(model), "gcn")
+    with torch.no_grad():
+        expected = pyg_logits(
+            module, "gcn", torch.from_numpy(x), edge_index_of(block), torch.from_numpy(weight)
+        )
+    np.testing.assert_allclose(logits, expected.numpy(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.05])
+@pytest.mark.parametrize("name", ["adam", "sgd"])
+def test_optimisers_take_the_steps_of_torch(name, weight_decay):
+    rng = np.random.default_rng(5)
+    mine = Parameters({"w": Declared((40,), 1.0)}, seed=0)
+    theirs = torch.nn.Parameter(torch.from_numpy(mine["w"].copy()))
+    if name == "adam":
+        optimizer = Adam(mine, lr=0.01, weight_decay=weight_decay)
+        other = torch.optim.Adam([theirs], lr=0.01, weight_decay=weight_decay)
+    else:
+        optimizer = Sgd(mine, lr=0.01, weight_decay=weight_decay)
+        other = torch.optim.SGD([theirs], lr=0.01, momentum=0.9, weight_decay=weight_decay)
+    for _ in range(20):
+        grad = rng.normal(size=40).astype(np.float32)
+        mine.grads["w"][:], theirs.grad = grad, torch.from_numpy(grad.copy())
+        optimizer.step()
+        other.step()
+    np.testing.assert_allclose(mine["w"], theirs.detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["sage", "gcn", "gin", "gat"])
+def test_initial_weights_have_the_range_of_pyg(kind):
+    """Largest absolute value of each parameter, theirs against ours: both are dense in it."""
+    model = Model(ModelSpec(model=kind, layers=1, hidden=64, heads=1), 200, 64, seed=6)
+    state = pyg_state(model)
+    torch.manual_seed(0)
+    fresh = pyg_conv(kind, {n.removeprefix("convs.0."): v.shape for n, v in state.items()})
+    for name, theirs in fresh.state_dict().items():
+        ours, theirs = np.abs(state[f"convs.0.{name}"]).max(), float(theirs.abs().max())
+        assert ours == pytest.approx(theirs, rel=0.1), name
+
+
+def test_losses_are_those_of_torch():
+    rng = np.random.default_rng(7)
+    logits = rng.normal(size=(9, 4)).astype(np.float32)
+    several = rng.integers(0, 2, (9, 4)).astype(np.uint8)
+    one = rng.integers(0, 4, 9).astype(np.int32)
+    cross = torch.nn.functional.cross_entropy(
+        torch.from_numpy(logits), torch.from_numpy(one).long()
+    )
+    binary = torch.nn.functional.binary_cross_entropy_with_logits(
+        torch.from_numpy(logits), torch.from_numpy(several).float()
+    )
+    assert loss_and_gradient(logits, one, 1.0)[0] / 9 == pytest.approx(float(cross), rel=1e-6)
+    assert loss_and_gradient(logits, several, 1.0)[0] / 9 == pytest.approx(float(binary), rel=1e-6)
