@@ -43,13 +43,14 @@ class Session:
 
 
 @contextmanager
-def open_session(shards: Path, settings: Settings) -> Iterator[Session]:
-    """Start MPI, set threads, map this rank's shards, build the model; collective.
+def open_session(shards: Path, settings: Settings, comm=None) -> Iterator[Session]:
+    """Start MPI, set threads, map this rank's shards, build the model; collective over `comm`.
 
+    comm: an MPI communicator, by default all ranks of the job.
     Raises a BatchGNNError on every rank when any rank cannot.
     """
     thread_safe = choose_threading_layer()
-    with start() as grid, abort_on_exception(grid.world):
+    with start(comm) as grid, abort_on_exception(grid.world):
         with fail_together(grid.world, f"opening {shards}"):
             manifest, settings, own = _open_shards(grid, shards, settings)
         threads = threads_for(settings.threads, grid.node_size)

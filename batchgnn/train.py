@@ -90,15 +90,8 @@ class Trainer:
         self.session, self.folder, self.shards = session, folder, shards
         self.settings, self.model = session.settings, session.model
         self.world = session.grid.world
-        self.optimizer = make_optimizer(
-            self.settings.optimizer,
-            self.model.parameters,
-            lr=self.settings.lr,
-            weight_decay=self.settings.weight_decay,
-        )
-        self.mode = MacrobatchMode(
-            session.grid, session.own, make_schedule(session), self.model, self.optimizer, self.settings
-        )
+        self.mode = make_mode(session)
+        self.optimizer = self.mode.optimizer
         self.inference = Inference(self.world, session.own, self.model)
         self.state = TrainingState(best_parameters=self.model.parameters.buffer.copy())
 
@@ -223,6 +216,17 @@ class Trainer:
             "exactness": self.mode.exactness,
             "num_parameters": int(self.model.parameters.size),
         }
+
+
+def make_mode(session: Session) -> MacrobatchMode:
+    """The training mode of the settings, with its optimiser."""
+    settings, model = session.settings, session.model
+    optimizer = make_optimizer(
+        settings.optimizer, model.parameters, lr=settings.lr, weight_decay=settings.weight_decay
+    )
+    return MacrobatchMode(
+        session.grid, session.own, make_schedule(session), model, optimizer, settings
+    )
 
 
 def make_schedule(session: Session) -> Schedule:

@@ -1,0 +1,129 @@
+"""P ranks train as one rank does: losses, gradients' bytes, exact inference, predictions."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from graphs import learnable_graph, shards_of
+from mpi4py import MPI
+
+from batchgnn import trace
+from batchgnn.config import Settings
+from batchgnn.modes.inference import Inference
+from batchgnn.session import open_session
+from batchgnn.train import make_mode
+
+EPOCHS = 5
+BASE = Settings(
+    layers=2,
+    hidden=16,
+    heads=2,
+    fanouts=(4, 3),
+    batch_size=60,
+    macrobatch=3,
+    lr=0.01,
+    dropout=0.5,
+    input_dropout=0.2,
+    overlap=False,
+    threads=1,
+    collective_timeout=60,
+)
+VARIANTS = {
+    "M = 1": {"macrobatch": 1},
+    "M = 3": {},
+    "overlap": {"overlap": True},
+    "all neighbours": {"fanouts": (-1, -1), "norm": "layer"},
+}
+
+
+@pytest.fixture(scope="module")
+def shared_folder(tmp_path_factory):
+    """One folder for all ranks."""
+    return Path(MPI.COMM_WORLD.bcast(str(tmp_path_factory.mktemp("shared"))))
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["undirected", "directed weighted"])
+def shards(request, shared_folder):
+    """The same shard store on every rank; the first writes it."""
+    path = shared_folder / f"shards-{request.param}"
+    if MPI.COMM_WORLD.rank == 0:
+        shards_of(learnable_graph(directed=request.param), path)
+    MPI.COMM_WORLD.Barrier()
+    return path
+
+
+def train(comm, shards, settings):
+    """Mean loss of each epoch, and the exact logits by original id of the vertices owned here."""
+    with open_session(shards, settings, comm) as session:
+        mode, losses = make_mode(session), []
+        for epoch in range(EPOCHS):
+            sums = np.zeros(2)
+            for result in mode.epoch(epoch):
+                sums += [result.loss_sum, result.num_seeds]
+            sums = session.grid.world.allreduce(sums)
+            losses.append(sums[0] / sums[1])
+        logits = Inference(session.grid.world, session.own, session.model, 1 << 12).logits()
+        return losses, dict(zip(session.own.original_id.tolist(), logits, strict=True))
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """What one rank computes, by (shards, settings); every rank computes it for itself."""
+    known = {}
+
+    def of(shards, settings):
+        if (shards, settings) not in known:
+            known[shards, settings] = train(MPI.COMM_SELF, shards, settings)
+        return known[shards, settings]
+
+    return of
+
+
+@pytest.mark.parametrize("model", ["sage", "gcn", "gin", "gat"])
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
+def test_ranks_train_as_one(comm, shards, alone, model, variant):
+    attention_dropout = 0.3 if model == "gat" else 0.0
+    settings = replace(BASE, model=model, attention_dropout=attention_dropout, **variant)
+    one = replace(settings, macrobatch=2, overlap=False)
+    expected, expected_logits = alone(shards, one)
+    losses, logits = train(comm, shards, settings)
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    assert losses[-1] < losses[0]
+    for vertex, row in logits.items():
+        np.testing.assert_allclose(row, expected_logits[vertex], rtol=1e-3, atol=1e-4)
+
+
+def test_rounds_fall_with_m_and_bytes_follow_the_formula(comm, shards):
+    """2 L + 2 rounds a macrobatch; a request is one id, a row D floats, a gradient all parameters."""
+    counted = {}
+    for m in (1, 4):
+        settings = replace(BASE, macrobatch=m)
+        with open_session(shards, settings, comm) as session:
+            mode = make_mode(session)
+            trace.reset()
+            steps = sum(1 for _ in mode.epoch(0))
+            counted[m] = trace.snapshot().get("main", {"collectives": {}})["collectives"]
+            gradient = session.model.parameters.grad.nbytes
+        if comm.size == 1:
+            assert not counted[m]
+            continue
+        groups = -(-steps // m)
+        calls = {name: each["calls"] for name, each in counted[m].items()}
+        assert calls == {
+            "sample requests counts": 2 * groups,
+            "sample requests": 2 * groups,
+            "sample replies counts": 2 * groups,
+            "sample replies": 2 * groups,
+            "input rows ids counts": groups,
+            "input rows ids": groups,
+            "input rows": groups,
+            "gradient": steps,
+        }
+        assert counted[m]["gradient"]["bytes"] == steps * gradient
+        ids = comm.allreduce(counted[m]["input rows ids"]["bytes"]) / 4
+        rows = comm.allreduce(counted[m]["input rows"]["bytes"]) / (12 * 4)
+        assert ids == rows
+    if comm.size > 1:
+        fetched = [counted[m]["input rows"]["bytes"] for m in (1, 4)]
+        assert fetched[1] <= fetched[0]
