@@ -1,0 +1,144 @@
+"""A job under mpirun: started, signalled, waited for, and ended with all its processes."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from batchgnn.launch.mpirun import MARK, Mpirun, Placement, job_environment, mpirun_argv
+from batchgnn.launch.notice import killed_in, without_notices
+
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+GRACE_S = 15.0
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a job ended: mpirun's status, and a sentence when a rank was killed."""
+
+    status: int
+    sentence: str | None = None
+
+
+class Job:
+    """One mpirun and its ranks on this machine; leaving the context ends what still runs."""
+
+    def __init__(self, mpirun: Mpirun, placement: Placement, command: list[str]):
+        """Start `command` on every rank; its stdout is ours, its stderr passes through `wait`."""
+        self.name = uuid.uuid4().hex
+        added = job_environment(mpirun, placement, os.geteuid(), self.name, {})
+        self.process = subprocess.Popen(
+            mpirun_argv(mpirun, placement, command),
+            env=dict(os.environ) | added,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            preexec_fn=_end_with_parent,
+        )
+        self._notices: list[str] = []
+        self._signalled_s: float | None = None
+        self._pump = threading.Thread(target=self._copy_stderr, daemon=True)
+        self._pump.start()
+
+    def __enter__(self) -> "Job":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.end()
+
+    def send(self, number: int) -> None:
+        """Forward a signal; mpirun hands it to the ranks."""
+        if number in (signal.SIGINT, signal.SIGTERM) and self._signalled_s is None:
+            self._signalled_s = time.monotonic()
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(number)
+
+    def wait(self, timeout_s: float | None = None) -> Ended:
+        """Wait for the end; a job told to end that does not within GRACE_S is killed.
+
+        Raises subprocess.TimeoutExpired after `timeout_s`.
+        """
+        begin = time.monotonic()
+        while True:
+            try:
+                status = self.process.wait(0.2)
+                break
+            except subprocess.TimeoutExpired:
+                now = time.monotonic()
+                if timeout_s is not None and now - begin > timeout_s:
+                    raise
+                if self._signalled_s is not None and now - self._signalled_s > GRACE_S:
+                    self.end()
+        self.end()
+        self._pump.join(5)
+        killed = killed_in("\n".join(self._notices))
+        status = 128 - status if status < 0 else status
+        if killed is None or self._signalled_s is not None:
+            return Ended(status)
+        return Ended(128 + killed.signal, killed.sentence())
+
+    def end(self) -> None:
+        """Kill every process of the job on this machine, if any is left."""
+        left = list(self._marked())
+        if self.process.poll() is None:
+            left.append(psutil.Process(self.process.pid))
+        for process in left:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(left, timeout=5)
+
+    def processes(self) -> list[psutil.Process]:
+        """The ranks, mpirun and its helpers on this machine that run now."""
+        return list(self._marked())
+
+    def _marked(self) -> Iterator[psutil.Process]:
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if process.environ().get(MARK) == self.name:
+                    yield process
+
+    def _copy_stderr(self) -> None:
+        assert self.process.stderr is not None
+        for line in without_notices(self.process.stderr, self._notices):
+            sys.stderr.write(line)
+            sys.stderr.flush()
+
+
+def run(mpirun: Mpirun, placement: Placement, command: list[str]) -> Ended:
+    """Run a job to its end and forward signals meanwhile; call it from the main thread."""
+    with Job(mpirun, placement, command) as job, _forwarding(job):
+        return job.wait()
+
+
+def own_command() -> list[str]:
+    """How a rank starts this same command line."""
+    if Path(sys.argv[0]).name == "batchgnn" and Path(sys.argv[0]).is_file():
+        return [sys.executable, str(Path(sys.argv[0]).absolute())]
+    return [sys.executable, "-m", "batchgnn"]
+
+
+@contextlib.contextmanager
+def _forwarding(job: Job) -> Iterator[None]:
+    before = {n: signal.signal(n, lambda number, _: job.send(number)) for n in FORWARDED}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end_with_parent() -> None:
+    """In mpirun before it starts: a launcher that is killed takes mpirun and its ranks along."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,162 @@
+"""Which mpirun there is, and the command line and environment it needs."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import psutil
+
+from batchgnn.errors import ConfigError
+
+NAMES = ("mpirun", "mpiexec")
+THREAD_VARIABLES = (
+    "NUMBA_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+)
+MARK = "BATCHGNN_LAUNCH"
+"Set to the launch's own name in every rank, so that none is left behind."
+
+
+class Flavour(StrEnum):
+    """The launchers whose options are known."""
+
+    OPENMPI4 = "Open MPI 4"
+    OPENMPI5 = "Open MPI 5"
+    MPICH = "MPICH"
+
+
+@dataclass(frozen=True)
+class Mpirun:
+    """A launcher that was found."""
+
+    path: str
+    flavour: Flavour
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How many ranks, threads of each, and whether each rank is bound to cores of its own."""
+
+    ranks: int
+    threads: int
+    bind: bool
+
+    @property
+    def cores(self) -> int:
+        """Cores that the job would like."""
+        return self.ranks * self.threads
+
+
+def flavour_of(version: str) -> Flavour | None:
+    """The flavour that prints `version` when asked for it; None when unknown."""
+    if found := re.search(r"\(Open MPI\) (\d+)|OpenRTE\) (\d+)", version):
+        major = int(found[1] or found[2])
+        return Flavour.OPENMPI5 if major >= 5 else Flavour.OPENMPI4
+    return Flavour.MPICH if "HYDRA" in version.upper() else None
+
+
+def find_mpirun(given: str | None = None) -> Mpirun:
+    """The given launcher, else that of this Python's own folder, else the first on PATH.
+
+    Raises ConfigError when there is none, or when its flavour is unknown.
+    """
+    beside = [str(Path(sys.prefix) / "bin" / name) for name in NAMES]
+    for candidate in [given] if given else [*beside, *NAMES]:
+        if path := shutil.which(candidate):
+            return _identified(path)
+    if given:
+        raise ConfigError(f"--mpirun {given}: no such program. Leave the option out to search.")
+    raise ConfigError(
+        "neither mpirun nor mpiexec was found beside this Python or on PATH. Install one with: "
+        "pip install 'batchgnn[mpi]', load your cluster's MPI module, or name it with --mpirun."
+    )
+
+
+def _identified(path: str) -> Mpirun:
+    try:
+        done = subprocess.run(
+            [path, "--version"],
+            env=dict(os.environ) | root_environment(os.geteuid()),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ConfigError(f"{path} --version could not be run: {error}.") from error
+    flavour = flavour_of(done.stdout + done.stderr)
+    if flavour is None:
+        first = (done.stdout + done.stderr).strip().partition("\n")[0]
+        raise ConfigError(
+            f'{path} calls itself "{first}"; Open MPI 4 or 5, or MPICH, is needed. Name another '
+            "with --mpirun, or start the ranks yourself: YOUR-LAUNCHER batchgnn train ..."
+        )
+    return Mpirun(path, flavour)
+
+
+def num_cores() -> int:
+    """Physical cores that this process may use."""
+    allowed = len(os.sched_getaffinity(0))
+    return min(allowed, psutil.cpu_count(logical=False) or allowed)
+
+
+def place(ranks: int, threads: int | None, cores: int, *, elsewhere: bool) -> Placement:
+    """Threads default to an even share of the cores; bound unless the cores do not suffice.
+
+    elsewhere: the ranks may run on other machines too, so that `cores` of this one says nothing.
+    """
+    if threads is None:
+        threads = 1 if elsewhere else max(1, cores // ranks)
+    return Placement(ranks, threads, bind=elsewhere or ranks * threads <= cores)
+
+
+def mpirun_argv(mpirun: Mpirun, placement: Placement, command: list[str]) -> list[str]:
+    """The command line that starts `command` on every rank."""
+    argv = [mpirun.path, "-n", str(placement.ranks)]
+    if mpirun.flavour is Flavour.MPICH:
+        argv += ["-bind-to", f"core:{placement.threads}"] if placement.bind else []
+        return argv + command
+    if placement.bind:
+        argv += ["--bind-to", "core", "--map-by", f"slot:PE={placement.threads}"]
+    else:
+        argv += ["--bind-to", "none"]
+    for variable in (*THREAD_VARIABLES, MARK):
+        argv += ["-x", variable]
+    return argv + command
+
+
+def root_environment(user_id: int) -> dict[str, str]:
+    """Open MPI starts as root only when told twice that this is meant."""
+    if user_id != 0:
+        return {}
+    names = ("ALLOW_RUN_AS_ROOT", "ALLOW_RUN_AS_ROOT_CONFIRM")
+    return {f"{prefix}_{name}": "1" for prefix in ("OMPI", "PRTE") for name in names}
+
+
+def job_environment(
+    mpirun: Mpirun,
+    placement: Placement,
+    user_id: int,
+    name: str,
+    inherited: Mapping[str, str],
+) -> dict[str, str]:
+    """What to add to the environment: thread counts, root, oversubscription, the launch's name."""
+    added = dict.fromkeys(THREAD_VARIABLES, str(placement.threads))
+    added[MARK] = name
+    if mpirun.flavour is Flavour.MPICH:
+        return added
+    added |= root_environment(user_id)
+    if not placement.bind:
+        if mpirun.flavour is Flavour.OPENMPI5:
+            added["PRTE_MCA_rmaps_default_mapping_policy"] = ":oversubscribe"
+        else:
+            added["OMPI_MCA_rmaps_base_oversubscribe"] = "1"
+        added.setdefault("OMPI_MCA_mpi_yield_when_idle", "1")
+    return {key: value for key, value in added.items() if inherited.get(key) != value}

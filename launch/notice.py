@@ -1,0 +1,85 @@
+"""What mpirun says when a job ends badly: read, so that one clear sentence can say it instead."""
+
+import re
+import signal
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+RULE = re.compile(r"^[-=]{60,}\s*$")
+LONGEST = 20
+NOISE = (
+    "MPI_ABORT was invoked",
+    "has exited due to process",
+    "non-zero status",
+    "non-zero exit code",
+    "exited on signal",
+    "BAD TERMINATION OF ONE OF YOUR",
+)
+KILLED = (
+    re.compile(
+        r"process rank (?P<rank>\d+) with PID \d+ on node (?P<host>\S+) "
+        r"exited on signal (?P<signal>\d+)"
+    ),
+    re.compile(r"terminated with the exit string: [^\n]*\(signal (?P<signal>\d+)\)"),
+)
+MPICH_HOST = re.compile(r"PID \d+ RUNNING AT (?P<host>\S+)")
+
+
+@dataclass(frozen=True)
+class Killed:
+    """A rank that a signal ended; rank and host are None where mpirun does not tell."""
+
+    signal: int
+    rank: int | None = None
+    host: str | None = None
+
+    def sentence(self) -> str:
+        """What happened and how to go on."""
+        who = "a rank" if self.rank is None else f"rank {self.rank}"
+        where = "" if self.host is None else f" on {self.host}"
+        name = signal.Signals(self.signal).name
+        often = " (often the kernel, out of memory)" if self.signal == signal.SIGKILL else ""
+        return (
+            f"batchgnn: {who}{where} was ended by {name}{often}; all ranks have ended. "
+            "Go on from the last checkpoint with the same command and --resume."
+        )
+
+
+def killed_in(text: str) -> Killed | None:
+    """The killed rank that mpirun's messages name, if any."""
+    flat = " ".join(text.split())
+    for pattern in KILLED:
+        if found := pattern.search(flat):
+            groups = found.groupdict()
+            host = groups.get("host") or (m["host"] if (m := MPICH_HOST.search(flat)) else None)
+            rank = groups.get("rank")
+            return Killed(int(groups["signal"]), None if rank is None else int(rank), host)
+    return None
+
+
+def without_notices(lines: Iterable[str], notices: list[str]) -> Iterator[str]:
+    """The lines without mpirun's ruled boxes about how a rank ended; those go to `notices`.
+
+    A box is held back until its closing rule, or until it is longer than any of mpirun's.
+    """
+    box: list[str] = []
+    for line in lines:
+        if not box:
+            if RULE.match(line):
+                box = [line]
+            else:
+                yield line
+            continue
+        box.append(line)
+        if RULE.match(line) or len(box) > LONGEST:
+            yield from _settled(box, notices)
+            box = []
+    yield from _settled(box, notices)
+
+
+def _settled(box: list[str], notices: list[str]) -> list[str]:
+    text = "".join(box)
+    if any(noise in " ".join(text.split()) for noise in NOISE):
+        notices.append(text)
+        return []
+    return box
