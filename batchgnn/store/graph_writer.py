@@ -71,7 +71,8 @@ class Column:
         """Write the next rows."""
         if self.done + len(rows) > self.num_rows:
             raise DataError(f"more than {self.num_rows:,} rows of {self.name}")
-        if self.dataset.size and len(rows):
+        if rows.size:
+            rows = np.reshape(rows, (len(rows), *self.dataset.shape[1:]))
             self.dataset[self.done : self.done + len(rows)] = rows
         self.done += len(rows)
 

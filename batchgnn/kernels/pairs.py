@@ -1,0 +1,41 @@
+"""Is a list of arcs symmetric? Sums of hashes, one per direction, tell without keeping the arcs."""
+
+import numpy as np
+
+from batchgnn.kernels.jit import kernel
+from batchgnn.kernels.rng import draw
+
+
+@kernel
+def pair_hash(key, u, v, weight_bits):
+    """64 bits of the unordered pair {u, v} and the weight of its arc."""
+    return draw(draw(draw(key, np.uint64(min(u, v))), np.uint64(max(u, v))), np.uint64(weight_bits))
+
+
+@kernel
+def add_pair_sums(key, source, target, weight_bits, sums):
+    """sums[u > v, bucket] += hash of each arc u -> v that is no self-loop.
+
+    key             uint64
+    source, target  int64 (k,)
+    weight_bits     uint32 (k,) the float32 weights' bits; or (0,): no weights
+    sums            uint64 (2, a power of two)  added to, modulo 2^64
+
+    Both rows are equal when each arc has its reverse, of the same weight and as often; when not,
+    they differ but for a chance of 2^-64. The bucket is the hash's lowest bits.
+    """
+    for e in range(len(source)):
+        u, v = source[e], target[e]
+        if u != v:
+            bits = weight_bits[e] if len(weight_bits) else np.uint32(0)
+            h = pair_hash(key, u, v, bits)
+            sums[1 if u > v else 0, h & np.uint64(sums.shape[1] - 1)] += h
+
+
+@kernel
+def pair_buckets(key, source, target, weight_bits, num_buckets, out):
+    """out[e] = bucket of `add_pair_sums` that got arc e, -1 for a self-loop; int64 (k,)."""
+    for e in range(len(source)):
+        bits = weight_bits[e] if len(weight_bits) else np.uint32(0)
+        h = pair_hash(key, source[e], target[e], bits)
+        out[e] = -1 if source[e] == target[e] else np.int64(h & np.uint64(num_buckets - 1))

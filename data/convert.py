@@ -1,0 +1,235 @@
+"""What all converters share: their options, edges of either convention, features, and a report.
+
+A converter reads its input in chunks and hands them to these functions, which check and append them
+to a graph store; memory does not grow with the number of edges.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from batchgnn.data.checks import Origin, check_finite
+from batchgnn.data.split import check_fractions, random_split
+from batchgnn.errors import ConfigError, DataError
+from batchgnn.kernels.pairs import add_pair_sums, pair_buckets
+from batchgnn.store.graph_writer import TEST, TRAIN, VALIDATION, GraphStoreWriter
+
+Arcs = Literal["directed", "once", "both"]
+EdgeChunk = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+
+EDGE_CHUNK = 1 << 20
+FEATURE_CHUNK_BYTES = 8 << 20
+NUM_BUCKETS = 1 << 16
+SYMMETRY_KEY = np.uint64(0x5EED)
+DEFAULT_SPLIT = (0.6, 0.2, 0.2)
+NO_WEIGHT = np.empty(0, np.uint32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertOptions:
+    """Options of every converter."""
+
+    arcs: Arcs | None = None
+    """How the input lists edges: `directed` (each is an arc), undirected and listed `once`, or
+    undirected with `both` directions listed (checked, then stored once). Default: what the
+    input says, else as the format has it."""
+
+    self_loops: Literal["drop", "keep"] = "drop"
+    "What becomes of edges from a vertex to itself; the number is printed."
+
+    normalize_features: Literal["none", "row"] = "none"
+    "`row` divides each row of features by its sum, where that is above 1, as PyG does."
+
+    feature_dtype: Literal["float32", "float16"] = "float32"
+    "Precision of dense features in the store."
+
+    split: tuple[float, float, float] | None = None
+    """Shares of train, validation and test for a random split, instead of the input's own; where
+    the input has none: 0.6 0.2 0.2."""
+
+    seed: int = 0
+    "Seed of the random split."
+
+    classes: int | None = None
+    "Number of classes; default: one more than the largest label."
+
+    name: str | None = None
+    "Name of the graph; default: the name of the input."
+
+    licence: str = ""
+    "Licence of the data, kept in the store."
+
+    def check(self) -> None:
+        """Raise ConfigError when an option cannot be."""
+        if self.split is not None:
+            check_fractions(self.split)
+        if self.classes is not None and self.classes < 1:
+            raise ConfigError(f"--classes {self.classes}: needed at least 1")
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"--seed {self.seed}: needed 0 to 2^63 - 1")
+
+    @property
+    def dtype(self) -> type:
+        """`feature_dtype` as numpy's."""
+        return np.float16 if self.feature_dtype == "float16" else np.float32
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a converter did, for the user."""
+
+    path: Path
+    lines: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """One line for each thing to know."""
+        return "\n".join((f"{self.path}:", *(f"  {line}" for line in self.lines)))
+
+
+def report(path: Path, writer: GraphStoreWriter, *notes: str) -> Report:
+    """The report of a finished graph store."""
+    spec = writer.spec
+    kind = "directed" if spec.directed else "undirected"
+    classes = writer.max_label + 1 if spec.num_classes is None else spec.num_classes
+    counts = (
+        f"{spec.num_vertices:,} vertices, {writer.num_edges:,} {kind} edges, "
+        f"{spec.num_features:,} features, {classes:,} classes"
+    )
+    return Report(Path(path), (counts, *(note for note in notes if note)))
+
+
+def append_edges(
+    writer: GraphStoreWriter,
+    edges: Callable[[], Iterator[EdgeChunk]],
+    arcs: Arcs,
+    options: ConvertOptions,
+    file: str,
+    advance: Callable[[int], None] = lambda _: None,
+) -> str:
+    """Append all edges in the convention of the store; returns a note on self-loops.
+
+    edges  called for a fresh iterator over (source, target, weight or None), int64 and float32;
+           a second time only when an undirected graph turns out to lack an arc
+
+    `both` keeps the arcs u -> v with u < v and raises DataError, naming one, when arcs and
+    reverse arcs are not the same.
+    """
+    sums = np.zeros((2, NUM_BUCKETS), np.uint64)
+    loops = 0
+    for source, target, weight in edges():
+        kept = source <= target if arcs == "both" else np.ones(len(source), bool)
+        is_loop = source == target
+        loops += int(np.count_nonzero(is_loop))
+        if options.self_loops == "drop":
+            kept &= ~is_loop
+        if arcs == "both":
+            add_pair_sums(SYMMETRY_KEY, source, target, bits_of(weight), sums)
+        writer.append_edges(source[kept], target[kept], None if weight is None else weight[kept])
+        advance(len(source))
+    unequal = np.flatnonzero(sums[0] != sums[1])
+    if len(unequal):
+        raise asymmetry(edges(), int(unequal[0]), file)
+    done = "dropped" if options.self_loops == "drop" else "kept"
+    return f"{loops:,} self-loops {done}" if loops else ""
+
+
+def bits_of(weight: np.ndarray | None) -> np.ndarray:
+    """uint32: the bits of float32 weights (-0 as 0); empty when there are none."""
+    return NO_WEIGHT if weight is None else (weight + np.float32(0)).view(np.uint32)
+
+
+def asymmetry(edges: Iterator[EdgeChunk], bucket: int, file: str) -> DataError:
+    """The error that names an arc of `bucket` that lacks its reverse."""
+    excess: Counter = Counter()
+    for source, target, weight in edges:
+        place = np.empty(len(source), np.int64)
+        pair_buckets(SYMMETRY_KEY, source, target, bits_of(weight), NUM_BUCKETS, place)
+        for e in np.flatnonzero(place == bucket):
+            u, v = int(source[e]), int(target[e])
+            w = None if weight is None else float(weight[e])
+            excess[min(u, v), max(u, v), w] += 1 if u < v else -1
+    (low, high, w), count = next((pair, count) for pair, count in excess.items() if count)
+    u, v = (low, high) if count > 0 else (high, low)
+    with_weight = "" if w is None else f" of the same weight {w:g}"
+    return DataError(
+        f"{file}: the edge {u} -> {v} has no reverse {v} -> {u}{with_weight} (vertices by row), so "
+        f"this is no undirected graph with both directions listed. Say what it is: "
+        f"--arcs directed, or --arcs once"
+    )
+
+
+def prepare_features(rows: np.ndarray, options: ConvertOptions, origin: Origin) -> np.ndarray:
+    """(k, D) in the store's dtype from numbers (k, D): checked and normalised."""
+    if options.normalize_features == "row":
+        check_finite(rows, origin)
+        rows = rows.astype(np.float32)
+        sums = rows.sum(axis=1, dtype=np.float64)
+        check_not_negative(rows.min(axis=1, initial=0.0), origin)
+        rows = rows / np.maximum(sums, 1.0)[:, None]
+    with np.errstate(over="ignore"):
+        rows = rows.astype(options.dtype, copy=False)
+    check_finite(rows, origin)
+    return rows
+
+
+def prepare_sparse(
+    counts: np.ndarray, data: np.ndarray | None, options: ConvertOptions, origin: Origin
+) -> np.ndarray | None:
+    """float32 (nnz,) values of sparse rows, checked and normalised; None stands for all ones."""
+    if data is not None:
+        with np.errstate(over="ignore"):
+            data = data.astype(np.float32)
+        rows = np.repeat(np.arange(len(counts)), counts)
+        good = np.isfinite(data)
+        if not good.all():
+            check_finite(
+                np.where(np.bincount(rows[~good], minlength=len(counts)), np.nan, 0), origin
+            )
+    if options.normalize_features == "none":
+        return data
+    if data is None:
+        data = np.ones(int(counts.sum()), np.float32)
+    row = np.repeat(np.arange(len(counts)), counts)
+    sums = np.bincount(row, weights=data, minlength=len(counts))
+    check_not_negative(-np.bincount(row, weights=data < 0, minlength=len(counts)), origin)
+    return (data / np.maximum(sums, 1.0)[row]).astype(np.float32)
+
+
+def check_not_negative(lowest: np.ndarray, origin: Origin) -> None:
+    """Raise DataError when a row has a value below 0: its sum says nothing about its size."""
+    if len(lowest) and lowest.min() < 0:
+        raise DataError(
+            f"{origin.at(int(np.argmax(lowest < 0)))}: a negative feature cannot be normalised by "
+            f"its row's sum. Use --normalize-features none"
+        )
+
+
+def split_of_masks(masks: list[np.ndarray], origin: Origin) -> np.ndarray:
+    """uint8, shaped as one mask: 1 train, 2 validation, 3 test, 0 none; from three masks."""
+    if (sum(mask.astype(np.uint8) for mask in masks) > 1).any():
+        both = sum(mask.reshape(len(mask), -1).astype(np.uint8) for mask in masks) > 1
+        row = int(np.argmax(both.any(axis=1)))
+        raise DataError(f"{origin.at(row)}: the vertex is in two of train, validation and test")
+    parts = (TRAIN, VALIDATION, TEST)
+    return sum(
+        (part * mask.astype(np.uint8) for part, mask in zip(parts, masks, strict=True)),
+        start=np.zeros(masks[0].shape, np.uint8),
+    )
+
+
+def append_random_split(
+    writer: GraphStoreWriter, options: ConvertOptions, first: int, labels: np.ndarray
+) -> None:
+    """Append the rows' random split: `--split`, or the default shares."""
+    shares = options.split or DEFAULT_SPLIT
+    writer.append_split(random_split(options.seed, writer.spec.num_vertices, shares, first, labels))
+
+
+def split_note(options: ConvertOptions) -> str:
+    """What the report says of a random split."""
+    shares = " ".join(f"{share:g}" for share in options.split or DEFAULT_SPLIT)
+    return f"random split {shares} (train, validation, test), seed {options.seed}"

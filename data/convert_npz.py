@@ -1,0 +1,379 @@
+"""`batchgnn data convert npz`: a graph in one .npz archive -> a graph store.
+
+Arrays of the archive, by name:
+
+- edges: a CSR `indptr, indices` (row u lists the targets of u), or `edge_index` (2, E), or `source,
+  target`; optional `edge_weight`; optional `directed` (bool). Undirected graphs hold both
+  directions unless `--arcs once`.
+- features: dense `x` (N, D), or CSR `x_indptr, x_indices, x_shape` and `x_data` (absent: all ones)
+- labels: `y` (N,), -1 or NaN = none; or 0/1 (N, C) multi-label; optional `class_names` (C,)
+- splits: `train_mask, val_mask, test_mask`, (N,) or (N, R); none: a random split
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from batchgnn.data import debian_files
+from batchgnn.data.checks import (
+    Origin,
+    check_finite,
+    check_ids,
+    check_indptr,
+    check_labels,
+    check_multilabel,
+)
+from batchgnn.data.convert import (
+    EDGE_CHUNK,
+    FEATURE_CHUNK_BYTES,
+    Arcs,
+    ConvertOptions,
+    EdgeChunk,
+    Report,
+    append_edges,
+    append_random_split,
+    prepare_features,
+    prepare_sparse,
+    report,
+    split_note,
+    split_of_masks,
+)
+from batchgnn.data.npz_file import NpzFile
+from batchgnn.errors import ConfigError, DataError
+from batchgnn.progress import progress
+from batchgnn.store.format import refuse_existing
+from batchgnn.store.graph_store import MULTICLASS, MULTILABEL
+from batchgnn.store.graph_writer import GraphSpec, GraphStoreWriter, write_graph
+
+VERTEX_CHUNK = 1 << 16
+MASKS = ("train_mask", "val_mask", "test_mask")
+
+
+def convert_npz(
+    source: str | os.PathLike,
+    out: str | os.PathLike,
+    options: ConvertOptions | None = None,
+    *,
+    show: bool = True,
+) -> Report:
+    """Convert the archive `source` to the graph store `out`.
+
+    Raises DataError for a bad archive, ConfigError for a bad option, StoreError when `out` exists.
+    """
+    options = options or ConvertOptions()
+    options.check()
+    refuse_existing(out)
+    with NpzFile(source) as npz:
+        if debian_files.recognises(npz):
+            return debian_files.convert(npz, Path(out), options, show=show)
+        spec = read_spec(npz, options)
+        with write_graph(out, spec) as writer:
+            with progress(f"{spec.name}: features", spec.num_vertices, "rows", show=show) as bar:
+                for rows in append_all_features(npz, writer, options):
+                    bar.advance(rows)
+            append_labels(npz, writer, options)
+            with progress(f"{spec.name}: edges", num_edges(npz), "edges", show=show) as bar:
+                loops = append_edges(
+                    *(writer, lambda: read_edges(npz, spec.num_vertices), arcs_of(npz, options)),
+                    *(options, str(npz.path), bar.advance),
+                )
+        note = split_note(options) if drawn_split(npz, options) else f"{_splits(npz)} split(s) kept"
+        return report(Path(out), writer, loops, note)
+
+
+def arcs_of(npz: NpzFile, options: ConvertOptions) -> Arcs:
+    """The convention of the edges: the option, else what `directed` says, else both directions."""
+    if options.arcs is not None:
+        return options.arcs
+    return "directed" if "directed" in npz and bool(npz.read("directed")) else "both"
+
+
+def drawn_split(npz: NpzFile, options: ConvertOptions) -> bool:
+    """Whether the split is drawn at random rather than the archive's own."""
+    return options.split is not None or MASKS[0] not in npz
+
+
+def num_edges(npz: NpzFile) -> int:
+    """Rows of the edge list."""
+    if "indices" in npz:
+        return npz.shape("indices")[0]
+    return npz.shape("edge_index")[-1] if "edge_index" in npz else npz.shape("source")[0]
+
+
+def read_spec(npz: NpzFile, options: ConvertOptions) -> GraphSpec:
+    """The graph as the headers tell it; raises DataError when they contradict each other."""
+    n = _num_vertices(npz)
+    _check_edge_arrays(npz)
+    features, width = _feature_kind(npz, n, options)
+    label_shape = npz.shape("y") if "y" in npz else (n,)
+    multilabel = len(label_shape) == 2 and label_shape[1] > 1
+    names = [str(name) for name in npz.read("class_names")] if "class_names" in npz else None
+    classes = label_shape[1] if multilabel else options.classes
+    if names is not None and classes is None:
+        classes = len(names)
+    for key in (*MASKS, "y"):
+        if key in npz and npz.shape(key)[0] != n:
+            raise _misfit(npz, key, n)
+    return GraphSpec(
+        name=options.name or npz.path.stem,
+        licence=options.licence,
+        num_vertices=n,
+        directed=arcs_of(npz, options) == "directed",
+        num_features=width,
+        feature_dtype=np.float32 if features != "dense" else options.dtype,
+        features=features,
+        task=MULTILABEL if multilabel else MULTICLASS,
+        num_classes=classes,
+        num_splits=0 if drawn_split(npz, options) else _splits(npz),
+        weighted="edge_weight" in npz,
+        class_names=names if names is not None and classes == len(names) else None,
+    )
+
+
+def _splits(npz: NpzFile) -> int:
+    shape = npz.shape(MASKS[0])
+    for key in MASKS[1:]:
+        if npz.shape(key) != shape:
+            raise DataError(
+                f"{npz.path}: {key} has shape {npz.shape(key)}, {MASKS[0]} has {shape}; needed the "
+                f"same for all three masks"
+            )
+    return shape[1] if len(shape) == 2 else 1
+
+
+def _num_vertices(npz: NpzFile) -> int:
+    if "indptr" in npz:
+        return npz.shape("indptr")[0] - 1
+    if "x" in npz:
+        return npz.shape("x")[0]
+    return int(npz.read("x_shape")[0]) if "x_shape" in npz else npz.shape("y")[0]
+
+
+def _misfit(npz: NpzFile, key: str, n: int) -> DataError:
+    return DataError(
+        f"{npz.path}: {key} has shape {npz.shape(key)}, but the graph has {n:,} vertices; needed "
+        f"one row for each vertex"
+    )
+
+
+def _check_edge_arrays(npz: NpzFile) -> None:
+    """Raise DataError unless the archive has edges in a known form, as integers."""
+    if "indptr" in npz:
+        keys: tuple[str, ...] = ("indptr", "indices")
+    elif "edge_index" in npz:
+        keys = ("edge_index",)
+        if npz.shape("edge_index")[:1] != (2,) or len(npz.shape("edge_index")) != 2:
+            raise DataError(
+                f"{npz.path}: edge_index has shape {npz.shape('edge_index')}, needed (2, E)"
+            )
+    elif "source" in npz:
+        keys = ("source", "target")
+        if npz.shape("source") != npz.shape("target"):
+            raise DataError(
+                f"{npz.path}: source has shape {npz.shape('source')}, target has "
+                f"{npz.shape('target')}; needed the same"
+            )
+    else:
+        raise DataError(
+            f"{npz.path}: no edges. Needed the arrays indptr and indices (CSR), or edge_index "
+            f"(2, E), or source and target; found {', '.join(sorted(npz.header))}"
+        )
+    for key in keys:
+        npz.shape(key)
+        if npz.dtype(key).kind not in "iu":
+            raise DataError(f"{npz.path}: {key} is {npz.dtype(key)}, needed integers")
+    if "edge_weight" in npz and npz.shape("edge_weight") != (num_edges(npz),):
+        raise DataError(
+            f"{npz.path}: edge_weight has shape {npz.shape('edge_weight')}, needed "
+            f"({num_edges(npz)},): one weight for each edge"
+        )
+
+
+def _feature_kind(npz: NpzFile, n: int, options: ConvertOptions) -> tuple[str, int]:
+    """(`dense`, `sparse` or `binary`, columns)."""
+    if "x" in npz:
+        if len(npz.shape("x")) != 2 or npz.shape("x")[0] != n:
+            raise _misfit(npz, "x", n)
+        if npz.dtype("x").kind not in "fiub":
+            raise DataError(f"{npz.path}: x is {npz.dtype('x')}, needed numbers")
+        return "dense", npz.shape("x")[1]
+    if "x_indptr" not in npz:
+        return "dense", 0
+    if options.feature_dtype != "float32":
+        raise ConfigError(
+            f"--feature-dtype {options.feature_dtype}: the features of {npz.path} are sparse, and "
+            f"sparse features are stored as float32"
+        )
+    shape = tuple(int(k) for k in npz.read("x_shape")) if npz.shape("x_shape") else ()
+    if len(shape) != 2 or shape[0] != n or npz.shape("x_indptr") != (n + 1,):
+        raise _misfit(npz, "x_indptr", n)
+    if "x_data" in npz and npz.shape("x_data") != npz.shape("x_indices"):
+        raise DataError(f"{npz.path}: x_data and x_indices differ in length")
+    has_values = "x_data" in npz or options.normalize_features == "row"
+    return "sparse" if has_values else "binary", shape[1]
+
+
+def append_all_features(
+    npz: NpzFile, writer: GraphStoreWriter, options: ConvertOptions
+) -> Iterator[int]:
+    """Append the features chunk by chunk; yields the rows of each."""
+    if writer.spec.features == "dense":
+        yield from _append_dense(npz, writer, options)
+        return
+    origin = str(npz.path)
+    indices = Chunks(npz, "x_indices")
+    data = Chunks(npz, "x_data") if "x_data" in npz else None
+    for first, pointers in csr_blocks(npz, "x_indptr", npz.shape("x_indices")[0]):
+        for begin, end in row_blocks(pointers, EDGE_CHUNK):
+            counts = np.diff(pointers[begin : end + 1])
+            stored = int(counts.sum())
+            columns = indices.take(stored)
+            where = Origin(f"{origin}: x", first + begin)
+            _check_columns(columns, counts, writer.spec.num_features, where)
+            values = None if data is None else data.take(stored)
+            values = prepare_sparse(counts, values, options, where)
+            writer.append_sparse_features(counts, columns, values)
+        yield len(pointers) - 1
+
+
+def _append_dense(npz: NpzFile, writer: GraphStoreWriter, options: ConvertOptions) -> Iterator[int]:
+    n, width = writer.spec.num_vertices, writer.spec.num_features
+    if "x" not in npz:
+        writer.append_features(np.empty((n, 0), np.float32))
+        return
+    first, step = 0, max(FEATURE_CHUNK_BYTES // (4 * max(width, 1)), 1)
+    for rows in npz.rows("x", step):
+        origin = Origin(f"{npz.path}: x", first)
+        writer.append_features(prepare_features(rows, options, origin))
+        first += len(rows)
+        yield len(rows)
+
+
+def _check_columns(columns: np.ndarray, counts: np.ndarray, width: int, origin: Origin) -> None:
+    if len(columns) and (columns.min() < 0 or columns.max() >= width):
+        e = int(np.argmax((columns < 0) | (columns >= width)))
+        row = int(np.searchsorted(np.cumsum(counts), e, side="right"))
+        raise DataError(
+            f"{origin.at(row)}: feature column {columns[e]} is out of range: x_shape says there "
+            f"are {width:,}, numbered 0 to {width - 1:,}"
+        )
+
+
+class Chunks:
+    """A vector of the archive, taken in pieces of any length, in order."""
+
+    def __init__(self, npz: NpzFile, key: str):
+        """Nothing is read yet."""
+        self.parts, self.rest = npz.rows(key, EDGE_CHUNK), np.empty(0, npz.dtype(key))
+
+    def take(self, count: int) -> np.ndarray:
+        """The next `count` values."""
+        have = [self.rest]
+        while sum(map(len, have)) < count:
+            have.append(next(self.parts))
+        values = np.concatenate(have)
+        self.rest = values[count:]
+        return values[:count]
+
+
+def csr_blocks(npz: NpzFile, key: str, end: int) -> Iterator[tuple[int, np.ndarray]]:
+    """(first row, int64 (k + 1,) pointers) of blocks of a CSR's rows; checked."""
+    first, last = 0, np.zeros(1, np.int64)
+    n = npz.shape(key)[0] - 1
+    for rows in npz.rows(key, VERTEX_CHUNK, 1):
+        pointers = np.concatenate([last, rows.astype(np.int64)])
+        check_indptr(pointers, end, Origin(f"{npz.path}: {key}", first))
+        yield first, pointers
+        first, last = first + len(rows), pointers[-1:]
+    if int(next(npz.rows(key, 1))[0]) != 0 or last[0] != end or first != n:
+        raise DataError(
+            f"{npz.path}: {key} must begin with 0 and end with the number of entries, {end:,}; it "
+            f"ends with {last[0]:,}. The file is damaged or no CSR"
+        )
+
+
+def row_blocks(pointers: np.ndarray, most: int) -> Iterator[tuple[int, int]]:
+    """(begin, end) of runs of rows with at most `most` entries each, or one row."""
+    begin, num_rows = 0, len(pointers) - 1
+    while begin < num_rows:
+        end = int(np.searchsorted(pointers, pointers[begin] + most, side="right")) - 1
+        end = min(max(end, begin + 1), num_rows)
+        yield begin, end
+        begin = end
+
+
+def append_labels(npz: NpzFile, writer: GraphStoreWriter, options: ConvertOptions) -> None:
+    """Append labels and splits."""
+    spec, first = writer.spec, 0
+    drawn = drawn_split(npz, options)
+    masks = [] if drawn else [npz.rows(key, VERTEX_CHUNK) for key in MASKS]
+    for labels in _label_chunks(npz, spec):
+        origin = Origin(f"{npz.path}: y", first)
+        if spec.task == MULTILABEL:
+            labels = check_multilabel(labels, origin)
+        else:
+            labels = check_labels(labels.reshape(-1), spec.num_classes, origin)
+        writer.append_labels(labels)
+        if drawn:
+            append_random_split(writer, options, first, labels)
+        else:
+            parts = [next(mask).astype(bool) for mask in masks]
+            writer.append_split(split_of_masks(parts, Origin(f"{npz.path}: masks", first)))
+        first += len(labels)
+
+
+def _label_chunks(npz: NpzFile, spec: GraphSpec) -> Iterator[np.ndarray]:
+    if "y" in npz:
+        yield from npz.rows("y", VERTEX_CHUNK)
+        return
+    for first in range(0, spec.num_vertices, VERTEX_CHUNK):
+        yield np.full(min(VERTEX_CHUNK, spec.num_vertices - first), -1, np.int32)
+
+
+def read_edges(npz: NpzFile, n: int) -> Iterator[EdgeChunk]:
+    """(source, target, weight or None) in chunks: int64, checked."""
+    weights = npz.rows("edge_weight", EDGE_CHUNK) if "edge_weight" in npz else None
+    first = 0
+    for source, target in _read_ends(npz):
+        key = "indices" if "indptr" in npz else "edge_index" if "edge_index" in npz else "target"
+        target, source = target.astype(np.int64), source.astype(np.int64)
+        check_ids(target, n, Origin(f"{npz.path}: {key}", first))
+        check_ids(source, n, Origin(f"{npz.path}: {key}", first))
+        weight = None
+        if weights is not None:
+            weight = next(weights).astype(np.float32)
+            check_finite(weight, Origin(f"{npz.path}: edge_weight", first), "weight")
+        yield source, target, weight
+        first += len(source)
+
+
+def _read_ends(npz: NpzFile) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Sources and targets, `EDGE_CHUNK` at a time but for the last."""
+    if "indptr" in npz:
+        yield from _read_csr(npz)
+    elif "edge_index" in npz:
+        yield from npz.pairs("edge_index", EDGE_CHUNK)
+    else:
+        yield from zip(npz.rows("source", EDGE_CHUNK), npz.rows("target", EDGE_CHUNK), strict=True)
+
+
+def _read_csr(npz: NpzFile) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    blocks = csr_blocks(npz, "indptr", npz.shape("indices")[0])
+    first, pointers = next(blocks, (0, np.zeros(1, np.int64)))
+    done = 0
+    for targets in npz.rows("indices", EDGE_CHUNK):
+        source, filled = np.empty(len(targets), np.int64), 0
+        while filled < len(targets):
+            while pointers[-1] <= done + filled:
+                first, pointers = next(blocks)
+            count = min(int(pointers[-1]) - done, len(targets)) - filled
+            entry = np.arange(done + filled, done + filled + count)
+            row = np.searchsorted(pointers, entry, side="right") - 1
+            source[filled : filled + count] = first + row
+            filled += count
+        yield source, targets
+        done += len(targets)
+    for _ in blocks:  # checks the rest
+        pass
