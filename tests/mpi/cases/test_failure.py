@@ -1,0 +1,111 @@
+"""Failing together, the grid and background items, on any number of ranks."""
+
+import threading
+
+import pytest
+
+from batchgnn import trace
+from batchgnn.comm.background import Background
+from batchgnn.comm.failure import Watchdog, abort_on_exception, fail_together
+from batchgnn.errors import RankError, StoreError
+
+
+def test_success_everywhere_raises_nothing(comm):
+    with fail_together(comm, "opening"):
+        pass
+
+
+def test_one_rank_fails_and_all_raise(comm):
+    last = comm.size - 1
+    with pytest.raises(RankError) as caught, fail_together(comm, "opening shards"):
+        if comm.rank == last:
+            raise KeyError("shard 7")
+    text = str(caught.value)
+    assert text.startswith(f"opening shards failed on 1 of {comm.size} ranks\n  rank {last}: ")
+    assert "Traceback" in text
+    assert caught.value.exit_status == 1
+    assert caught.value.on_all_ranks
+
+
+def test_a_user_error_of_one_rank_keeps_type_and_text_everywhere(comm):
+    with pytest.raises(StoreError, match=r"^shards/: missing$"), fail_together(comm, "opening"):
+        if comm.rank == 0:
+            raise StoreError("shards/: missing")
+
+
+def test_different_user_errors_are_listed_without_traceback(comm):
+    if comm.size == 1:
+        pytest.skip("one rank has one error")
+    with pytest.raises(RankError) as caught, fail_together(comm, "opening"):
+        raise StoreError(f"shard {comm.rank} is cut short")
+    for rank in range(comm.size):
+        assert f"  rank {rank}: StoreError: shard {rank} is cut short" in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+    assert caught.value.exit_status == 2
+
+
+def test_an_error_shared_by_all_ranks_passes_the_abort(comm):
+    with (
+        pytest.raises(StoreError),
+        abort_on_exception(comm),
+        fail_together(comm, "opening"),
+    ):
+        raise StoreError("missing")
+
+
+def test_the_grid_knows_its_node(grid):
+    assert grid.size == grid.world.size
+    assert 1 <= grid.node_size <= grid.size
+    assert 0 <= grid.node_rank < grid.node_size
+    hosts = grid.world.allgather(grid.host)
+    assert hosts.count(grid.host) == grid.node_size
+
+
+def test_the_watchdog_leaves_slow_but_living_ranks_alone(grid):
+    with Watchdog(grid, timeout_s=5.0):
+        for step in range(20):
+            with trace.collective("meeting"):
+                grid.world.Barrier()
+            if grid.rank == step % grid.size:
+                threading.Event().wait(0.05)
+
+
+def test_background_items_may_communicate_beside_the_main_thread(grid):
+    if not grid.thread_multiple:
+        pytest.skip("this MPI is not thread-safe")
+    rank, size = grid.rank, grid.size
+
+    def make(k):
+        return grid.background.allreduce(k + rank)
+
+    with Background(make, 50) as items:
+        for k, item in enumerate(items):
+            assert item == size * k + size * (size - 1) // 2
+            assert grid.world.allreduce(1) == size
+
+
+def test_ranks_that_stop_early_have_made_the_same_items(grid):
+    if not grid.thread_multiple:
+        pytest.skip("this MPI is not thread-safe")
+    made = []
+
+    def make(k):
+        made.append(grid.background.allreduce(k))
+        return k
+
+    with Background(make, 50) as items:
+        for k in items:
+            if k == 7:
+                break
+    assert grid.world.allgather(len(made)) == [9] * grid.size
+
+
+def test_counts_of_all_ranks_are_joined(grid):
+    trace.reset()
+    with trace.phase("sample"), trace.collective("rows", 100 * (grid.rank + 1)):
+        grid.world.Barrier()
+    line = trace.gather(grid.world)
+    assert line["collective_bytes"]["rows"] == 50 * grid.size * (grid.size + 1)
+    assert line["collective_calls"]["rows"] == 1
+    assert line["phase_seconds"]["sample"] >= line["collective_seconds"]["rows"] - 1e-6 >= -1e-6
+    assert len(line["peak_memory_bytes"]) == grid.size

@@ -1,0 +1,105 @@
+"""One rank misbehaves in the way that the first argument names, while the others wait for it."""
+
+import os
+import signal
+import sys
+import threading
+import time
+
+from batchgnn import trace
+from batchgnn.comm.failure import Watchdog, abort_on_exception, fail_together
+from batchgnn.comm.grid import start
+from batchgnn.errors import StoreError
+
+
+def meet(grid):
+    with trace.collective("meeting"):
+        grid.world.Barrier()
+
+
+def exception(grid):
+    if grid.rank == 1:
+        raise KeyError("a fault of rank 1")
+    meet(grid)
+
+
+def thread_exception(grid):
+    def fail():
+        raise KeyError("a fault in a thread")
+
+    if grid.rank == 1:
+        threading.Thread(target=fail).start()
+    meet(grid)
+    time.sleep(30)
+
+
+def user_error(grid):
+    if grid.rank == 1:
+        raise StoreError("this rank has no shards")
+    meet(grid)
+
+
+def user_error_together(grid):
+    with fail_together(grid.world, "opening"):
+        raise StoreError("shards/: no such folder")
+
+
+def fault_together(grid):
+    with fail_together(grid.world, "opening"):
+        if grid.rank == 1:
+            raise KeyError("a fault of rank 1")
+
+
+def stopped(grid):
+    if grid.rank == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    meet(grid)
+
+
+def late(grid):
+    trace.mark("epoch 3 step 17")
+    meet(grid)
+    if grid.rank == 1:
+        time.sleep(60)
+    meet(grid)
+
+
+def late_in_thread(grid):
+    def fetch():
+        trace.use_lane("background")
+        if grid.rank == 1:
+            time.sleep(60)
+        with trace.collective("fetch rows"):
+            grid.background.Barrier()
+
+    thread = threading.Thread(target=fetch, daemon=True)
+    thread.start()
+    thread.join()
+
+
+def killed(grid):
+    meet(grid)
+    if grid.rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    meet(grid)
+
+
+def signalled(grid):
+    arrived = threading.Event()
+    signal.signal(signal.SIGUSR1, lambda *_: arrived.set())
+    print(f"rank {grid.rank} is ready", flush=True)
+    arrived.wait(60)
+    print(f"rank {grid.rank} was signalled", flush=True)
+
+
+def asleep(grid):
+    print(f"rank {grid.rank} is ready", flush=True)
+    time.sleep(60)
+
+
+def status(grid):
+    sys.exit(7)
+
+
+with start() as grid, abort_on_exception(grid.world), Watchdog(grid, 3.0, answer_s=3.0):
+    globals()[sys.argv[1]](grid)

@@ -1,0 +1,43 @@
+"""A pytest plugin for one rank: `mpirun -n P python -m pytest -p worker CASES`.
+
+A failing test prints its report, then ends the job, so that the other ranks do not wait for it.
+Each rank writes the names of its passed tests as a line each to `$BATCHGNN_TEST_REPORT.RANK`.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from mpi4py import MPI
+
+from batchgnn.comm.grid import start
+
+REPORT = os.environ.get("BATCHGNN_TEST_REPORT")
+
+
+def pytest_configure(config):
+    start().free()
+
+
+def pytest_report_header():
+    comm = MPI.COMM_WORLD
+    library = MPI.Get_library_version().partition(",")[0]
+    return f"MPI: {library}, rank {comm.rank} of {comm.size}"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report):
+    comm = MPI.COMM_WORLD
+    if report.failed:
+        sys.stdout.flush()
+        sys.stderr.write(f"rank {comm.rank} of {comm.size}: {report.nodeid} failed\n")
+        for title, text in [("", report.longreprtext), *report.sections]:
+            sys.stderr.write(f"{title}\n{text}\n")
+        sys.stderr.flush()
+        time.sleep(0.3)
+        comm.Abort(1)
+    if report.when == "call" and REPORT:
+        with Path(f"{REPORT}.{comm.rank}").open("a") as file:
+            file.write(report.nodeid.partition("cases/")[2] + "\n")

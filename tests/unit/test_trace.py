@@ -1,0 +1,85 @@
+"""Counters of collectives and phases."""
+
+import threading
+
+import pytest
+
+from batchgnn import trace
+
+
+@pytest.fixture(autouse=True)
+def _fresh():
+    trace.reset()
+    yield
+    trace.reset()
+
+
+def test_calls_and_bytes_add_up_by_name():
+    for sent in (10, 20):
+        with trace.collective("rows", sent):
+            pass
+    with trace.collective("ids", 1):
+        pass
+    counted = trace.snapshot()["main"]["collectives"]
+    assert (counted["rows"]["calls"], counted["rows"]["bytes"]) == (2, 30)
+    assert counted["ids"]["bytes"] == 1
+
+
+def test_each_lane_counts_by_itself():
+    def work():
+        trace.use_lane("background")
+        with trace.phase("fetch"):
+            pass
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    counted = trace.snapshot()
+    assert list(counted) == ["background"]
+    assert counted["background"]["phases"]["fetch"]["calls"] == 1
+
+
+def test_a_failed_collective_is_counted_and_left():
+    with pytest.raises(OSError, match="gone"), trace.collective("rows", 5):
+        raise OSError("gone")
+    assert trace.snapshot()["main"]["collectives"]["rows"]["calls"] == 1
+    assert not trace.last_calls()["main"].under_way
+
+
+def test_the_call_under_way_has_name_number_and_mark():
+    with trace.collective("first"):
+        number = trace.last_calls()["main"].number
+    trace.mark("epoch 3 step 17")
+    try:
+        with trace.collective("rows", detail="shard 2"):
+            call = trace.last_calls()["main"]
+    finally:
+        trace.mark("")
+    assert call.under_way
+    assert (call.name, call.mark, call.number) == (
+        "rows (shard 2)", "epoch 3 step 17", number + 1,
+    )  # fmt: skip
+
+
+def test_each_collective_is_printed_when_asked(monkeypatch, capsys):
+    monkeypatch.setenv("BATCHGNN_TRACE", "1")
+    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "3")
+    with trace.collective("rows", 1234):
+        pass
+    assert "rank 3 main: rows 1234 bytes 0.0" in capsys.readouterr().err
+
+
+def test_ranks_are_merged_to_the_slowest_and_the_sum():
+    def rank(seconds, sent):
+        calls = {"rows": {"calls": 2, "bytes": sent, "seconds": seconds}}
+        phases = {"fetch": {"calls": 1, "seconds": seconds}}
+        return {"background": {"phases": phases, "collectives": calls}}, 1000
+
+    line = trace.merge([rank(1.0, 10), rank(3.0, 20)])
+    assert line == {
+        "phase_seconds": {"fetch": 3.0},
+        "collective_seconds": {"rows": 3.0},
+        "collective_bytes": {"rows": 30},
+        "collective_calls": {"rows": 2},
+        "peak_memory_bytes": [1000, 1000],
+    }
