@@ -6,6 +6,7 @@ from blocks import block_chain, random_block
 from scipy.stats import kstest
 
 from batchgnn.nn.conv import CONVOLUTIONS
+from batchgnn.nn.dropout import DropoutStream
 from batchgnn.nn.loss import loss_and_gradient
 from batchgnn.nn.model import Model, ModelSpec
 from batchgnn.nn.optim import make_optimizer
@@ -130,6 +131,28 @@ def test_a_vertex_is_dropped_alike_wherever_its_row_lies(kind):
     again, _ = forward(model, [moved, blocks[1]], x[order])
     np.testing.assert_allclose(again, logits, rtol=1e-5, atol=1e-6)
     assert np.abs(forward(model, blocks, x, step=1)[0] - logits).max() > 1e-3
+
+
+def test_every_dropout_of_a_step_has_a_key_of_its_own(monkeypatch):
+    """Rows that enter layers 0 to 2 and coefficients inside them; two steps: 12 uses, 12 keys."""
+    keys = []
+
+    def note(self, purpose, layer, probability):
+        dropout = keyed(self, purpose, layer, probability)
+        keys.append(int(dropout.key))
+        return dropout
+
+    keyed = DropoutStream._keyed
+    monkeypatch.setattr(DropoutStream, "_keyed", note)
+    rng = np.random.default_rng(8)
+    spec = ModelSpec(
+        model="gat", layers=3, hidden=8, dropout=0.5, input_dropout=0.5, attention_dropout=0.5
+    )
+    model = Model(spec, 5, 3)
+    blocks, x = block_chain(rng, [40, 30, 20, 10]), rng.normal(size=(40, 5)).astype(np.float32)
+    for step in (0, 1):
+        forward(model, blocks, x, step=step)
+    assert len(keys) == len(set(keys)) == 12
 
 
 @pytest.mark.parametrize("kind", KINDS)
