@@ -28,8 +28,7 @@ def metis_shards(graph: CutGraph, num_shards: int, seed: int) -> np.ndarray:
     capped = np.minimum(graph.weight, max(int(graph.weight.sum() // num_shards), 1))
     _, parts = pymetis.part_graph(
         num_shards,
-        xadj=graph.indptr,
-        adjncy=graph.indices,
+        pymetis.CSRAdjacency(graph.indptr, graph.indices),
         vweights=capped,
         recursive=False,
         options=pymetis.Options(seed=seed % 2**31, ufactor=IMBALANCE),

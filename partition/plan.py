@@ -11,9 +11,8 @@ from batchgnn.store.shard_store import Schema
 
 EDGE_CHUNK = 1 << 20
 FEATURE_CHUNK_BYTES = 32 << 20
-PAGE = 4096
 
-LIBRARIES = 256 << 20
+LIBRARIES = 192 << 20
 "Python, NumPy, SciPy, HDF5 and compiled kernels."
 METIS_ARC_BYTES, METIS_VERTEX_BYTES = 120, 100
 "Peak of METIS k-way: 47 to 109 bytes per arc of the symmetric graph were measured, by its shape."
@@ -58,15 +57,13 @@ def write_plan(schema: Schema, num_edges: int, num_shards: int) -> MemoryPlan:
 def sort_plan(schema: Schema, largest: int) -> MemoryPlan:
     """Peak of the writing, when the fullest shard has `largest` arcs on one side."""
     n, ident = schema.num_vertices, schema.id_dtype.itemsize
-    arc_bytes = 16 + 5 * ident + 40 * schema.weighted
+    arc_bytes = 16 + 2 * ident + 20 * schema.weighted
     rows = min(feature_chunk(schema), n)
     return MemoryPlan(
         {
             "numbering of the vertices": (8 + ident + 4 + 16 + 4) * n,
             "arcs of the largest shard": arc_bytes * largest,
-            "chunks of edges and features": 128 * EDGE_CHUNK
-            + 3 * rows * vertex_bytes(schema)
-            + rows * PAGE // 4,
+            "chunks of edges and features": 96 * EDGE_CHUNK + 3 * rows * vertex_bytes(schema),
             "libraries": LIBRARIES,
         }
     )

@@ -12,7 +12,7 @@ def random_shards(num_vertices: int, num_shards: int, seed: int) -> np.ndarray:
     Vertices are ranked by a keyed draw and dealt out in turn, so that the result depends on the
     seed and the vertex's number alone.
     """
-    key = stream_key(seed, Purpose.PARTITION, 0, 0, 0)
+    key = np.uint64(stream_key(seed, Purpose.PARTITION, 0, 0, 0))  # Numba hands out a Python int
     draws = np.empty(num_vertices, np.uint64)
     fill_draws(key, np.arange(num_vertices), draws)
     shard = np.empty(num_vertices, np.int32)

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from batchgnn.partition.source import GraphArrays
+from batchgnn.store.graph_writer import GraphSpec, write_graph
 from batchgnn.store.shard_store import ShardStore
 
 DATA = Path(os.environ.get("BATCHGNN_DATA", Path(__file__).parents[1] / "../shared/data"))
@@ -128,9 +130,40 @@ def static_graph(name):
     return GraphArrays(
         source=source[once],
         target=target[once],
-        features=arrays["x"].astype(np.float32),
+        features=_features(arrays),
         label=arrays["y"].astype(np.int32),
         split=split,
         num_classes=int(arrays["y"].max()) + 1,
         name=name,
     )
+
+
+def _features(arrays):
+    if "x" in arrays:
+        return arrays["x"].astype(np.float32)
+    parts = (arrays["x_data"], arrays["x_indices"], arrays["x_indptr"])
+    return csr_array(parts, shape=tuple(arrays["x_shape"])).toarray().astype(np.float32)
+
+
+def store_graph(graph, path):
+    """Write a graph of arrays as a graph store."""
+    spec = GraphSpec(
+        name=graph.name,
+        num_vertices=graph.num_vertices,
+        directed=graph.directed,
+        num_features=graph.num_features,
+        feature_dtype=graph.feature_dtype.type,
+        task=graph.task,
+        num_classes=graph.num_classes,
+        num_splits=graph.num_splits,
+        weighted=graph.weighted,
+        name_dtype=None if graph.names is None else graph.names.dtype,
+    )
+    with write_graph(path, spec) as writer:
+        writer.append_features(graph.features)
+        writer.append_labels(graph.label)
+        writer.append_split(graph.read_split())
+        if graph.names is not None:
+            writer.append_names(graph.names)
+        writer.append_edges(graph.source, graph.target, graph.weight)
+    return path

@@ -102,8 +102,9 @@ def _metis(manifest: Quotient, load: np.ndarray, num_ranks: int, recursive: bool
         return np.zeros(len(load), np.int32)
     _, parts = pymetis.part_graph(
         num_ranks,
-        xadj=manifest.quotient_indptr.astype(np.int32),
-        adjncy=manifest.quotient_indices.astype(np.int32),
+        pymetis.CSRAdjacency(
+            manifest.quotient_indptr.astype(np.int32), manifest.quotient_indices.astype(np.int32)
+        ),
         vweights=_scaled(load),
         eweights=_scaled(manifest.quotient_weight),
         recursive=recursive,

@@ -244,8 +244,8 @@ def test_a_full_disk(tmp_path, size):
     disk.mkdir()
     folders = f"{root} {root / 'tests'} {root / 'tests/unit'}"
     command = (
-        f"mount -t tmpfs -o size={size} none {disk} && {sys.executable} -c '{FILL}' {disk}/s x {folders}"
-        f" && echo LEFT && ls -A {disk}"
+        f"mount -t tmpfs -o size={size} none {disk} && "
+        f"{sys.executable} -c '{FILL}' {disk}/s x {folders} && echo LEFT && ls -A {disk}"
     )
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", command], capture_output=True, text=True, check=False
