@@ -23,6 +23,7 @@ from batchgnn.store.shard_verify import verify as verify_shards
 def partition(
     graph: Path,
     shards: Path,
+    /,
     *,
     count: Annotated[int, Parameter(name="--shards")],
     method: Literal["metis", "random", "supernode"] = "metis",
@@ -90,7 +91,7 @@ def partition(
     )
 
 
-def inspect(path: Path) -> None:
+def inspect(path: Path, /) -> None:
     """Print what is in a graph store or a shard store: counts, cut, balance, memory per rank.
 
     Parameters
@@ -105,7 +106,7 @@ def inspect(path: Path) -> None:
     Console().print(tables)
 
 
-def verify(path: Path) -> None:
+def verify(path: Path, /) -> None:
     """Check every byte of a shard store, or the values of a graph store; name what is broken.
 
     Parameters

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import reference
+from cyclopts import App
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shards import Whole, arcs_of, graph_of, graphs, static_graph, store_graph, two_triangles
@@ -29,6 +30,7 @@ from batchgnn.partition.rebalance import EXCESS, count_seeds, rebalance
 from batchgnn.partition.spill import Spill, _sort_with_order, csr_of
 from batchgnn.partition.supernode import supernode_shards
 from batchgnn.store.graph_store import GraphStore
+from batchgnn.store.shard_store import ShardStore
 from batchgnn.store.shard_verify import verify
 
 ROOT = Path(__file__).parents[2]
@@ -457,6 +459,17 @@ def test_partition_and_inspect_as_commands(tmp_path, capsys):
     assert "4 shards, all checksums and invariants hold" in capsys.readouterr().out
     cli.verify(path)
     assert "all values are in range" in capsys.readouterr().out
+
+
+def test_the_command_line_tells_the_folder_from_the_number_of_shards(tmp_path):
+    path = store_graph(random_graph(300, 900), tmp_path / "g.h5")
+    app = App(name="batchgnn", result_action="return_value")
+    app.command(cli.partition)
+    line = f"partition {path} {tmp_path}/s --shards 3 --method supernode --clusters 9 --seed 5"
+    app(line, exit_on_error=False)
+    m = ShardStore(tmp_path / "s").manifest
+    assert (m.num_shards, m.method, m.seed) == (3, "supernode", 5)
+    assert m.options == {"clusters": 9, "even_seeds": True, "order": "rcm"}
 
 
 def test_many_shards_are_summed_up(tmp_path, capsys):
