@@ -20,14 +20,13 @@ from batchgnn.kernels.permutation import positions
 
 @dataclass(frozen=True, kw_only=True)
 class CommunityOptions(GraphOptions):
-    """Options of `communities`.
-
-    inside    probability that a neighbour is of the own community
-    exponent  of the power law of degrees, above 2
-    """
+    """Options of `communities`."""
 
     inside: float = 0.7
+    "Probability that a neighbour belongs to the same community."
+
     exponent: float = 2.5
+    "Exponent of the power law of degrees, above 2: smaller is more skewed."
 
     def check(self) -> None:
         """Raise ConfigError when an option cannot be."""

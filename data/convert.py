@@ -126,12 +126,17 @@ def append_edges(
         loops += int(np.count_nonzero(is_loop))
         if options.self_loops == "drop":
             kept &= ~is_loop
-        if arcs == "both":
+        if arcs != "directed":
             add_pair_sums(SYMMETRY_KEY, source, target, bits_of(weight), sums)
         writer.append_edges(source[kept], target[kept], None if weight is None else weight[kept])
         advance(len(source))
     unequal = np.flatnonzero(sums[0] != sums[1])
-    if len(unequal):
+    if arcs == "once" and options.arcs is None and sums.any() and not len(unequal):
+        raise DataError(
+            f"{file}: every edge is listed in both directions. Say so: --arcs both; or, if these "
+            f"are double edges, --arcs once"
+        )
+    if arcs == "both" and len(unequal):
         raise asymmetry(edges(), int(unequal[0]), file)
     done = "dropped" if options.self_loops == "drop" else "kept"
     return f"{loops:,} self-loops {done}" if loops else ""
@@ -210,9 +215,10 @@ def check_not_negative(lowest: np.ndarray, origin: Origin) -> None:
 
 def split_of_masks(masks: list[np.ndarray], origin: Origin) -> np.ndarray:
     """uint8, shaped as one mask: 1 train, 2 validation, 3 test, 0 none; from three masks."""
-    if (sum(mask.astype(np.uint8) for mask in masks) > 1).any():
-        both = sum(mask.reshape(len(mask), -1).astype(np.uint8) for mask in masks) > 1
-        row = int(np.argmax(both.any(axis=1)))
+    flat = [mask.reshape(len(mask), -1).astype(np.uint8) for mask in masks]
+    twice = ((flat[0] + flat[1] + flat[2]) > 1).any(axis=1)
+    if twice.any():
+        row = int(np.argmax(twice))
         raise DataError(f"{origin.at(row)}: the vertex is in two of train, validation and test")
     parts = (TRAIN, VALIDATION, TEST)
     return sum(

@@ -29,21 +29,28 @@ MAX_VERTICES = 2**32 - 1
 
 @dataclass(frozen=True, kw_only=True)
 class GraphOptions:
-    """What every kind of random graph has.
-
-    degree    mean number of neighbours
-    features  columns; classes  number of labels
-    noise     standard deviation of a feature around its class's centre, which has norm about 1
-    split     shares of train, validation and test
-    """
+    """What every kind of random graph has."""
 
     vertices: int = 10_000
+    "Number of vertices."
+
     degree: float = 10.0
+    "Mean number of neighbours of a vertex."
+
     features: int = 64
+    "Columns of the features."
+
     classes: int = 10
+    "Number of classes."
+
     noise: float = 1.0
+    "Standard deviation of each feature around its class's centre; the centres have norm 1."
+
     split: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    "Shares of train, validation and test among the vertices, drawn at random."
+
     seed: int = 0
+    "Seed of everything that is drawn; the same seed gives the same file."
 
     def check(self) -> None:
         """Raise ConfigError when an option cannot be."""

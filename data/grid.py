@@ -7,6 +7,7 @@ be short.
 import math
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +16,27 @@ from batchgnn.data.generate import GraphOptions, generate
 from batchgnn.errors import ConfigError
 
 
+@dataclass(frozen=True, kw_only=True)
+class GridOptions(GraphOptions):
+    """Options of `grid`."""
+
+    degree: float = 4.0
+    "4, or 8 with the diagonals."
+
+    def check(self) -> None:
+        """Raise ConfigError when an option cannot be."""
+        if self.degree not in (4, 8):
+            raise ConfigError(f"--degree {self.degree:g}: a grid has degree 4, or 8 (diagonals)")
+        super().check()
+
+
 class Grid:
     """The grid of some options, as `generate.RandomGraph`; `degree` is 4, or 8 with diagonals."""
 
     directed = False
 
-    def __init__(self, options: GraphOptions):
+    def __init__(self, options: GridOptions):
         """Raises ConfigError for options that cannot be."""
-        if options.degree not in (4, 8):
-            raise ConfigError(f"--degree {options.degree:g}: a grid has degree 4, or 8 (diagonals)")
         options.check()
         self.options = options
         self.width = math.isqrt(options.vertices - 1) + 1
@@ -52,6 +65,6 @@ class Grid:
             yield np.broadcast_to(v, target.shape)[kept], target[kept]
 
 
-def generate_grid(out: str | os.PathLike, options: GraphOptions, *, show: bool = True) -> Path:
+def generate_grid(out: str | os.PathLike, options: GridOptions, *, show: bool = True) -> Path:
     """Write a grid to the graph store `out`."""
     return generate(Grid(options), options, out, name="grid", show=show)

@@ -15,14 +15,14 @@ from batchgnn.kernels.permutation import positions
 
 @dataclass(frozen=True, kw_only=True)
 class RmatOptions(GraphOptions):
-    """Options of `rmat`; the probabilities are those of Graph500 unless given.
-
-    quarters  probability of the upper left, upper right and lower left quarter of the matrix
-    directed  whether the edges are arcs; `degree` then is the mean in-degree
-    """
+    """Options of `rmat`."""
 
     quarters: tuple[float, float, float] = (0.57, 0.19, 0.19)
+    """Probability of the upper left, upper right and lower left quarter of the adjacency matrix;
+    the default is Graph500's."""
+
     directed: bool = False
+    "Make arcs; the degree is then the mean in-degree."
 
     def check(self) -> None:
         """Raise ConfigError when an option cannot be."""
