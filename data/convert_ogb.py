@@ -240,12 +240,10 @@ class RawCsv:
         self.num_vertices = int(counts[0])
         self.num_features = 0 if self.feature is None else len(self.feature.columns)
         self.num_label_columns = len(self.label.columns)
-        self.num_edges = 0
-        if find_csv(folder / "num-edge-list") is not None:
-            counts = np.concatenate(
-                [n for _, n in read_integers(need_csv(folder / "num-edge-list"))]
-            )
-            self.num_edges = int(counts.sum())
+        num_edges = folder / "num-edge-list"
+        has_count = find_csv(num_edges) is not None
+        parts = [n.sum() for _, n in read_integers(need_csv(num_edges))] if has_count else []
+        self.num_edges = int(sum(parts))
         if len(self.edge.columns) != 2:
             raise DataError(f"{self.edge.path}: needed two columns, found {len(self.edge.columns)}")
 
