@@ -8,8 +8,9 @@ import math
 
 import numpy as np
 from numba import prange
+from numba.extending import register_jitable
 
-from batchgnn.kernels.jit import kernel, parallel_kernel
+from batchgnn.kernels.jit import parallel_kernel
 from batchgnn.kernels.permutation import permute
 from batchgnn.kernels.rng import below, draw, unit
 
@@ -19,14 +20,14 @@ LOW_32 = np.uint64(0xFFFFFFFF)
 TO_UNIT_32 = 1.0 / 4294967296.0
 
 
-@kernel
+@register_jitable
 def rank_mass(rank, exponent, shift):
     """Weight of all ranks below `rank`: the integral of (r + shift)^-exponent from 0 to rank."""
     power = 1.0 - exponent
     return ((rank + shift) ** power - shift**power) / power
 
 
-@kernel
+@register_jitable
 def draw_rank(u, size, exponent, shift):
     """The rank below `size` at quantile u of the weights (r + shift)^-exponent."""
     power = 1.0 - exponent
@@ -35,7 +36,7 @@ def draw_rank(u, size, exponent, shift):
     return min(np.int64(x), size - 1)
 
 
-@kernel
+@register_jitable
 def community_size(community, n, num_communities):
     """Vertices of a community: place p belongs to community p mod num_communities."""
     return (n - community + num_communities - 1) // num_communities
@@ -59,7 +60,7 @@ def owned_edges(key, place, n, num_communities, num_edges, exponent, shift, out)
         out[i] = np.int64(share * num_edges + unit(draw(key, np.uint64(place[i]))))
 
 
-@kernel
+@register_jitable
 def is_owner(key, mine, other):
     """Whether place `mine` owns the pair {mine, other}: a fair coin that both ends agree on."""
     low, high = min(mine, other), max(mine, other)
@@ -67,7 +68,7 @@ def is_owner(key, mine, other):
     return (coin == np.uint64(0)) == (mine == low)
 
 
-@kernel
+@register_jitable
 def draw_partner(bits_a, bits_b, mine, n, num_communities, inside, exponent, shift):
     """A place: in the community of `mine` with probability `inside`, else in another."""
     community = mine % num_communities
@@ -80,7 +81,7 @@ def draw_partner(bits_a, bits_b, mine, n, num_communities, inside, exponent, shi
     return draw_rank(unit(bits_b), size, exponent, shift) * num_communities + community
 
 
-@kernel
+@register_jitable
 def add_new(value, taken, count, table):
     """Add value to taken[:count] unless it is there; True when it was added.
 
@@ -175,7 +176,7 @@ def rmat_edges(key, id_key, first, n, scale, a, b, c, source, target):
         target[i] = permute(id_key, n, v)
 
 
-@kernel
+@register_jitable
 def normal_pair(bits):
     """Two independent standard normal float32 from 64 random bits: Box and Muller, 1958."""
     radius = math.sqrt(-2.0 * math.log((np.float64(bits >> np.uint64(32)) + 1.0) * TO_UNIT_32))

@@ -1,12 +1,13 @@
 """Is a list of arcs symmetric? Sums of hashes, one per direction, tell without keeping the arcs."""
 
 import numpy as np
+from numba.extending import register_jitable
 
 from batchgnn.kernels.jit import kernel
 from batchgnn.kernels.rng import draw
 
 
-@kernel
+@register_jitable
 def pair_hash(key, u, v, weight_bits):
     """64 bits of the unordered pair {u, v} and the weight of its arc."""
     return draw(draw(draw(key, np.uint64(min(u, v))), np.uint64(max(u, v))), np.uint64(weight_bits))

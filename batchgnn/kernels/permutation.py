@@ -7,6 +7,7 @@ scatter vertices with it; exact random splits take the first positions of it.
 
 import numpy as np
 from numba import prange
+from numba.extending import register_jitable
 
 from batchgnn.kernels.jit import kernel, parallel_kernel
 from batchgnn.kernels.rng import draw
@@ -15,7 +16,7 @@ NUM_ROUNDS = 4
 ONE = np.uint64(1)
 
 
-@kernel
+@register_jitable
 def half_bits(n):
     """Bits of each half of the network: 4^half_bits >= n, at least 1."""
     bits = np.uint64(1)
