@@ -503,11 +503,11 @@ def cuthill_mckee(indptr, indices, group, start, out):
 
 
 def permute(key, n, x):
-    bits = next(b for b in range(1, 32) if 4**b >= n)
+    bits = next(b for b in range(3, 32) if 4**b >= n)
     while True:
         left, right = x >> bits, x % 2**bits
-        for i in range(4):
-            left, right = right, left ^ draw(key, right * 4 + i) % 2**bits
+        for i in range(6):
+            left, right = right, left ^ draw(key, right * 16 + i) % 2**bits
         x = left * 2**bits + right
         if x < n:
             return x
