@@ -96,10 +96,7 @@ def test_datasets_are_contiguous_and_aligned(dtype, tmp_path):
     path = write(tmp_path / "g.h5", replace(SPEC, feature_dtype=dtype))
     assert GraphStore(path).feature_dtype == dtype
     with h5py.File(path) as file:
-        names = []
-        file.visititems(
-            lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else 0
-        )
+        names = [f"{group}/{name}" for group in file for name in file[group]]
         assert len(names) == 5
         for name in names:
             assert file[name].chunks is None
@@ -110,11 +107,8 @@ def test_datasets_are_contiguous_and_aligned(dtype, tmp_path):
 @given(st.data())
 def test_sparse_features_are_dense_ones_in_any_chunks(tmp_path_factory, data):
     rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
-    n, width, values = (
-        data.draw(st.integers(1, 12)),
-        data.draw(st.integers(1, 5)),
-        data.draw(st.booleans()),
-    )
+    n, width = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 5))
+    values = data.draw(st.booleans())
     counts = rng.integers(0, 4, n)
     indices = rng.integers(0, width, counts.sum())
     stored = rng.normal(size=len(indices)).astype(np.float32) if values else None
@@ -270,7 +264,7 @@ BAD_ROWS = {
     "vertex/split": {"split": np.array([0, 1, 4, 0], np.uint8)},
     "vertex/label: 3 rows found, needed 4": {"label": LABEL[:3]},
     "more than 4 rows of vertex/split": {"split": np.zeros(5, np.uint8)},
-    "edge/target: values from 1 to 3, needed 0 to 2": {
+    "edge/source: values from 0 to 3, needed 0 to 2": {
         "spec": replace(SPEC, num_vertices=3),
         "features": FEATURES[:3],
         "label": LABEL[:3],
