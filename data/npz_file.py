@@ -14,6 +14,9 @@ from numpy.lib import format as npy
 from batchgnn.errors import DataError
 
 READ_HEADER = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+MAX_COLUMNS = 64
+"Columns of an array in Fortran order that are read side by side; each decompresses the array."
+
 DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
 
 
@@ -36,25 +39,44 @@ class NpzFile:
         self.path = Path(path)
         if not self.path.is_file():
             raise DataError(f"{path} does not exist: needed an .npz file")
+        self.file = self.path.open("rb")
         try:
-            self.zip = zipfile.ZipFile(self.path)
+            self.zip = zipfile.ZipFile(self.file)
         except zipfile.BadZipFile as error:
+            self.file.close()
             raise DataError(
                 f"{path} is no .npz file, or truncated ({error}). Copy it again"
             ) from error
-        self.header: dict[str, tuple[tuple[int, ...], bool, np.dtype]] = {}
-        for entry in self.zip.namelist():
-            with self.zip.open(entry) as file:
-                key = entry.removesuffix(".npy")
-                self.header[key] = read_npy_header(file, f"{path}: {key}")
+        try:
+            self.header = {key: self._header(key) for key in self._entries()}
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def _entries(self) -> list[str]:
+        return [entry.removesuffix(".npy") for entry in self.zip.namelist()]
+
+    def _header(self, key: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+        try:
+            with self.zip.open(self._entry(key)) as file:
+                return read_npy_header(file, f"{self.path}: {key}")
+        except DAMAGED as error:
+            raise self._damaged(key, error) from error
+
+    def _entry(self, key: str) -> str:
+        return f"{key}.npy" if f"{key}.npy" in self.zip.NameToInfo else key
+
+    def _damaged(self, key: str, error: BaseException) -> DataError:
+        return DataError(f"{self.path}: {key} is damaged ({error}). Copy the file again")
 
     def __enter__(self) -> "NpzFile":
         """The archive itself."""
         return self
 
     def __exit__(self, *_exception) -> None:
-        """Close the archive."""
+        """Close the archive, whatever is still reading it."""
         self.zip.close()
+        self.file.close()
 
     def __contains__(self, key: str) -> bool:
         """Whether there is an array `key`."""
@@ -85,19 +107,30 @@ class NpzFile:
     ) -> Iterator[np.ndarray]:
         """(k, ...) with k <= chunk: rows begin .. end - 1 of an array, in order."""
         shape, fortran, dtype = self.header[key]
-        if fortran and len(shape) > 1:
-            raise DataError(
-                f"{self.path}: {key} is stored by columns (Fortran order) and cannot be streamed "
-                f"by rows. Save it again with np.ascontiguousarray({key})"
-            )
-        width = int(np.prod(shape[1:]))
         end = shape[0] if end is None else end
+        if fortran and len(shape) > 1:
+            yield from self._rows_of_columns(key, chunk, begin, end)
+            return
+        width = int(np.prod(shape[1:]))
         if width == 0:
             for first in range(begin, end, chunk):
                 yield np.empty((min(chunk, end - first), *shape[1:]), dtype)
             return
         for values in self._stream(key, dtype, begin * width, end * width, chunk * width):
             yield values.reshape(-1, *shape[1:])
+
+    def _rows_of_columns(self, key: str, chunk: int, begin: int, end: int) -> Iterator[np.ndarray]:
+        """As `rows`, of a matrix that lies column after column: each is read on its own."""
+        shape, _, dtype = self.header[key]
+        if len(shape) > 2 or shape[1] > MAX_COLUMNS:
+            raise DataError(
+                f"{self.path}: {key} is stored by columns (Fortran order) and cannot be streamed "
+                f"by rows. Save it again with np.ascontiguousarray({key})"
+            )
+        firsts = range(0, shape[0] * shape[1], max(shape[0], 1))
+        columns = [self._stream(key, dtype, f + begin, f + end, chunk) for f in firsts]
+        for parts in zip(*columns, strict=True):
+            yield np.stack(parts, axis=1)
 
     def pairs(self, key: str, chunk: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The two rows of a (2, E) array side by side, (k,) and (k,), in either storage order."""
@@ -113,9 +146,8 @@ class NpzFile:
         self, key: str, dtype: np.dtype, begin: int, end: int, step: int
     ) -> Iterator[np.ndarray]:
         """Elements begin .. end - 1 of an array as it lies in the file, `step` at a time."""
-        name = f"{key}.npy" if f"{key}.npy" in self.zip.NameToInfo else key
         try:
-            with self.zip.open(name) as file:
+            with self.zip.open(self._entry(key)) as file:
                 read_npy_header(file, f"{self.path}: {key}")
                 if begin:
                     file.seek(begin * dtype.itemsize, os.SEEK_CUR)
@@ -127,6 +159,4 @@ class NpzFile:
                     yield np.frombuffer(raw, dtype)
                     begin += count
         except DAMAGED as error:
-            raise DataError(
-                f"{self.path}: {key} is damaged ({error}). Copy the file again"
-            ) from error
+            raise self._damaged(key, error) from error
