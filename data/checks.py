@@ -59,7 +59,7 @@ def check_labels(labels: np.ndarray, num_classes: int | None, origin: Origin) ->
         row = int(np.argmax(bad))
         have = "" if num_classes is None else f" with {num_classes} classes"
         raise DataError(
-            f"{origin.at(row)}: label {labels[row]} is out of range: needed an integer from -1 "
+            f"{origin.at(row)}: label {labels[row]:g} is out of range: needed an integer from -1 "
             f"(none) to {top:,}{have}. Correct the row, or set --classes"
         )
     return labels.astype(np.int32)

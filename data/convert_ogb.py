@@ -137,10 +137,11 @@ def append_features(
         return
     done = 0
     for origin, rows in raw.features():
+        check_rows(origin.file, max(done + len(rows), raw.num_vertices), raw.num_vertices)
         writer.append_features(prepare_features(rows, options, origin))
         done += len(rows)
         advance(len(rows))
-    check_rows(f"{origin.file}", done, raw.num_vertices)
+    check_rows(origin.file, done, raw.num_vertices)
 
 
 def append_labels(
@@ -149,6 +150,7 @@ def append_labels(
     """Append labels and split."""
     first = 0
     for origin, rows in raw.labels():
+        check_rows(origin.file, max(first + len(rows), raw.num_vertices), raw.num_vertices)
         if writer.spec.task == MULTILABEL:
             labels = check_multilabel(rows, origin)
         else:

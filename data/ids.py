@@ -97,8 +97,9 @@ Ids = RowIds | IntegerIds | TextIds
 
 def unknown(table: Table, row: int, found) -> DataError:
     """The error for an edge to a vertex that the vertex table lacks."""
+    shown = "(empty)" if found == "" else found
     return DataError(
-        f"{table.path}, row {row:,}: vertex {found!s} is not in the vertex table. Add it there, or "
+        f"{table.path}, row {row:,}: vertex {shown} is not in the vertex table. Add it there, or "
         f"remove the edge"
     )
 
