@@ -54,7 +54,7 @@ def launch(
         )
     line = [*own_command(), *command]
     if dry_run:
-        added = job_environment(found, placement, os.geteuid(), "...", os.environ)
+        added = job_environment(found, placement, os.geteuid(), "...")
         settings = [f"{name}={shlex.quote(value)}" for name, value in added.items()]
         print(" \\\n  ".join([*settings, shlex.join(mpirun_argv(found, placement, line))]))
         return

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import io
 import os
 import signal
 import subprocess
@@ -12,10 +13,11 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import psutil
 
-from batchgnn.launch.mpirun import MARK, Mpirun, Placement, job_environment, mpirun_argv
+from batchgnn.launch.mpirun import MARK, Flavour, Mpirun, Placement, job_environment, mpirun_argv
 from batchgnn.launch.notice import killed_in, without_notices
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -35,22 +37,27 @@ class Job:
     """One mpirun and its ranks on this machine; leaving the context ends what still runs."""
 
     def __init__(self, mpirun: Mpirun, placement: Placement, command: list[str]):
-        """Start `command` on every rank; its stdout is ours, its stderr passes through `wait`."""
+        """Start `command` on every rank; the stream that carries mpirun's notices is filtered."""
         self.name = uuid.uuid4().hex
-        added = job_environment(mpirun, placement, os.geteuid(), self.name, {})
+        added = job_environment(mpirun, placement, os.geteuid(), self.name)
         self.process = subprocess.Popen(
             mpirun_argv(mpirun, placement, command),
             env=dict(os.environ) | added,
+            stdout=subprocess.PIPE if mpirun.flavour is Flavour.MPICH else None,
             stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
             start_new_session=True,
             preexec_fn=_end_with_parent,
         )
         self._notices: list[str] = []
         self._signalled_s: float | None = None
-        self._pump = threading.Thread(target=self._copy_stderr, daemon=True)
-        self._pump.start()
+        streams = [(self.process.stdout, sys.stdout), (self.process.stderr, sys.stderr)]
+        self._pumps = [
+            threading.Thread(target=self._copy, args=pair, daemon=True)
+            for pair in streams
+            if pair[0]
+        ]
+        for pump in self._pumps:
+            pump.start()
 
     def __enter__(self) -> "Job":
         return self
@@ -82,8 +89,9 @@ class Job:
                 if self._signalled_s is not None and now - self._signalled_s > GRACE_S:
                     self.end()
         self.end()
-        self._pump.join(5)
-        killed = killed_in("\n".join(self._notices))
+        for pump in self._pumps:
+            pump.join(5)
+        killed = killed_in("".join(self._notices))
         status = 128 - status if status < 0 else status
         if killed is None or self._signalled_s is not None:
             return Ended(status)
@@ -109,11 +117,13 @@ class Job:
                 if process.environ().get(MARK) == self.name:
                     yield process
 
-    def _copy_stderr(self) -> None:
-        assert self.process.stderr is not None
-        for line in without_notices(self.process.stderr, self._notices):
-            sys.stderr.write(line)
-            sys.stderr.flush()
+    def _copy(self, source: io.BufferedReader, to: TextIO) -> None:
+        """Pass a stream on line by line; ranks draw no bars, they are on no terminal."""
+        with source:
+            lines = (line.decode(errors="replace") for line in source)
+            for text in without_notices(lines, self._notices):
+                to.write(text)
+                to.flush()
 
 
 def run(mpirun: Mpirun, placement: Placement, command: list[str]) -> Ended:

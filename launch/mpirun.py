@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -145,7 +144,6 @@ def job_environment(
     placement: Placement,
     user_id: int,
     name: str,
-    inherited: Mapping[str, str],
 ) -> dict[str, str]:
     """What to add to the environment: thread counts, root, oversubscription, the launch's name."""
     added = dict.fromkeys(THREAD_VARIABLES, str(placement.threads))
@@ -158,5 +156,5 @@ def job_environment(
             added["PRTE_MCA_rmaps_default_mapping_policy"] = ":oversubscribe"
         else:
             added["OMPI_MCA_rmaps_base_oversubscribe"] = "1"
-        added.setdefault("OMPI_MCA_mpi_yield_when_idle", "1")
-    return {key: value for key, value in added.items() if inherited.get(key) != value}
+        added["OMPI_MCA_mpi_yield_when_idle"] = "1"
+    return added

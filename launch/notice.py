@@ -15,12 +15,17 @@ NOISE = (
     "exited on signal",
     "BAD TERMINATION OF ONE OF YOUR",
 )
+BELOW = (
+    "YOUR APPLICATION TERMINATED WITH THE EXIT STRING",
+    "This typically refers to a problem with your application",
+    "Please see the FAQ page for debugging suggestions",
+)
 KILLED = (
     re.compile(
         r"process rank (?P<rank>\d+) with PID \d+ on node (?P<host>\S+) "
         r"exited on signal (?P<signal>\d+)"
     ),
-    re.compile(r"terminated with the exit string: [^\n]*\(signal (?P<signal>\d+)\)"),
+    re.compile(r"APPLICATION TERMINATED WITH THE EXIT STRING: .*?\(signal (?P<signal>\d+)\)"),
 )
 MPICH_HOST = re.compile(r"PID \d+ RUNNING AT (?P<host>\S+)")
 
@@ -60,12 +65,15 @@ def killed_in(text: str) -> Killed | None:
 def without_notices(lines: Iterable[str], notices: list[str]) -> Iterator[str]:
     """The lines without mpirun's ruled boxes about how a rank ended; those go to `notices`.
 
-    A box is held back until its closing rule, or until it is longer than any of mpirun's.
+    A box is held back until its closing rule, or until it is longer than any of mpirun's. MPICH's
+    sentences below its box go the same way.
     """
     box: list[str] = []
     for line in lines:
         if not box:
-            if RULE.match(line):
+            if notices and line.startswith(BELOW):
+                notices.append(line)
+            elif RULE.match(line):
                 box = [line]
             else:
                 yield line

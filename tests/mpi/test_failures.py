@@ -90,6 +90,14 @@ def test_a_user_error_of_a_command_is_printed_once():
     assert "prterun" not in done.output
 
 
+def has_ended(process):
+    """Also when its new parent has not collected its status yet."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 class Launched:
     """A program on two ranks, its output read as it comes."""
 
@@ -108,8 +116,8 @@ class Launched:
     def ended(self, within_s):
         """Exit status; asserts that no process of the job is left."""
         status = self.process.wait(within_s)
-        _, alive = psutil.wait_procs(self.all, timeout=5)
-        assert alive == []
+        _, left = psutil.wait_procs(self.all, timeout=15)
+        assert [p for p in left if not has_ended(p)] == []
         return status
 
 
