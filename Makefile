@@ -1,0 +1,47 @@
+PYTHON ?= python
+VENV := .venv
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint pytest wheel check check-all bench format
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV) ## install into .venv and run `batchgnn demo`
+	$(VENV)/bin/pip install -q '.[mpi,demo]'
+	$(VENV)/bin/batchgnn demo
+
+test: $(VENV) ## install into .venv and run the tests
+	$(VENV)/bin/pip install -q '.[mpi,test]'
+	$(VENV)/bin/pytest
+
+$(VENV):
+	$(PYTHON) -m venv $@
+
+format: ## rewrite the sources as the formatter wants them
+	ruff format .
+	ruff check --fix .
+
+lint: ## formatting, style, types, import rules
+	ruff format --check .
+	ruff check .
+	mypy -p batchgnn
+	lint-imports --no-logo
+
+pytest: ## tests, those on several ranks included
+	pytest
+
+wheel: ## sdist and wheel, installed in a fresh environment and run from another folder
+	PYTHON=$(PYTHON) .ci/wheel
+
+check: lint pytest wheel ## all that must pass before a commit is shared
+
+check-all: ## also slow tests, clusters, accuracy recipes, parity with PyG, kernels without the JIT
+	$(PYTHON) -m pip install -q '.[parity]'
+	$(MAKE) lint wheel
+	pytest -m ''
+	NUMBA_DISABLE_JIT=1 coverage run -m pytest -q tests/unit -k kernels
+	coverage report --include '*/kernels/*'
+	BATCHGNN_CACHE=$$(mktemp -d) NUMBA_BOUNDSCHECK=1 pytest -q tests/unit -k kernels
+
+bench: ## measure, each number beside its floor
+	pytest -q -m '' -s tests/bench

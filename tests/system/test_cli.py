@@ -1,0 +1,86 @@
+"""The command line as a whole: quick help, lazy loading, mistakes answered with one message."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from batchgnn import __version__
+from batchgnn.cli import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "batchgnn", *arguments],
+        env=dict(os.environ) | {"PYTHONPATH": str(ROOT)} | environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_help_is_quick_and_loads_neither_mpi_nor_the_jit():
+    program = (
+        "import sys\nfrom batchgnn.cli import app\n"
+        "try: app(['--help'])\nexcept SystemExit: pass\n"
+        "print(sorted({'mpi4py', 'numba', 'h5py', 'numpy', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+    seconds = []
+    for _ in range(3):
+        begin = time.monotonic()
+        assert run("--help").returncode == 0
+        seconds.append(time.monotonic() - begin)
+    assert min(seconds) < 0.5
+
+
+def test_help_names_every_command_and_every_command_has_help():
+    listed = run("--help").stdout
+    for name in COMMANDS:
+        assert f" {name} " in listed
+        done = run(name, "--help")
+        assert done.returncode == 0, done.stderr
+        assert "Usage:" in done.stdout
+
+
+def test_version():
+    assert run("--version").stdout.strip() == __version__
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["trian"], "Did you mean train?"),
+        (["--verson"], "Did you mean --version?"),
+        (["xyzzy"], "batchgnn --help lists all"),
+        (["evaluate", "run", "--splitt", "val"], "--split"),
+        (["train", "shards", "--run", "r", "--fanout", "3"], "--fanouts"),
+        (["launch", "-n", "2"], "nothing to launch"),
+        (["launch", "-n", "0", "--", "train"], ">= 1"),
+        (["launch", "-n", "2", "--mpirun", "/no/mpirun", "--", "train"], "no such program"),
+    ],
+)
+def test_a_mistake_gets_one_message_and_status_2(arguments, meant):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert meant in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_only_the_first_rank_prints():
+    done = run("trian", OMPI_COMM_WORLD_RANK="1")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
+    done = run("evaluate", "run", "--splitt", "val", PMI_RANK="1")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
+
+
+def test_launch_prints_its_plan():
+    done = run("launch", "-n", "1", "--threads", "1", "--dry-run", "--", "train", "s", "--run", "r")
+    assert done.returncode == 0, done.stderr
+    assert "NUMBA_NUM_THREADS=1" in done.stdout
+    assert done.stdout.rstrip().endswith("train s --run r")
