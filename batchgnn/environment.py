@@ -3,7 +3,7 @@
 import os
 
 RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
-SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS")
+SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 
 
 def rank_from_environment() -> int:
@@ -12,7 +12,7 @@ def rank_from_environment() -> int:
 
 
 def size_from_environment() -> int:
-    """The number of ranks that the launcher started; 1 without a launcher."""
+    """The number of ranks that mpirun started; 1 without it. Slurm's count says nothing of MPI."""
     return _first(SIZE_VARIABLES, 1)
 
 

@@ -7,6 +7,9 @@ from types import TracebackType
 
 from mpi4py import MPI
 
+from batchgnn.environment import size_from_environment
+from batchgnn.errors import RankError
+
 
 class Grid:
     """The communicators of a job, of its own so that no other library's messages meet ours.
@@ -54,11 +57,19 @@ class Grid:
 def start(comm: MPI.Comm | None = None) -> Grid:
     """Start MPI unless it runs, with thread support if there is any; collective.
 
-    MPI is ended when Python exits.
+    MPI is ended when Python exits. Raises RankError when mpirun belongs to another MPI.
     """
     if not MPI.Is_initialized():
         MPI.Init_thread(MPI.THREAD_MULTIPLE)
         atexit.register(_finalize)
+    started = size_from_environment()
+    if started > 1 and MPI.COMM_WORLD.size == 1:
+        library = MPI.Get_library_version().partition(",")[0].split("\n")[0].strip()
+        raise RankError(
+            f"mpirun started {started} ranks, but each sees itself alone: mpi4py uses {library}, "
+            "and mpirun belongs to another MPI. Take the mpirun of the same one, for example "
+            "with: batchgnn launch --mpirun PATH"
+        )
     return Grid(comm)
 
 

@@ -143,3 +143,12 @@ def test_a_killed_launcher_leaves_no_orphans():
     job.process.kill()
     assert job.ended(25) == -signal.SIGKILL
     job.process.stdout.close()
+
+
+def test_an_mpirun_of_another_mpi_is_refused():
+    environment = dict(os.environ) | {"PYTHONPATH": str(ROOT), "PMI_SIZE": "4", "PMI_RANK": "0"}
+    program = "from batchgnn.comm.grid import start\nstart()"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+    )
+    assert "mpirun started 4 ranks, but each sees itself alone: mpi4py uses" in done.stderr
