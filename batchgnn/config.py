@@ -106,7 +106,10 @@ class Settings:
     "Memory that a rank may use, such as 8G. [default: its share of the node's free memory]"
 
     checkpoint_every: Annotated[int, Parameter(group=RUN, validator=NOT_NEGATIVE)] = 0
-    "Optimiser steps between checkpoints inside an epoch; 0 = only at the end of each epoch."
+    "Optimiser steps between checkpoints inside an epoch; 0 = only at the ends of epochs."
+
+    checkpoint_seconds: Annotated[float, Parameter(group=RUN, validator=NOT_NEGATIVE)] = 30.0
+    "Least seconds between the checkpoints at the ends of epochs; the last epoch always has one."
 
     checkpoint_keep: Annotated[int, Parameter(group=RUN, validator=AT_LEAST_ONE)] = 2
     "Checkpoints kept."
@@ -141,7 +144,8 @@ class Settings:
 
 
 FREE = {
-    "epochs", "macrobatch", "overlap", "threads", "memory", "checkpoint_every", "checkpoint_keep",
+    "epochs", "macrobatch", "overlap", "threads", "memory", "checkpoint_every",
+    "checkpoint_seconds", "checkpoint_keep",
     "collective_timeout", "patience", "eval_every",
 }  # fmt: skip
 "Settings that do not change the numbers of a step, or may change on a resume."

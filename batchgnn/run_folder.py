@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -64,8 +63,6 @@ class RunFolder:
         """One line a finished epoch in metrics.jsonl."""
         with (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(_finite(line)) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
 
     def cut_metrics(self, num_epochs: int) -> None:
         """Drop lines of epochs that a resume trains again."""

@@ -93,6 +93,7 @@ class Trainer:
         self.mode = make_mode(session)
         self.optimizer = self.mode.optimizer
         self.inference = Inference(self.world, session.own, self.model)
+        self.last_checkpoint_s = time.monotonic()
         self.state = TrainingState(best_parameters=self.model.parameters.buffer.copy())
 
     def train(self, resume: bool) -> None:
@@ -142,7 +143,8 @@ class Trainer:
             line |= self._evaluate()
         line |= self._counts() | trace.gather(self.world)
         state.end_epoch(seconds)
-        self._checkpoint()
+        if self._checkpoint_is_due():
+            self._checkpoint()
         if self.session.is_first:
             self.folder.append_metrics(line)
             print(describe(line), flush=True)
@@ -156,8 +158,6 @@ class Trainer:
         self.state.offer(
             scores[f"val_{name}"], scores[f"test_{name}"], self.model.parameters.buffer
         )
-        if self.session.is_first and self.state.stale_evaluations == 0:
-            self.folder.write_model(self._checkpoint_of({"parameters": self.state.best_parameters}))
         return {**scores, "evaluate_seconds": time.perf_counter() - begin}
 
     def _counts(self) -> dict[str, float]:
@@ -171,8 +171,14 @@ class Trainer:
         allreduce_sum(self.world, total, "epoch sums")
         return total
 
+    def _checkpoint_is_due(self) -> bool:
+        """Whether the first rank's clock, or the end of training, asks for a checkpoint."""
+        waited = time.monotonic() - self.last_checkpoint_s >= self.settings.checkpoint_seconds
+        return bool(self._sum(self.session.is_first and waited)[0]) or self._finished()
+
     def _checkpoint(self) -> None:
-        """Write a checkpoint on the first rank; a failure there is raised on all."""
+        """Write a checkpoint and the best model on the first rank; a failure is raised on all."""
+        self.last_checkpoint_s = time.monotonic()
         loss_sum, num_seeds = self._sum(self.state.loss_sum, self.state.num_seeds)
         with fail_together(self.world, "writing a checkpoint"):
             if self.session.is_first:
@@ -184,6 +190,8 @@ class Trainer:
                     progress={**progress, "optimizer_steps": self.optimizer.steps},
                 )
                 self.folder.write_checkpoint(checkpoint, self.settings.checkpoint_keep)
+                best = {"parameters": self.state.best_parameters}
+                self.folder.write_model(self._checkpoint_of(best))
 
     def _checkpoint_of(self, arrays: dict[str, np.ndarray]) -> Checkpoint:
         return Checkpoint(arrays, {"epoch": self.state.epoch}, self.session.manifest.fingerprint)

@@ -1,18 +1,32 @@
 """Exact inference, layer by layer over all vertices, in chunks of bounded memory.
 
 Each layer is computed for every own vertex from the full neighbourhoods; rows of the layer below
-that other ranks own are fetched chunk by chunk.
+that other ranks own are fetched chunk by chunk. The chunks are the same for all layers and all
+evaluations: where their blocks are small enough they are kept.
 """
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from batchgnn.comm.exchange import ArrayRows, allreduce_max
-from batchgnn.modes.inputs import InputFetcher, read_rows
+from batchgnn.modes.inputs import InputPlanner, InputRows, read_rows
 from batchgnn.modes.sampler import Sampler
 from batchgnn.operators.local import LocalOperator
-from batchgnn.store.own_shards import OwnShards
+from batchgnn.store.own_shards import Column, OwnShards
 
 CHUNK_BYTES = 256 << 20
+KEPT_BYTES = 64 << 20
+
+
+@dataclass
+class Chunk:
+    """Consecutive own rows, the operator that makes them, and where its input rows are."""
+
+    own: slice
+    operator: LocalOperator
+    inputs: InputRows
 
 
 class Inference:
@@ -21,10 +35,13 @@ class Inference:
     def __init__(self, comm, own: OwnShards, model, chunk_bytes: int = CHUNK_BYTES):
         """chunk_bytes: memory for the rows of one chunk's block, input and output."""
         self.comm, self.own, self.model = comm, own, model
-        self.gcn = model.aggregation == "gcn"
-        self.sampler = Sampler(comm, own, gcn=self.gcn)
-        self.fetcher = InputFetcher(comm, own, gcn=self.gcn)
-        self.chunk_bytes = chunk_bytes
+        gcn = model.aggregation == "gcn"
+        self.sampler = Sampler(comm, own, gcn=gcn)
+        self.planner = InputPlanner(comm, own, gcn=gcn)
+        widest = max(own.features.width, *model.widths)
+        self.slices = self._slices(max(1, chunk_bytes // (8 * widest)))
+        edges = allreduce_max(comm, int(own.degree_in.sum()) + own.num_own, "edges")
+        self.kept: list[Chunk] | None = [] if 32 * edges <= KEPT_BYTES else None
 
     def logits(self) -> np.ndarray:
         """float32 (num_own, num_classes), rows in own order."""
@@ -32,33 +49,50 @@ class Inference:
 
     def rows(self, num_layers: int) -> np.ndarray:
         """Output of the first `num_layers` layers, at least one: float32 (num_own, width)."""
-        source = self.own.features
+        source: Column | ArrayRows = self.own.features
         for layer in range(num_layers):
             out = np.empty((self.own.num_own, self.model.widths[layer + 1]), np.float32)
-            for chunk in self._chunks(source.width):
-                out[chunk] = self._chunk(layer, source, chunk)
+            for chunk in self._chunks():
+                out[chunk.own] = self._compute(layer, source, chunk)
             source = ArrayRows(out)
-        return source.array
+        return out
 
-    def _chunk(self, layer: int, source, chunk: slice) -> np.ndarray:
-        block = self.sampler.own_block(self.own.ids[chunk])
-        inputs = self.fetcher.fetch([block.ids], source)
+    def _compute(self, layer: int, source: Column | ArrayRows, chunk: Chunk) -> np.ndarray:
+        fetched = chunk.inputs.fetch(source)
+        x = np.empty((chunk.operator.num_sources, source.width), np.float32)
+        read_rows(source, chunk.inputs.rows[0], fetched, x)
+        return self.model.layer_forward(layer, chunk.operator, x)
+
+    def _chunks(self) -> Iterator[Chunk]:
+        """All chunks, made anew unless they were kept."""
+        if self.kept:
+            yield from self.kept
+            return
+        for own in self.slices:
+            chunk = self._make(own)
+            if self.kept is not None:
+                self.kept.append(chunk)
+            yield chunk
+
+    def _make(self, own: slice) -> Chunk:
+        block = self.sampler.own_block(self.own.ids[own])
+        inputs = self.planner.plan([block.ids])
         if inputs.scale is not None:
             block = block.with_scale(inputs.scale[0])
-        x = np.empty((block.num_sources, source.width), np.float32)
-        read_rows(source, inputs.rows[0], inputs.fetched, x)
-        return self.model.layer_forward(layer, LocalOperator(block, self.model.aggregation), x)
+        return Chunk(own, LocalOperator(block, self.model.aggregation), inputs)
 
-    def _chunks(self, width: int) -> list[slice]:
-        """Consecutive own rows whose blocks fit in the budget; as many on every rank."""
-        degree = np.concatenate([[0], np.cumsum(self.own.degree_in + 1)])
-        most = max(1, self.chunk_bytes // (4 * 2 * max(width, max(self.model.widths))))
-        chunks, begin = [], 0
+    def _slices(self, most_rows: int) -> list[slice]:
+        """Consecutive own rows with at most `most_rows` sources, as many slices on every rank.
+
+        A vertex with more in-neighbours than that has a slice of its own.
+        """
+        sources = np.concatenate([[0], np.cumsum(self.own.degree_in + 1)])
+        slices, begin = [], 0
         while begin < self.own.num_own:
-            end = int(np.searchsorted(degree, degree[begin] + most, side="right")) - 1
+            end = int(np.searchsorted(sources, sources[begin] + most_rows, side="right")) - 1
             end = min(max(end, begin + 1), self.own.num_own)
-            chunks.append(slice(begin, end))
+            slices.append(slice(begin, end))
             begin = end
         empty = slice(self.own.num_own, self.own.num_own)
-        most_chunks = allreduce_max(self.comm, len(chunks), "chunk count")
-        return chunks + [empty] * (most_chunks - len(chunks))
+        most = allreduce_max(self.comm, len(slices), "chunk count")
+        return slices + [empty] * (most - len(slices))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from batchgnn.comm.exchange import ArrayRows, RowExchange
+from batchgnn.graph.ownership import Ownership
 from batchgnn.kernels.gather import gather_rows
 from batchgnn.kernels.relabel import place_rows, renumber_fetched
 from batchgnn.kernels.requests import count_owners
@@ -17,43 +18,45 @@ from batchgnn.store.own_shards import ById, Column, OwnShards
 
 @dataclass
 class InputRows:
-    """Rows of a matrix that is spread over the ranks, for several lists of vertices.
+    """Where the input rows of several lists of vertices are, and how the remote ones get here.
 
-    rows     M arrays int64 (n_m,): own row, or -1 - (place in `fetched`)
-    fetched  (h, d): the distinct remote rows
-    scale    M arrays float32 (n_m,), GCN's norms, or None
+    rows          M arrays int64 (n_m,): own row, or -1 - (place among the fetched rows)
+    scale         M arrays float32 (n_m,), GCN's norms, or None
+    num_distinct  distinct vertices of all lists
+    exchange      fetches the distinct remote rows, in one round
     """
 
     rows: list[np.ndarray]
-    fetched: np.ndarray
     scale: list[np.ndarray] | None
     num_distinct: int
+    exchange: RowExchange
+    ownership: Ownership
+
+    def fetch(self, source: Column | ArrayRows) -> np.ndarray:
+        """(h, d): the distinct remote rows of a matrix with a row for each vertex; collective."""
+        return self.exchange.forward(ById(source, self.ownership))
 
 
-class InputFetcher:
-    """Fetches the input rows of lists of vertices, for all ranks of `comm` together."""
+class InputPlanner:
+    """Plans the fetching of input rows of lists of vertices, for all ranks of `comm` together."""
 
     def __init__(self, comm, own: OwnShards, *, gcn: bool):
         self.comm, self.own, self.gcn = comm, own, gcn
         self.table = Table(own.ids.dtype)
 
-    def fetch(self, lists: list[np.ndarray], source: Column | ArrayRows) -> InputRows:
-        """Rows of `source`, which holds a row for each own vertex; collective.
-
-        lists: M arrays of global ids, the same vertex at most once in each
-        """
+    def plan(self, lists: list[np.ndarray]) -> InputRows:
+        """Where the rows of M lists of global ids will be, each without repeats; collective."""
         rows, remote, num_own = self._place(lists)
         wanted, counts, place = self._by_owner(remote)
         for each in rows:
             renumber_fetched(each, place)
         exchange = RowExchange(self.comm, wanted, counts, "input rows")
-        fetched = exchange.forward(ById(source, self.own.ownership))
-        scale = None
+        inputs = InputRows(rows, None, num_own + len(remote), exchange, self.own.ownership)
         if self.gcn:
             norm = ArrayRows(self.own.gcn_scale[:, None])
-            far = exchange.forward(ById(norm, self.own.ownership))
-            scale = [_scale_of(norm.array, far, each) for each in rows]
-        return InputRows(rows, fetched, scale, num_own + len(remote))
+            far = inputs.fetch(norm)
+            inputs.scale = [_scale_of(norm.array, far, each) for each in rows]
+        return inputs
 
     def _place(self, lists):
         """Own rows or places in the list of distinct remote ids; that list; how many own rows."""

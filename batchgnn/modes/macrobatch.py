@@ -13,7 +13,7 @@ from batchgnn import trace
 from batchgnn.comm.background import Background
 from batchgnn.comm.exchange import allreduce_sum
 from batchgnn.kernels.rng import stream_key
-from batchgnn.modes.inputs import InputFetcher, InputRows, read_rows
+from batchgnn.modes.inputs import InputPlanner, read_rows
 from batchgnn.modes.sampler import Sampler
 from batchgnn.modes.schedule import Schedule
 from batchgnn.nn.loss import loss_and_gradient
@@ -29,7 +29,7 @@ class Minibatch:
     seeds: np.ndarray
     blocks: list
     rows: np.ndarray
-    inputs: InputRows
+    fetched: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class MacrobatchMode:
         gcn = model.aggregation == "gcn"
         comm = grid.background if self.overlap else grid.world
         self.sampler = Sampler(comm, own, gcn=gcn)
-        self.fetcher = InputFetcher(comm, own, gcn=gcn)
+        self.planner = InputPlanner(comm, own, gcn=gcn)
         self.num_distinct = self.num_inputs = 0
 
     @property
@@ -93,13 +93,14 @@ class MacrobatchMode:
                     each.append(block)
                 frontiers = [block.ids for block in drawn]
         with trace.phase("fetch"):
-            inputs = self.fetcher.fetch(frontiers, self.own.features)
+            inputs = self.planner.plan(frontiers)
+            fetched = inputs.fetch(self.own.features)
         self.num_distinct += inputs.num_distinct
         self.num_inputs += sum(map(len, inputs.rows))
         if inputs.scale is not None:
             blocks = [_scaled(*pair) for pair in zip(blocks, inputs.scale, strict=True)]
         return [
-            Minibatch(step, seeds[m], blocks[m], inputs.rows[m], inputs)
+            Minibatch(step, seeds[m], blocks[m], inputs.rows[m], fetched)
             for m, step in enumerate(steps)
         ]
 
@@ -108,7 +109,7 @@ class MacrobatchMode:
         model, step = self.model, minibatch.step
         with trace.phase("gather"):
             x = np.empty((len(minibatch.rows), self.own.features.width), np.float32)
-            read_rows(self.own.features, minibatch.rows, minibatch.inputs.fetched, x)
+            read_rows(self.own.features, minibatch.rows, minibatch.fetched, x)
         operators = [LocalOperator(b, model.aggregation) for b in reversed(minibatch.blocks)]
         with trace.phase("forward"):
             logits, saved = model.forward(
