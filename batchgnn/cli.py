@@ -9,7 +9,7 @@ import sys
 from cyclopts import App, CycloptsError
 
 from batchgnn import __version__
-from batchgnn.environment import rank_from_environment
+from batchgnn.environment import keep_idle_threads_quiet, rank_from_environment
 from batchgnn.errors import BatchGNNError, ConfigError
 
 COMMANDS = {
@@ -42,6 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a command; a user's error prints one message, on the first rank; exit status 2."""
     given = sys.argv[1:] if arguments is None else arguments
     is_first = rank_from_environment() == 0
+    keep_idle_threads_quiet()
     try:
         check_command(given)
         app(given, exit_on_error=False, print_error=is_first)

@@ -1,4 +1,4 @@
-"""The settings of a training run: one frozen dataclass is the source of each name, type, default and help.
+"""The settings of a training run: one frozen dataclass holds each name, type, default and help.
 
 The command line, `--help`, TOML files and "did you mean" all come from it through cyclopts.
 """
@@ -20,6 +20,7 @@ OPTIMISER, RUN = Group("Optimiser"), Group("Run")
 AT_LEAST_ONE = validators.Number(gte=1)
 PROBABILITY = validators.Number(gte=0, lt=1)
 NOT_NEGATIVE = validators.Number(gte=0)
+Metric = Literal["accuracy", "micro-f1", "macro-f1", "roc-auc"]
 DEFAULT_FANOUTS = (15, 10, 5)
 
 
@@ -59,7 +60,8 @@ class Settings:
         tuple[int, ...] | None,
         Parameter(group=SAMPLING, consume_multiple=True, negative=()),
     ] = None
-    "Neighbours kept per hop, from the seeds outward, one per layer; -1 = all. [default: 15 10 5, then 5]"
+    """Neighbours kept per hop, from the seeds outward, one per layer; -1 = all.
+    [default: 15 10 5, then 5]"""
 
     batch_size: Annotated[int, Parameter(group=SAMPLING, validator=AT_LEAST_ONE)] = 1024
     "Seeds per optimiser step, over all ranks."
@@ -88,9 +90,7 @@ class Settings:
     eval_every: Annotated[int, Parameter(group=OPTIMISER, validator=AT_LEAST_ONE)] = 1
     "Epochs between exact evaluations over all vertices."
 
-    metric: Annotated[
-        Literal["accuracy", "micro-f1", "macro-f1", "roc-auc"] | None, Parameter(group=OPTIMISER)
-    ] = None
+    metric: Annotated[Metric | None, Parameter(group=OPTIMISER)] = None
     "Score that chooses the best epoch. [default: accuracy; micro-f1 for multi-label]"
 
     split_index: Annotated[int, Parameter(group=RUN, validator=NOT_NEGATIVE)] = 0
@@ -117,8 +117,14 @@ class Settings:
     collective_timeout: Annotated[float, Parameter(group=RUN, validator=NOT_NEGATIVE)] = 600.0
     "Seconds after which a collective that waits for a silent rank ends the job; 0 = never."
 
+    @property
+    def score_name(self) -> Metric:
+        """The metric, once resolved."""
+        assert self.metric is not None
+        return self.metric
+
     def resolved(self, task: str) -> "Settings":
-        """Defaults that depend on other settings filled in; raises ConfigError on contradictions."""
+        """With defaults that depend on other settings filled in; raises ConfigError."""
         fanouts = self.fanouts
         if fanouts is None:
             fanouts = (DEFAULT_FANOUTS + (DEFAULT_FANOUTS[-1],) * self.layers)[: self.layers]
@@ -134,7 +140,7 @@ class Settings:
                 f"--hidden {self.hidden} is not a multiple of --heads {self.heads}: gat joins "
                 f"heads of equal width. Try --hidden {self.hidden - self.hidden % self.heads}."
             )
-        metric = self.metric or ("micro-f1" if task == "multilabel" else "accuracy")
+        metric: Metric = self.metric or ("micro-f1" if task == "multilabel" else "accuracy")
         if metric == "accuracy" and task == "multilabel":
             raise ConfigError(
                 "--metric accuracy is for one label per vertex; this graph has several. "
@@ -159,7 +165,9 @@ def settings_files(app: Any, commands: Any, arguments: Any) -> None:
         paths.append(Path(given["--run"]) / "config.toml")
     for path in paths:
         if not path.is_file():
-            raise ConfigError(f"{path}: no such settings file. Check --config, or --run with --resume.")
+            raise ConfigError(
+                f"{path}: no such settings file. Check --config, or --run with --resume."
+            )
         try:
             Toml(path, allow_unknown=False, use_commands_as_keys=False)(app, commands, arguments)
         except tomllib.TOMLDecodeError as error:
@@ -172,7 +180,9 @@ def write_settings(path: Path, shards: Path, settings: Settings) -> None:
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if value is not None:
-            values[field.name.replace("_", "-")] = list(value) if isinstance(value, tuple) else value
+            values[field.name.replace("_", "-")] = (
+                list(value) if isinstance(value, tuple) else value
+            )
     path.write_text(tomli_w.dumps(values))
 
 

@@ -6,6 +6,16 @@ RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID
 SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 
 
+def keep_idle_threads_quiet() -> None:
+    """Let idle threads of OpenMP and OpenBLAS sleep soon, unless the user set otherwise.
+
+    By default they spin, on the cores that other threads and ranks need. To be called before numpy
+    is imported.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+
+
 def rank_from_environment() -> int:
     """The rank that the launcher gave this process; 0 without a launcher."""
     return _first(RANK_VARIABLES, 0)

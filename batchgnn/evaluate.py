@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from batchgnn.comm.failure import fail_together
+from batchgnn.config import Metric
 from batchgnn.modes.inference import Inference
 from batchgnn.scores import SPLITS, score
 from batchgnn.session import load_best, open_run
@@ -14,7 +15,7 @@ def evaluate(
     run: Path,
     *,
     split: Literal["train", "val", "test"] = "test",
-    metric: Literal["accuracy", "micro-f1", "macro-f1", "roc-auc"] | None = None,
+    metric: Metric | None = None,
     shards: Path | None = None,
 ) -> None:
     """Print the exact score of a run's best model, as one line of JSON.
@@ -34,7 +35,7 @@ def evaluate(
         with fail_together(session.grid.world, f"opening {run}"):
             load_best(session, run)
         logits = Inference(session.grid.world, session.own, session.model).logits()
-        rows, name = session.split() == SPLITS[split], session.settings.metric
+        rows, name = session.split() == SPLITS[split], session.settings.score_name
         value = score(session.grid.world, logits[rows], session.own.label[rows], name)
         if session.is_first:
             print(json.dumps({f"{split}_{name}": value}), flush=True)

@@ -1,4 +1,4 @@
-"""`batchgnn export`: a run's best model as safetensors, with PyTorch Geometric's names and shapes."""
+"""`batchgnn export`: a best model as safetensors, named and shaped as in PyTorch Geometric."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""Purposes of random draws. DESIGN section 5: randomness belongs to the problem, not to the process.
+"""What random draws are for. DESIGN section 5: randomness belongs to the problem, not the process.
 
-A draw is `kernels.rng.draw(stream_key(seed, purpose, epoch, step, layer), id)`, so that a vertex gets
-the same number on any rank, with any number of threads, and after a resume.
+A draw is `kernels.rng.draw(stream_key(seed, purpose, epoch, step, layer), id)`: a vertex gets the
+same number on any rank, with any number of threads, and after a resume.
 """
 
 from enum import IntEnum

@@ -1,4 +1,4 @@
-"""The run folder: settings, a line of metrics per epoch, checkpoints, the best model, the result."""
+"""The run folder: settings, a line of metrics an epoch, checkpoints, the best model, the result."""
 
 import json
 import math
@@ -90,7 +90,9 @@ class RunFolder:
         """The best model so far; raises StoreError."""
         path = self.path / "model.h5"
         if not path.is_file():
-            raise StoreError(f"{path} is missing: train at least one epoch with an evaluation first.")
+            raise StoreError(
+                f"{path} is missing: train at least one epoch with an evaluation first."
+            )
         checkpoint = read_checkpoint(path)
         if fingerprint is not None:
             self._same_shards(path, checkpoint, fingerprint)

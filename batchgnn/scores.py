@@ -49,7 +49,9 @@ def _mean_auc(comm, logits, labels) -> float:
     """AUC of class 1 for two classes, else the mean over classes that have both kinds of rows."""
     if labels.ndim == 1 and logits.shape[1] == 2:
         return auc(comm, logits[:, 1] - logits[:, 0], labels == 1)
-    true = labels.astype(bool) if labels.ndim == 2 else labels[:, None] == np.arange(logits.shape[1])
+    true = (
+        labels.astype(bool) if labels.ndim == 2 else labels[:, None] == np.arange(logits.shape[1])
+    )
     each = np.array([auc(comm, logits[:, c], true[:, c]) for c in range(logits.shape[1])])
     return float(np.nanmean(each)) if np.isfinite(each).any() else float("nan")
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from batchgnn.comm.failure import Watchdog, abort_on_exception, fail_together
 from batchgnn.comm.grid import Grid, start
-from batchgnn.config import Settings
+from batchgnn.config import Metric, Settings
 from batchgnn.errors import StoreError
 from batchgnn.graph.assign import assign_shards
 from batchgnn.graph.ownership import Ownership
@@ -62,11 +62,13 @@ def open_session(shards: Path, settings: Settings, comm=None) -> Iterator[Sessio
 
 
 @contextmanager
-def open_run(run: Path, shards: Path | None, metric: str | None = None) -> Iterator[Session]:
+def open_run(run: Path, shards: Path | None, metric: Metric | None = None) -> Iterator[Session]:
     """The session of a finished or running run, on the shards it was trained on; collective."""
     where, settings = RunFolder(run).shards_and_settings()
-    changes = {"metric": metric or settings.metric, "overlap": False}
-    with open_session(shards or where, dataclasses.replace(settings, **changes)) as session:
+    if metric is not None:
+        settings = dataclasses.replace(settings, metric=metric)
+    settings = dataclasses.replace(settings, overlap=False)
+    with open_session(shards or where, settings) as session:
         yield session
 
 
@@ -107,5 +109,7 @@ def _open_shards(grid: Grid, shards: Path, settings: Settings):
 
 def _without_overlap(settings: Settings, grid: Grid) -> Settings:
     if grid.rank == 0:
-        print("batchgnn: this MPI or threading layer is not thread-safe: going on with --no-overlap.")
+        print(
+            "batchgnn: this MPI or threading layer is not thread-safe: going on with --no-overlap."
+        )
     return dataclasses.replace(settings, overlap=False)

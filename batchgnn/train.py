@@ -1,4 +1,4 @@
-"""`batchgnn train`: the training loop over epochs, with evaluation, checkpoints and the run folder."""
+"""`batchgnn train`: the loop over epochs, with evaluation, checkpoints and the run folder."""
 
 import time
 from dataclasses import replace
@@ -25,7 +25,7 @@ from batchgnn.store.checkpoint import Checkpoint
 from batchgnn.training_state import TrainingState
 
 MEMORY_ADVICE = (
-    "Lower --macrobatch, --batch-size or --fanouts, start more ranks on more nodes, or raise --memory."
+    "Lower --macrobatch, --batch-size or --fanouts, start ranks on more nodes, or raise --memory."
 )
 
 app = App(name="train", help="Train a model on a shard store.", config=settings_files)
@@ -154,7 +154,7 @@ class Trainer:
         begin = time.perf_counter()
         with trace.phase("evaluate"):
             scores = evaluate_scores(self.session, self.inference)
-        name = self.settings.metric
+        name = self.settings.score_name
         self.state.offer(
             scores[f"val_{name}"], scores[f"test_{name}"], self.model.parameters.buffer
         )
@@ -164,7 +164,11 @@ class Trainer:
         """Input rows of all ranks' minibatches, and how many of them were distinct."""
         rows, distinct = self._sum(self.mode.num_inputs, self.mode.num_distinct)
         share = round(distinct / max(rows, 1), 4)
-        return {"input_rows": int(rows), "distinct_input_rows": int(distinct), "deduplication": share}
+        return {
+            "input_rows": int(rows),
+            "distinct_input_rows": int(distinct),
+            "deduplication": share,
+        }
 
     def _sum(self, *values: float) -> np.ndarray:
         total = np.array(values, np.float64)
@@ -210,7 +214,7 @@ class Trainer:
 
     def _result(self) -> dict:
         """What result.json holds besides the versions."""
-        state, name = self.state, self.settings.metric
+        state, name = self.state, self.settings.score_name
         return {
             "metric": name,
             f"test_{name}": state.best_test,
@@ -253,7 +257,7 @@ def make_schedule(session: Session) -> Schedule:
 
 def evaluate_scores(session: Session, inference: Inference) -> dict[str, float]:
     """Validation and test scores of the model's exact predictions; collective."""
-    logits, split, metric = inference.logits(), session.split(), session.settings.metric
+    logits, split, metric = inference.logits(), session.split(), session.settings.score_name
     rows = {name: split == SPLITS[name] for name in ("val", "test")}
     return {
         f"{name}_{metric}": score(session.grid.world, logits[keep], session.own.label[keep], metric)

@@ -11,7 +11,7 @@ from batchgnn.partition.source import GraphArrays
 def learnable_graph(
     *, directed=False, multilabel=False, num_vertices=400, num_classes=4, names=None
 ) -> GraphArrays:
-    """Most edges join vertices of one label, features are noisy one-hots of it; weighted if directed.
+    """Most edges join vertices of one label, features are noisy one-hots of it; directed: weights.
 
     Degrees are uneven, some vertices are isolated, some edges doubled, some labels missing.
     """
@@ -30,9 +30,9 @@ def learnable_graph(
     split = rng.choice([1, 1, 1, 2, 3], num_vertices).astype(np.uint8)
     labels = label
     if multilabel:
-        labels = (np.eye(num_classes)[label] + rng.random((num_vertices, num_classes)) > 0.8).astype(
-            np.uint8
-        )
+        labels = (
+            np.eye(num_classes)[label] + rng.random((num_vertices, num_classes)) > 0.8
+        ).astype(np.uint8)
     else:
         labels = np.where((split == 0) | (rng.random(num_vertices) < 0.05), -1, label)
         split = np.where(labels < 0, 0, split).astype(np.uint8)

@@ -273,7 +273,7 @@ def sgd(parameter, grad, velocity, lr, momentum, weight_decay):
     parameter -= lr * velocity
 
 
-# --- sampling, relabelling, requests, gathering: as functions of lists, which return their result ----
+# --- sampling, relabelling, requests, gathering: functions of lists, which return their result ---
 
 
 def choose(key, degree, count):

@@ -87,12 +87,16 @@ def exchange_parts(comm, src, src_counts, dst, dst_counts, name: str) -> None:
             requests = []
             for step in range(1, size):
                 peer = (me - step) % size
-                for part in _pieces(dst, dst_start[peer], dst_start[peer + 1], most):
-                    requests.append(comm.Irecv([part, len(part), row], source=peer))
+                requests += [
+                    comm.Irecv([part, len(part), row], source=peer)
+                    for part in _pieces(dst, dst_start[peer], dst_start[peer + 1], most)
+                ]
             for step in range(1, size):
                 peer = (me + step) % size
-                for part in _pieces(src, src_start[peer], src_start[peer + 1], most):
-                    requests.append(comm.Isend([part, len(part), row], dest=peer))
+                requests += [
+                    comm.Isend([part, len(part), row], dest=peer)
+                    for part in _pieces(src, src_start[peer], src_start[peer + 1], most)
+                ]
             finish(requests)
     finally:
         row.Free()

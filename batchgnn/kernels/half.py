@@ -1,4 +1,4 @@
-"""Half-width numbers as uint16 bits: Numba has no float16, so kernels read the bits and widen them."""
+"""Half-width numbers: Numba has no float16, so kernels read the bits as uint16 and widen them."""
 
 import numpy as np
 from llvmlite import ir

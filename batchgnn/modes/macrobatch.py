@@ -12,6 +12,7 @@ import numpy as np
 from batchgnn import trace
 from batchgnn.comm.background import Background
 from batchgnn.comm.exchange import allreduce_sum
+from batchgnn.graph.block import Block
 from batchgnn.kernels.rng import stream_key
 from batchgnn.modes.inputs import InputPlanner, read_rows
 from batchgnn.modes.sampler import Sampler
@@ -27,7 +28,7 @@ class Minibatch:
 
     step: int
     seeds: np.ndarray
-    blocks: list
+    blocks: list[Block]
     rows: np.ndarray
     fetched: np.ndarray
 
@@ -84,7 +85,8 @@ class MacrobatchMode:
     def prepare(self, epoch: int, steps: range, shuffled) -> list[Minibatch]:
         """Sample and fetch what the steps need: 2 L + 2 rounds of messages for all of them."""
         seeds = [self.schedule.own_seeds(shuffled, step) for step in steps]
-        frontiers, blocks = seeds, [[] for _ in steps]
+        frontiers = seeds
+        blocks: list[list[Block]] = [[] for _ in steps]
         with trace.phase("sample"):
             for hop, fanout in enumerate(self.fanouts):
                 keys = [stream_key(self.seed, Purpose.SAMPLE, epoch, t, hop) for t in steps]

@@ -50,7 +50,9 @@ def frontier_bounds(session) -> tuple[list[int], list[int]]:
     """Most vertices of this rank's frontiers, seeds first, and most edges of its hops."""
     manifest, settings, own = session.manifest, session.settings, session.own
     own_train = manifest.num_train[own.shards, settings.split_index]
-    num_steps = max(1, -(-int(manifest.num_train[:, settings.split_index].sum()) // settings.batch_size))
+    num_steps = max(
+        1, -(-int(manifest.num_train[:, settings.split_index].sum()) // settings.batch_size)
+    )
     frontiers, edges = [int((-(-own_train // num_steps)).sum())], []
     for fanout in settings.fanouts:
         drawn = frontiers[-1] * fanout if fanout > 0 else manifest.num_edges

@@ -55,7 +55,8 @@ class Sampler:
     def __init__(self, comm, own: OwnShards, *, gcn: bool):
         """gcn: blocks carry edge weights and the norm of every vertex."""
         self.comm, self.own, self.gcn = comm, own, gcn
-        self.weighted = gcn and own.in_weight is not None
+        self.in_weight = own.in_weight if gcn else None
+        self.weighted = self.in_weight is not None
         self.table = Table(own.ids.dtype)
 
     def hop(self, frontiers: list[np.ndarray], keys: np.ndarray, fanout: int) -> list[Block]:
@@ -131,9 +132,9 @@ class Sampler:
             position,
         )
         weight = None
-        if self.weighted:
-            shard_first = own.in_weight.first_row[own.shard_of_row(rows)]
-            weight = own.in_weight.values(position + np.repeat(shard_first, count))
+        if self.in_weight is not None:
+            shard_first = self.in_weight.first_row[own.shard_of_row(rows)]
+            weight = self.in_weight.values(position + np.repeat(shard_first, count))
         return Drawn(count, degree, neighbors, weight, own.gcn_scale[rows] if self.gcn else None)
 
     def _pack(self, drawn: Drawn, per_asker) -> tuple[np.ndarray, np.ndarray]:

@@ -68,6 +68,7 @@ def latest_checkpoint(folder: Path) -> Path:
     found = sorted(folder.glob("epoch-*.h5"))
     if not found:
         raise StoreError(
-            f"{folder}: no checkpoint to resume from. Train without --resume and with another --run."
+            f"{folder}: no checkpoint to resume from. "
+            f"Train without --resume and with another --run."
         )
     return found[-1]

@@ -69,7 +69,7 @@ class OwnShards:
         self.label = np.concatenate([shard.label for shard in opened])
         self.split = np.concatenate([shard.split for shard in opened])
         self.original_id = np.concatenate([shard.original_id for shard in opened])
-        self._name = [shard.name for shard in opened] if store.manifest.has_name else None
+        self._name = [shard.name for shard in opened if shard.name is not None]
         self.degree_in = np.concatenate([shard.degree_in for shard in opened])
         weighted = store.manifest.weighted
         weighted_in = np.concatenate([s.weighted_in if weighted else s.degree_in for s in opened])
@@ -78,7 +78,7 @@ class OwnShards:
 
     def names(self) -> np.ndarray:
         """The user's own ids of the own vertices: int64 or bytes (num_own,)."""
-        return self.original_id if self._name is None else np.concatenate(self._name)
+        return np.concatenate(self._name) if self._name else self.original_id
 
     def shard_of_row(self, rows: np.ndarray) -> np.ndarray:
         """Which of the own shards holds each own row, int64 (n,)."""

@@ -95,7 +95,7 @@ def test_ranks_train_as_one(comm, shards, alone, model, variant):
 
 
 def test_rounds_fall_with_m_and_bytes_follow_the_formula(comm, shards):
-    """2 L + 2 rounds a macrobatch; a request is one id, a row D floats, a gradient all parameters."""
+    """2 L + 2 rounds a macrobatch; a request is one id, a row D floats, a gradient all of them."""
     counted = {}
     for m in (1, 4):
         settings = replace(BASE, macrobatch=m)
