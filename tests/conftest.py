@@ -3,8 +3,13 @@
 import faulthandler
 
 import pytest
+from hypothesis import settings
 
 DEADLOCK_S = 60
+
+# The first example of a test may compile a kernel, on a machine that others use too.
+settings.register_profile("kernels", deadline=None)
+settings.load_profile("kernels")
 
 
 @pytest.fixture
