@@ -21,7 +21,9 @@ from batchgnn.operators.local import LocalOperator
 torch = pytest.importorskip(
     "torch", reason="torch is not installed: pip install torch torch-geometric"
 )
-pyg = pytest.importorskip("torch_geometric.nn", reason="torch_geometric is not installed")
+pytest.importorskip("torch_geometric.nn", reason="torch_geometric is not installed")
+
+from torch_models import pyg_conv, pyg_logits, pyg_module  # noqa: E402  (needs torch)
 
 ROOT = Path(__file__).parents[2]
 CORA = Path(os.environ.get("BATCHGNN_DATA", ROOT / "../shared/data")) / "static" / "cora.npz"
@@ -42,44 +44,6 @@ def read_cora():
     scale = (1 / np.sqrt(1 + degree)).astype(np.float32)
     ids = np.arange(len(x), dtype=np.uint32)
     return x, Block(indptr, indices, ids, degree, None, scale)
-
-
-def pyg_module(state, kind):
-    """PyG's layers, of the sizes that the exported state has, with its weights."""
-    convs, norms = torch.nn.ModuleList(), torch.nn.ModuleList()
-    while any(name.startswith(f"convs.{len(convs)}.") for name in state):
-        mine = f"convs.{len(convs)}."
-        sizes = {n.removeprefix(mine): v.shape for n, v in state.items() if n.startswith(mine)}
-        convs.append(pyg_conv(kind, sizes))
-    while f"norms.{len(norms)}.weight" in state:
-        width = len(state[f"norms.{len(norms)}.weight"])
-        norms.append(pyg.LayerNorm(width, mode="node"))
-    module = torch.nn.ModuleDict({"convs": convs, "norms": norms})
-    module.load_state_dict({name: torch.from_numpy(v) for name, v in state.items()}, strict=True)
-    return module
-
-
-def pyg_conv(kind, sizes):
-    if kind == "sage":
-        return pyg.SAGEConv(*reversed(sizes["lin_l.weight"]))
-    if kind == "gcn":
-        return pyg.GCNConv(*reversed(sizes["lin.weight"]))
-    if kind == "gat":
-        _, heads, width = sizes["att_src"]
-        return pyg.GATConv(sizes["lin.weight"][1], width, heads)
-    first, second = (torch.nn.Linear(*reversed(sizes[f"nn.{k}.weight"])) for k in (0, 2))
-    return pyg.GINConv(torch.nn.Sequential(first, torch.nn.ReLU(), second))
-
-
-def pyg_logits(module, kind, x, edge_index, edge_weight=None):
-    last = len(module["convs"]) - 1
-    extra = () if edge_weight is None else (edge_weight,)
-    for n, conv in enumerate(module["convs"]):
-        x = conv(x, edge_index, *extra)
-        if n < last:
-            x = module["norms"][n](x) if len(module["norms"]) else x
-            x = torch.nn.functional.elu(x) if kind == "gat" else torch.relu(x)
-    return x
 
 
 def edge_index_of(block):

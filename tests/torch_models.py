@@ -1,0 +1,42 @@
+"""PyTorch Geometric's layers with exported weights, for tests of parity; needs torch."""
+
+import torch
+import torch_geometric.nn as pyg
+
+
+def pyg_module(state, kind):
+    """PyG's layers, of the sizes that the exported state has, with its weights."""
+    convs, norms = torch.nn.ModuleList(), torch.nn.ModuleList()
+    while any(name.startswith(f"convs.{len(convs)}.") for name in state):
+        mine = f"convs.{len(convs)}."
+        sizes = {n.removeprefix(mine): v.shape for n, v in state.items() if n.startswith(mine)}
+        convs.append(pyg_conv(kind, sizes))
+    while f"norms.{len(norms)}.weight" in state:
+        width = len(state[f"norms.{len(norms)}.weight"])
+        norms.append(pyg.LayerNorm(width, mode="node"))
+    module = torch.nn.ModuleDict({"convs": convs, "norms": norms})
+    module.load_state_dict({name: torch.from_numpy(v) for name, v in state.items()}, strict=True)
+    return module
+
+
+def pyg_conv(kind, sizes):
+    if kind == "sage":
+        return pyg.SAGEConv(*reversed(sizes["lin_l.weight"]))
+    if kind == "gcn":
+        return pyg.GCNConv(*reversed(sizes["lin.weight"]))
+    if kind == "gat":
+        _, heads, width = sizes["att_src"]
+        return pyg.GATConv(sizes["lin.weight"][1], width, heads)
+    first, second = (torch.nn.Linear(*reversed(sizes[f"nn.{k}.weight"])) for k in (0, 2))
+    return pyg.GINConv(torch.nn.Sequential(first, torch.nn.ReLU(), second))
+
+
+def pyg_logits(module, kind, x, edge_index, edge_weight=None):
+    last = len(module["convs"]) - 1
+    extra = () if edge_weight is None else (edge_weight,)
+    for n, conv in enumerate(module["convs"]):
+        x = conv(x, edge_index, *extra)
+        if n < last:
+            x = module["norms"][n](x) if len(module["norms"]) else x
+            x = torch.nn.functional.elu(x) if kind == "gat" else torch.relu(x)
+    return x
