@@ -1,4 +1,4 @@
-"""The exported file, loaded into PyTorch Geometric, predicts what `batchgnn predict` wrote: Cora."""
+"""The exported file, loaded into PyTorch Geometric, predicts what `batchgnn predict` wrote."""
 
 import subprocess
 import sys
