@@ -16,6 +16,7 @@ from batchgnn.store.checkpoint import (
     write_checkpoint,
     write_file,
 )
+from batchgnn.store.format import atomic_file, is_no_room, no_room
 
 LIBRARIES = ("numpy", "numba", "scipy", "h5py", "mpi4py", "pymetis")
 
@@ -41,9 +42,8 @@ class RunFolder:
 
     def write_settings(self, shards: Path, settings: Settings) -> None:
         """config.toml, everything resolved."""
-        beside = self.path / "config.toml.part"
-        write_settings(beside, shards, settings)
-        beside.replace(self.path / "config.toml")
+        with atomic_file(self.path / "config.toml", overwrite=True) as beside:
+            write_settings(beside, shards, settings)
 
     def settings(self) -> Settings:
         """The settings of config.toml."""
@@ -60,16 +60,24 @@ class RunFolder:
         return read_settings(path)
 
     def append_metrics(self, line: dict) -> None:
-        """One line a finished epoch in metrics.jsonl."""
-        with (self.path / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(_finite(line)) + "\n")
+        """One line a finished epoch in metrics.jsonl; raises StoreError when the disk is full."""
+        path = self.path / "metrics.jsonl"
+        try:
+            with path.open("a") as file:
+                file.write(json.dumps(_finite(line)) + "\n")
+        except OSError as error:
+            if is_no_room(error):
+                raise no_room(path) from error
+            raise
 
     def cut_metrics(self, num_epochs: int) -> None:
-        """Drop lines of epochs that a resume trains again."""
+        """Keep the lines of the first `num_epochs` epochs: a resume trains the others again.
+
+        What a full disk or a lost node left of a line belongs to such an epoch too.
+        """
         path = self.path / "metrics.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []
-        kept = [line for line in lines if json.loads(line)["epoch"] <= num_epochs]
-        self._write("metrics.jsonl", "".join(line + "\n" for line in kept))
+        self._write("metrics.jsonl", "".join(line + "\n" for line in lines[:num_epochs]))
 
     def write_checkpoint(self, checkpoint: Checkpoint, keep: int) -> None:
         """A checkpoint beside the older ones, of which `keep` stay."""
@@ -123,9 +131,8 @@ class RunFolder:
         )
 
     def _write(self, name: str, text: str) -> None:
-        beside = self.path / f"{name}.part"
-        beside.write_text(text)
-        beside.replace(self.path / name)
+        with atomic_file(self.path / name, overwrite=True) as beside:
+            beside.write_text(text)
 
 
 def _finite(value):

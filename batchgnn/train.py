@@ -143,10 +143,11 @@ class Trainer:
             line |= self._evaluate()
         line |= self._counts() | trace.gather(self.world)
         state.end_epoch(seconds)
+        if self.session.is_first:
+            self.folder.append_metrics(line)  # first: a resume cuts lines, it cannot add them
         if self._checkpoint_is_due():
             self._checkpoint()
         if self.session.is_first:
-            self.folder.append_metrics(line)
             print(describe(line), flush=True)
 
     def _evaluate(self) -> dict[str, float]:
@@ -194,8 +195,9 @@ class Trainer:
                     progress={**progress, "optimizer_steps": self.optimizer.steps},
                 )
                 self.folder.write_checkpoint(checkpoint, self.settings.checkpoint_keep)
-                best = {"parameters": self.state.best_parameters}
-                self.folder.write_model(self._checkpoint_of(best))
+                if self.state.best_epoch:
+                    best = {"parameters": self.state.best_parameters}
+                    self.folder.write_model(self._checkpoint_of(best))
 
     def _checkpoint_of(self, arrays: dict[str, np.ndarray]) -> Checkpoint:
         return Checkpoint(arrays, {"epoch": self.state.epoch}, self.session.manifest.fingerprint)
