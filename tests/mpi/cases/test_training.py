@@ -127,3 +127,28 @@ def test_rounds_fall_with_m_and_bytes_follow_the_formula(comm, shards):
     if comm.size > 1:
         fetched = [counted[m]["input rows"]["bytes"] for m in (1, 4)]
         assert fetched[1] <= fetched[0]
+
+
+@pytest.mark.parametrize("model", ["sage", "gcn"])
+def test_sampling_sends_an_id_a_request_and_the_drawn_ids_back(comm, shards, model):
+    """A request is one word; its reply a count and a degree, GCN's norm, and a word an edge."""
+    weighted = model == "gcn" and shards.name.endswith("True")
+    with open_session(shards, replace(BASE, model=model), comm) as session:
+        mode, own = make_mode(session), session.own
+        trace.reset()
+        minibatches = mode.prepare(0, range(3), mode.schedule.shuffled(0))
+        counted = trace.snapshot().get("main", {"collectives": {}})["collectives"]
+        expected = np.zeros(2, np.int64)
+        for block in (block for each in minibatches for block in each.blocks):
+            remote = own.ownership.owner(block.ids[: block.num_targets]) != own.rank
+            edges = np.diff(block.indptr)[remote].sum()
+            expected += [
+                remote.sum(),
+                (2 + (model == "gcn")) * remote.sum() + edges * (1 + weighted),
+            ]
+    sent = [
+        counted.get(f"sample {what}", {"bytes": 0})["bytes"] for what in ("requests", "replies")
+    ]
+    total, expected = comm.allreduce(np.array(sent)), comm.allreduce(4 * expected)
+    np.testing.assert_array_equal(total, expected)
+    assert (total > 0).all() == (comm.size > 1)
