@@ -5,6 +5,7 @@ A command's module is loaded when the command is called, so that help needs neit
 
 import difflib
 import sys
+import time
 
 from cyclopts import App, CycloptsError
 
@@ -29,6 +30,9 @@ COMMANDS = {
 }
 "Name: where it is, and its line in `batchgnn --help`, which loads none of them."
 
+FIRST_RANK_S = 3.0
+"How much later than the others the first rank may have started."
+
 app = App(
     name="batchgnn",
     help="Train graph neural networks on CPU clusters, over MPI.",
@@ -49,9 +53,18 @@ def main(arguments: list[str] | None = None) -> None:
     except BatchGNNError as error:
         if is_first:
             print(f"batchgnn: {error}", file=sys.stderr, flush=True)
+        let_the_first_rank_speak(is_first)
         sys.exit(error.exit_status)
     except CycloptsError:
+        let_the_first_rank_speak(is_first)
         sys.exit(2)
+
+
+def let_the_first_rank_speak(is_first: bool) -> None:
+    """Before MPI runs, mpirun kills all ranks when the quickest exits: that must be the first."""
+    mpi = sys.modules.get("mpi4py.MPI")
+    if not is_first and not (mpi and mpi.Is_initialized()):
+        time.sleep(FIRST_RANK_S)
 
 
 def check_command(given: list[str]) -> None:

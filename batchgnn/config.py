@@ -169,9 +169,10 @@ def settings_files(app: Any, commands: Any, arguments: Any) -> None:
                 f"{path}: no such settings file. Check --config, or --run with --resume."
             )
         try:
-            Toml(path, allow_unknown=False, use_commands_as_keys=False)(app, commands, arguments)
-        except tomllib.TOMLDecodeError as error:
+            tomllib.loads(path.read_text())
+        except ValueError as error:  # also of bytes that are no UTF-8
             raise ConfigError(f"{path} is not valid TOML: {error}.") from error
+        Toml(path, allow_unknown=False, use_commands_as_keys=False)(app, commands, arguments)
 
 
 def write_settings(path: Path, shards: Path, settings: Settings) -> None:
