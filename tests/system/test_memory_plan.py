@@ -1,0 +1,98 @@
+"""The memory that a rank plans for is an upper bound of what it uses, and not a wild one."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from commands import succeed
+from graphs import learnable_graph, shards_of
+
+from batchgnn.config import read_settings
+from batchgnn.graph.assign import assign_shards
+from batchgnn.graph.ownership import Ownership
+from batchgnn.modes.memory import INTERPRETER_BYTES, plan_memory
+from batchgnn.session import build_model
+from batchgnn.store.own_shards import OwnShards
+from batchgnn.store.shard_store import ShardStore
+
+OPTIONS = ["--layers", 2, "--fanouts", 15, 10, "--hidden", 128, "--batch-size", 2000]
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    """200,000 vertices with 100 MB of features; a random cut makes every rank fetch the most."""
+    folder = tmp_path_factory.mktemp("memory")
+    sizes = ["--vertices", 200_000, "--degree", 12, "--features", 128, "--classes", 20]
+    split = ["--split", 0.1, 0.1, 0.8]
+    succeed("data", "generate", "communities", folder / "graph.h5", *sizes, *split)
+    cut = ["--shards", 2, "--method", "random"]
+    succeed("partition", folder / "graph.h5", folder / "shards", *cut)
+    return folder / "shards"
+
+
+@pytest.fixture(scope="module")
+def interpreter_bytes(tmp_path_factory):
+    """What a rank uses for a graph of nothing; within the plan's allowance for it."""
+    folder = tmp_path_factory.mktemp("nothing")
+    tiny, run = shards_of(learnable_graph(), folder / "shards"), folder / "run"
+    succeed("train", tiny, "--run", run, "--epochs", 1, "--hidden", 4, "--no-overlap", ranks=2)
+    peak = max(peaks(run)[-1])
+    assert peak < INTERPRETER_BYTES
+    return peak
+
+
+def peaks(run):
+    """Peak bytes of every rank after each epoch."""
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["peak_memory_bytes"] for line in lines]
+
+
+def planned(run, num_ranks):
+    """The plan of every rank, and the bytes of the shard files that it maps."""
+    shards, settings = read_settings(run / "config.toml")
+    store = ShardStore(shards)
+    manifest = store.manifest
+    rank_of_shard = assign_shards(manifest, num_ranks)
+    for rank in range(num_ranks):
+        own = OwnShards(store, Ownership(manifest.offset, rank_of_shard), rank)
+        model = build_model(manifest, settings)
+        session = SimpleNamespace(settings=settings, manifest=manifest, own=own, model=model)
+        mapped = sum(store.shard_path(int(s)).stat().st_size for s in own.shards)
+        yield plan_memory(session), mapped
+
+
+CASES = [
+    pytest.param(1, ["--macrobatch", 8], id="1 rank, M = 8"),
+    pytest.param(2, ["--macrobatch", 1], id="2 ranks, M = 1"),
+    pytest.param(2, ["--macrobatch", 8], id="2 ranks, M = 8"),
+    pytest.param(1, ["--macrobatch", 1], id="1 rank, M = 1", marks=pytest.mark.slow),
+    *(
+        pytest.param(2, ["--model", model], id=model, marks=pytest.mark.slow)
+        for model in ("gcn", "gin", "gat")
+    ),
+    pytest.param(2, ["--input-dropout", 0.2, "--norm", "layer"], id="norm", marks=pytest.mark.slow),
+    pytest.param(2, ["--no-overlap"], id="no overlap", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("ranks", "options"), CASES)
+def test_the_peak_is_within_the_plan(shards, interpreter_bytes, tmp_path, ranks, options):
+    """Also without the plan's allowance for the interpreter, in training and in evaluation."""
+    run = tmp_path / "run"
+    line = ["train", shards, "--run", run, *OPTIONS, *options, "--epochs", 2, "--eval-every", 2]
+    succeed(*line, ranks=ranks)
+    training, everything = peaks(run)
+    assert len(training) == len(everything) == ranks
+    for rank, (plan, mapped) in enumerate(planned(run, ranks)):
+        evaluation = plan.parts["layers of the exact evaluation"]
+        base = interpreter_bytes + mapped
+        parts = {name: f"{size / 2**20:.0f} MiB" for name, size in plan.parts.items()}
+        said = (
+            f"training {training[rank] / 2**20:.0f}, all {everything[rank] / 2**20:.0f}, "
+            f"mapped {mapped / 2**20:.0f}, interpreter {interpreter_bytes / 2**20:.0f} MiB, {parts}"
+        )
+        print(said)
+        assert everything[rank] <= plan.total + mapped, said
+        assert everything[rank] <= base + plan.total - INTERPRETER_BYTES, said
+        assert training[rank] <= base + plan.total - INTERPRETER_BYTES - evaluation, said
+        assert plan.total < 5 * everything[rank], said
