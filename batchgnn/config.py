@@ -159,9 +159,11 @@ FREE = {
 
 def settings_files(app: Any, commands: Any, arguments: Any) -> None:
     """Take what the command line leaves open from `--config`, then from the run being resumed."""
-    given = {a.name: a.tokens[0].value for a in arguments if a.tokens}
+    used = [a for a in arguments if a.tokens]
+    given = {a.name: a.tokens[0].value for a in used}
     paths = [Path(given["--config"])] if "--config" in given else []
-    if "--resume" in given and "--run" in given:
+    resume = any(a.name == "--resume" and a.tokens[0].keyword == "--resume" for a in used)
+    if resume and "--run" in given:
         paths.append(Path(given["--run"]) / "config.toml")
     for path in paths:
         if not path.is_file():

@@ -38,7 +38,7 @@ class RunFolder:
                 f"{self.path} exists: nothing is written over. Add --resume to go on with it, or "
                 f"choose another --run."
             )
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(parents=True, exist_ok=True)
 
     def write_settings(self, shards: Path, settings: Settings) -> None:
         """config.toml, everything resolved."""

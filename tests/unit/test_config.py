@@ -1,0 +1,161 @@
+"""Settings: what is written is read again, defaults that depend on others, what is refused."""
+
+import dataclasses
+import tomllib
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import pytest
+from cyclopts import App
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchgnn.config import FREE, Metric, Settings, read_settings, settings_files, write_settings
+from batchgnn.errors import ConfigError
+
+OTHER = {
+    "model": "gat",
+    "layers": 2,
+    "hidden": 12,
+    "heads": 3,
+    "norm": "layer",
+    "dropout": 0.25,
+    "input_dropout": 0.125,
+    "attention_dropout": 0.5,
+    "fanouts": (7, -1),
+    "batch_size": 17,
+    "macrobatch": 3,
+    "overlap": False,
+    "optimizer": "sgd",
+    "lr": 1e-5,
+    "weight_decay": 5e-4,
+    "epochs": 7,
+    "patience": 4,
+    "eval_every": 2,
+    "metric": "roc-auc",
+    "split_index": 9,
+    "seed": 2**40,
+    "threads": 5,
+    "memory": "1.5G",
+    "checkpoint_every": 11,
+    "checkpoint_seconds": 0.5,
+    "checkpoint_keep": 1,
+    "collective_timeout": 0.0,
+}
+"A value of every setting that is not its default; `mode` has but one."
+
+
+def test_every_setting_has_a_value_here():
+    fields = {field.name: field.default for field in dataclasses.fields(Settings)}
+    assert set(OTHER) == set(fields) - {"mode"}
+    assert all(value != fields[name] for name, value in OTHER.items())
+    assert set(fields) >= FREE
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_each_setting_survives_writing_and_reading(tmp_path, name):
+    settings = Settings(**{name: OTHER[name]})
+    write_settings(tmp_path / "c.toml", Path("some/shards"), settings)
+    shards, again = read_settings(tmp_path / "c.toml")
+    assert again == settings
+    assert type(getattr(again, name)) is type(OTHER[name])
+    assert shards == Path("some/shards").absolute()
+
+
+def test_none_is_left_out_and_read_as_none(tmp_path):
+    write_settings(tmp_path / "c.toml", Path("s"), Settings())
+    values = tomllib.loads((tmp_path / "c.toml").read_text())
+    assert {"fanouts", "metric", "threads", "memory"}.isdisjoint(values)
+    assert len(values) == 1 + len(dataclasses.fields(Settings)) - 4
+    assert read_settings(tmp_path / "c.toml")[1] == Settings()
+
+
+@pytest.fixture
+def parsed():
+    """What the command line makes of words, as `batchgnn train` does."""
+    app, seen = App(config=settings_files), []
+
+    @app.default
+    def train(
+        shards: Path,
+        *,
+        run: Path,
+        resume: bool = False,
+        config: Path | None = None,
+        settings: Settings = Settings(),  # noqa: B008
+    ):
+        seen.append((shards, settings))
+
+    def parse(*words):
+        app([*map(str, words)], exit_on_error=False, result_action="return_value")
+        return seen.pop()
+
+    return parse
+
+
+def test_the_command_line_reads_what_was_written(tmp_path, parsed):
+    settings = Settings(**OTHER)
+    write_settings(tmp_path / "c.toml", Path("/s"), settings)
+    assert parsed("--run", "r", "--config", tmp_path / "c.toml") == (Path("/s"), settings)
+    (tmp_path / "run").mkdir()
+    write_settings(tmp_path / "run" / "config.toml", Path("/s"), settings)
+    assert parsed("--run", tmp_path / "run", "--resume") == (Path("/s"), settings)
+
+
+def test_the_command_line_wins_over_files_and_config_over_the_run(tmp_path, parsed):
+    (tmp_path / "run").mkdir()
+    of_run = Settings(epochs=3, lr=0.5, fanouts=(1, 2, 3))
+    write_settings(tmp_path / "run" / "config.toml", Path("/s"), of_run)
+    (tmp_path / "c.toml").write_text("epochs = 4\nbatch-size = 9\nfanouts = [4, 4, 4]\n")
+    shards, settings = parsed(
+        *("/other", "--run", tmp_path / "run", "--resume", "--config", tmp_path / "c.toml"),
+        *("--batch-size", 5, "--fanouts", -1, 2, 1),
+    )
+    assert shards == Path("/other")
+    assert (settings.epochs, settings.lr, settings.batch_size) == (4, 0.5, 5)
+    assert settings.fanouts == (-1, 2, 1)
+
+
+def test_without_resume_the_run_is_not_read(tmp_path, parsed):
+    (tmp_path / "run").mkdir()
+    write_settings(tmp_path / "run" / "config.toml", Path("/s"), Settings(epochs=3))
+    for words in ([], ["--no-resume"]):
+        settings = parsed("/other", "--run", tmp_path / "run", *words)[1]
+        assert settings.epochs == Settings().epochs
+
+
+@given(layers=st.integers(1, 12))
+def test_default_fanouts(layers):
+    fanouts = Settings(layers=layers).resolved("multiclass").fanouts
+    assert fanouts == (15, 10, *[5] * 10)[:layers]
+
+
+@given(fanouts=st.lists(st.integers(-3, 5), min_size=1, max_size=4), layers=st.integers(1, 4))
+def test_fanouts_are_one_a_layer_and_positive_or_all(fanouts, layers):
+    settings = Settings(layers=layers, fanouts=tuple(fanouts))
+    if len(fanouts) == layers and all(f > 0 or f == -1 for f in fanouts):
+        assert settings.resolved("multiclass").fanouts == tuple(fanouts)
+    else:
+        with pytest.raises(ConfigError, match="--fanouts"):
+            settings.resolved("multiclass")
+
+
+def test_default_metric():
+    assert Settings().resolved("multiclass").score_name == "accuracy"
+    assert Settings().resolved("multilabel").score_name == "micro-f1"
+    for metric in get_args(Metric):
+        assert Settings(metric=metric).resolved("multiclass").score_name == metric
+    with pytest.raises(ConfigError, match="--metric accuracy is for one label"):
+        Settings(metric="accuracy").resolved("multilabel")
+
+
+def test_heads_must_divide_hidden_of_gat_alone():
+    assert Settings(hidden=30, heads=4).resolved("multiclass").hidden == 30
+    with pytest.raises(ConfigError, match="Try --hidden 28"):
+        Settings(model="gat", hidden=30, heads=4).resolved("multiclass")
+
+
+def test_resolving_twice_changes_nothing():
+    once = Settings().resolved("multilabel")
+    assert once.resolved("multilabel") == once
+    assert get_type_hints(Settings)["fanouts"] == tuple[int, ...] | None

@@ -1,0 +1,210 @@
+"""The run folder and its checkpoints: nothing overwritten, nothing half written, damage named."""
+
+import json
+import math
+
+import h5py
+import numpy as np
+import pytest
+
+from batchgnn.config import Settings
+from batchgnn.errors import StoreError
+from batchgnn.run_folder import RunFolder
+from batchgnn.store import checkpoint as checkpoints
+from batchgnn.store.checkpoint import (
+    Checkpoint,
+    latest_checkpoint,
+    read_checkpoint,
+    write_checkpoint,
+)
+from batchgnn.training_state import TrainingState
+
+
+def make(epoch=0, step=0, fingerprint="f" * 64):
+    rng = np.random.default_rng([epoch, step])
+    arrays = {"parameters": rng.normal(size=7).astype(np.float32), "moment": np.arange(3.0)}
+    progress = {"epoch": epoch, "step": step, "loss_sum": 1 / 3, "epoch_seconds": "[1.5, 2]"}
+    return Checkpoint(arrays, progress, fingerprint)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.open(resume=False)
+    return folder
+
+
+def names(path):
+    return sorted(each.name for each in path.iterdir())
+
+
+def test_a_checkpoint_survives_writing_and_reading(tmp_path):
+    written = make(3, 12)
+    read = read_checkpoint(write_checkpoint(tmp_path, written, keep=2))
+    assert read.progress == written.progress
+    types = {name: type(value) for name, value in read.progress.items()}
+    assert types == {"epoch": int, "step": int, "loss_sum": float, "epoch_seconds": str}
+    assert read.fingerprint == written.fingerprint
+    assert read.arrays.keys() == written.arrays.keys()
+    for name, array in written.arrays.items():
+        assert read.arrays[name].dtype == array.dtype
+        np.testing.assert_array_equal(read.arrays[name], array)
+
+
+def test_the_newest_are_kept_in_the_order_of_training(tmp_path):
+    order = [(0, 9), (0, 10), (0, 100), (1, 0), (9, 5), (10, 0)]
+    for epoch, step in order:
+        path = write_checkpoint(tmp_path, make(epoch, step), keep=3)
+        assert latest_checkpoint(tmp_path) == path
+    assert names(tmp_path) == [
+        "epoch-000001-step-00000000.h5",
+        "epoch-000009-step-00000005.h5",
+        "epoch-000010-step-00000000.h5",
+    ]
+
+
+def test_the_same_step_again_replaces_its_file(tmp_path):
+    write_checkpoint(tmp_path, make(1, 1), keep=2)
+    again = make(1, 1)
+    again.arrays["parameters"][:] = 5
+    path = write_checkpoint(tmp_path, again, keep=2)
+    assert names(tmp_path) == [path.name]
+    assert (read_checkpoint(path).arrays["parameters"] == 5).all()
+
+
+def test_a_failure_while_writing_leaves_the_older_ones(tmp_path, monkeypatch):
+    path = write_checkpoint(tmp_path, make(0, 1), keep=1)
+    before = path.read_bytes()
+
+    def fail(beside, name):
+        file = h5py.File(beside, "x")
+        file.close()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "create_store", fail)
+    for step in (1, 2):
+        with pytest.raises(StoreError, match="no room to write it"):
+            write_checkpoint(tmp_path, make(0, step), keep=1)
+    assert names(tmp_path) == [path.name]
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("length", [0, 100, 1000, -1])
+def test_a_damaged_checkpoint_is_named(tmp_path, length):
+    path = write_checkpoint(tmp_path, make(), keep=2)
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(StoreError, match=f"{path} is (truncated|no HDF5 file, or damaged)"):
+        read_checkpoint(path)
+
+
+def test_a_file_of_another_kind_is_no_checkpoint(tmp_path):
+    path = tmp_path / "epoch-000000-step-00000001.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["format"] = "batchgnn-graph"
+    with pytest.raises(StoreError, match="is no checkpoint"):
+        read_checkpoint(path)
+    with pytest.raises(StoreError, match="no checkpoint to resume from"):
+        latest_checkpoint(tmp_path / "empty")
+
+
+def test_progress_of_training_survives(tmp_path):
+    state = TrainingState(np.ones(7, np.float32), epoch=2, step=5, loss_sum=0.1, num_seeds=3)
+    state.epoch_seconds = [1.25, 0.5]
+    state.offer(0.5, 0.25, np.full(7, 2, np.float32))
+    progress = {**state.to_dict(loss_sum=0.7, num_seeds=21), "optimizer_steps": 9}
+    arrays = {"best_parameters": state.best_parameters}
+    path = write_checkpoint(tmp_path, Checkpoint(arrays, progress, "f"), keep=1)
+    for keep_sums, sums in ((True, (0.7, 21)), (False, (0.0, 0))):
+        again = TrainingState.from_checkpoint(read_checkpoint(path), keep_sums=keep_sums)
+        assert (again.loss_sum, again.num_seeds) == sums
+        same = {**vars(again), "loss_sum": 0.1, "num_seeds": 3}
+        np.testing.assert_array_equal(same.pop("best_parameters"), np.full(7, 2))
+        assert same == {k: v for k, v in vars(state).items() if k != "best_parameters"}
+
+
+def test_a_state_without_an_evaluation_survives(tmp_path):
+    state = TrainingState(np.ones(2, np.float32))
+    progress = {**state.to_dict(loss_sum=0.0, num_seeds=0), "optimizer_steps": 0}
+    arrays = {"best_parameters": state.best_parameters}
+    path = write_checkpoint(tmp_path, Checkpoint(arrays, progress, "f"), keep=1)
+    again = TrainingState.from_checkpoint(read_checkpoint(path), keep_sums=True)
+    assert again.best_val == -math.inf
+    assert math.isnan(again.best_test)
+
+
+def test_the_best_is_the_first_of_equals_and_the_last_without_validation():
+    state, offered = TrainingState(np.zeros(1)), []
+    for epoch, val in enumerate([0.5, 0.5, 0.6, 0.1, 0.2]):
+        state.epoch = epoch
+        state.offer(val, val / 2, np.array([float(epoch)]))
+        offered.append((state.best_epoch, state.best_parameters[0], state.stale_evaluations))
+    assert offered == [(1, 0, 0), (1, 0, 1), (3, 2, 0), (3, 2, 1), (3, 2, 2)]
+    without = TrainingState(np.zeros(1))
+    for epoch in range(3):
+        without.epoch = epoch
+        without.offer(math.nan, 0.5, np.array([float(epoch)]))
+    assert (without.best_epoch, without.best_parameters[0]) == (3, 2)
+
+
+def test_a_folder_with_files_is_not_written_over(tmp_path, folder):
+    (folder.path / "notes").write_text("mine")
+    with pytest.raises(StoreError, match=r"nothing is written over\. Add --resume"):
+        RunFolder(folder.path).open(resume=False)
+    with pytest.raises(StoreError, match="holds no run to resume"):
+        RunFolder(folder.path).open(resume=True)
+    with pytest.raises(StoreError, match="is no run folder"):
+        folder.settings()
+
+
+def test_a_job_that_ended_before_it_wrote_anything_may_begin_again(folder):
+    RunFolder(folder.path).open(resume=False)
+
+
+def test_settings_are_read_again(tmp_path, folder):
+    settings = Settings(hidden=5, fanouts=(1, 2, 3))
+    folder.write_settings(tmp_path / "shards", settings)
+    assert folder.shards_and_settings() == (tmp_path / "shards", settings)
+    RunFolder(folder.path).open(resume=True)
+    assert names(folder.path) == ["config.toml"]
+
+
+def test_other_shards_are_refused(folder):
+    folder.write_checkpoint(make(1), keep=2)
+    folder.write_model(make(1))
+    assert folder.read_checkpoint("f" * 64).progress["epoch"] == 1
+    assert folder.read_model("f" * 64).progress["epoch"] == 1
+    for read in (folder.read_checkpoint, folder.read_model):
+        with pytest.raises(StoreError, match="was trained on shards ffffffffffff, not on these"):
+            read("e" * 64)
+
+
+def test_a_missing_model_is_named(folder):
+    with pytest.raises(StoreError, match=r"model\.h5 is missing: train at least one epoch"):
+        folder.read_model()
+
+
+def test_metrics_of_epochs_to_come_are_cut(folder):
+    folder.cut_metrics(3)
+    for epoch in (1, 2, 3):
+        folder.append_metrics({"epoch": epoch, "loss": 0.1 * epoch, "val": math.nan})
+    path = folder.path / "metrics.jsonl"
+    lines = path.read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
+    assert json.loads(lines[0]) == {"epoch": 1, "loss": 0.1, "val": None}
+    path.write_text(path.read_text() + '{"epoch": 4, "lo')
+    folder.cut_metrics(2)
+    folder.append_metrics({"epoch": 3, "loss": 7})
+    again = path.read_text().splitlines()
+    assert again[:2] == lines[:2]
+    assert json.loads(again[2]) == {"epoch": 3, "loss": 7}
+    assert len(again) == 3
+
+
+def test_a_result_has_no_infinities_and_says_the_versions(folder):
+    values = {"metric": "accuracy", "val_accuracy": -math.inf, "test_accuracy": math.nan}
+    folder.write_result({**values, "best_epoch": 0, "epoch_seconds": [1.0, math.nan]})
+    result = json.loads((folder.path / "result.json").read_text())
+    assert result["val_accuracy"] is result["test_accuracy"] is result["epoch_seconds"][1] is None
+    assert result["versions"]["numpy"] == np.__version__
+    assert "best epoch 0: validation accuracy None" in folder.summary()
+    assert names(folder.path) == ["result.json"]
