@@ -16,7 +16,7 @@ from shards import DATA
 from batchgnn.config import Settings
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
-QUICK = {"cora-gcn"}
+QUICK = {"cora-gcn", "cora-gat", "cora-sage"}
 RUN_TIMEOUT_S = 900
 
 
