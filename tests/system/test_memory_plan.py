@@ -64,7 +64,7 @@ def planned(run, num_ranks):
 CASES = [
     pytest.param(1, ["--macrobatch", 8], id="1 rank, M = 8"),
     pytest.param(2, ["--macrobatch", 1], id="2 ranks, M = 1"),
-    pytest.param(2, ["--macrobatch", 8], id="2 ranks, M = 8"),
+    pytest.param(2, ["--macrobatch", 8], id="2 ranks, M = 8", marks=pytest.mark.slow),
     pytest.param(1, ["--macrobatch", 1], id="1 rank, M = 1", marks=pytest.mark.slow),
     *(
         pytest.param(2, ["--model", model], id=model, marks=pytest.mark.slow)

@@ -167,6 +167,7 @@ def test_without_overlap_and_killed_twice(shards, whole, tmp_path):
     assert_same_run(out, whole, rtol=0)
 
 
+@pytest.mark.slow
 def test_more_epochs_go_on_from_the_end(folder, shards, whole, tmp_path):
     out = Path(shutil.copytree(whole, tmp_path / "run"))
     succeed("train", shards, "--run", out, "--resume", ranks=2)
@@ -177,6 +178,7 @@ def test_more_epochs_go_on_from_the_end(folder, shards, whole, tmp_path):
     assert result(out)["epochs"] == EPOCHS + 1
 
 
+@pytest.mark.slow
 def test_half_a_line_of_metrics_is_mended(copy, shards, whole):
     with (copy / "metrics.jsonl").open("a") as file:
         file.write('{"epoch": 2, "lo')
