@@ -14,6 +14,7 @@ from cyclopts import Group, Parameter, validators
 from cyclopts.config import Toml
 
 from batchgnn.errors import ConfigError
+from batchgnn.memory import parse_bytes
 
 MODEL, SAMPLING = Group("Model"), Group("Sampling (mode macrobatch)")
 OPTIMISER, RUN = Group("Optimiser"), Group("Run")
@@ -72,6 +73,14 @@ class Settings:
     overlap: Annotated[bool, Parameter(group=SAMPLING)] = True
     "Prepare the next macrobatch in a background thread while this one trains."
 
+    aggregate_cache: Annotated[Literal["off", "memory", "store"], Parameter(group=SAMPLING)] = "off"
+    """Aggregate the input features over all in-neighbours once, and keep that in memory or beside
+    the shards: the first layer is then not sampled, and the last number of --fanouts not used."""
+
+    aggregate_memory: Annotated[str | None, Parameter(group=SAMPLING)] = None
+    """Memory per rank for --aggregate-cache memory, such as 2G: the vertices most likely to be
+    needed are kept, the others aggregated in every step. [default: all are kept]"""
+
     optimizer: Annotated[Literal["adam", "sgd"], Parameter(group=OPTIMISER)] = "adam"
     "Adam, or SGD with momentum 0.9."
 
@@ -125,16 +134,8 @@ class Settings:
 
     def resolved(self, task: str) -> "Settings":
         """With defaults that depend on other settings filled in; raises ConfigError."""
-        fanouts = self.fanouts
-        if fanouts is None:
-            fanouts = (DEFAULT_FANOUTS + (DEFAULT_FANOUTS[-1],) * self.layers)[: self.layers]
-        if len(fanouts) != self.layers:
-            raise ConfigError(
-                f"--fanouts {' '.join(map(str, fanouts))} has {len(fanouts)} numbers for "
-                f"--layers {self.layers}: give one per layer, from the seeds outward."
-            )
-        if any(f == 0 or f < -1 for f in fanouts):
-            raise ConfigError(f"--fanouts {fanouts}: each must be at least 1, or -1 for all.")
+        fanouts = self._resolved_fanouts()
+        self._check_aggregates()
         if self.model == "gat" and self.hidden % self.heads:
             raise ConfigError(
                 f"--hidden {self.hidden} is not a multiple of --heads {self.heads}: gat joins "
@@ -146,13 +147,55 @@ class Settings:
                 "--metric accuracy is for one label per vertex; this graph has several. "
                 "Use micro-f1, macro-f1 or roc-auc."
             )
-        return dataclasses.replace(self, fanouts=tuple(fanouts), metric=metric)
+        return dataclasses.replace(self, fanouts=fanouts, metric=metric)
+
+    def _resolved_fanouts(self) -> tuple[int, ...]:
+        """One number per layer; the last is -1 when the first layer is not sampled."""
+        cached = self.aggregate_cache != "off"
+        fanouts = self.fanouts
+        if fanouts is None:
+            fanouts = (DEFAULT_FANOUTS + (DEFAULT_FANOUTS[-1],) * self.layers)[: self.layers]
+        if cached and len(fanouts) == self.layers - 1:
+            fanouts = (*fanouts, -1)
+        if len(fanouts) != self.layers:
+            raise ConfigError(
+                f"--fanouts {' '.join(map(str, fanouts))} has {len(fanouts)} numbers for "
+                f"--layers {self.layers}: give one per layer, from the seeds outward."
+            )
+        if any(f == 0 or f < -1 for f in fanouts):
+            raise ConfigError(f"--fanouts {fanouts}: each must be at least 1, or -1 for all.")
+        return (*fanouts[:-1], -1) if cached else tuple(fanouts)
+
+    def _check_aggregates(self) -> None:
+        """Raise ConfigError where aggregated inputs cannot be kept."""
+        if self.aggregate_memory is not None:
+            if self.aggregate_cache != "memory":
+                raise ConfigError(
+                    "--aggregate-memory bounds --aggregate-cache memory, which is "
+                    f"{self.aggregate_cache}: give both, or leave --aggregate-memory out."
+                )
+            parse_bytes(self.aggregate_memory)
+        if self.aggregate_cache == "off":
+            return
+        if self.model == "gat":
+            raise ConfigError(
+                f"--aggregate-cache {self.aggregate_cache} cannot serve --model gat, whose "
+                "learned attention weighs the neighbours anew in every step: take sage, gcn or "
+                "gin, or leave --aggregate-cache out."
+            )
+        if self.input_dropout:
+            raise ConfigError(
+                f"--aggregate-cache {self.aggregate_cache} cannot serve --input-dropout "
+                f"{self.input_dropout:g}, which changes the features before they are aggregated: "
+                "set it to 0 (--dropout between the layers is fine), or leave --aggregate-cache "
+                "out."
+            )
 
 
 FREE = {
     "epochs", "macrobatch", "overlap", "threads", "memory", "checkpoint_every",
     "checkpoint_seconds", "checkpoint_keep",
-    "collective_timeout", "patience", "eval_every",
+    "collective_timeout", "patience", "eval_every", "aggregate_cache", "aggregate_memory",
 }  # fmt: skip
 "Settings that do not change the numbers of a step, or may change on a resume."
 

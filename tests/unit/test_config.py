@@ -26,6 +26,8 @@ OTHER = {
     "batch_size": 17,
     "macrobatch": 3,
     "overlap": False,
+    "aggregate_cache": "store",
+    "aggregate_memory": "64M",
     "optimizer": "sgd",
     "lr": 1e-5,
     "weight_decay": 5e-4,
@@ -65,8 +67,8 @@ def test_each_setting_survives_writing_and_reading(tmp_path, name):
 def test_none_is_left_out_and_read_as_none(tmp_path):
     write_settings(tmp_path / "c.toml", Path("s"), Settings())
     values = tomllib.loads((tmp_path / "c.toml").read_text())
-    assert {"fanouts", "metric", "threads", "memory"}.isdisjoint(values)
-    assert len(values) == 1 + len(dataclasses.fields(Settings)) - 4
+    assert {"fanouts", "metric", "threads", "memory", "aggregate_memory"}.isdisjoint(values)
+    assert len(values) == 1 + len(dataclasses.fields(Settings)) - 5
     assert read_settings(tmp_path / "c.toml")[1] == Settings()
 
 
@@ -153,6 +155,37 @@ def test_heads_must_divide_hidden_of_gat_alone():
     assert Settings(hidden=30, heads=4).resolved("multiclass").hidden == 30
     with pytest.raises(ConfigError, match="Try --hidden 28"):
         Settings(model="gat", hidden=30, heads=4).resolved("multiclass")
+
+
+CACHED = {"fanouts given": (5, 4, 3), "last left out": (5, 4), "default": None}
+
+
+@pytest.mark.parametrize("fanouts", CACHED.values(), ids=CACHED)
+def test_with_aggregated_inputs_the_last_hop_takes_all(fanouts):
+    settings = Settings(aggregate_cache="memory", fanouts=fanouts).resolved("multiclass")
+    assert settings.fanouts == (*(fanouts or (15, 10))[:2], -1)
+    assert settings.resolved("multiclass") == settings
+
+
+NO_AGGREGATES = {
+    "gat": ({"model": "gat"}, "cannot serve --model gat"),
+    "input dropout": ({"input_dropout": 0.2}, "cannot serve --input-dropout 0.2"),
+    "no size": ({"aggregate_memory": "lots"}, "'lots' is no size in bytes"),
+    "nothing": ({"aggregate_memory": "0"}, "'0' is no size in bytes"),
+    "off": ({"aggregate_cache": "off", "aggregate_memory": "1G"}, "which is off: give both"),
+    "store": ({"aggregate_cache": "store", "aggregate_memory": "1G"}, "which is store: give both"),
+    "fanouts": ({"fanouts": (5,)}, "--fanouts 5 has 1 numbers for --layers 3"),
+}
+
+
+@pytest.mark.parametrize(("options", "meant"), NO_AGGREGATES.values(), ids=NO_AGGREGATES)
+def test_what_aggregated_inputs_cannot_serve(options, meant):
+    settings = Settings(**{"aggregate_cache": "memory", **options})
+    with pytest.raises(ConfigError, match=meant):
+        settings.resolved("multiclass")
+    others = dataclasses.replace(settings, aggregate_cache="off", aggregate_memory=None)
+    if others.fanouts is None:
+        others.resolved("multiclass")  # nothing else was wrong
 
 
 def test_resolving_twice_changes_nothing():
