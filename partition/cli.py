@@ -31,6 +31,7 @@ def partition(
     order: Literal["rcm", "natural"] | None = None,
     clusters: int | None = None,
     even_seeds: bool = True,
+    feature_dtype: Literal["float32", "float16", "bfloat16"] | None = None,
     memory: str | None = None,
     dry_run: bool = False,
 ) -> None:
@@ -56,6 +57,9 @@ def partition(
         Number of METIS clusters of the supernode method; default 32 per shard.
     even_seeds
         After the cut, move vertices until the training seeds per shard are even within 5 %.
+    feature_dtype
+        What features are stored as; half width rounds them, to 11 bits (float16, up to 65504) or
+        8 bits (bfloat16, any size). Default: as the graph store has them.
     memory
         Memory that may be used, for example 8G; default: what the machine has available.
     dry_run
@@ -71,7 +75,7 @@ def partition(
             clusters=clusters,
             even_seeds=even_seeds,
         )
-        _show_plan(graph, shards, cut, allowed)
+        _show_plan(graph, shards, cut, allowed, feature_dtype)
         return
     manifest = run(
         graph,
@@ -84,6 +88,7 @@ def partition(
         even_seeds=even_seeds,
         memory=allowed,
         show=True,
+        feature_dtype=feature_dtype,
     )
     print(
         f"{shards}: {count} shards of {manifest.name}, {manifest.edge_cut:,} edges cut, "
@@ -134,12 +139,14 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _show_plan(graph: Path, shards: Path, cut: Cut, allowed: int) -> None:
+def _show_plan(
+    graph: Path, shards: Path, cut: Cut, allowed: int, feature_dtype: str | None
+) -> None:
     refuse_existing(shards)
     source = opened(graph)
     cut.check(source.num_vertices)
     plan = memory_plan(source, cut)
-    disk = disk_bytes(schema_of(source), source.num_edges, cut.num_shards)
+    disk = disk_bytes(schema_of(source, feature_dtype), source.num_edges, cut.num_shards)
     for name, size in plan.parts.items():
         print(f"{format_bytes(size):>12}  {name}")
     print(f"{format_bytes(plan.total):>12}  memory in all, of {format_bytes(allowed)}")

@@ -90,14 +90,16 @@ def partition(
     even_seeds: bool = True,
     memory: int | None = None,
     show: bool = False,
+    feature_dtype: str | None = None,
 ) -> Manifest:
     """Cut a graph store into shards: read, plan, cut, even the seeds, write.
 
     graph   path of a graph store, or what reads like one (`source.GraphSource`)
     memory  bytes that may be used; None = what the machine has available now
     show    whether progress is shown on stderr
+    feature_dtype  float32, float16 or bfloat16; None = as the graph has them
 
-    Raises StoreError, ConfigError, MemoryPlanError. Options are those of `Cut`.
+    Raises DataError, StoreError, ConfigError, MemoryPlanError. Options are those of `Cut`.
     """
     cut = Cut(
         method=method,
@@ -129,6 +131,7 @@ def partition(
         },
         memory=allowed,
         show=show,
+        feature_dtype=feature_dtype,
     )
 
 

@@ -24,10 +24,10 @@ def feature_chunk(schema: Schema) -> int:
 
 
 def vertex_bytes(schema: Schema) -> int:
-    """Bytes of all that streams through with a vertex."""
+    """Bytes of all that streams through with a vertex; features as float32, before rounding."""
     layout = schema.layout(1, 0, 0)
-    streamed = ("vertex/features", "vertex/label", "vertex/split", "vertex/name")
-    return sum(
+    streamed = ("vertex/label", "vertex/split", "vertex/name")
+    return 4 * schema.num_features + sum(
         layout[name][0].itemsize * int(np.prod(layout[name][1]))
         for name in streamed
         if name in layout

@@ -61,7 +61,7 @@ def _cut_table(m: Manifest) -> Table:
         [
             ("vertices", f"{m.num_vertices:,}"),
             ("arcs", f"{m.num_edges:,} ({'directed' if m.directed else 'both ways'})"),
-            ("features", f"{m.num_features:,} {m.feature_dtype.name}"),
+            ("features", f"{m.num_features:,} {m.feature_name}"),
             ("task", f"{m.task}, {m.num_classes} classes, {m.num_splits} split(s)"),
             (
                 "cut",

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import batchgnn.store.shard_writer as writer
+from batchgnn.kernels.half import FEATURE_DTYPES, dtype_name
 from batchgnn.kernels.partition import count_neighbor_shards, row_sums
 from batchgnn.partition.numbering import Numbering, number
 from batchgnn.partition.plan import EDGE_CHUNK, feature_chunk, sort_plan
@@ -20,6 +21,7 @@ from batchgnn.partition.source import GraphSource
 from batchgnn.partition.spill import Spill, csr_of
 from batchgnn.progress import progress
 from batchgnn.store.format import atomic_folder
+from batchgnn.store.narrow import converted
 from batchgnn.store.shard_store import Manifest, Schema
 
 
@@ -44,15 +46,15 @@ class Job:
         return progress(label, total, unit, show=self.show)
 
 
-def schema_of(graph: GraphSource) -> Schema:
-    """The schema of the shards of `graph`."""
+def schema_of(graph: GraphSource, feature_dtype: str | None = None) -> Schema:
+    """The schema of the shards of `graph`; feature_dtype: a name, or None for the graph's own."""
     names = graph.read_names(slice(0, 1))
     return Schema(
         directed=graph.directed,
         weighted=graph.weighted,
         num_vertices=graph.num_vertices,
         num_features=graph.num_features,
-        feature_dtype=np.dtype(graph.feature_dtype),
+        feature_dtype=FEATURE_DTYPES[feature_dtype or dtype_name(graph.feature_dtype)],
         num_classes=graph.num_classes,
         task=graph.task,
         num_splits=graph.num_splits,
@@ -73,6 +75,7 @@ def write_shards(
     options: dict | None = None,
     memory: int | None = None,
     show: bool = False,
+    feature_dtype: str | None = None,
 ) -> Manifest:
     """Write the shard store `shards` and return its manifest.
 
@@ -80,15 +83,25 @@ def write_shards(
     order   int64 (N,)  permutation: order of vertices within shards; None = as in the graph store
     memory  bytes that may be used; None = any number
     show    whether progress is shown on stderr
+    feature_dtype  float32, float16 or bfloat16; None = as the graph has them
 
-    Raises StoreError when `shards` exists, or when the disk is full, and MemoryPlanError when the
-    largest shard is too large to sort; nothing is left behind then.
+    Raises StoreError when `shards` exists, or when the disk is full, MemoryPlanError when the
+    largest shard is too large to sort, and DataError when a feature does not fit `feature_dtype`;
+    nothing is left behind then.
     """
     with atomic_folder(shards) as folder:
-        schema = schema_of(graph)
+        schema = schema_of(graph, feature_dtype)
+        options = (options or {}) | _rounding(graph, schema)
         numbering = number(shard, num_shards, schema.id_dtype, order)
         job = Job(graph, folder, schema, numbering, show, memory)
-        return _write(job, {"method": method, "seed": seed, "options": options or {}})
+        return _write(job, {"method": method, "seed": seed, "options": options})
+
+
+def _rounding(graph: GraphSource, schema: Schema) -> dict[str, str]:
+    """The option that says that features lose digits on their way into the shards."""
+    before = dtype_name(graph.feature_dtype)
+    rounded = schema.feature_name not in ("float32", before)
+    return {"features_rounded_from": before} if rounded else {}
 
 
 def _write(job: Job, made_by: dict) -> Manifest:
@@ -203,7 +216,12 @@ def _write_vertices(job: Job, drafts: list[writer.Draft]) -> np.ndarray:
         for begin in range(0, schema.num_vertices, chunk):
             rows = slice(begin, min(begin + chunk, schema.num_vertices))
             columns: dict[str, np.ndarray] = {
-                "vertex/features": graph.read_features(rows),
+                "vertex/features": converted(
+                    graph.read_features(rows),
+                    schema.feature_dtype,
+                    np.arange(rows.start, rows.stop),
+                    graph.name,
+                ),
                 "vertex/label": graph.read_labels(rows),
                 "vertex/split": graph.read_split(rows),
             }

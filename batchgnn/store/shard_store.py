@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 from batchgnn.errors import StoreError
+from batchgnn.kernels.half import FEATURE_DTYPES, dtype_name
 from batchgnn.store.format import FORMAT_SHARD, FORMAT_SHARDS, open_store, text
 
 MANIFEST = "manifest.h5"
@@ -69,6 +70,11 @@ class Schema:
     def has_name(self) -> bool:
         """Whether the vertices carry the user's own ids."""
         return self.name_dtype is not None
+
+    @property
+    def feature_name(self) -> str:
+        """What the features are stored as: float32, float16 or bfloat16."""
+        return dtype_name(self.feature_dtype)
 
     def layout(self, n: int, m_in: int, m_out: int) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
         """Dataset -> (dtype, shape) of a shard of n vertices, m_in in-arcs and m_out out-arcs.
@@ -281,6 +287,8 @@ def encode_attributes(manifest: Manifest) -> dict[str, object]:
             continue
         if field.name == "options":
             value = json.dumps(value, sort_keys=True)
+        elif field.name == "feature_dtype" and manifest.feature_name == "bfloat16":
+            value = "bfloat16"  # its bits are int16, which would say nothing
         elif field.name.endswith("_dtype"):
             value = "" if value is None else value.str
         out[field.name] = value
@@ -292,7 +300,8 @@ def _decode(field, value):
     if field.name == "options":
         return json.loads(text(value))
     if field.name.endswith("_dtype"):
-        return np.dtype(text(value)) if text(value) else None
+        known = text(value)
+        return np.dtype(FEATURE_DTYPES.get(known, known)) if known else None
     return text(value) if field.type is str else field.type(value)
 
 

@@ -8,6 +8,7 @@ import os
 import numpy as np
 
 from batchgnn.errors import StoreError
+from batchgnn.kernels.half import as_floats
 from batchgnn.progress import progress
 from batchgnn.store.format import FORMAT_SHARD, checksum, open_store
 from batchgnn.store.shard_store import RESTORE, Manifest, Shard, ShardStore
@@ -109,7 +110,7 @@ def _invariants(m: Manifest, shard: Shard):
         known = (shard.label >= -1) & (shard.label < m.num_classes)
         yield "vertex/label: -1 or a class", bool(known.all())
     rows = range(0, shard.num_vertices, ROWS)
-    finite = all(np.isfinite(shard.features[row : row + ROWS]).all() for row in rows)
+    finite = all(np.isfinite(as_floats(shard.features[row : row + ROWS])).all() for row in rows)
     yield "vertex/features: finite", finite
     if shard.in_weight is not None and shard.weighted_in is not None:
         row = np.repeat(np.arange(shard.num_vertices), shard.degree_in)
