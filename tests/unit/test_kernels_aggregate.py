@@ -1,0 +1,54 @@
+"""Kernels of the one product with all in-edges, against their references."""
+
+import numpy as np
+import pytest
+import reference
+from blocks import EDGES, csr_from, random_csr
+
+from batchgnn.graph.ownership import Ownership
+from batchgnn.kernels.aggregate import gcn_edges, place_sources
+
+OFFSET = np.array([0, 3, 3, 7, 12, 13])  # shard 1 is empty
+REMOTE = np.array([1, 7, 8, 11], np.uint32)
+PLACE = np.array([2, 0, 3, 1])
+
+
+@pytest.mark.parametrize("ids", [[], [3, 12], [1, 7, 8, 11], [5, 11, 11, 3, 1, 12, 6, 7]])
+def test_place_sources_is_the_reference(ids):
+    ranks = Ownership(OFFSET, np.array([1, 0, 0, 1, 0]))  # rank 0 owns 3 ... 6 and 12
+    ids = np.array(ids, np.uint32)
+    args = (ids, ranks.offset, ranks.base, ranks.rank_of_shard, 0, 5, REMOTE, PLACE)
+    out, expected = np.full(len(ids), -9, np.int32), np.full(len(ids), -8, np.int32)
+    place_sources(*args, out)
+    reference.place_sources(*args, expected)
+    np.testing.assert_array_equal(out, expected)
+
+
+def test_place_sources_by_eye():
+    ranks = Ownership(OFFSET, np.array([1, 0, 0, 1, 0]))
+    out = np.empty(3, np.int32)
+    ids = np.array([4, 12, 8], np.uint32)
+    place_sources(ids, OFFSET, ranks.base, ranks.rank_of_shard, 0, 5, REMOTE, PLACE, out)
+    np.testing.assert_array_equal(out, [1, 4, 5 + 3])
+
+
+GRAPHS = {name: csr_from(edges, 4) for name, edges in EDGES.items()}
+GRAPHS["random"] = random_csr(np.random.default_rng(0), 20, 40, 6)
+
+
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("first", [0, 2])
+def test_gcn_edges_is_the_reference(graph, weighted, first):
+    rng = np.random.default_rng(1)
+    indptr, rows = graph
+    n, most = len(indptr) - 1, len(rows) + len(indptr) - 1
+    weight = rng.uniform(0.5, 2, len(rows) if weighted else 0).astype(np.float32)
+    norm = rng.uniform(0.2, 1, max(n + first, 40)).astype(np.float32)
+    results = []
+    for version in (gcn_edges, reference.gcn_edges):
+        out = np.full(n + 1, -9), np.full(most, -9, np.int32), np.full(most, np.nan, np.float32)
+        count = version(first, indptr, rows, weight, norm, *out)
+        results.append([out[0], out[1][:count], out[2][:count]])
+    for found, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
