@@ -7,7 +7,7 @@ import dataclasses
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import tomli_w
 from cyclopts import Group, Parameter, validators
@@ -21,6 +21,7 @@ OPTIMISER, RUN = Group("Optimiser"), Group("Run")
 AT_LEAST_ONE = validators.Number(gte=1)
 PROBABILITY = validators.Number(gte=0, lt=1)
 NOT_NEGATIVE = validators.Number(gte=0)
+FeatureDtype = Literal["float32", "float16", "bfloat16"]
 Metric = Literal["accuracy", "micro-f1", "macro-f1", "roc-auc"]
 DEFAULT_FANOUTS = (15, 10, 5)
 
@@ -81,6 +82,14 @@ class Settings:
     """Memory per rank for --aggregate-cache memory, such as 2G: the vertices most likely to be
     needed are kept, the others aggregated in every step. [default: all are kept]"""
 
+    feature_dtype: Annotated[FeatureDtype | None, Parameter(group=SAMPLING)] = None
+    """What input rows are kept and sent as: float16 and bfloat16 halve the bytes and round the
+    features; arithmetic stays float32. [default: as the shards have them]"""
+
+    feature_cache: Annotated[str | None, Parameter(group=SAMPLING)] = None
+    """Memory per rank, such as 512M, for copies of the remote rows that it will need most often;
+    they are fetched once, before training. [default: no copies]"""
+
     optimizer: Annotated[Literal["adam", "sgd"], Parameter(group=OPTIMISER)] = "adam"
     "Adam, or SGD with momentum 0.9."
 
@@ -132,10 +141,14 @@ class Settings:
         assert self.metric is not None
         return self.metric
 
-    def resolved(self, task: str) -> "Settings":
-        """With defaults that depend on other settings filled in; raises ConfigError."""
+    def resolved(self, task: str, stored: str = "float32") -> "Settings":
+        """With defaults that depend on other settings filled in; raises ConfigError.
+
+        task, stored: the task of the shards, and what their features are stored as
+        """
         fanouts = self._resolved_fanouts()
         self._check_aggregates()
+        self._check_features(stored)
         if self.model == "gat" and self.hidden % self.heads:
             raise ConfigError(
                 f"--hidden {self.hidden} is not a multiple of --heads {self.heads}: gat joins "
@@ -147,7 +160,10 @@ class Settings:
                 "--metric accuracy is for one label per vertex; this graph has several. "
                 "Use micro-f1, macro-f1 or roc-auc."
             )
-        return dataclasses.replace(self, fanouts=fanouts, metric=metric)
+        feature_dtype = self.feature_dtype or cast(FeatureDtype, stored)
+        return dataclasses.replace(
+            self, fanouts=fanouts, metric=metric, feature_dtype=feature_dtype
+        )
 
     def _resolved_fanouts(self) -> tuple[int, ...]:
         """One number per layer; the last is -1 when the first layer is not sampled."""
@@ -165,6 +181,18 @@ class Settings:
         if any(f == 0 or f < -1 for f in fanouts):
             raise ConfigError(f"--fanouts {fanouts}: each must be at least 1, or -1 for all.")
         return (*fanouts[:-1], -1) if cached else tuple(fanouts)
+
+    def _check_features(self, stored: str) -> None:
+        """Raise ConfigError for rows that cannot be made, or a cache of no size."""
+        wanted = self.feature_dtype or stored
+        if wanted != stored and stored != "float32":
+            raise ConfigError(
+                f"--feature-dtype {wanted}: these shards hold {stored}, which lacks digits for it. "
+                f"Leave it out, or cut the graph again: batchgnn partition GRAPH.h5 SHARDS "
+                f"--feature-dtype {wanted}"
+            )
+        if self.feature_cache is not None:
+            parse_bytes(self.feature_cache)
 
     def _check_aggregates(self) -> None:
         """Raise ConfigError where aggregated inputs cannot be kept."""
@@ -196,6 +224,7 @@ FREE = {
     "epochs", "macrobatch", "overlap", "threads", "memory", "checkpoint_every",
     "checkpoint_seconds", "checkpoint_keep",
     "collective_timeout", "patience", "eval_every", "aggregate_cache", "aggregate_memory",
+    "feature_cache",
 }  # fmt: skip
 "Settings that do not change the numbers of a step, or may change on a resume."
 

@@ -96,14 +96,15 @@ def build_model(manifest: Manifest, settings: Settings) -> Model:
 def _open_shards(grid: Grid, shards: Path, settings: Settings):
     store = ShardStore(shards)
     manifest = store.manifest
-    settings = settings.resolved(manifest.task)
+    settings = settings.resolved(manifest.task, manifest.feature_name)
     if settings.split_index >= manifest.num_splits:
         raise StoreError(
             f"{shards} has {manifest.num_splits} splits, --split-index {settings.split_index} asks "
             f"for one more. Take 0 to {manifest.num_splits - 1}."
         )
     ranks = assign_shards(manifest, grid.size, shards)
-    own = OwnShards(store, Ownership(manifest.offset, ranks), grid.rank)
+    ownership = Ownership(manifest.offset, ranks)
+    own = OwnShards(store, ownership, grid.rank, settings.feature_dtype)
     return manifest, settings, own
 
 

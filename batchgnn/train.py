@@ -69,7 +69,8 @@ def _check_resume(folder: RunFolder, shards: Path, session: Session, resume: boo
     """A resumed run must be the same problem: same shards, same numbers in every step."""
     if not resume:
         return
-    before = folder.settings().resolved(session.manifest.task)
+    manifest = session.manifest
+    before = folder.settings().resolved(manifest.task, manifest.feature_name)
     changed = [
         name
         for name, value in vars(session.settings).items()

@@ -11,7 +11,7 @@ from numba.extending import intrinsic, overload
 
 from batchgnn.kernels.jit import parallel_kernel
 
-FEATURE_DTYPES = {
+FEATURE_DTYPES: dict[str, np.dtype] = {
     "float32": np.dtype(np.float32),
     "float16": np.dtype(np.float16),
     "bfloat16": np.dtype(np.int16),

@@ -3,13 +3,16 @@
 Own rows are numbered shard after shard, as in `graph.ownership`.
 """
 
+from functools import cached_property
+
 import numpy as np
 
 from batchgnn.graph.ownership import Ownership
 from batchgnn.kernels.address import addresses
 from batchgnn.kernels.gather import gather_rows, gather_values
-from batchgnn.kernels.half import as_bits
-from batchgnn.store.shard_store import ShardStore
+from batchgnn.kernels.half import FEATURE_DTYPES, as_bits, dtype_name
+from batchgnn.store.narrow import converted
+from batchgnn.store.shard_store import Shard, ShardStore
 
 
 class Column:
@@ -52,10 +55,16 @@ class ById:
 class OwnShards:
     """Topology, features, labels and splits of the vertices that this rank owns."""
 
-    def __init__(self, store: ShardStore, ownership: Ownership, rank: int):
+    def __init__(
+        self, store: ShardStore, ownership: Ownership, rank: int, feature_dtype: str | None = None
+    ):
+        """feature_dtype: what `features` are held as, None = as stored; see `Settings`."""
         self.ownership, self.rank = ownership, rank
         self.shards = ownership.own_shards(rank)
-        opened = [store.shard(int(s)) for s in self.shards]
+        self._opened = opened = [store.shard(int(s)) for s in self.shards]
+        self._path, self.manifest = store.path, store.manifest
+        self.feature_dtype = FEATURE_DTYPES[feature_dtype or store.manifest.feature_name]
+        "What `features` are held as: float32, float16, or int16 for bfloat16."
         self.first_row = np.cumsum([0, *(len(s.label) for s in opened)], dtype=np.int64)
         self.num_own = int(self.first_row[-1])
         self.ids = ownership.own_ids(rank).astype(store.manifest.id_dtype)
@@ -63,7 +72,6 @@ class OwnShards:
         def column(name: str) -> Column:
             return Column([getattr(shard, name) for shard in opened])
 
-        self.features = column("features")
         self.in_indptr, self.in_indices = column("in_indptr"), column("in_indices")
         self.in_weight = column("in_weight") if store.manifest.weighted else None
         self.label = np.concatenate([shard.label for shard in opened])
@@ -75,6 +83,33 @@ class OwnShards:
         weighted_in = np.concatenate([s.weighted_in if weighted else s.degree_in for s in opened])
         self.gcn_scale = (1 / np.sqrt(1 + weighted_in)).astype(np.float32)
         "float32 (num_own,): rsqrt(1 + weighted in-degree), the norm of GCN with its self-loop."
+
+    @cached_property
+    def features(self) -> Column:
+        """The features; a copy, made on first use, when they are held narrower than stored.
+
+        Raises DataError when a feature is too large for float16.
+        """
+        return Column([self._features(shard) for shard in self._opened])
+
+    def _features(self, shard: Shard) -> np.ndarray:
+        where = str(self._path)
+        return converted(shard.features, self.feature_dtype, shard.original_id, where)
+
+    @property
+    def copied_feature_bytes(self) -> int:
+        """Bytes of `features` when they are a copy, else 0: they are mapped."""
+        if self.feature_dtype == self.manifest.feature_dtype:
+            return 0
+        return self.num_own * self.manifest.num_features * self.feature_dtype.itemsize
+
+    @property
+    def rounded_features(self) -> str | None:
+        """`features rounded to bfloat16` (or float16), when they have lost digits; a label."""
+        before = self.manifest.options.get("features_rounded_from")
+        if before is None and self.feature_dtype == self.manifest.feature_dtype:
+            return None
+        return f"features rounded to {dtype_name(self.feature_dtype)}"
 
     def names(self) -> np.ndarray:
         """The user's own ids of the own vertices: int64 or bytes (num_own,)."""

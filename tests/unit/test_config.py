@@ -10,7 +10,15 @@ from cyclopts import App
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgnn.config import FREE, Metric, Settings, read_settings, settings_files, write_settings
+from batchgnn.config import (
+    FREE,
+    FeatureDtype,
+    Metric,
+    Settings,
+    read_settings,
+    settings_files,
+    write_settings,
+)
 from batchgnn.errors import ConfigError
 
 OTHER = {
@@ -28,6 +36,8 @@ OTHER = {
     "overlap": False,
     "aggregate_cache": "store",
     "aggregate_memory": "64M",
+    "feature_dtype": "bfloat16",
+    "feature_cache": "512M",
     "optimizer": "sgd",
     "lr": 1e-5,
     "weight_decay": 5e-4,
@@ -67,8 +77,10 @@ def test_each_setting_survives_writing_and_reading(tmp_path, name):
 def test_none_is_left_out_and_read_as_none(tmp_path):
     write_settings(tmp_path / "c.toml", Path("s"), Settings())
     values = tomllib.loads((tmp_path / "c.toml").read_text())
-    assert {"fanouts", "metric", "threads", "memory", "aggregate_memory"}.isdisjoint(values)
-    assert len(values) == 1 + len(dataclasses.fields(Settings)) - 5
+    left_out = {"fanouts", "metric", "threads", "memory", "aggregate_memory"}
+    left_out |= {"feature_dtype", "feature_cache"}
+    assert left_out.isdisjoint(values)
+    assert len(values) == 1 + len(dataclasses.fields(Settings)) - len(left_out)
     assert read_settings(tmp_path / "c.toml")[1] == Settings()
 
 
@@ -188,7 +200,25 @@ def test_what_aggregated_inputs_cannot_serve(options, meant):
         others.resolved("multiclass")  # nothing else was wrong
 
 
+@pytest.mark.parametrize("stored", get_args(FeatureDtype))
+@pytest.mark.parametrize("wanted", [None, *get_args(FeatureDtype)])
+def test_rows_are_as_stored_or_narrowed_from_float32(stored, wanted):
+    settings = Settings(feature_dtype=wanted)
+    if stored == "float32" or wanted in (None, stored):
+        assert settings.resolved("multiclass", stored).feature_dtype == (wanted or stored)
+    else:
+        with pytest.raises(ConfigError, match=f"{wanted}: these shards hold {stored}.*partition"):
+            settings.resolved("multiclass", stored)
+
+
+@pytest.mark.parametrize("size", ["lots", "0", "-1M", ""])
+def test_a_feature_cache_has_a_size(size):
+    with pytest.raises(ConfigError, match="is no size in bytes"):
+        Settings(feature_cache=size).resolved("multiclass")
+    assert Settings(feature_cache="1.5G").resolved("multiclass").feature_cache == "1.5G"
+
+
 def test_resolving_twice_changes_nothing():
-    once = Settings().resolved("multilabel")
-    assert once.resolved("multilabel") == once
+    once = Settings().resolved("multilabel", "float16")
+    assert once.resolved("multilabel", "float16") == once
     assert get_type_hints(Settings)["fanouts"] == tuple[int, ...] | None
