@@ -1,0 +1,203 @@
+"""BatchGNN beside DGL, GraphBolt and DistDGL: the same graph, model, batch, fanouts and threads.
+
+`make bench-peers`, or `python tests/bench/peers.py --work DIR --peers PYTHON` in an environment
+that has BatchGNN, where PYTHON is one that has requirements-peers.txt. The systems take turns on
+the machine, the others wait meanwhile; medians over rounds. README.md says what is compared.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+from cyclopts import App
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent)]
+
+from bench.peers_systems import ROOT, SYSTEMS, Places, Worker, WorkerError  # noqa: E402
+from bench.peers_worker import SETTINGS, Task  # noqa: E402
+
+GRAPH = ["--vertices", "1200000", "--degree", "48", "--features", "100", "--classes", "47",
+         "--split", "0.08", "0.02", "0.02"]  # fmt: skip
+DEFAULT = ("dgl", "graphbolt", "ours-1", "ours-1-cached", "distdgl-2", "ours-2", "ours-2-cached")
+WANTED = {"A": (2.0, 2.5), "B": (2.5, 5.0), "C": (3.0, 6.0)}
+"Times faster than the fastest peer, without and with the aggregated cache, that issue 3 asks for."
+
+app = App(name="peers", help=__doc__)
+
+
+@app.default
+def compare(
+    *,
+    work: Path,
+    peers: Path,
+    shards: Path | None = None,
+    settings: Sequence[Literal["A", "B", "C"]] = ("A", "B", "C"),
+    systems: Sequence[str] = DEFAULT,
+    rounds: int = 3,
+    steps: int = 8,
+    batch: int = 1000,
+    threads: int = 2,
+    order: Literal["shards", "store"] = "shards",
+    tuned_malloc: bool = True,
+    ours: Sequence[str] = (),
+    kernels: bool = False,
+    out: Path | None = None,
+) -> None:
+    """Time a training step of each system, or with --kernels its kernels.
+
+    Parameters
+    ----------
+    work
+        folder for graphs, partitions and logs; what is there already is used again
+    peers
+        Python interpreter that has the peers
+    shards
+        shard store; by default the graph of issue 3 is generated and cut in --work
+    settings
+        A, B or C: hidden width and fanouts of peers_worker.SETTINGS
+    systems
+        names from peers_systems.SYSTEMS
+    rounds
+        turns of each system after the one that warms it up
+    steps
+        optimiser steps of a turn; a multiple of BatchGNN's macrobatch
+    batch
+        seeds of a step, over all trainers
+    threads
+        threads of all processes of a system together
+    order
+        vertex order given to the peers in one process: BatchGNN's own, or the graph store's
+    tuned_malloc
+        let the peers' malloc keep freed memory, which makes them faster and larger
+    ours
+        settings of BatchGNN that differ from its defaults, such as macrobatch=4 overlap=false
+    kernels
+        compare kernels instead of training steps
+    out
+        JSON file for all that was measured
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    places = Places(work.resolve(), (shards or _make_shards(work)).resolve(), peers.absolute(),
+                    order, tuned_malloc)  # fmt: skip
+    _export(places)
+    if kernels:
+        from bench.peers_kernels import compare_kernels
+
+        found: dict = compare_kernels(places, threads)
+    else:
+        options = dict(_option(each) for each in ours)
+        found = {}
+        for name in settings:
+            task = Task(
+                graph=str(places.work / order), shards=str(places.shards), batch=batch,
+                threads=threads, options=options, **SETTINGS[name],
+            )  # fmt: skip
+            found[name] = _compare_setting(name, systems, task, places, rounds, steps)
+    if out:
+        out.write_text(json.dumps(found, indent=1))
+
+
+def _make_shards(work: Path) -> Path:
+    """The graph of issue 3, generated and cut for up to four ranks."""
+    graph, shards = work / "communities.h5", work / "shards-4"
+    batchgnn = [sys.executable, "-m", "batchgnn"]
+    if not graph.exists():
+        subprocess.run([*batchgnn, "data", "generate", "communities", graph, *GRAPH], check=True)
+    if not shards.exists():
+        subprocess.run([*batchgnn, "partition", graph, shards, "--shards", "4"], check=True)
+    return shards
+
+
+def _export(places: Places) -> None:
+    """The same graph for the peers, with the interpreter that has BatchGNN."""
+    script = HERE / "peers_graph.py"
+    target = places.work / places.order
+    subprocess.run([sys.executable, script, places.shards, target, places.order], check=True,
+                   env={"PATH": "", "PYTHONPATH": str(ROOT)})  # fmt: skip
+
+
+def _option(text: str) -> tuple[str, object]:
+    """One KEY=VALUE; the value is JSON, or a word."""
+    key, _, value = text.partition("=")
+    try:
+        return key.replace("-", "_"), json.loads(value)
+    except ValueError:
+        return key.replace("-", "_"), value
+
+
+def _compare_setting(
+    name: str, systems: Sequence[str], task: Task, places: Places, rounds: int, steps: int
+) -> dict[str, dict]:
+    """Start the systems, warm them up, let them take turns; returns and prints medians."""
+    workers: list[Worker] = []
+    found: dict[str, dict] = {}
+    try:
+        for each in systems:
+            try:
+                workers.append(Worker(SYSTEMS[each], task, places))
+            except WorkerError as error:
+                print(error, flush=True)
+        for worker in workers:
+            memory, _ = worker.peak_memory(steps)
+            found[worker.system.name] = {"memory_bytes": memory, "load_s": worker.load_s,
+                                         "turns": []}  # fmt: skip
+        for _ in range(rounds):
+            for worker in workers:
+                found[worker.system.name]["turns"].append(worker.train(steps))
+    finally:
+        for worker in workers:
+            worker.close()
+    for each in found.values():
+        each |= _medians(each["turns"])
+    _print(name, found, task, rounds, steps)
+    return found
+
+
+def _medians(turns: list[dict]) -> dict:
+    """Medians over the turns, in seconds per 1,000 seeds where it is about time."""
+    per_1000 = [1000 / turn["num_seeds"] for turn in turns]
+    phases = {
+        name: median(turn["phases"][name] * k for turn, k in zip(turns, per_1000, strict=True))
+        for name in turns[0]["phases"]
+    }
+    seconds = sorted(turn["seconds"] * k for turn, k in zip(turns, per_1000, strict=True))
+    sizes = {name: median(turn[name] for turn in turns) for name in ("edges", "input_rows")}
+    return {"seconds": median(seconds), "fastest": seconds[0], "slowest": seconds[-1],
+            "phases": phases, **sizes}  # fmt: skip
+
+
+def _print(name: str, found: dict[str, dict], task: Task, rounds: int, steps: int) -> None:
+    """A row for each system, then how many times faster ours are than the peers they are held to."""
+    print(f"\n{name}: hidden {task.hidden}, fanouts {task.fanouts} from the seeds outward, "
+          f"{task.batch} seeds, {task.threads} threads in all; {rounds} turns of {steps} steps")  # fmt: skip
+    print(f"{'system':18}{'s/1000 seeds':>13}{'from':>7}{'to':>7}{'GB':>6}{'edges':>9}{'rows':>8}")
+    for system, row in found.items():
+        phases = "  ".join(f"{key} {value:.3f}" for key, value in row["phases"].items())
+        print(f"{system:18}{row['seconds']:13.3f}{row['fastest']:7.3f}{row['slowest']:7.3f}"
+              f"{row['memory_bytes'] / 1e9:6.2f}{row['edges']:9.0f}{row['input_rows']:8.0f}  {phases}")  # fmt: skip
+    for system in found:
+        if not SYSTEMS[system].is_peer:
+            _print_ratio(name, system, found)
+    sys.stdout.flush()
+
+
+def _print_ratio(name: str, system: str, found: dict[str, dict]) -> None:
+    """One of ours against the fastest peer of as many processes."""
+    processes = SYSTEMS[system].processes
+    rivals = [p for p in found if SYSTEMS[p].is_peer and SYSTEMS[p].processes == processes]
+    if not rivals:
+        return
+    best = min(rivals, key=lambda p: found[p]["seconds"])
+    ratio = found[best]["seconds"] / found[system]["seconds"]
+    wanted = WANTED[name][system.endswith("-cached")]
+    said = "" if ratio >= wanted else "  NOT REACHED"
+    print(f"{system}: {ratio:.2f} x as fast as {best} (wanted {wanted}){said}")
+
+
+if __name__ == "__main__":
+    app()

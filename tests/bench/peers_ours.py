@@ -1,0 +1,111 @@
+"""Worker of the comparison: BatchGNN itself, on the ranks that mpirun started, or on one.
+
+The first rank talks with the driver; the others sleep between its messages.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+from peers_worker import Tally, Task, answer, peak_rss_bytes, say
+
+from batchgnn import trace
+from batchgnn.config import Settings
+from batchgnn.modes.macrobatch import MacrobatchMode
+from batchgnn.session import Session, open_session
+from batchgnn.train import make_mode
+
+POLL_S = 0.005
+
+
+class Trainer:
+    """Endless steps of a mode, of which a number can be timed with all that they prepared."""
+
+    def __init__(self, mode: MacrobatchMode):
+        self.mode, self.idle = mode, threading.Event()
+        self.idle.set()
+        self.prepare, mode.prepare = mode.prepare, self._prepare
+        self.tally, self.steps = Tally(), self._steps()
+
+    def train(self, steps: int) -> dict:
+        """The answer for `steps` steps; the macrobatch begun meanwhile is awaited and counted."""
+        trace.reset()
+        self.tally, begin = Tally(), time.perf_counter()
+        for _ in range(steps):
+            result = next(self.steps)
+            self.tally.add(loss=result.loss_sum, num_seeds=result.num_seeds)
+        self.idle.wait()
+        seconds = time.perf_counter() - begin
+        for lane in trace.snapshot().values():
+            self.tally.phases |= {name: each["seconds"] for name, each in lane["phases"].items()}
+        return answer(self.tally, seconds, steps)
+
+    def _steps(self) -> Iterator:
+        for epoch in count():
+            yield from self.mode.epoch(epoch)
+
+    def _prepare(self, *arguments):
+        self.idle.clear()
+        minibatches = self.prepare(*arguments)
+        for each in minibatches:
+            edges = sum(len(block.indices) for block in each.blocks)
+            self.tally.add(edges=edges, input_rows=len(each.rows))
+        self.idle.set()
+        return minibatches
+
+
+def serve(session: Session) -> None:
+    """Train on command until the first rank's input ends."""
+    world, trainer = session.grid.world, Trainer(make_mode(session))
+    if session.is_first:
+        say(ready=True, ranks=world.size, threads=session.threads, peak_rss_bytes=peak_rss_bytes())
+    while steps := _told(world):
+        said = world.gather({**trainer.train(steps), "peak_rss_bytes": peak_rss_bytes()})
+        if session.is_first:
+            say(**_joined(said))
+
+
+def _told(world) -> int:
+    """The steps that the driver wants, on every rank; 0 at the end."""
+    if world.rank == 0:
+        steps = int(sys.stdin.readline() or 0)
+        for rank in range(1, world.size):
+            world.send(steps, rank)
+        return steps
+    while not world.iprobe(source=0):  # a blocking receive would spin
+        time.sleep(POLL_S)
+    return world.recv(source=0)
+
+
+def _joined(ranks: list[dict]) -> dict:
+    """The slowest rank's seconds and phases, the sums of everything else."""
+    phases = {name: max(r["phases"][name] for r in ranks) for name in ranks[0]["phases"]}
+    seeds = sum(r["num_seeds"] for r in ranks)
+    joined = {name: sum(r[name] for r in ranks) for name in ranks[0] if name != "phases"}
+    loss = joined["loss"] / seeds
+    return {**joined, "seconds": max(r["seconds"] for r in ranks), "phases": phases, "loss": loss}
+
+
+def main() -> None:
+    """Open the shards and serve."""
+    task = Task.from_arguments()
+    settings = Settings(
+        model="sage",
+        layers=len(task.fanouts),
+        hidden=task.hidden,
+        fanouts=tuple(task.fanouts),
+        batch_size=task.batch,
+        dropout=0.0,
+        lr=task.learning_rate,
+        threads=task.threads,
+        **(task.options or {}),
+    )
+    with open_session(Path(task.shards), settings) as session:
+        serve(session)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""The systems of the comparison with peers as processes that the driver talks to."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+from bench.peers_worker import Task
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+TUNED_MALLOC = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 33),
+    "MALLOC_TOP_PAD_": str(1 << 28),
+}
+"""glibc keeps freed memory instead of giving it back at every step: a third off torch's steps, for
+more memory. BatchGNN needs none of it and does not get it."""
+MEMORY_PERIOD_S = 0.2
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things are. work: exported graphs, partitions and logs; peers: Python of the peers."""
+
+    work: Path
+    shards: Path
+    peers: Path
+    order: str
+    tuned_malloc: bool
+
+
+Command = Callable[[Task, Places], list[str]]
+
+
+@dataclass(frozen=True)
+class System:
+    """How a system is started. processes: trainers or ranks, which share the threads."""
+
+    name: str
+    command: Command
+    processes: int = 1
+    is_peer: bool = True
+    options: tuple[tuple[str, object], ...] = ()
+
+    def environment(self, task: Task, places: Places) -> dict[str, str]:
+        """Variables of its processes: threads of every library, and imports."""
+        names = ("OMP", "MKL", "OPENBLAS", "NUMBA")
+        threads = str(task.threads // self.processes)
+        environment = os.environ | {f"{name}_NUM_THREADS": threads for name in names}
+        environment["PYTHONPATH"] = "" if self.is_peer else str(ROOT)
+        if self.is_peer:
+            environment["DGLBACKEND"] = "pytorch"
+            if places.tuned_malloc:
+                environment |= TUNED_MALLOC
+        return environment
+
+    def task(self, task: Task) -> Task:
+        """The task of one of its processes."""
+        options = dict(self.options) | (task.options or {}) if not self.is_peer else None
+        return replace(task, threads=task.threads // self.processes, options=options)
+
+
+def _dgl(engine: str) -> Command:
+    return lambda task, places: [str(places.peers), str(HERE / "peers_dgl.py"), engine]
+
+
+def _distdgl(parts: int, engine: str) -> Command:
+    def command(task: Task, places: Places) -> list[str]:
+        return [sys.executable, str(HERE / "peers_cluster.py"), str(places.peers),
+                str(places.work / f"{places.order}-{engine}-{parts}"), str(parts), engine]  # fmt: skip
+
+    return command
+
+
+def _ours(ranks: int) -> Command:
+    def command(task: Task, places: Places) -> list[str]:
+        worker = [sys.executable, str(HERE / "peers_ours.py")]
+        launch = ["mpirun", "-n", str(ranks), "--bind-to", "none", "--oversubscribe"]
+        return worker if ranks == 1 else launch + worker
+
+    return command
+
+
+def _systems() -> list[System]:
+    cached = (("aggregate_cache", "memory"),)
+    peers = [System(name, _dgl(name)) for name in ("dgl", "graphbolt")]
+    peers += [System(f"distdgl-{n}", _distdgl(n, "dgl"), n) for n in (2, 4)]
+    peers += [System(f"distgraphbolt-{n}", _distdgl(n, "graphbolt"), n) for n in (2, 4)]
+    ours = [System(f"ours-{n}", _ours(n), n, is_peer=False) for n in (1, 2, 4)]
+    ours += [replace(s, name=f"{s.name}-cached", options=cached) for s in ours]
+    return peers + ours
+
+
+SYSTEMS = {system.name: system for system in _systems()}
+
+
+class WorkerError(Exception):
+    """A system's processes ended; its log says why."""
+
+
+class Worker:
+    """A running system. Between its answers all its processes wait."""
+
+    def __init__(self, system: System, task: Task, places: Places):
+        self.system = system
+        self.log = places.work / f"{system.name}.log"
+        task = replace(task, threads=max(task.threads, system.processes))
+        command = [*system.command(task, places), system.task(task).to_argument()]
+        begin = time.perf_counter()
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                command, env=system.environment(task, places), cwd=HERE, text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+            )  # fmt: skip
+        self.ready = self._answer()
+        self.load_s = time.perf_counter() - begin
+
+    def train(self, steps: int) -> dict:
+        """Its answer to so many steps."""
+        assert self.process.stdin
+        self.process.stdin.write(f"{steps}\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def peak_memory(self, steps: int) -> tuple[int, dict]:
+        """Largest memory of all its processes together over so many steps, and its answer.
+
+        Proportional set sizes: pages that several processes map count once. Reading them costs
+        time, so these steps are not to be timed.
+        """
+        peak, done = [0], threading.Event()
+
+        def watch() -> None:
+            while not done.wait(MEMORY_PERIOD_S):
+                peak[0] = max(peak[0], self.memory())
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            said = self.train(steps)
+        finally:
+            done.set()
+            watcher.join()
+        return peak[0], said
+
+    def memory(self) -> int:
+        """Proportional set size of all its processes now, in bytes."""
+        total = 0
+        top = psutil.Process(self.process.pid)
+        for process in [top, *top.children(recursive=True)]:
+            try:
+                total += process.memory_full_info().pss
+            except psutil.Error:  # it has ended meanwhile
+                continue
+        return total
+
+    def close(self) -> None:
+        """End its input, which ends it; kill what does not end."""
+        assert self.process.stdin
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.stdin.close()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            for process in [*children, psutil.Process(self.process.pid)]:
+                if process.is_running():
+                    process.kill()
+            self.process.wait()
+
+    def _answer(self) -> dict:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        status = self.process.wait()
+        last = "".join(self.log.read_text().splitlines(keepends=True)[-15:])
+        raise WorkerError(f"{self.system.name} ended with status {status}; {self.log} says\n{last}")
