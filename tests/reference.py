@@ -5,6 +5,9 @@ Loops and dense matrices in Python; arithmetic in float64 and in Python's own in
 
 import numpy as np
 
+from batchgnn.kernels.address import array_at
+from batchgnn.kernels.rows import Rows
+
 # --- rng -----------------------------------------------------------------------------------------
 
 MASK64, MASK32 = 2**64 - 1, 2**32 - 1
@@ -51,22 +54,36 @@ def edges_of(indptr, indices):
             yield v, int(indices[e]), e
 
 
-def spmm(indptr, indices, weight, x, out):
-    dense = np.zeros((len(out), len(x)))
+def matrix_of(x):
+    """A matrix, or Rows as one; halves as floats."""
+    if isinstance(x, Rows):
+        x = np.array([array_at(a, (x.like.shape[1],), x.like) for a in x.address])
+        x = x.reshape(-1, x.shape[-1] if x.size else 0)
+    if x.dtype == np.uint16:
+        return x.view(np.float16).astype(np.float32)
+    return (x.astype(np.uint32) << 16).view(np.float32) if x.dtype == np.int16 else x
+
+
+def weighted_matrix(indptr, indices, weight, per, shape):
+    dense = np.zeros(shape)
     for v, u, e in edges_of(indptr, indices):
-        dense[v, u] += weight[e]
-    out[:] = dense @ x.astype(np.float64)
+        dense[v, u] += weight[(e, v, u)[per]]
+    return dense
 
 
-def spmm_rows(indptr, indices, scale, x, out):
-    weight = np.zeros(len(indices))
-    for v, _, e in edges_of(indptr, indices):
-        weight[e] = scale[v]
-    spmm(indptr, indices, weight, x, out)
+def spmm(indptr, indices, weight, per, x, own, out):
+    x = matrix_of(x).astype(np.float64)
+    product = weighted_matrix(indptr, indices, weight, per, (len(out), len(x))) @ x
+    mine = x[: len(out)]
+    out[:] = [product, np.hstack([product, mine]), product + mine][own]
 
 
-def spmm_columns(indptr, indices, scale, x, out):
-    spmm(indptr, indices, scale[indices], x, out)
+def spmm_adjoint(indptr, indices, weight, per, dy, num_targets, own, out):
+    width = out.shape[1]
+    matrix = weighted_matrix(indptr, indices, weight, per, (len(out), len(dy)))
+    out[:] = matrix @ dy[:, :width].astype(np.float64)
+    if own:
+        out[:num_targets] += dy[:num_targets, width:] if own == 1 else dy[:num_targets]
 
 
 def transpose_csr(indptr, indices, out_indptr, out_rows, out_edge):
@@ -93,6 +110,33 @@ def gcn_weights(indptr, indices, edge, weight, scale, factor, out):
         else:
             own = float(weight[edge[e]]) if len(weight) else 1.0
             out[e] = float(scale[v]) * float(scale[u]) * own * float(factor[v])
+
+
+# --- aggregate -----------------------------------------------------------------------------------
+
+
+def place_sources(ids, offset, base, rank_of_shard, me, num_own, remote, place, out):
+    for e, ident in enumerate(ids.tolist()):
+        shard = max(s for s in range(len(base)) if offset[s] <= ident and offset[s] < offset[s + 1])
+        if rank_of_shard[shard] == me:
+            out[e] = base[shard] + ident - offset[shard]
+        else:
+            out[e] = num_own + place[remote.tolist().index(ident)]
+
+
+def gcn_edges(first, indptr, rows, weight, norm, out_indptr, out_rows, out_weight):
+    kept = []
+    for v in range(len(indptr) - 1):
+        mine = first + v
+        kept.append((v, mine, float(norm[mine]) ** 2))
+        for e in range(indptr[v], indptr[v + 1]):
+            if rows[e] != mine:
+                own = float(weight[e]) if len(weight) else 1.0
+                kept.append((v, rows[e], float(norm[mine]) * float(norm[rows[e]]) * own))
+    out_indptr[:] = [sum(v < t for v, _, _ in kept) for t in range(len(indptr))]
+    out_rows[: len(kept)] = [u for _, u, _ in kept]
+    out_weight[: len(kept)] = [w for _, _, w in kept]
+    return len(kept)
 
 
 # --- epilogue ------------------------------------------------------------------------------------
@@ -393,9 +437,14 @@ def copy_segments(request, edge_start, values):
     return np.concatenate([values[edge_start[q] : edge_start[q + 1]] for q in request])
 
 
-def gather_rows(rows, own, fetched):
-    """Own row, or fetched row -1 - r."""
-    return np.array([own[r] if r >= 0 else fetched[-1 - r] for r in rows])
+def address_rows(rows, first_row, address, row_bytes, fetched_address, out):
+    starts = [int(a) + i * row_bytes for a, n in zip(address, np.diff(first_row), strict=True)
+              for i in range(n)]  # fmt: skip
+    out[:] = [starts[r] if r >= 0 else fetched_address + (-1 - r) * row_bytes for r in rows]
+
+
+def copy_rows(x, out):
+    out[:] = matrix_of(x)
 
 
 def gather_values(rows, own):

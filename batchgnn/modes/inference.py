@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from batchgnn.comm.exchange import ArrayRows, allreduce_max
-from batchgnn.modes.inputs import InputPlanner, InputRows, read_rows
+from batchgnn.modes.inputs import InputPlanner, InputRows
 from batchgnn.modes.sampler import Sampler
 from batchgnn.operators.local import LocalOperator
 from batchgnn.store.own_shards import Column, OwnShards
@@ -58,10 +58,8 @@ class Inference:
         return out
 
     def _compute(self, layer: int, source: Column | ArrayRows, chunk: Chunk) -> np.ndarray:
-        fetched = chunk.inputs.fetch(source)
-        x = np.empty((chunk.operator.num_sources, source.width), np.float32)
-        read_rows(source, chunk.inputs.rows[0], fetched, x)
-        return self.model.layer_forward(layer, chunk.operator, x)
+        inputs = chunk.inputs.fetch(source)
+        return self.model.layer_forward(layer, chunk.operator, inputs.rows[0])
 
     def _chunks(self) -> Iterator[Chunk]:
         """All chunks, made anew unless they were kept."""

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from batchgnn import buffers
 from batchgnn.comm.exchange import ArrayRows, RowExchange
 from batchgnn.graph.ownership import Ownership
-from batchgnn.kernels.gather import gather_rows
 from batchgnn.kernels.relabel import place_rows, renumber_fetched
 from batchgnn.kernels.requests import count_owners
+from batchgnn.kernels.rows import Rows
 from batchgnn.modes.sampler import Table
+from batchgnn.nn.linear import dense
 from batchgnn.store.own_shards import ById, Column, OwnShards
 
 
@@ -32,9 +34,22 @@ class InputRows:
     exchange: RowExchange
     ownership: Ownership
 
-    def fetch(self, source: Column | ArrayRows) -> np.ndarray:
-        """(h, d): the distinct remote rows of a matrix with a row for each vertex; collective."""
-        return self.exchange.forward(ById(source, self.ownership))
+    def fetch(self, source: Column | ArrayRows) -> "Inputs":
+        """The rows of all lists, of a matrix with a row for each vertex; collective."""
+        width = (self.exchange.num_received, source.width)
+        fetched = buffers.empty(width, source.dtype)
+        self.exchange.forward(ById(source, self.ownership), fetched)
+        column = Column([source.array]) if isinstance(source, ArrayRows) else source
+        return Inputs([column.at(rows, fetched) for rows in self.rows], column, fetched)
+
+
+@dataclass
+class Inputs:
+    """Rows of several lists of vertices, and what holds their memory: own shards, fetched rows."""
+
+    rows: list[Rows]
+    source: Column
+    fetched: np.ndarray
 
 
 class InputPlanner:
@@ -53,9 +68,8 @@ class InputPlanner:
         exchange = RowExchange(self.comm, wanted, counts, "input rows")
         inputs = InputRows(rows, None, num_own + len(remote), exchange, self.own.ownership)
         if self.gcn:
-            norm = ArrayRows(self.own.gcn_scale[:, None])
-            far = inputs.fetch(norm)
-            inputs.scale = [_scale_of(norm.array, far, each) for each in rows]
+            norms = inputs.fetch(ArrayRows(self.own.gcn_scale[:, None]))
+            inputs.scale = [dense(each)[:, 0] for each in norms.rows]
         return inputs
 
     def _place(self, lists):
@@ -93,16 +107,3 @@ class InputPlanner:
         place = np.empty(len(remote), np.int64)
         place[order] = np.arange(len(remote))
         return remote[order], counts, place
-
-
-def read_rows(source: Column | ArrayRows, rows: np.ndarray, fetched, out: np.ndarray) -> None:
-    """out[i] = own or fetched row rows[i], converted to out's dtype; (n, d)."""
-    if isinstance(source, ArrayRows):
-        source = Column([source.array])
-    gather_rows(rows, source.first_row, source.address, source.like, fetched, out)
-
-
-def _scale_of(own_scale, far, rows):
-    out = np.empty((len(rows), 1), np.float32)
-    read_rows(ArrayRows(own_scale), rows, far, out)
-    return out[:, 0]

@@ -14,7 +14,8 @@ from batchgnn.comm.background import Background
 from batchgnn.comm.exchange import allreduce_sum
 from batchgnn.graph.block import Block
 from batchgnn.kernels.rng import stream_key
-from batchgnn.modes.inputs import InputPlanner, read_rows
+from batchgnn.kernels.rows import Rows
+from batchgnn.modes.inputs import InputPlanner, Inputs
 from batchgnn.modes.sampler import Sampler
 from batchgnn.modes.schedule import Schedule
 from batchgnn.nn.loss import loss_and_gradient
@@ -24,13 +25,14 @@ from batchgnn.rng import Purpose
 
 @dataclass
 class Minibatch:
-    """One optimiser step's work on this rank, prepared: blocks seeds-first, and input rows."""
+    """One optimiser step's work on this rank, prepared: operators input-first, and input rows."""
 
     step: int
     seeds: np.ndarray
     blocks: list[Block]
-    rows: np.ndarray
-    fetched: np.ndarray
+    operators: list[LocalOperator]
+    x: Rows
+    inputs: Inputs
 
 
 @dataclass(frozen=True)
@@ -102,20 +104,30 @@ class MacrobatchMode:
         if inputs.scale is not None:
             blocks = [_scaled(*pair) for pair in zip(blocks, inputs.scale, strict=True)]
         return [
-            Minibatch(step, seeds[m], blocks[m], inputs.rows[m], fetched)
+            Minibatch(
+                step, seeds[m], blocks[m], self._operators(blocks[m]), fetched.rows[m], fetched
+            )
             for m, step in enumerate(steps)
         ]
+
+    def _operators(self, blocks: list[Block]) -> list[LocalOperator]:
+        """From the input to the output; ready for forward and backward."""
+        operators = [LocalOperator(block, self.model.aggregation) for block in reversed(blocks)]
+        for n, operator in enumerate(operators):
+            operator.prepare(adjoint=n > 0)
+        return operators
 
     def train(self, epoch: int, minibatch: Minibatch) -> StepResult:
         """One optimiser step: forward, backward, one all-reduce of the gradient, update."""
         model, step = self.model, minibatch.step
-        with trace.phase("gather"):
-            x = np.empty((len(minibatch.rows), self.own.features.width), np.float32)
-            read_rows(self.own.features, minibatch.rows, minibatch.fetched, x)
-        operators = [LocalOperator(b, model.aggregation) for b in reversed(minibatch.blocks)]
         with trace.phase("forward"):
             logits, saved = model.forward(
-                operators, x, seed=self.seed, epoch=epoch, step=step, training=True
+                minibatch.operators,
+                minibatch.x,
+                seed=self.seed,
+                epoch=epoch,
+                step=step,
+                training=True,
             )
         labels = self.own.label[self.own.ownership.local_rows(minibatch.seeds)]
         scale = 1.0 / self.schedule.num_seeds(step)

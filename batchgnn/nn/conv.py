@@ -6,16 +6,21 @@ views. The bias, which the epilogue adds, is declared here under `bias_name` and
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
+from batchgnn.kernels.rows import Rows
 from batchgnn.nn.dropout import NO_DROPOUT, Dropout
 from batchgnn.nn.epilogue import Epilogue
 from batchgnn.nn.init import Declared, glorot, kaiming, kaiming_bias, zeros
-from batchgnn.nn.linear import linear, linear_backward
+from batchgnn.nn.linear import dense, linear, linear_backward
+from batchgnn.nn.parameters import stacked
 
 Views = Mapping[str, np.ndarray]
+Matrix = np.ndarray | Rows
+"Input of a layer: a matrix, or the rows of one by their addresses."
 
 
 class Convolution(Protocol):
@@ -31,7 +36,7 @@ class Convolution(Protocol):
     def declare(d_in: int, d_out: int, heads: int = 1) -> dict[str, Declared]:
         """Its parameters, the bias among them."""
 
-    def forward(self, A, x: np.ndarray, dropout: Dropout = NO_DROPOUT) -> tuple[np.ndarray, Any]:
+    def forward(self, A, x: Matrix, dropout: Dropout = NO_DROPOUT) -> tuple[np.ndarray, Any]:
         """(n_src, d_in) -> (n_dst, d_out), and what backward needs."""
 
     def backward(self, dy: np.ndarray, saved, grads: Views, need_dx: bool) -> Any:
@@ -42,7 +47,8 @@ class SageMean:
     """y = x_dst W_self + (A x) W_nbr, where A averages over the in-neighbours.
 
     arXiv:1706.02216, Algorithm 1 without line 7 (no L2 norm); PyG's SAGEConv, whose lin_l is W_nbr
-    and lin_r is W_self.
+    and lin_r is W_self. Both weights are one matrix, and y = [A x | x_dst] W one product, unless
+    A (x W_nbr) is cheaper.
     """
 
     aggregation = "mean"
@@ -51,27 +57,36 @@ class SageMean:
     def __init__(self, parameters: Views):
         """parameters: views by the names of `declare`."""
         self.nbr, self.own = parameters["lin_l.weight"], parameters["lin_r.weight"]
+        self.both = stacked(self.nbr, self.own)
 
     @staticmethod
     def declare(d_in: int, d_out: int, heads: int = 1) -> dict[str, Declared]:
         """Its parameters, the bias among them."""
         return {
             "lin_l.weight": kaiming(d_in, d_out),
-            "lin_r.weight": kaiming(d_in, d_out),
+            "lin_r.weight": replace(kaiming(d_in, d_out), follows=True),
             "lin_l.bias": kaiming_bias(d_in, d_out),
         }
 
-    def forward(self, A, x: np.ndarray, dropout: Dropout = NO_DROPOUT):
+    def forward(self, A, x: Matrix, dropout: Dropout = NO_DROPOUT):
         """(n_src, d_in) -> (n_dst, d_out)."""
-        y, saved = propagate(A, x, self.nbr)
-        y += A.targets(x) @ self.own
-        return y, saved
+        if transforms_first(A, self.nbr):
+            y, saved = propagate(A, x, self.nbr)
+            x_dst = A.targets(saved[1])
+            y += linear(x_dst, self.own)
+            return y, (A, saved, x_dst)
+        both = A.gather_beside(x)  # (n_dst, 2 d_in)
+        return linear(both, self.both), (A, None, both)
 
     def backward(self, dy: np.ndarray, saved, grads: Views, need_dx: bool):
         """(n_dst, d_out) -> (n_src, d_in)."""
-        A, x, _ = saved
-        dx = propagate_backward(dy, saved, self.nbr, grads["lin_l.weight"], need_dx)
-        dx_own = linear_backward(dy, A.targets(x), self.own, grads["lin_r.weight"], need_dx)
+        A, propagated, own_rows = saved
+        if propagated is None:
+            dweight = stacked(grads["lin_l.weight"], grads["lin_r.weight"])
+            dboth = linear_backward(dy, own_rows, self.both, dweight, need_dx)
+            return A.gather_beside_adjoint(dboth) if need_dx else None
+        dx = propagate_backward(dy, propagated, self.nbr, grads["lin_l.weight"], need_dx)
+        dx_own = linear_backward(dy, own_rows, self.own, grads["lin_r.weight"], need_dx)
         if need_dx:
             A.add_targets(dx, dx_own)
         return dx
@@ -95,7 +110,7 @@ class Gcn:
         """Its parameters, the bias among them."""
         return {"lin.weight": glorot(d_in, d_out), "bias": zeros(d_out)}
 
-    def forward(self, A, x: np.ndarray, dropout: Dropout = NO_DROPOUT):
+    def forward(self, A, x: Matrix, dropout: Dropout = NO_DROPOUT):
         """(n_src, d_in) -> (n_dst, d_out)."""
         return propagate(A, x, self.weight)
 
@@ -129,7 +144,7 @@ class Gin:
             "nn.2.bias": kaiming_bias(d_out, d_out),
         }
 
-    def forward(self, A, x: np.ndarray, dropout: Dropout = NO_DROPOUT):
+    def forward(self, A, x: Matrix, dropout: Dropout = NO_DROPOUT):
         """(n_src, d_in) -> (n_dst, d_out)."""
         u, propagated = propagate(A, x, self.first, with_self=True)
         hidden, activated = self.inner.forward(u)
@@ -171,8 +186,9 @@ class Gat:
             "bias": zeros(d_out),
         }
 
-    def forward(self, A, x: np.ndarray, dropout: Dropout = NO_DROPOUT):
+    def forward(self, A, x: Matrix, dropout: Dropout = NO_DROPOUT):
         """(n_src, d_in) -> (n_dst, d_out); dropout: of the attention coefficients."""
+        x = dense(x)
         z = linear(x, self.weight)  # (n_src, heads * width)
         s_src = z @ block_diagonal(self.att_src)  # (n_src, heads)
         s_dst = A.targets(z) @ block_diagonal(self.att_dst)  # (n_dst, heads)
@@ -196,36 +212,30 @@ class Gat:
 CONVOLUTIONS: dict[str, type[Convolution]] = {"sage": SageMean, "gcn": Gcn, "gin": Gin, "gat": Gat}
 
 
-def propagate(A, x: np.ndarray, weight: np.ndarray, with_self: bool = False) -> tuple[Any, Any]:
+def transforms_first(A, weight: np.ndarray) -> bool:
+    """Whether A (x W) has a smaller matrix between than (A x) W."""
+    return weight.shape[1] * A.num_sources < weight.shape[0] * A.num_targets
+
+
+def propagate(A, x: Matrix, weight: np.ndarray, with_self: bool = False) -> tuple[Any, Any]:
     """A x W, or (A + I) x W with self; (A x) W or A (x W), whichever matrix between is smaller."""
-    if weight.shape[1] * A.num_sources < weight.shape[0] * A.num_targets:
-        return _gather(A, linear(x, weight), with_self), (A, x, None)
-    h = _gather(A, x, with_self)  # (n_dst, d_in)
-    return linear(h, weight), (A, x, h)
+    gather = A.gather_self if with_self else A.gather
+    if transforms_first(A, weight):
+        x = dense(x)
+        return gather(linear(x, weight)), (A, x, None)
+    h = gather(x)  # (n_dst, d_in)
+    return linear(h, weight), (A, None, h)
 
 
 def propagate_backward(dy, saved, weight, dweight, need_dx: bool, with_self: bool = False):
     """Overwrites dweight; returns the gradient of x, or None unless it is needed."""
     A, x, h = saved
+    gather_adjoint = A.gather_self_adjoint if with_self else A.gather_adjoint
     if h is None:
-        dz = _gather_adjoint(A, dy, with_self)  # (n_src, d_out)
+        dz = gather_adjoint(dy)  # (n_src, d_out)
         return linear_backward(dz, x, weight, dweight, need_dx)
     dh = linear_backward(dy, h, weight, dweight, need_dx)
-    return _gather_adjoint(A, dh, with_self) if need_dx else None
-
-
-def _gather(A, x, with_self):
-    h = A.gather(x)
-    if with_self:
-        h += A.targets(x)
-    return h
-
-
-def _gather_adjoint(A, dh, with_self):
-    dx = A.gather_adjoint(dh)
-    if with_self:
-        A.add_targets(dx, dh)
-    return dx
+    return gather_adjoint(dh) if need_dx else None
 
 
 def block_diagonal(att: np.ndarray) -> np.ndarray:

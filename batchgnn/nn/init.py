@@ -15,11 +15,15 @@ from batchgnn.rng import Purpose
 
 @dataclass(frozen=True)
 class Declared:
-    """A parameter to be: its shape, and `center` plus a uniform draw from [-bound, bound)."""
+    """A parameter to be: its shape, and `center` plus a uniform draw from [-bound, bound).
+
+    follows: it begins where the one declared before it ends, so that both are one matrix too
+    """
 
     shape: tuple[int, ...]
     bound: float = 0.0
     center: float = 0.0
+    follows: bool = False
 
 
 def kaiming(d_in: int, d_out: int) -> Declared:

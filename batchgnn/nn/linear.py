@@ -4,10 +4,23 @@ from typing import Any
 
 import numpy as np
 
+from batchgnn import buffers
+from batchgnn.kernels.gather import copy_rows
+from batchgnn.kernels.rows import Rows
+
+
+def dense(x: np.ndarray | Rows) -> np.ndarray:
+    """The matrix itself; Rows as a float32 matrix (n, d)."""
+    if isinstance(x, np.ndarray):
+        return x
+    out = buffers.empty(x.shape, np.float32)
+    copy_rows(x, out)
+    return out
+
 
 def linear(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """x (n, d_in) @ weight (d_in, d_out)."""
-    return x @ weight
+    return np.matmul(x, weight, out=buffers.empty((len(x), weight.shape[1]), x.dtype))
 
 
 def linear_backward(
@@ -15,4 +28,6 @@ def linear_backward(
 ) -> Any:
     """Overwrites dweight with x^T dy; returns dy weight^T, or None unless it is needed."""
     np.matmul(x.T, dy, out=dweight)
-    return dy @ weight.T if need_dx else None
+    if not need_dx:
+        return None
+    return np.matmul(dy, weight.T, out=buffers.empty((len(dy), len(weight)), dy.dtype))

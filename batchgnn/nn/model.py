@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from batchgnn.nn.conv import CONVOLUTIONS
+from batchgnn.nn.conv import CONVOLUTIONS, Matrix
 from batchgnn.nn.dropout import NO_DROPOUT, Dropout, DropoutStream
 from batchgnn.nn.epilogue import Epilogue
 from batchgnn.nn.init import Declared
+from batchgnn.nn.linear import dense
 from batchgnn.nn.norm import LayerNorm
 from batchgnn.nn.parameters import Parameters
 
@@ -57,16 +58,16 @@ class Model:
         self.epilogues = [self._epilogue(n) for n in range(spec.layers)]
 
     def forward(
-        self, operators, x: np.ndarray, *, seed: int, epoch: int, step: int, training: bool
+        self, operators, x: Matrix, *, seed: int, epoch: int, step: int, training: bool
     ) -> tuple[np.ndarray, Any]:
         """Logits (targets of the last operator, classes) and what `backward` needs.
 
-        operators: one per layer, from the input to the output; x: rows of the first one's sources.
+        operators: one per layer, from the input to the output; x: those of the first one's sources.
         seed, epoch, step: the keys of dropout, which only training has.
         """
         spec, stream = self.spec, DropoutStream(seed, epoch, step) if training else None
         if stream and spec.input_dropout:
-            x = stream.layer(0, spec.input_dropout)(x, operators[0].source_ids)
+            x = stream.layer(0, spec.input_dropout)(dense(x), operators[0].source_ids)
         saved = []
         for n, A in enumerate(operators):
             attention = between = NO_DROPOUT
@@ -74,9 +75,9 @@ class Model:
                 attention = stream.attention(n, spec.attention_dropout)
             if stream and spec.dropout and n + 1 < self.num_layers:
                 between = stream.layer(n + 1, spec.dropout)
-            x, of_layer = self._layer(n, A, x, attention, between)
+            y, of_layer = self._layer(n, A, y, attention, between)
             saved.append(of_layer)
-        return x, saved
+        return y, saved
 
     def backward(self, dlogits: np.ndarray, saved) -> None:
         """Fill `parameters.grad` from the gradient of the logits, which is used up."""
@@ -89,7 +90,7 @@ class Model:
             dy = self.epilogues[n].backward(dy, epilogue_saved, dbias, norm_grads)
             dy = self.convs[n].backward(dy, conv_saved, grads, need_dx=n > 0)
 
-    def layer_forward(self, n: int, A, x: np.ndarray) -> np.ndarray:
+    def layer_forward(self, n: int, A, x: Matrix) -> np.ndarray:
         """Layer n alone, without dropout: what exact layer-by-layer inference needs."""
         return self._layer(n, A, x, NO_DROPOUT, NO_DROPOUT)[0]
 

@@ -8,7 +8,7 @@ import numpy as np
 from batchgnn.nn.init import Declared, fill
 
 ALIGNMENT = 16
-"Elements: every view begins on a cache line."
+"Elements: every view begins on a cache line, unless it follows another directly."
 
 
 class Parameters(Mapping[str, np.ndarray]):
@@ -25,8 +25,10 @@ class Parameters(Mapping[str, np.ndarray]):
         self.layout: dict[str, tuple[int, tuple[int, ...]]] = {}
         end = 0
         for name, each in declared.items():
-            self.layout[name] = (end, each.shape)
-            end += -(-math.prod(each.shape) // ALIGNMENT) * ALIGNMENT
+            begin = end if each.follows else -(-end // ALIGNMENT) * ALIGNMENT
+            self.layout[name] = (begin, each.shape)
+            end = begin + math.prod(each.shape)
+        end = -(-end // ALIGNMENT) * ALIGNMENT
         self.buffer, self.grad = _aligned_zeros(end, dtype), _aligned_zeros(end, dtype)
         self._views = self.views_of(self.buffer)
         self.grads = self.views_of(self.grad)
@@ -60,6 +62,14 @@ class Parameters(Mapping[str, np.ndarray]):
     def __len__(self) -> int:
         """Number of named views."""
         return len(self._views)
+
+
+def stacked(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """Two matrices of equal width, of which `below` follows `above` in memory, as one."""
+    if below.ctypes.data != above.ctypes.data + above.nbytes:
+        raise ValueError("the second matrix does not follow the first: declare it with `follows`")
+    shape = (len(above) + len(below), above.shape[1])
+    return np.lib.stride_tricks.as_strided(above, shape)
 
 
 def _aligned_zeros(count: int, dtype) -> np.ndarray:

@@ -5,14 +5,26 @@ from typing import Any, Literal
 
 import numpy as np
 
+from batchgnn import buffers
 from batchgnn.graph.block import Block
 from batchgnn.kernels.attention import (
     attention,
     attention_adjoint_sources,
     attention_adjoint_targets,
 )
+from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.segment import add_self_loops, gcn_weights, transpose_csr
-from batchgnn.kernels.spmm import spmm, spmm_columns, spmm_rows
+from batchgnn.kernels.spmm import (
+    ADDED,
+    BESIDE,
+    PER_COLUMN,
+    PER_EDGE,
+    PER_ROW,
+    WITHOUT,
+    spmm,
+    spmm_adjoint,
+)
+from batchgnn.nn.linear import dense
 
 Aggregation = Literal["mean", "sum", "gcn", "attention"]
 NO_WEIGHTS = np.empty(0, np.float32)
@@ -26,7 +38,8 @@ class LocalOperator:
     itself. gcn and attention count every target as its own neighbour once, whether or not the
     graph has a self-loop there (which is not used), as PyG's self-loops do.
 
-    The transposed CSR is built at the first adjoint: the first layer of a model rarely needs one.
+    x is a matrix or Rows, which are read where they lie. The weights and the transposed CSR are built
+    when first used, or ahead of time by `prepare`: the first layer rarely needs an adjoint.
     """
 
     def __init__(self, block: Block, aggregation: Aggregation):
@@ -35,32 +48,52 @@ class LocalOperator:
         self.num_targets, self.num_sources = block.num_targets, block.num_sources
         self.source_ids = block.ids
         self.target_ids = block.ids[: block.num_targets]
-        drawn = np.diff(block.indptr)
-        if aggregation == "mean":
-            self.scale = 1 / np.maximum(drawn, 1).astype(np.float32)
-        elif aggregation == "sum":
-            self.scale = _unbiased(block.degree, drawn)
-        elif aggregation == "gcn" and block.scale is None:
+        if aggregation == "gcn" and block.scale is None:
             raise ValueError("the gcn operator needs a block with the norms of its sources")
 
-    def gather(self, x: np.ndarray) -> np.ndarray:
+    def prepare(self, adjoint: bool) -> None:
+        """Build now what gathering needs, and its adjoint."""
+        if self.aggregation != "attention":
+            _ = self._transposed_weight if adjoint else self._weight
+        _ = self._transposed if adjoint else self._csr
+
+    def gather(self, x: np.ndarray | Rows) -> np.ndarray:
         """A x: (num_sources, d) -> (num_targets, d)."""
-        out = np.empty((self.num_targets, x.shape[1]), x.dtype)
-        indptr, indices = self._csr
-        if self.aggregation == "gcn":
-            spmm(indptr, indices, self._weight, x, out)
-        else:
-            spmm_rows(indptr, indices, self.scale, x, out)
-        return out
+        return self._product(x, WITHOUT)
+
+    def gather_self(self, x: np.ndarray | Rows) -> np.ndarray:
+        """A x + x_targets: (num_sources, d) -> (num_targets, d)."""
+        return self._product(x, ADDED)
+
+    def gather_beside(self, x: np.ndarray | Rows) -> np.ndarray:
+        """[A x | x_targets]: (num_sources, d) -> (num_targets, 2 d)."""
+        return self._product(x, BESIDE)
 
     def gather_adjoint(self, dh: np.ndarray) -> np.ndarray:
         """A^T dh: (num_targets, d) -> (num_sources, d)."""
-        out = np.empty((self.num_sources, dh.shape[1]), dh.dtype)
-        indptr, rows, edge = self._transposed
-        if self.aggregation == "gcn":
-            spmm(indptr, rows, self._weight[edge], dh, out)
-        else:
-            spmm_columns(indptr, rows, self.scale, dh, out)
+        return self._product_adjoint(dh, WITHOUT)
+
+    def gather_self_adjoint(self, dh: np.ndarray) -> np.ndarray:
+        """The adjoint of `gather_self`: (num_targets, d) -> (num_sources, d)."""
+        return self._product_adjoint(dh, ADDED)
+
+    def gather_beside_adjoint(self, dboth: np.ndarray) -> np.ndarray:
+        """The adjoint of `gather_beside`: (num_targets, 2 d) -> (num_sources, d)."""
+        return self._product_adjoint(dboth, BESIDE)
+
+    def _product(self, x: np.ndarray | Rows, own: int) -> np.ndarray:
+        width = x.shape[1] * (2 if own == BESIDE else 1)
+        dtype = x.dtype if isinstance(x, np.ndarray) else np.float32
+        out = buffers.empty((self.num_targets, width), dtype)
+        spmm(*self._csr, self._weight, self._per, x, own, out)
+        return out
+
+    def _product_adjoint(self, dh: np.ndarray, own: int) -> np.ndarray:
+        width = dh.shape[1] // (2 if own == BESIDE else 1)
+        out = buffers.empty((self.num_sources, width), dh.dtype)
+        indptr, rows, _ = self._transposed
+        per = PER_EDGE if self._per == PER_EDGE else PER_COLUMN
+        spmm_adjoint(indptr, rows, self._transposed_weight, per, dh, self.num_targets, own, out)
         return out
 
     def attend(self, z, s_src, s_dst, dropout) -> tuple[np.ndarray, Any]:
@@ -71,7 +104,7 @@ class LocalOperator:
         """
         indptr, indices = self._csr
         coefficient = np.empty((len(indices), z.shape[1]), z.dtype)
-        out = np.empty((self.num_targets, *z.shape[1:]), z.dtype)
+        out = buffers.empty((self.num_targets, *z.shape[1:]), z.dtype)
         attention(
             indptr,
             indices,
@@ -100,8 +133,10 @@ class LocalOperator:
         attention_adjoint_sources(*self._transposed, coefficient, scale, dscore, dh, dz, ds_src)
         return dz, ds_src, ds_dst
 
-    def targets(self, x: np.ndarray) -> np.ndarray:
-        """The rows of x that are targets: a view."""
+    def targets(self, x: np.ndarray | Rows) -> np.ndarray:
+        """The rows of x that are targets: a view of a matrix."""
+        if isinstance(x, Rows):
+            return dense(x._replace(address=x.address[: self.num_targets]))
         return x[: self.num_targets]
 
     def add_targets(self, dx: np.ndarray, dx_targets: np.ndarray) -> None:
@@ -131,16 +166,29 @@ class LocalOperator:
         transpose_csr(indptr, indices, out_indptr, rows, edge)
         return out_indptr, rows, edge
 
+    @property
+    def _per(self) -> int:
+        return PER_EDGE if self.aggregation == "gcn" else PER_ROW
+
     @cached_property
     def _weight(self) -> np.ndarray:
-        """float32, one per edge of `_csr`; gcn only."""
+        """float32: one per edge of `_csr` for gcn, one per target for mean and sum."""
+        block, drawn = self.block, np.diff(self.block.indptr)
+        if self.aggregation == "mean":
+            return 1 / np.maximum(drawn, 1).astype(np.float32)
+        if self.aggregation == "sum":
+            return _unbiased(block.degree, drawn)
         indptr, indices, edge = self._looped
-        block = self.block
         out = np.empty(len(indices), np.float32)
         weight = NO_WEIGHTS if block.weight is None else block.weight
-        factor = _unbiased(block.degree, np.diff(block.indptr))
+        factor = _unbiased(block.degree, drawn)
         gcn_weights(indptr, indices, edge, weight, block.scale, factor, out)
         return out
+
+    @cached_property
+    def _transposed_weight(self) -> np.ndarray:
+        """`_weight` in the order of `_transposed`; one per target stays as it is."""
+        return self._weight[self._transposed[2]] if self._per == PER_EDGE else self._weight
 
 
 def _unbiased(degree: np.ndarray, drawn: np.ndarray) -> np.ndarray:

@@ -7,10 +7,12 @@ from functools import cached_property
 
 import numpy as np
 
+from batchgnn import buffers
 from batchgnn.graph.ownership import Ownership
 from batchgnn.kernels.address import addresses
-from batchgnn.kernels.gather import gather_rows, gather_values
+from batchgnn.kernels.gather import address_rows, copy_rows, gather_values
 from batchgnn.kernels.half import FEATURE_DTYPES, as_bits, dtype_name
+from batchgnn.kernels.rows import Rows
 from batchgnn.store.narrow import converted
 from batchgnn.store.shard_store import Shard, ShardStore
 
@@ -18,7 +20,7 @@ from batchgnn.store.shard_store import Shard, ShardStore
 class Column:
     """One dataset over all shards of a rank: a vector, or a matrix whose rows are gathered.
 
-    float16 is held as its bits, uint16, and travels so; `modes.inputs.read_rows` widens it.
+    float16 is held as its bits, uint16, and travels so; kernels widen it as they read.
     """
 
     def __init__(self, parts: list[np.ndarray]):
@@ -31,7 +33,18 @@ class Column:
 
     def take(self, rows: np.ndarray, out: np.ndarray) -> None:
         """out[i] = row rows[i] of the matrix; int64 (n,), (n, width)."""
-        gather_rows(rows, self.first_row, self.address, self.like, self.like, out)
+        copy_rows(self.at(rows), out)
+
+    def at(self, rows: np.ndarray, fetched: np.ndarray | None = None) -> Rows:
+        """The addresses of own rows rows[i], or of fetched[-1 - rows[i]] where that is negative.
+
+        Valid as long as this column and `fetched` are.
+        """
+        address = buffers.empty(len(rows), np.uint64)
+        other = self.like if fetched is None else fetched
+        size = self.width * self.dtype.itemsize
+        address_rows(rows, self.first_row, self.address, size, other.ctypes.data, address)
+        return Rows(address, self.like)
 
     def values(self, rows: np.ndarray) -> np.ndarray:
         """Values of the vector at `rows`."""
@@ -73,6 +86,9 @@ class OwnShards:
             return Column([getattr(shard, name) for shard in opened])
 
         self.in_indptr, self.in_indices = column("in_indptr"), column("in_indices")
+        directed = store.manifest.directed
+        self.out_indptr = column("out_indptr") if directed else self.in_indptr
+        self.out_indices = column("out_indices") if directed else self.in_indices
         self.in_weight = column("in_weight") if store.manifest.weighted else None
         self.label = np.concatenate([shard.label for shard in opened])
         self.split = np.concatenate([shard.split for shard in opened])

@@ -6,9 +6,6 @@ import reference
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgnn.kernels.address import addresses
-from batchgnn.kernels.gather import gather_rows, gather_values
-from batchgnn.kernels.half import as_bits
 from batchgnn.kernels.relabel import (
     add_distinct,
     find_or_add,
@@ -96,34 +93,3 @@ def test_read_replies_and_copy_segments():
     values, out = np.arange(9, dtype=np.float32), np.full(4, np.nan, np.float32)
     copy_segments(request, np.array([0, 1, 6, 9]), values, indptr, out)
     assert out.tolist() == [6, 7, 8, 0]
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float16])
-@pytest.mark.parametrize("width", [1, 3, 64])
-def test_gather_rows_is_fancy_indexing(dtype, width):
-    rng = np.random.default_rng(0)
-    parts = [rng.normal(size=(n, width)).astype(dtype) for n in (4, 0, 5)]
-    fetched = rng.normal(size=(3, width)).astype(dtype)
-    first_row = np.array([0, 4, 4, 9])
-    rows = np.array([8, 0, -1, 3, 4, -3, 4])
-    out = np.full((len(rows), width), np.nan, np.float32)
-    bits = [as_bits(part) for part in parts]
-    gather_rows(rows, first_row, addresses(bits), bits[0][:0], as_bits(fetched), out)
-    own = np.concatenate(parts)
-    expected = [own[r] if r >= 0 else fetched[-1 - r] for r in rows]
-    np.testing.assert_array_equal(out, np.array(expected, np.float32))
-
-
-def test_gather_values_is_fancy_indexing():
-    parts = [np.arange(4, dtype=np.int64), np.arange(10, 13, dtype=np.int64)]
-    rows, out = np.array([6, 0, 4]), np.full(3, -77, np.int64)
-    gather_values(rows, np.array([0, 4, 7]), addresses(parts), parts[0][:0], out)
-    assert out.tolist() == [12, 0, 10]
-
-
-def test_gather_rows_passes_halves_on_as_they_are():
-    part = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float16)
-    out = np.zeros((2, 3), np.uint16)
-    bits = as_bits(part)
-    gather_rows(np.array([4, 1]), np.array([0, 5]), addresses([bits]), bits[:0], bits[:0], out)
-    np.testing.assert_array_equal(out.view(np.float16), part[[4, 1]])

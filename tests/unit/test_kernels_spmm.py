@@ -6,25 +6,59 @@ import pytest
 from blocks import EDGES, csr_from, random_csr
 from checks import assert_like_reference, poison
 
+from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.segment import add_self_loops, gcn_weights, transpose_csr
-from batchgnn.kernels.spmm import NUM_SHARES, share_begin, spmm, spmm_columns, spmm_rows
+from batchgnn.kernels.spmm import (
+    ADDED,
+    BESIDE,
+    NUM_SHARES,
+    PER_COLUMN,
+    PER_EDGE,
+    PER_ROW,
+    WITHOUT,
+    share_begin,
+    spmm,
+    spmm_adjoint,
+)
 
 cases = pytest.mark.parametrize("edges", EDGES.values(), ids=EDGES)
-kinds = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+def rows_of(x):
+    """The same matrix by the addresses of its rows."""
+    step = np.arange(len(x), dtype=np.uint64) * np.uint64(x.strides[0])
+    return Rows(np.uint64(x.ctypes.data) + step, x[:0])
 
 
 @cases
-@kinds
+@pytest.mark.parametrize("own", [WITHOUT, BESIDE, ADDED])
+@pytest.mark.parametrize("per", [PER_EDGE, PER_ROW, PER_COLUMN])
 @pytest.mark.parametrize("d", [1, 3, 64])
-def test_products_are_dense_products(edges, d, dtype):
+def test_products_are_dense_products(edges, d, per, own):
     rng = np.random.default_rng(0)
     indptr, indices = csr_from(edges, n=4)
-    x, out = rng.normal(size=(4, d)).astype(dtype), poison((4, d), dtype)
-    per_edge = rng.normal(size=len(indices)).astype(np.float32)
-    per_row = rng.normal(size=4).astype(np.float32)
-    assert_like_reference(spmm, indptr, indices, per_edge, x, out)
-    assert_like_reference(spmm_rows, indptr, indices, per_row, x, out)
-    assert_like_reference(spmm_columns, indptr, indices, per_row, x, out)
+    weight = rng.normal(size=len(indices) + 4).astype(np.float32)
+    wide = 2 * d if own == BESIDE else d
+    for dtype in (np.float32, np.float64):
+        x, dy = rng.normal(size=(4, d)).astype(dtype), rng.normal(size=(4, wide)).astype(dtype)
+        out, back = poison((4, wide), dtype), poison((4, d), dtype)
+        assert_like_reference(spmm, indptr, indices, weight, per, x, own, out)
+        assert_like_reference(spmm_adjoint, indptr, indices, weight, per, dy, 4, own, back)
+
+
+@pytest.mark.parametrize("own", [WITHOUT, BESIDE, ADDED])
+@pytest.mark.parametrize("bits", [np.float32, np.uint16, np.int16])
+def test_product_reads_rows_where_they_lie_and_widens_halves(bits, own):
+    rng = np.random.default_rng(0)
+    indptr, indices = random_csr(rng, 40, 100, most=9)
+    x = rng.normal(size=(100, 19)).astype(np.float32)
+    if bits == np.uint16:
+        x = x.astype(np.float16).view(bits)
+    if bits == np.int16:
+        x = (x.view(np.uint32) >> 16).astype(np.uint16).view(bits)
+    weight = rng.normal(size=40).astype(np.float32)
+    out = poison((40, 38 if own == BESIDE else 19))
+    assert_like_reference(spmm, indptr, indices, weight, PER_ROW, rows_of(x), own, out)
 
 
 def test_products_of_a_rectangular_power_law_graph():
@@ -33,21 +67,16 @@ def test_products_of_a_rectangular_power_law_graph():
     indptr = np.concatenate([[0], np.cumsum(count)])
     indices = rng.integers(0, 500, indptr[-1]).astype(np.int32)
     x, out = rng.normal(size=(500, 5)), poison((300, 5), np.float64)
-    assert_like_reference(spmm, indptr, indices, np.ones(len(indices), np.float32), x, out)
-    assert_like_reference(spmm_rows, indptr, indices, np.ones(300, np.float32), x, out)
+    weight = rng.normal(size=len(indices)).astype(np.float32)
+    for per in (PER_EDGE, PER_ROW):
+        assert_like_reference(spmm, indptr, indices, weight, per, x, WITHOUT, out)
 
 
 def test_products_without_rows_or_columns():
-    indptr, indices = np.zeros(1, np.int64), np.empty(0, np.int32)
-    spmm(
-        indptr,
-        indices,
-        np.empty(0, np.float32),
-        np.ones((3, 2), np.float32),
-        np.empty((0, 2), np.float32),
-    )
-    out = poison((4, 0))
-    spmm_rows(*csr_from(EDGES["path"], 4), np.ones(4, np.float32), np.ones((4, 0), np.float32), out)
+    indptr, indices, no_weight = np.zeros(1, np.int64), np.empty(0, np.int32), poison(0)
+    spmm(indptr, indices, no_weight, PER_ROW, np.ones((3, 2), np.float32), WITHOUT, poison((0, 2)))
+    x, out = np.ones((4, 0), np.float32), poison((4, 0))
+    spmm(*csr_from(EDGES["path"], 4), np.ones(4, np.float32), PER_ROW, x, WITHOUT, out)
     assert out.shape == (4, 0)
 
 
@@ -61,7 +90,7 @@ def test_product_is_the_same_for_any_number_of_threads():
     for threads in (1, 2):
         numba.set_num_threads(threads)
         results.append(poison((2000, 16)))
-        spmm(indptr, indices, weight, x, results[-1])
+        spmm(indptr, indices, weight, PER_EDGE, x, WITHOUT, results[-1])
     numba.set_num_threads(before)
     np.testing.assert_array_equal(*results)
 

@@ -57,6 +57,23 @@ def test_gather_and_its_adjoint_are_the_dense_products(block, aggregation):
 
 
 @blocks
+@pytest.mark.parametrize("aggregation", ["mean", "sum"])
+def test_gather_with_own_rows_and_its_adjoint(block, aggregation):
+    rng = np.random.default_rng(3)
+    A, matrix = LocalOperator(block, aggregation), dense(block, aggregation)
+    x, dh = rng.normal(size=(block.num_sources, 3)), rng.normal(size=(block.num_targets, 3))
+    dboth, mine = rng.normal(size=(block.num_targets, 6)), x[: block.num_targets]
+    both = np.hstack([matrix @ x, mine])
+    np.testing.assert_allclose(A.gather_self(x), matrix @ x + mine, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(A.gather_beside(x), both, rtol=1e-6, atol=1e-6)
+    for forward, adjoint, dy in (
+        (A.gather_self, A.gather_self_adjoint, dh),
+        (A.gather_beside, A.gather_beside_adjoint, dboth),
+    ):
+        assert np.vdot(forward(x), dy) == pytest.approx(np.vdot(x, adjoint(dy)), rel=1e-12)
+
+
+@blocks
 def test_targets_and_its_adjoint(block):
     rng = np.random.default_rng(4)
     A, x = LocalOperator(block, "mean"), rng.normal(size=(block.num_sources, 3))

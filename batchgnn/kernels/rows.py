@@ -1,0 +1,92 @@
+"""Rows of a matrix that lie anywhere in memory: in mapped shards, in a cache, among fetched ones.
+
+Kernels read an ordinary matrix and `Rows` alike, through `row_at`, and ask for a row some time
+before they need it, through `prefetch_row`: the latency of a random row is what they wait for.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload, register_jitable
+
+from batchgnn.kernels.address import array_at
+
+CACHE_LINE = np.uint64(64)
+AHEAD = 8
+"Rows between the one that is asked for and the one that is read."
+
+
+class Rows(NamedTuple):
+    """A matrix by the addresses of its rows; whoever makes it keeps their memory alive.
+
+    address  uint64 (n,)   where each row begins
+    like     (0, width)    what a row holds: float32, or the bits of a half (kernels/half.py)
+    """
+
+    address: np.ndarray
+    like: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, width), as an array's."""
+        return len(self.address), self.like.shape[1]
+
+
+def row_at(x, i):
+    """Row i of a matrix or of Rows, a view."""
+    if isinstance(x, Rows):
+        return array_at(x.address[i], (x.like.shape[1],), x.like)
+    return x[i]
+
+
+@overload(row_at, inline="always")
+def _row_at(x, i):
+    if isinstance(x, types.BaseTuple):
+        return lambda x, i: array_at(x.address[i], (x.like.shape[1],), x.like)
+    return lambda x, i: x[i]
+
+
+def prefetch_row(x, i):
+    """Ask for row i of a matrix or of Rows; changes nothing."""
+
+
+@overload(prefetch_row, inline="always")
+def _prefetch_row(x, i):
+    if isinstance(x, types.BaseTuple):
+        itemsize = x[1].dtype.bitwidth // 8
+
+        def rows(x, i):
+            _prefetch(x.address[i], x.like.shape[1] * itemsize)
+
+        return rows
+
+    def matrix(x, i):
+        _prefetch(np.uint64(x.ctypes.data + i * x.strides[0]), x.shape[1] * x.itemsize)
+
+    return matrix
+
+
+@register_jitable
+def _prefetch(address, num_bytes):
+    """Ask for all cache lines of a row."""
+    end = address + np.uint64(num_bytes)
+    while address < end:
+        _prefetch_line(address)
+        address += CACHE_LINE
+
+
+@intrinsic
+def _prefetch_line(_typing, address):
+    """LLVM's prefetch for reading, into the second-level cache: rows are longer than the first."""
+
+    def generate(context, builder, _signature, args):
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        pointer = builder.inttoptr(args[0], byte)
+        builder.call(function, [pointer, word(0), word(2), word(1)])
+        return context.get_dummy_value()
+
+    return types.none(address), generate
