@@ -68,6 +68,7 @@ class Model:
         spec, stream = self.spec, DropoutStream(seed, epoch, step) if training else None
         if stream and spec.input_dropout:
             x = stream.layer(0, spec.input_dropout)(dense(x), operators[0].source_ids)
+        y: Any = x
         saved = []
         for n, A in enumerate(operators):
             attention = between = NO_DROPOUT

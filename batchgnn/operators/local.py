@@ -38,8 +38,8 @@ class LocalOperator:
     itself. gcn and attention count every target as its own neighbour once, whether or not the
     graph has a self-loop there (which is not used), as PyG's self-loops do.
 
-    x is a matrix or Rows, which are read where they lie. The weights and the transposed CSR are built
-    when first used, or ahead of time by `prepare`: the first layer rarely needs an adjoint.
+    x is a matrix or Rows, which are read where they lie. The weights and the transposed CSR are
+    built when first used, or ahead by `prepare`: the first layer rarely needs an adjoint.
     """
 
     def __init__(self, block: Block, aggregation: Aggregation):
