@@ -1,0 +1,144 @@
+"""One rank of a row of the ablation: holds its session open and trains steps on command.
+
+The first rank reads a JSON command a line and answers with a line; between commands all ranks
+sleep, so that rows can take turns. A slice is timed from all ranks idle to all ranks idle: the
+macrobatch that is prepared meanwhile counts in full, as one was ready when the slice began.
+"""
+
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+from cluster.traffic import measure
+
+from batchgnn import trace
+from batchgnn.comm.exchange import finish
+from batchgnn.config import Settings
+from batchgnn.modes.macrobatch import MacrobatchMode
+from batchgnn.session import Session, open_session
+from batchgnn.train import make_mode
+
+POLL_S = 0.01
+MESSAGE_BYTES = 1 << 12
+PREPARE_S = 600.0
+
+
+class Slices:
+    """Slices of an epoch's steps; every method is collective."""
+
+    def __init__(self, session: Session, mode: MacrobatchMode):
+        self.session, self.mode = session, mode
+        self.world = session.grid.world
+        self.prepare, mode.prepare = mode.prepare, self._prepare  # type: ignore[method-assign]
+        self.changed = threading.Condition()
+        self.steps = iter(())
+        self.num_trained = self.num_prepared = 0
+
+    def start(self, epoch: int, steps: int) -> dict:
+        """Begin an epoch and train its first `steps` steps."""
+        if hasattr(self.steps, "close"):
+            self.steps.close()
+        self.num_trained = self.num_prepared = 0
+        self.steps = iter(self.mode.epoch(epoch))
+        return self.train(steps)
+
+    def train(self, steps: int) -> dict:
+        """The next `steps` steps, and what they cost; seconds are the slowest rank's."""
+        self._meet()
+        trace.reset()
+        inputs = np.array([self.mode.num_inputs, self.mode.num_distinct])
+        sums, cpu, begin = np.zeros(2), time.process_time(), time.perf_counter()
+        for _ in range(steps):
+            result = next(self.steps)
+            sums += [result.loss_sum, result.num_seeds]
+        self.num_trained += steps
+        self._finish_preparing()
+        seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
+        inputs = np.array([self.mode.num_inputs, self.mode.num_distinct]) - inputs
+        counted = trace.gather(self.world)
+        ranks = self.world.allgather((seconds, cpu, *sums, *inputs))
+        slowest, _, *_ = np.max(ranks, axis=0)
+        _, cpu, loss, num_seeds, num_inputs, num_distinct = np.sum(ranks, axis=0)
+        return counted | {
+            "steps": steps,
+            "seconds": float(slowest),
+            "cpu_seconds": float(cpu),
+            "num_seeds": int(num_seeds),
+            "loss": float(loss / num_seeds),
+            "input_rows": int(num_inputs),
+            "distinct_input_rows": int(num_distinct),
+        }
+
+    def _meet(self) -> None:
+        finish([self.world.Ibarrier()])  # a blocking barrier would spin on the others' cores
+
+    def _prepare(self, *arguments):
+        try:
+            return self.prepare(*arguments)
+        finally:
+            with self.changed:
+                self.num_prepared += 1
+                self.changed.notify()
+
+    def _finish_preparing(self) -> None:
+        """Wait until the background thread of every rank has nothing left to do."""
+        taken, every = (
+            -(-steps // self.mode.macrobatch) for steps in (self.num_trained, self.mode.num_steps)
+        )
+        wanted = min(taken + bool(self.mode.overlap), every)
+        with self.changed:
+            if not self.changed.wait_for(lambda: self.num_prepared >= wanted, PREPARE_S):
+                raise TimeoutError(f"macrobatch {wanted} was not prepared in {PREPARE_S:.0f} s")
+        self._meet()
+
+
+def serve(session: Session) -> None:
+    """Do what the first rank's input says, until it ends."""
+    world = session.grid.world
+    mode = make_mode(session)
+    slices = Slices(session, mode)
+    do = {
+        "start": slices.start,
+        "train": slices.train,
+        "traffic": lambda num_bytes: measure(world, num_bytes, 3),
+    }
+    _say(
+        session,
+        {"ranks": world.size, "threads": session.threads, "num_steps": mode.num_steps,
+         "layers": session.settings.layers, "overlap": session.settings.overlap,
+         "parameter_bytes": session.model.parameters.grad.nbytes},
+    )  # fmt: skip
+    while command := _told(world):
+        _say(session, do[command.pop("do")](**command))
+
+
+def _told(world) -> dict | None:
+    """The next command, on every rank; None at the end."""
+    message = np.zeros(MESSAGE_BYTES, np.uint8)
+    if world.rank == 0:
+        text = sys.stdin.readline().encode()
+        message[: len(text)] = np.frombuffer(text, np.uint8)
+    request = world.Ibcast(message, root=0)
+    while not request.Test():
+        time.sleep(POLL_S)
+    return json.loads(message.tobytes().rstrip(b"\0") or "null")
+
+
+def _say(session: Session, answer: dict) -> None:
+    if session.is_first:
+        print(json.dumps(answer), flush=True)
+
+
+def main() -> None:
+    """`ablation_worker.py SHARDS SETTINGS`, the settings as JSON."""
+    values = json.loads(sys.argv[2])
+    values["fanouts"] = tuple(values["fanouts"])
+    with open_session(Path(sys.argv[1]), Settings(**values)) as session:
+        serve(session)
+
+
+if __name__ == "__main__":
+    main()
