@@ -93,7 +93,8 @@ def open_aggregate(store: ShardStore, origin: Origin, s: int) -> np.ndarray | No
     path = aggregate_path(store, origin, s)
     if not path.exists():
         return None
-    with open_store(path, FORMAT, "file of aggregated features", "batchgnn train") as file:
+    make = f"the next run, after: rm {_all_of(path)}"
+    with open_store(path, FORMAT, "file of aggregated features", make) as file:
         for field, reason in REASONS.items():
             found, needed = text(file.attrs.get(field, "unknown")), getattr(origin, field)
             if found != needed:
@@ -149,8 +150,12 @@ def _may_be_read_only(folder: Path) -> Iterator[None]:
         ) from error
 
 
+def _all_of(path: Path) -> str:
+    return f"{path.parent / path.name[:-8]}*.h5"
+
+
 def _remake(path: Path) -> str:
-    return f"Remove it, and the next run makes it again: rm {path.parent / path.name[:-8]}*.h5"
+    return f"Remove it, and the next run makes it again: rm {_all_of(path)}"
 
 
 def _digest(manifest: Manifest, datasets: list[str]) -> str:

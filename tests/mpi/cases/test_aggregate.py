@@ -1,0 +1,139 @@
+"""Aggregated inputs on P ranks: one rank's numbers, one rank's files, and the same training."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from graphs import learnable_graph, shards_of
+from mpi4py import MPI
+
+from batchgnn import trace
+from batchgnn.config import Settings
+from batchgnn.errors import BatchGNNError
+from batchgnn.modes.aggregate import InputAggregation, aggregated_inputs
+from batchgnn.session import open_session
+from batchgnn.store.shard_store import ShardStore
+
+MODEL = {"mean": "sage", "sum": "gin", "gcn": "gcn"}
+BASE = Settings(threads=1, overlap=False, collective_timeout=60)
+
+
+@pytest.fixture(scope="module")
+def shared_folder(tmp_path_factory):
+    """One folder for all ranks."""
+    return Path(MPI.COMM_WORLD.bcast(str(tmp_path_factory.mktemp("aggregate"))))
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["undirected", "directed weighted"])
+def shards(request, shared_folder):
+    """The same shard store on every rank; the first writes it."""
+    return written(shared_folder / f"shards-{request.param}", request.param)
+
+
+@pytest.fixture
+def fresh(comm, tmp_path_factory):
+    """A shard store of this test alone."""
+    folder = Path(comm.bcast(str(tmp_path_factory.mktemp("fresh"))))
+    return written(folder / "shards", False)
+
+
+def written(path, directed):
+    if MPI.COMM_WORLD.rank == 0:
+        shards_of(learnable_graph(directed=directed), path)
+    MPI.COMM_WORLD.Barrier()
+    return path
+
+
+def compute(comm, shards, aggregation, **options):
+    """Aggregated rows by original id, and the bytes sent for them by this rank."""
+    with open_session(shards, replace(BASE, model=MODEL[aggregation]), comm) as s:
+        own = s.own
+        out = [np.full(part.shape, np.nan, np.float32) for part in own.features.parts]
+        plan = InputAggregation(s.grid.world, own, aggregation, list(range(len(out))))
+        trace.reset()
+        plan.into(out, **options)
+        sent = trace.snapshot().get("main", {"collectives": {}})["collectives"]
+        rows = dict(zip(own.original_id.tolist(), np.concatenate(out), strict=True))
+        return rows, sent.get("aggregated sources", {"calls": 0, "bytes": 0}), plan
+
+
+@pytest.mark.parametrize("aggregation", MODEL)
+@pytest.mark.parametrize("block_bytes", [1, 1 << 12, 1 << 30])
+def test_numbers_are_one_ranks_to_the_bit(comm, shards, aggregation, block_bytes):
+    alone, _, _ = compute(MPI.COMM_SELF, shards, aggregation)
+    rows, sent, plan = compute(comm, shards, aggregation, block_bytes=block_bytes)
+    for vertex, row in rows.items():
+        np.testing.assert_array_equal(row, alone[vertex])
+    if comm.size == 1:
+        assert sent["calls"] == 0
+        return
+    assert sent["bytes"] == len(plan.exchange.send_rows) * 12 * 4  # each row once, all its columns
+    column_bytes = max(comm.allgather(4 * (len(plan.remote) + len(plan.exchange.send_rows))))
+    fit = max(1, block_bytes // column_bytes)
+    assert sent["calls"] == -(-12 // fit)
+
+
+def aggregates(comm, shards, keep="store", model="sage"):
+    """The rows of a fresh session, in its own order, and the session's first own id."""
+    with open_session(shards, replace(BASE, model=model), comm) as s:
+        store = ShardStore(shards)
+        column = aggregated_inputs(s.grid.world, store, s.own, s.model.aggregation, keep=keep)
+        rows = np.empty((s.own.num_own, column.width), np.float32)
+        column.take(np.arange(s.own.num_own), rows)
+        return dict(zip(s.own.original_id.tolist(), rows, strict=True))
+
+
+def files_of(comm, shards):
+    """Bytes and time of the files of aggregated features."""
+    comm.Barrier()
+    found = {
+        path.name: (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in sorted((shards / "aggregate").iterdir())
+    }
+    comm.Barrier()
+    return found
+
+
+@pytest.mark.parametrize("model", ["sage", "gcn", "gin"])
+def test_files_are_made_once_and_read_by_any_number_of_ranks(comm, fresh, model):
+    in_memory = aggregates(comm, fresh, "memory", model)
+    made = aggregates(comm, fresh, "store", model)
+    before = files_of(comm, fresh)
+    assert len(before) == 4
+    again = aggregates(comm, fresh, "store", model)
+    alone = aggregates(MPI.COMM_SELF, fresh, "store", model)
+    assert files_of(comm, fresh) == before
+    for vertex, row in in_memory.items():
+        for other in (made, again, alone):
+            np.testing.assert_array_equal(row, other[vertex])
+
+
+def test_a_missing_file_is_made_again_and_the_others_left(comm, fresh):
+    rows = aggregates(comm, fresh)
+    before = files_of(comm, fresh)
+    if comm.rank == 0:
+        (fresh / "aggregate" / "mean-float32-00002.h5").unlink()
+    comm.Barrier()
+    again = aggregates(comm, fresh)
+    after = files_of(comm, fresh)
+    assert {name: data for name, (data, _) in after.items()} == {
+        name: data for name, (data, _) in before.items()
+    }
+    changed = [name for name in after if after[name] != before[name]]
+    assert changed == ["mean-float32-00002.h5"]
+    for vertex, row in rows.items():
+        np.testing.assert_array_equal(row, again[vertex])
+
+
+def test_a_truncated_file_is_refused_on_all_ranks(comm, fresh):
+    aggregates(comm, fresh)
+    comm.Barrier()  # a file that another rank has mapped must not shrink
+    path = fresh / "aggregate" / "mean-float32-00001.h5"
+    if comm.rank == 0:
+        path.write_bytes(path.read_bytes()[:2000])
+    comm.Barrier()
+    with pytest.raises(BatchGNNError, match=r"mean-float32-00001\.h5 is truncated") as refused:
+        aggregates(comm, fresh)
+    assert "\n" not in str(refused.value)
+    assert "rm " in str(refused.value)
