@@ -16,6 +16,15 @@ def keep_idle_threads_quiet() -> None:
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 
 
+def leave_out_slow_transports() -> None:
+    """Keep Open MPI from a transport that sleeps a second when MPI starts, unless one is chosen.
+
+    It is btl/ofi, for one-sided messages between nodes, which BatchGNN has none of. Other messages
+    over libfabric take another way (mtl/ofi). To be called before MPI is started.
+    """
+    os.environ.setdefault("OMPI_MCA_btl", "^ofi")
+
+
 def rank_from_environment() -> int:
     """The rank that the launcher gave this process; 0 without a launcher."""
     return _first(RANK_VARIABLES, 0)

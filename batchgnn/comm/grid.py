@@ -7,7 +7,7 @@ from types import TracebackType
 
 from mpi4py import MPI
 
-from batchgnn.environment import size_from_environment
+from batchgnn.environment import leave_out_slow_transports, size_from_environment
 from batchgnn.errors import RankError
 
 
@@ -60,6 +60,7 @@ def start(comm: MPI.Comm | None = None) -> Grid:
     MPI is ended when Python exits. Raises RankError when mpirun belongs to another MPI.
     """
     if not MPI.Is_initialized():
+        leave_out_slow_transports()
         MPI.Init_thread(MPI.THREAD_MULTIPLE)
         atexit.register(_finalize)
     started = size_from_environment()

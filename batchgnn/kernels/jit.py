@@ -9,6 +9,8 @@ from typing import Any
 import numba
 from llvmlite.binding import get_host_cpu_name
 
+from batchgnn.kernels.compile_once import compiled_once
+
 
 def cache_folder() -> Path:
     """Folder of compiled kernels: one per user, CPU type, Numba version and text of the kernels.
@@ -34,8 +36,13 @@ if not os.environ.get("NUMBA_CACHE_DIR"):
 # Idle threads of OpenMP spin by default, on the cores that the BLAS's threads and other ranks need.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-kernel: Any = partial(numba.njit, cache=True, nogil=True, error_model="numpy")
-"""Compile on first call, release the GIL, keep the machine code on disk."""
+
+def kernel(function: Any = None, **options: Any) -> Any:
+    """Compile on first call, release the GIL, keep the machine code on disk for all processes."""
+    if function is None:
+        return partial(kernel, **options)
+    return compiled_once(numba.njit(nogil=True, error_model="numpy", **options)(function))
+
 
 parallel_kernel: Any = partial(kernel, parallel=True)
 """A kernel whose outermost `prange` runs on the rank's threads."""
