@@ -22,6 +22,7 @@ from statistics import median
 from typing import Any, Literal
 
 from cyclopts import App
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -38,7 +39,7 @@ from batchgnn.launch.mpirun import THREAD_VARIABLES  # noqa: E402
 MACROBATCH = 8
 PHASES = ("sample", "fetch", "gather", "forward", "backward", "allreduce", "update", "wait")
 CORES = 2
-WIDTH = 178
+WIDTH = 160
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ class Job:
     """A row's ranks, started and waiting for commands; `turns` are the answers so far."""
 
     row: Row
+    settings: dict[str, Any]
     process: subprocess.Popen
     errors: Any
     ready: dict = field(default_factory=dict)
@@ -182,7 +184,7 @@ class Ablation:
         argv = [str(HERE / "ablation_worker.py"), str(self.shards), json.dumps(values)]
         process = self.start(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
                              text=True)  # fmt: skip
-        return Job(row, process, errors)
+        return Job(row, dict(values), process, errors)
 
     def turn(self, steps: int, around: Callable[[], Any] = lambda: None) -> None:
         """Each row trains the same next `steps` steps, alone.
@@ -275,25 +277,50 @@ def remarks(jobs: list[Job]) -> list[str]:
         )
         if idle and not {"macrobatch", "overlap"} & set(job.row.changes):
             said.append(f"{job.row.name}: changed neither messages, rows nor losses here")
+        hops = job.ready["layers"] - ("aggregate_cache" in job.settings)
+        groups = -(-job.turns[0]["steps"] // job.settings["macrobatch"])
+        counted, formula = rounds(job.turns[0]), (2 * hops + 2) * groups
+        if job.ready["ranks"] > 1 and counted != formula:
+            said.append(f"{job.row.name}: {counted} ROUNDS A TURN, {formula} by the formula")
     return said
+
+
+COLUMNS: dict[str, Callable[[dict, dict], str]] = {
+    "s/1000": lambda row, _: f"{row['seconds']:.3f}",
+    "from": lambda row, _: f"{row['fastest']:.3f}",
+    "to": lambda row, _: f"{row['slowest']:.3f}",
+    "x": lambda row, first: f"{first['seconds'] / row['seconds']:.2f}",
+    "sample": lambda row, _: _milliseconds(row["sample_s"]),
+    "fetch": lambda row, _: _milliseconds(row["fetch_s"]),
+    "gather": lambda row, _: _milliseconds(row["gather_s"]),
+    "fwd": lambda row, _: _milliseconds(row["forward_s"]),
+    "bwd": lambda row, _: _milliseconds(row["backward_s"]),
+    "allred": lambda row, _: _milliseconds(row["allreduce_s"]),
+    "update": lambda row, _: _milliseconds(row["update_s"]),
+    "wait": lambda row, _: _milliseconds(row["wait_s"]),
+    "cpu": lambda row, _: _milliseconds(row["cpu_s"]),
+    "rounds": lambda row, _: f"{row['rounds_per_step']:.3g}",
+    "MB": lambda row, _: f"{row['data_bytes_per_step'] / 1e6:.3g}",
+    "gradMB": lambda row, _: f"{row['gradient_bytes_per_step'] / 1e6:.3g}",
+    "dedup": lambda row, _: f"{row['deduplication']:.3f}",
+    "GB": lambda row, _: f"{row['peak_memory_bytes'] / 1e9:.2f}",
+}
+"Headings and cells of a row and the first row; README.md says what they mean."
 
 
 def table(title: str, rows: list[dict[str, Any]]) -> Table:
     """The rows for people; milliseconds of phases are those of the slowest rank."""
-    shown = Table(title=title, title_justify="left")
+    shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     shown.add_column("row", no_wrap=True)
-    headings = ["s/1000", "from", "to", "x", *PHASES, "cpu", "rounds", "MB", "grad", "dedup", "GB"]
-    for heading in headings:
+    for heading in COLUMNS:
         shown.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        cells = [row["row"], *(f"{row[k]:.3f}" for k in ("seconds", "fastest", "slowest"))]
-        cells.append(f"{rows[0]['seconds'] / row['seconds']:.2f}")
-        cells += [f"{1e3 * row[f'{name}_s']:.0f}" for name in (*PHASES, "cpu")]
-        cells.append(f"{row['rounds_per_step']:.3g}")
-        cells += [f"{row[f'{kind}_bytes_per_step'] / 1e6:.3g}" for kind in ("data", "gradient")]
-        cells += [f"{row['deduplication']:.3f}", f"{row['peak_memory_bytes'] / 1e9:.2f}"]
-        shown.add_row(*cells)
+        shown.add_row(row["row"], *(cell(row, rows[0]) for cell in COLUMNS.values()))
     return shown
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1e3 * seconds:.0f}"
 
 
 def machine() -> dict[str, Any]:

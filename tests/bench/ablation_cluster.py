@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cyclopts import App
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -91,7 +92,8 @@ def communication_seconds(job: Job, links: dict) -> float:
 
 def compare(rows: list[dict[str, Any]]) -> Table:
     """Measured seconds beside the larger of computation and communication."""
-    shown = Table(title="seconds per 1,000 seeds", title_justify="left")
+    title = "seconds per 1,000 seeds"
+    shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in ("row", "link MB/step", "computation", "communication", "larger", "measured",
                     "x larger"):  # fmt: skip
         shown.add_column(heading, justify="left" if heading == "row" else "right", no_wrap=True)
