@@ -139,6 +139,11 @@ def gcn_edges(first, indptr, rows, weight, norm, out_indptr, out_rows, out_weigh
     return len(kept)
 
 
+def join_rows(aggregated, x, own, out):
+    parts = matrix_of(aggregated), matrix_of(x)
+    out[:] = np.hstack(parts) if own == 1 else parts[0] + parts[1]
+
+
 # --- epilogue ------------------------------------------------------------------------------------
 
 NONE, RELU, ELU = 0, 1, 2
@@ -383,23 +388,16 @@ def find_or_add(ident, table, new_row):
     return table.setdefault(int(ident), new_row)
 
 
-def add_distinct(ids, count):
-    """The table of ids[:count]."""
-    return {int(v): row for row, v in enumerate(ids[:count])}
-
-
 def relabel(neighbors, ids):
     """(ids, indices): rows in the order of first appearance, after `ids`."""
-    table = add_distinct(ids, len(ids))
+    table = {int(v): row for row, v in enumerate(ids)}
     indices = [find_or_add(v, table, len(table)) for v in neighbors]
     return list(table), indices
 
 
-def relabel_rows(request, edge_start, neighbors, ids):
-    """`relabel` of the requests' neighbours, request after request."""
-    return relabel(
-        np.concatenate([neighbors[edge_start[q] : edge_start[q + 1]] for q in request]), ids
-    )
+def relabel_blocks(lists):
+    """`relabel` of each block's (neighbors, ids)."""
+    return [relabel(neighbors, ids) for neighbors, ids in lists]
 
 
 def place_rows(ids, owner, local_row, me):

@@ -43,6 +43,39 @@ def _array_at(address, shape, like):
     return implementation
 
 
+def prefetch(array, i):
+    """Ask for the cache line of array[i] (one dimension), before it is read; changes nothing."""
+
+
+@overload(prefetch, inline="always")
+def _prefetch(array, i):
+    return lambda array, i: prefetch_line(np.uint64(array.ctypes.data + i * array.itemsize))
+
+
+def prefetch_line(address):
+    """Ask for the cache line at an address (uint64)."""
+
+
+@intrinsic
+def _llvm_prefetch(_typing, address):
+    """For reading, into the second-level cache: what is asked for is longer than the first."""
+
+    def generate(context, builder, _signature, args):
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        pointer = builder.inttoptr(args[0], byte)
+        builder.call(function, [pointer, word(0), word(2), word(1)])
+        return context.get_dummy_value()
+
+    return types.none(address), generate
+
+
+@overload(prefetch_line, inline="always")
+def _prefetch_line(address):
+    return lambda address: _llvm_prefetch(address)
+
+
 @register_jitable
 def part_of(first, row):
     """The part p with first[p] <= row < first[p + 1], by bisection; parts may be empty."""

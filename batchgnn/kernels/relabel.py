@@ -1,39 +1,47 @@
-"""Global ids to the rows of a block, by an open-addressing hash table.
+"""Global ids to the rows of a block, by tables that are used again without being cleared.
 
-A table is two arrays of a power-of-two length: `table_id` (ids' dtype) and `table_row` (int32,
--1 = free). Rows are given in the order of first appearance, so they are the same on every machine.
+A table is `marks` (int64: a stamp in the upper half, a row in the lower): an entry counts when it
+has the stamp of the day. Either there is a slot for each vertex of the graph, and `idents` is
+empty; or a power-of-two number of slots of an open-addressing hash table, and `idents` says whose
+they are. Rows are given in the order of first appearance, so they are the same on every machine.
 """
 
 import numpy as np
+from numba import prange
+from numba.extending import register_jitable
 
-from batchgnn.kernels.jit import kernel
+from batchgnn.kernels.address import prefetch
+from batchgnn.kernels.jit import kernel, parallel_kernel
 from batchgnn.kernels.rng import mix
 
+AHEAD = 16
+LOW_HALF = np.int64(0xFFFFFFFF)
+SHIFT = np.int64(32)
+
+
+@register_jitable
+def _first_slot(ident, idents, marks):
+    if len(idents) == 0:
+        return np.int64(ident)
+    return np.int64(mix(np.uint64(ident)) & np.uint64(len(marks) - 1))
+
 
 @kernel
-def find_or_add(ident, table_id, table_row, new_row):
+def find_or_add(ident, idents, marks, stamp, new_row):
     """The row of `ident`; when it has none, it gets `new_row`."""
-    mask = np.uint64(len(table_id) - 1)
-    slot = mix(np.uint64(ident)) & mask
-    while table_row[slot] >= 0:
-        if table_id[slot] == ident:
-            return table_row[slot]
-        slot = (slot + np.uint64(1)) & mask
-    table_id[slot] = ident
-    table_row[slot] = new_row
-    return new_row
+    slot = _first_slot(ident, idents, marks)
+    while marks[slot] >> SHIFT == stamp:
+        if len(idents) == 0 or idents[slot] == ident:
+            return marks[slot] & LOW_HALF
+        slot = (slot + 1) & (len(marks) - 1)
+    if len(idents) > 0:
+        idents[slot] = ident
+    marks[slot] = (np.int64(stamp) << SHIFT) | np.int64(new_row)
+    return np.int64(new_row)
 
 
 @kernel
-def add_distinct(ids, count, table_id, table_row):
-    """Enter ids[:count], all distinct, as rows 0 ... count - 1; the table is cleared first."""
-    table_row[:] = -1
-    for i in range(count):
-        find_or_add(ids[i], table_id, table_row, np.int32(i))
-
-
-@kernel
-def relabel(neighbors, table_id, table_row, ids, num_ids, indices):
+def relabel(neighbors, idents, marks, stamp, ids, num_ids, indices):
     """Rows of `neighbors`; ids not met before are appended to `ids`.
 
     neighbors  uint32/uint64 (m,)
@@ -42,7 +50,9 @@ def relabel(neighbors, table_id, table_row, ids, num_ids, indices):
     Returns the new number of ids.
     """
     for e in range(len(neighbors)):
-        row = find_or_add(neighbors[e], table_id, table_row, np.int32(num_ids))
+        if e + AHEAD < len(neighbors):
+            prefetch(marks, _first_slot(neighbors[e + AHEAD], idents, marks))
+        row = find_or_add(neighbors[e], idents, marks, stamp, num_ids)
         if row == num_ids:
             ids[num_ids] = neighbors[e]
             num_ids += 1
@@ -50,32 +60,57 @@ def relabel(neighbors, table_id, table_row, ids, num_ids, indices):
     return num_ids
 
 
-@kernel
-def relabel_rows(
-    request, edge_start, neighbors, table_id, table_row, ids, num_ids, indptr, indices
-):
-    """`relabel` of one minibatch's share of the replies to a macrobatch's requests.
+@parallel_kernel
+def relabel_blocks(
+    start, ids, request, edge_start, neighbors, indptr, edge_begin, idents, marks, stamp,
+    sources, num_sources, indices,
+):  # fmt: skip
+    """Number the sources of M blocks, targets first; a block is one thread's.
 
-    request     int64 (n,)     place of each target's request among all requests
-    edge_start  int64 (R + 1,) where each request's neighbours begin in `neighbors`
-    indptr      int64 (n + 1,) of the block; indices int32 (indptr[n],) overwritten
-    Returns the new number of ids.
+    start        int64 (M + 1,)   where each block's targets begin in `ids`, its indptr M-th further
+    ids          uint32/uint64 (n,)  targets of all blocks, distinct within a block
+    request      int64 (n,)       place of each target's request among all requests
+    edge_start   int64 (R + 1,)   where each request's neighbours begin in `neighbors`
+    indptr       int64 (n + M,)   of `read_replies`
+    edge_begin   int64 (M + 1,)   where each block's edges begin in `indices`
+    idents, marks  (T, ...)       a table for each of T threads
+    stamp        int              block m has stamp + m, not used before
+    sources      ids' dtype (n + edges,)  overwritten: block m's from start[m] + edge_begin[m] on
+    num_sources  int64 (M,)       overwritten
+    indices      int32 (edges,)   overwritten
     """
-    for i in range(len(request)):
-        begin, end = edge_start[request[i]], edge_start[request[i] + 1]
-        num_ids = relabel(
-            neighbors[begin:end],
-            table_id,
-            table_row,
-            ids,
-            num_ids,
-            indices[indptr[i] : indptr[i + 1]],
-        )
-    return num_ids
+    num_tables, num_blocks = len(marks), len(start) - 1
+    for table in prange(num_tables):
+        ident, mark = idents[table], marks[table]
+        for m in range(table, num_blocks, num_tables):
+            first = start[m]
+            mine = sources[first + edge_begin[m] : start[m + 1] + edge_begin[m + 1]]
+            count = start[m + 1] - first
+            for i in range(count):
+                mine[i] = ids[first + i]
+                find_or_add(mine[i], ident, mark, stamp + m, i)
+            row_begin = indptr[first + m : start[m + 1] + m + 1]
+            rows = indices[edge_begin[m] : edge_begin[m + 1]]
+            num_ids, i = count, 0
+            while i < count:
+                # Neighbours of consecutive requests lie one after the other: take them together.
+                last = i + 1
+                while last < count and request[first + last] == request[first + last - 1] + 1:
+                    last += 1
+                begin, end = (
+                    edge_start[request[first + i]],
+                    edge_start[request[first + last - 1] + 1],
+                )
+                num_ids = relabel(
+                    neighbors[begin:end], ident, mark, stamp + m, mine, num_ids,
+                    rows[row_begin[i] : row_begin[last]],
+                )  # fmt: skip
+                i = last
+            num_sources[m] = num_ids
 
 
 @kernel
-def place_rows(ids, owner, local_row, me, table_id, table_row, remote_ids, num_remote, rows):
+def place_rows(ids, owner, local_row, me, idents, marks, stamp, remote_ids, num_remote, rows):
     """Where each input row will be found: an own row, or -1 - (place among the fetched rows).
 
     ids, owner, local_row  (n,)   global id, owning rank, row at its owner
@@ -87,7 +122,7 @@ def place_rows(ids, owner, local_row, me, table_id, table_row, remote_ids, num_r
         if owner[i] == me:
             rows[i] = local_row[i]
         else:
-            row = find_or_add(ids[i], table_id, table_row, np.int32(num_remote))
+            row = find_or_add(ids[i], idents, marks, stamp, num_remote)
             if row == num_remote:
                 remote_ids[num_remote] = ids[i]
                 num_remote += 1

@@ -1,6 +1,8 @@
 """Sampling requests on their way to the owners, and replies on their way back into blocks."""
 
-from batchgnn.kernels.jit import kernel
+from numba import prange
+
+from batchgnn.kernels.jit import kernel, parallel_kernel
 
 
 @kernel
@@ -28,19 +30,34 @@ def post_requests(ids, owner, cursor, out, request):
         cursor[owner[i]] = place + 1
 
 
-@kernel
-def read_replies(request, count, degree, indptr, target_degree):
-    """A block's indptr (n + 1,) and in-degrees (n,), int64, from the replies to its requests."""
-    indptr[0] = 0
-    for i in range(len(request)):
-        indptr[i + 1] = indptr[i] + count[request[i]]
-        target_degree[i] = degree[request[i]]
+@parallel_kernel
+def read_replies(start, request, count, degree, indptr, target_degree):
+    """indptr and in-degrees of M blocks from the replies to their requests.
+
+    start          int64 (M + 1,)  where each block's targets begin among all n
+    request        int64 (n,)      place of each target's request among all requests
+    count, degree  int64 (R,)      of the replies: edges drawn, and all there are
+    indptr         int64 (n + M,)  overwritten: block m's begins at start[m] + m, with 0
+    target_degree  int64 (n,)      overwritten
+    """
+    for m in prange(len(start) - 1):
+        total = 0
+        indptr[start[m] + m] = 0
+        for i in range(start[m], start[m + 1]):
+            total += count[request[i]]
+            indptr[i + m + 1] = total
+            target_degree[i] = degree[request[i]]
 
 
-@kernel
-def copy_segments(request, edge_start, values, indptr, out):
-    """out[indptr[i] : indptr[i + 1]] = the values that came with request[i]."""
-    for i in range(len(request)):
-        begin = edge_start[request[i]]
-        for j in range(indptr[i + 1] - indptr[i]):
-            out[indptr[i] + j] = values[begin + j]
+@parallel_kernel
+def copy_segments(start, request, edge_start, values, indptr, edge_begin, out):
+    """What came with each edge, from the order of the requests into that of the blocks' edges.
+
+    start, request, indptr as `read_replies`; edge_start int64 (R + 1,) where each request's edges
+    begin in `values`; edge_begin int64 (M + 1,) where each block's begin in `out`, overwritten
+    """
+    for m in prange(len(start) - 1):
+        for i in range(start[m], start[m + 1]):
+            begin, place = edge_start[request[i]], edge_begin[m] + indptr[i + m]
+            for j in range(indptr[i + m + 1] - indptr[i + m]):
+                out[place + j] = values[begin + j]

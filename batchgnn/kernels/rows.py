@@ -7,11 +7,10 @@ before they need it, through `prefetch_row`: the latency of a random row is what
 from typing import NamedTuple
 
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload, register_jitable
+from numba.extending import overload, register_jitable
 
-from batchgnn.kernels.address import array_at
+from batchgnn.kernels.address import array_at, prefetch_line
 
 CACHE_LINE = np.uint64(64)
 AHEAD = 8
@@ -73,20 +72,5 @@ def _prefetch(address, num_bytes):
     """Ask for all cache lines of a row."""
     end = address + np.uint64(num_bytes)
     while address < end:
-        _prefetch_line(address)
+        prefetch_line(address)
         address += CACHE_LINE
-
-
-@intrinsic
-def _prefetch_line(_typing, address):
-    """LLVM's prefetch for reading, into the second-level cache: rows are longer than the first."""
-
-    def generate(context, builder, _signature, args):
-        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
-        pointer = builder.inttoptr(args[0], byte)
-        builder.call(function, [pointer, word(0), word(2), word(1)])
-        return context.get_dummy_value()
-
-    return types.none(address), generate

@@ -1,37 +1,47 @@
 """Neighbour sampling without replacement, on the shards that hold the in-edges.
 
 A draw depends on (stream key, vertex id, degree, fanout) alone, so that any rank, thread or order
-gives the same neighbours. Two passes: `locate` finds where each list begins and how much of it is
-drawn, `draw_neighbors` fills.
+gives the same neighbours. Two passes: `locate` finds where each list lies and how much of it is
+drawn, `draw_neighbors` fills. Both wait for random reads, and ask for them AHEAD rows early.
 """
 
 import numpy as np
+from numba import prange
 
-from batchgnn.kernels.address import array_at, part_of
-from batchgnn.kernels.jit import kernel
+from batchgnn.kernels.address import array_at, part_of, prefetch_line
+from batchgnn.kernels.jit import kernel, parallel_kernel
 from batchgnn.kernels.rng import below, draw
 
 SMALL_FANOUT = 32
+NUM_SHARES = 64
+AHEAD = 16
 
 
-@kernel
-def locate(rows, first_row, indptr_address, fanout, begin, degree, count):
+@parallel_kernel
+def locate(rows, first_row, indptr_address, address, itemsize, fanout, where, degree, count):
     """Where the in-edges of own rows lie, and how many of them are drawn.
 
     rows            int64  (n,)     own rows of this rank, over its shards
     first_row       int64  (k + 1,) first own row of each of its k shards
     indptr_address  uint64 (k,)     each shard's in/indptr, int64
+    address         uint64 (k,)     each shard's in/indices (or in/weight), of `itemsize` bytes each
     fanout          int             edges kept per row; -1 = all
-    begin, degree, count  int64 (n,) overwritten: position in the shard's in/indices,
-                                    in-degree, number of edges drawn
+    where           uint64 (n,)     overwritten: address of the row's first edge
+    degree, count   int64 (n,)      overwritten: in-degree, number of edges drawn
     """
-    for i in range(len(rows)):
-        shard = part_of(first_row, rows[i])
-        row = rows[i] - first_row[shard]
-        indptr = array_at(indptr_address[shard], (row + 2,), begin)
-        begin[i] = indptr[row]
-        degree[i] = indptr[row + 1] - indptr[row]
-        count[i] = degree[i] if fanout < 0 else min(degree[i], fanout)
+    for share in prange(NUM_SHARES):
+        end = len(rows) * (share + 1) // NUM_SHARES
+        for i in range(len(rows) * share // NUM_SHARES, end):
+            if i + AHEAD < end:
+                shard = part_of(first_row, rows[i + AHEAD])
+                later = rows[i + AHEAD] - first_row[shard]
+                prefetch_line(indptr_address[shard] + np.uint64(8 * later))
+            shard = part_of(first_row, rows[i])
+            row = rows[i] - first_row[shard]
+            indptr = array_at(indptr_address[shard], (row + 2,), degree)
+            where[i] = address[shard] + np.uint64(indptr[row] * itemsize)
+            degree[i] = indptr[row + 1] - indptr[row]
+            count[i] = degree[i] if fanout < 0 else min(degree[i], fanout)
 
 
 @kernel
@@ -61,26 +71,29 @@ def choose(key, degree, count, out):
                 taken += 1
 
 
-@kernel
-def draw_neighbors(
-    keys, ids, rows, first_row, indices_address, begin, degree, count, positions, out, out_position
-):
-    """Global ids of the drawn in-neighbours of each row, one row after the other.
+@parallel_kernel
+def draw_neighbors(keys, ids, where, degree, count, start, positions, out):
+    """Global ids of the drawn in-neighbours of each row, or their edges' weights.
 
-    keys      uint64 (n,)  stream key of each row's minibatch and hop
-    ids       uint32/uint64 (n,)  global ids of the rows
-    rows, first_row, begin, degree, count  as in `locate`
-    positions int64 scratch, at least max(count)
-    out       ids' dtype (sum of count,)   overwritten
-    out_position  int64 (sum of count,) or (0,): place of each drawn edge in its shard's arrays
+    keys       uint64 (n,)  stream key of each row's minibatch and hop
+    ids        uint32/uint64 (n,)  global ids of the rows
+    where, degree, count    of `locate`; the lists are of `out`'s dtype
+    start      int64 (n + 1,)  where each row's drawn edges begin in `out`
+    positions  int64 (NUM_SHARES, at least max(count))  scratch
+    out        (start[n],)  overwritten
     """
-    e = 0
-    for i in range(len(rows)):
-        shard = part_of(first_row, rows[i])
-        source = array_at(indices_address[shard], (begin[i] + degree[i],), ids)
-        choose(draw(keys[i], np.uint64(ids[i])), degree[i], count[i], positions)
-        for j in range(count[i]):
-            out[e] = source[begin[i] + positions[j]]
-            if len(out_position) > 0:
-                out_position[e] = begin[i] + positions[j]
-            e += 1
+    for share in prange(NUM_SHARES):
+        end = len(ids) * (share + 1) // NUM_SHARES
+        place = positions[share]
+        for i in range(len(ids) * share // NUM_SHARES, end):
+            if i + AHEAD < end:
+                prefetch_line(where[i + AHEAD])
+                prefetch_line(where[i + AHEAD] + np.uint64(64))
+            source = array_at(where[i], (degree[i],), out)
+            if count[i] == degree[i]:
+                for j in range(count[i]):
+                    out[start[i] + j] = source[j]
+            else:
+                choose(draw(keys[i], np.uint64(ids[i])), degree[i], count[i], place)
+                for j in range(count[i]):
+                    out[start[i] + j] = source[place[j]]

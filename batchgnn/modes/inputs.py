@@ -13,7 +13,8 @@ from batchgnn.graph.ownership import Ownership
 from batchgnn.kernels.relabel import place_rows, renumber_fetched
 from batchgnn.kernels.requests import count_owners
 from batchgnn.kernels.rows import Rows
-from batchgnn.modes.sampler import Table
+from batchgnn.modes.feature_cache import RowCache
+from batchgnn.modes.sampler import Tables
 from batchgnn.nn.linear import dense
 from batchgnn.store.own_shards import ById, Column, OwnShards
 
@@ -25,12 +26,15 @@ class InputRows:
     rows          M arrays int64 (n_m,): own row, or -1 - (place among the fetched rows)
     scale         M arrays float32 (n_m,), GCN's norms, or None
     num_distinct  distinct vertices of all lists
+    num_remote    those that other ranks own, and num_cached of them are copied here already
     exchange      fetches the distinct remote rows, in one round
     """
 
     rows: list[np.ndarray]
     scale: list[np.ndarray] | None
     num_distinct: int
+    num_remote: int
+    num_cached: int
     exchange: RowExchange
     ownership: Ownership
 
@@ -55,48 +59,59 @@ class Inputs:
 class InputPlanner:
     """Plans the fetching of input rows of lists of vertices, for all ranks of `comm` together."""
 
-    def __init__(self, comm, own: OwnShards, *, gcn: bool):
-        self.comm, self.own, self.gcn = comm, own, gcn
-        self.table = Table(own.ids.dtype)
+    def __init__(self, comm, own: OwnShards, *, gcn: bool, cache: RowCache | None = None):
+        """cache: copies of remote rows, of "norm" too with gcn; fetch from its columns then."""
+        self.comm, self.own, self.gcn, self.cache = comm, own, gcn, cache
+        own_norm = Column([own.gcn_scale[:, None]])
+        self.norm = own_norm if cache is None else cache.columns.get("norm", own_norm)
+        self.tables = Tables(own.ids.dtype, int(own.ownership.offset[-1]), 1)
 
     def plan(self, lists: list[np.ndarray]) -> InputRows:
         """Where the rows of M lists of global ids will be, each without repeats; collective."""
-        rows, remote, num_own = self._place(lists)
+        rows, remote, num_own, num_cached = self._place(lists)
         wanted, counts, place = self._by_owner(remote)
         for each in rows:
             renumber_fetched(each, place)
         exchange = RowExchange(self.comm, wanted, counts, "input rows")
-        inputs = InputRows(rows, None, num_own + len(remote), exchange, self.own.ownership)
+        num_remote = num_cached + len(remote)
+        num_distinct, ownership = num_own + num_remote, self.own.ownership
+        inputs = InputRows(rows, None, num_distinct, num_remote, num_cached, exchange, ownership)
         if self.gcn:
-            norms = inputs.fetch(ArrayRows(self.own.gcn_scale[:, None]))
+            norms = inputs.fetch(self.norm)
             inputs.scale = [dense(each)[:, 0] for each in norms.rows]
         return inputs
 
     def _place(self, lists):
-        """Own rows or places in the list of distinct remote ids; that list; how many own rows."""
+        """Rows here, or places in the list of distinct remote ids; that list; how many are here."""
         own = self.own
         total = sum(map(len, lists))
-        self.table.reserve(total)
-        self.table.rows[:] = -1
+        self.tables.reserve(total)
+        stamp = self.tables.stamps(1)
         remote, num_remote = np.empty(total, own.ids.dtype), 0
-        touched = np.zeros(own.num_own, bool)
+        num_copies = 0 if self.cache is None else self.cache.num_rows
+        touched = np.zeros(own.num_own + num_copies, bool)
         rows = []
         for ids in lists:
             place = np.empty(len(ids), np.int64)
+            owner, local_row = own.ownership.owner(ids), own.ownership.local_rows(ids)
+            if self.cache is not None:
+                self.cache.redirect(ids, owner, local_row)
             num_remote = place_rows(
                 ids,
-                own.ownership.owner(ids),
-                own.ownership.local_rows(ids),
+                owner,
+                local_row,
                 own.rank,
-                self.table.ids,
-                self.table.rows,
+                self.tables.idents[0],
+                self.tables.marks[0],
+                stamp,
                 remote,
                 num_remote,
                 place,
             )
             touched[place[place >= 0]] = True
             rows.append(place)
-        return rows, remote[:num_remote], int(np.count_nonzero(touched))
+        here = [np.count_nonzero(part) for part in np.split(touched, [own.num_own])]
+        return rows, remote[:num_remote], *map(int, here)
 
     def _by_owner(self, remote):
         """`remote` grouped by owner, how many each owns, and where each went."""

@@ -6,17 +6,21 @@ vertex) alone, so that the blocks are those that one rank would make.
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 
+from batchgnn import buffers
 from batchgnn.comm.exchange import exchange_counts, exchange_parts, starts
 from batchgnn.graph.block import Block
-from batchgnn.kernels.relabel import add_distinct, relabel_rows
+from batchgnn.kernels.relabel import relabel_blocks
 from batchgnn.kernels.requests import copy_segments, count_owners, post_requests, read_replies
-from batchgnn.kernels.sample import draw_neighbors, locate
+from batchgnn.kernels.sample import NUM_SHARES, draw_neighbors, locate
 from batchgnn.store.own_shards import OwnShards
 
 ALL = -1
 "The fanout that keeps every neighbour."
+
+DENSE_BYTES = 64 << 20
 
 
 @dataclass
@@ -36,17 +40,32 @@ class Drawn:
     scale: np.ndarray | None
 
 
-class Table:
-    """Scratch of the relabelling: a hash table that grows and is used again."""
+class Tables:
+    """Scratch of the relabelling: one table for each thread, used again with another stamp.
 
-    def __init__(self, dtype):
-        self.ids, self.rows = np.empty(0, dtype), np.empty(0, np.int32)
+    A slot for each vertex of the graph where that takes no more than DENSE_BYTES a table, else
+    hash tables, which grow.
+    """
+
+    def __init__(self, dtype, num_vertices: int, count: int):
+        self.dense = 8 * num_vertices <= DENSE_BYTES
+        self.idents = np.empty((count, 0), dtype)
+        self.marks = np.zeros((count, num_vertices if self.dense else 0), np.int64)
+        self.next_stamp = 1
 
     def reserve(self, entries: int) -> None:
-        """Room for `entries` ids at a load of at most one half."""
-        if 2 * entries > len(self.ids):
-            size = 1 << max(4, int(2 * entries - 1).bit_length())
-            self.ids, self.rows = np.empty(size, self.ids.dtype), np.empty(size, np.int32)
+        """Room for `entries` ids a table, at a load of at most one half."""
+        if not self.dense and 2 * entries > self.marks.shape[1]:
+            shape = len(self.marks), 1 << max(4, int(2 * entries - 1).bit_length())
+            self.idents, self.marks = np.empty(shape, self.idents.dtype), np.zeros(shape, np.int64)
+
+    def stamps(self, count: int) -> int:
+        """The first of `count` stamps that no entry has."""
+        if self.next_stamp + count >= 2**31:
+            self.marks[:] = 0
+            self.next_stamp = 1
+        first, self.next_stamp = self.next_stamp, self.next_stamp + count
+        return first
 
 
 class Sampler:
@@ -57,46 +76,40 @@ class Sampler:
         self.comm, self.own, self.gcn = comm, own, gcn
         self.in_weight = own.in_weight if gcn else None
         self.weighted = self.in_weight is not None
-        self.table = Table(own.ids.dtype)
+        num_vertices = int(own.ownership.offset[-1])
+        self.tables = Tables(own.ids.dtype, num_vertices, numba.get_num_threads())
 
     def hop(self, frontiers: list[np.ndarray], keys: np.ndarray, fanout: int) -> list[Block]:
         """The blocks of one hop; collective.
 
         frontiers: M arrays of distinct global ids, the targets; keys: uint64 (M,), stream keys
         """
-        requests, owner_counts, wanted = self._post(frontiers)
-        drawn = self._ask(wanted, owner_counts, keys, fanout)
-        edge_start = starts(drawn.count)
-        return [
-            self._block(ids, request, drawn, edge_start)
-            for ids, request in zip(frontiers, requests, strict=True)
-        ]
+        start, ids = starts(np.array([len(f) for f in frontiers])), np.concatenate(frontiers)
+        if self.comm.size == 1:
+            request = np.arange(len(ids))
+            drawn = self._draw(ids, np.repeat(keys, np.diff(start)), fanout)
+        else:
+            request, owner_counts, wanted = self._post(ids, start)
+            drawn = self._ask(wanted, owner_counts, keys, fanout)
+        return self._blocks(ids, start, request, drawn)
 
     def own_block(self, ids: np.ndarray) -> Block:
         """All in-edges of own vertices; no communication."""
         drawn = self._draw(ids, np.zeros(len(ids), np.uint64), ALL)
-        return self._block(ids, np.arange(len(ids)), drawn, starts(drawn.count))
+        return self._blocks(ids, np.array([0, len(ids)]), np.arange(len(ids)), drawn)[0]
 
-    def _post(self, frontiers):
-        """Requests grouped by owner, then by minibatch, and where each frontier's went."""
-        counts = np.empty((len(frontiers), self.comm.size), np.int64)
-        owners = [self.own.ownership.owner(ids) for ids in frontiers]
-        for owner, row in zip(owners, counts, strict=True):
-            count_owners(owner, row)
-        counts = np.ascontiguousarray(counts.T)
-        begin = starts(counts.ravel())[:-1].reshape(counts.shape)
-        wanted = np.empty(counts.sum(), self.own.ids.dtype)
-        requests = []
-        for m, (ids, owner) in enumerate(zip(frontiers, owners, strict=True)):
-            request = np.empty(len(ids), np.int64)
-            post_requests(ids, owner, begin[:, m].copy(), wanted, request)
-            requests.append(request)
-        return requests, counts, wanted
+    def _post(self, ids, start):
+        """Where each request goes, how many each owner gets of each minibatch, the requests."""
+        owner = self.own.ownership.owner(ids)
+        counts = np.empty((len(start) - 1, self.comm.size), np.int64)
+        for row, first, last in zip(counts, start, start[1:], strict=False):
+            count_owners(owner[first:last], row)
+        wanted, request = np.empty_like(ids), np.empty(len(ids), np.int64)
+        post_requests(ids, owner, starts(counts.sum(axis=0))[:-1], wanted, request)
+        return request, np.ascontiguousarray(counts.T), wanted
 
     def _ask(self, wanted, counts, keys, fanout) -> Drawn:
         """Send the requests to their owners, serve those of the others, collect the replies."""
-        if self.comm.size == 1:
-            return self._draw(wanted, np.repeat(keys, counts[0]), fanout)
         asked_counts = exchange_counts(self.comm, counts, "sample requests")
         asked = np.empty(asked_counts.sum(), wanted.dtype)
         per_owner, per_asker = counts.sum(axis=1), asked_counts.sum(axis=1)
@@ -111,30 +124,32 @@ class Sampler:
         return self._unpack(back, words_back, per_owner)
 
     def _draw(self, ids, keys, fanout) -> Drawn:
+        """Draw from the own shards; keys: uint64 (n,)."""
         own = self.own
         rows = own.ownership.local_rows(ids)
-        begin, degree, count = (np.empty(len(ids), np.int64) for _ in range(3))
-        locate(rows, own.first_row, own.in_indptr.address, fanout, begin, degree, count)
-        neighbors = np.empty(count.sum(), ids.dtype)
-        position = np.empty(len(neighbors) if self.weighted else 0, np.int64)
-        scratch = np.empty(count.max(initial=0), np.int64)
-        draw_neighbors(
-            keys,
-            ids,
-            rows,
-            own.first_row,
-            own.in_indices.address,
-            begin,
-            degree,
-            count,
-            scratch,
-            neighbors,
-            position,
-        )
-        weight = None
-        if self.in_weight is not None:
-            shard_first = self.in_weight.first_row[own.shard_of_row(rows)]
-            weight = self.in_weight.values(position + np.repeat(shard_first, count))
+        degree, count = np.empty(len(ids), np.int64), np.empty(len(ids), np.int64)
+        where = np.empty(len(ids), np.uint64)
+
+        def draw(column) -> np.ndarray:
+            locate(
+                rows,
+                own.first_row,
+                own.in_indptr.address,
+                column.address,
+                column.dtype.itemsize,
+                fanout,
+                where,
+                degree,
+                count,
+            )
+            start = starts(count)
+            scratch = np.empty((NUM_SHARES, max(fanout, 0)), np.int64)
+            out = buffers.empty(int(start[-1]), column.dtype)
+            draw_neighbors(keys, ids, where, degree, count, start, scratch, out)
+            return out
+
+        neighbors = draw(own.in_indices)
+        weight = draw(own.in_weight) if self.weighted else None
         return Drawn(count, degree, neighbors, weight, own.gcn_scale[rows] if self.gcn else None)
 
     def _pack(self, drawn: Drawn, per_asker) -> tuple[np.ndarray, np.ndarray]:
@@ -177,34 +192,53 @@ class Sampler:
             _as_floats(joined[2]) if self.gcn else None,
         )
 
-    def _block(self, ids, request, drawn: Drawn, edge_start) -> Block:
-        """The block of one minibatch out of the replies to all."""
-        n = len(ids)
-        indptr, degree = np.empty(n + 1, np.int64), np.empty(n, np.int64)
-        read_replies(request, drawn.count, drawn.degree, indptr, degree)
-        num_edges = int(indptr[-1])
-        self.table.reserve(n + num_edges)
-        sources = np.empty(n + num_edges, ids.dtype)
-        sources[:n] = ids
-        add_distinct(sources, n, self.table.ids, self.table.rows)
-        indices = np.empty(num_edges, np.int32)
-        num_sources = relabel_rows(
+    def _blocks(self, ids, start, request, drawn: Drawn) -> list[Block]:
+        """The blocks of all minibatches out of the replies to all their requests."""
+        num_blocks, n = len(start) - 1, len(ids)
+        indptr, degree = np.empty(n + num_blocks, np.int64), np.empty(n, np.int64)
+        read_replies(start, request, drawn.count, drawn.degree, indptr, degree)
+        edge_begin = starts(indptr[start[1:] + np.arange(num_blocks)])
+        self.tables.reserve(int(np.max(np.diff(start) + np.diff(edge_begin), initial=0)))
+        sources = buffers.empty(n + int(edge_begin[-1]), ids.dtype)
+        indices, num_sources = (
+            buffers.empty(int(edge_begin[-1]), np.int32),
+            np.empty(num_blocks, int),
+        )
+        edge_start = starts(drawn.count)
+        relabel_blocks(
+            start,
+            ids,
             request,
             edge_start,
             drawn.neighbors,
-            self.table.ids,
-            self.table.rows,
-            sources,
-            n,
             indptr,
+            edge_begin,
+            self.tables.idents,
+            self.tables.marks,
+            self.tables.stamps(num_blocks),
+            sources,
+            num_sources,
             indices,
         )
         weight = None
         if drawn.weight is not None:
-            weight = np.empty(num_edges, np.float32)
-            copy_segments(request, edge_start, drawn.weight, indptr, weight)
+            weight = buffers.empty(len(indices), np.float32)
+            copy_segments(start, request, edge_start, drawn.weight, indptr, edge_begin, weight)
         scale = None if drawn.scale is None else drawn.scale[request]
-        return Block(indptr, indices, sources[:num_sources].copy(), degree, weight, scale)
+
+        def block(m: int) -> Block:
+            targets, edges = slice(start[m], start[m + 1]), slice(edge_begin[m], edge_begin[m + 1])
+            first_source = start[m] + edge_begin[m]
+            return Block(
+                indptr[start[m] + m : start[m + 1] + m + 1],
+                indices[edges],
+                sources[first_source : first_source + num_sources[m]],
+                degree[targets],
+                None if weight is None else weight[edges],
+                None if scale is None else scale[targets],
+            )
+
+        return [block(m) for m in range(num_blocks)]
 
 
 def _as_words(values: np.ndarray, dtype) -> np.ndarray:

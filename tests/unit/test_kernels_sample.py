@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from reference import choose as choose_reference
 from reference import draw_neighbors as draw_neighbors_reference
+from reference import locate as locate_reference
 from scipy.stats import chisquare
 
 from batchgnn.kernels.address import addresses
-from batchgnn.kernels.sample import choose, draw_neighbors, locate
+from batchgnn.kernels.sample import NUM_SHARES, choose, draw_neighbors, locate
 
 POISON = -77
 
@@ -35,22 +36,33 @@ def test_draw_neighbors_is_the_reference(lists, cut, fanout):
     indptr, indices, first_row = shards_of(lists, cut)
     rows = np.array([2, 0, 1, 0], np.int64)
     ids, keys = rows.astype(np.uint32), np.array([5, 6, 7, 8], np.uint64)
-    begin, degree, count = (np.full(4, POISON, np.int64) for _ in range(3))
-    locate(rows, first_row, addresses(indptr), fanout, begin, degree, count)
-    np.testing.assert_array_equal(degree, [len(lists[r]) for r in rows])
-    out, position = np.full(count.sum(), 999, np.uint32), np.full(count.sum(), POISON, np.int64)
-    draw_neighbors(
-        keys, ids, rows, first_row, addresses(indices), begin, degree, count,
-        np.empty(64, np.int64), out, position,
-    )  # fmt: skip
+    degree, count = np.full(4, POISON, np.int64), np.full(4, POISON, np.int64)
+    where = np.zeros(4, np.uint64)
+    locate(rows, first_row, addresses(indptr), addresses(indices), 4, fanout, where, degree, count)
+    assert list(zip(degree, count, strict=True)) == locate_reference(
+        [lists[r] for r in rows], fanout
+    )
+    start = np.concatenate([[0], np.cumsum(count)])
+    out, scratch = np.full(start[-1], 999, np.uint32), np.empty((NUM_SHARES, 40), np.int64)
+    draw_neighbors(keys, ids, where, degree, count, start, scratch, out)
     expected = draw_neighbors_reference(keys, ids, [lists[r] for r in rows], fanout)
     np.testing.assert_array_equal(out, np.concatenate(expected))
-    start = 0
-    for i, r in enumerate(rows):
-        shard = int(r >= cut) if 0 < cut < 3 else int(cut == 0)
-        places = position[start : start + count[i]]
-        np.testing.assert_array_equal(indices[shard][places], out[start : start + count[i]])
-        start += count[i]
+
+
+def test_many_rows_are_all_drawn():
+    rng = np.random.default_rng(0)
+    lists = [rng.integers(0, 500, rng.integers(0, 12)).tolist() for _ in range(500)]
+    indptr, indices, first_row = shards_of(lists, 200)
+    rows = rng.permutation(500)
+    ids, keys = rows.astype(np.uint64), rng.integers(0, 9, 500).astype(np.uint64)
+    wide = [part.astype(np.uint64) for part in indices]
+    degree, count, where = np.empty(500, int), np.empty(500, int), np.empty(500, np.uint64)
+    locate(rows, first_row, addresses(indptr), addresses(wide), 8, 5, where, degree, count)
+    start = np.concatenate([[0], np.cumsum(count)])
+    out, scratch = np.full(start[-1], 999, np.uint64), np.empty((NUM_SHARES, 5), np.int64)
+    draw_neighbors(keys, ids, where, degree, count, start, scratch, out)
+    expected = draw_neighbors_reference(keys, ids, [lists[r] for r in rows], 5)
+    np.testing.assert_array_equal(out, np.concatenate(expected))
 
 
 @pytest.mark.parametrize(("degree", "count"), [(1, 1), (9, 3), (70, 32), (70, 33), (200, 199)])
