@@ -59,6 +59,7 @@ def train(
             plan_memory(session).require(
                 allowed_bytes(session.settings.memory, session.grid.node_size), MEMORY_ADVICE
             )
+            session.own.load_features()
             if session.is_first:
                 folder.open(resume=resume)
             _check_resume(folder, shards, session, resume)
@@ -95,6 +96,7 @@ class Trainer:
         self.optimizer = self.mode.optimizer
         self.inference = Inference(self.world, session.own, self.model)
         self.last_checkpoint_s = time.monotonic()
+        self.far_rows = np.zeros(2)
         self.state = TrainingState(best_parameters=self.model.parameters.buffer.copy())
 
     def train(self, resume: bool) -> None:
@@ -163,14 +165,20 @@ class Trainer:
         return {**scores, "evaluate_seconds": time.perf_counter() - begin}
 
     def _counts(self) -> dict[str, float]:
-        """Input rows of all ranks' minibatches, and how many of them were distinct."""
-        rows, distinct = self._sum(self.mode.num_inputs, self.mode.num_distinct)
+        """Input rows of all ranks' minibatches: distinct, remote, and copied before training."""
+        mode = self.mode
+        rows, distinct, *far = self._sum(
+            mode.num_inputs, mode.num_distinct, mode.num_remote, mode.num_cached
+        )
         share = round(distinct / max(rows, 1), 4)
-        return {
+        counts: dict[str, float] = {
             "input_rows": int(rows),
             "distinct_input_rows": int(distinct),
             "deduplication": share,
+            "remote_input_rows": int(far[0]),
         }
+        self.far_rows += far
+        return counts | _hits(*far) if mode.cache is not None else counts
 
     def _sum(self, *values: float) -> np.ndarray:
         total = np.array(values, np.float64)
@@ -218,6 +226,7 @@ class Trainer:
     def _result(self) -> dict:
         """What result.json holds besides the versions."""
         state, name = self.state, self.settings.score_name
+        hits = {} if self.mode.cache is None else _hits(*self.far_rows)
         return {
             "metric": name,
             f"test_{name}": state.best_test,
@@ -229,8 +238,15 @@ class Trainer:
             "threads": self.session.threads,
             "mode": self.settings.mode,
             "exactness": self.mode.exactness,
+            **hits,
             "num_parameters": int(self.model.parameters.size),
         }
+
+
+def _hits(remote: float, cached: float) -> dict[str, float]:
+    """How many of the remote input rows that were needed lay in the feature cache."""
+    rate = round(cached / max(remote, 1), 4)
+    return {"feature_cache_hits": int(cached), "feature_cache_hit_rate": rate}
 
 
 def make_mode(session: Session) -> MacrobatchMode:

@@ -11,16 +11,20 @@ import numpy as np
 
 from batchgnn import trace
 from batchgnn.comm.background import Background
-from batchgnn.comm.exchange import allreduce_sum
+from batchgnn.comm.exchange import ArrayRows, allreduce_sum
 from batchgnn.graph.block import Block
 from batchgnn.kernels.rng import stream_key
 from batchgnn.kernels.rows import Rows
-from batchgnn.modes.inputs import InputPlanner, Inputs
+from batchgnn.memory import parse_bytes
+from batchgnn.modes.feature_cache import RowCache, cached_rows, capacity_of
+from batchgnn.modes.inputs import InputPlanner, InputRows, Inputs
+from batchgnn.modes.reach import seed_probability
 from batchgnn.modes.sampler import Sampler
 from batchgnn.modes.schedule import Schedule
 from batchgnn.nn.loss import loss_and_gradient
 from batchgnn.operators.local import LocalOperator
 from batchgnn.rng import Purpose
+from batchgnn.store.own_shards import Column
 
 
 @dataclass
@@ -48,8 +52,6 @@ class StepResult:
 class MacrobatchMode:
     """Trains `model` on sampled minibatches; every method is collective."""
 
-    exactness = "exact"
-
     def __init__(self, grid, own, schedule: Schedule, model, optimizer, settings):
         """settings: a config.Settings; grid: comm.grid.Grid; own: this rank's OwnShards."""
         self.grid, self.own, self.schedule = grid, own, schedule
@@ -59,8 +61,42 @@ class MacrobatchMode:
         gcn = model.aggregation == "gcn"
         comm = grid.background if self.overlap else grid.world
         self.sampler = Sampler(comm, own, gcn=gcn)
-        self.planner = InputPlanner(comm, own, gcn=gcn)
-        self.num_distinct = self.num_inputs = 0
+        self.cache = self._make_cache(settings.feature_cache, gcn)
+        self.features = own.features if self.cache is None else self.cache.columns["features"]
+        self.planner = InputPlanner(comm, own, gcn=gcn, cache=self.cache)
+        self.labels = ["exact", *filter(None, [own.rounded_features])]
+        self._forget_counts()
+
+    def _forget_counts(self) -> None:
+        """Input rows of an epoch so far, on this rank; all but the first distinct in a macrobatch.
+
+        Remote rows are those that other ranks own; cached ones were copied here before training.
+        """
+        self.num_inputs = self.num_distinct = self.num_remote = self.num_cached = 0
+
+    def _count(self, inputs: InputRows) -> None:
+        self.num_inputs += sum(map(len, inputs.rows))
+        self.num_distinct += inputs.num_distinct
+        self.num_remote += inputs.num_remote
+        self.num_cached += inputs.num_cached
+
+    def _make_cache(self, budget: str | None, gcn: bool) -> RowCache | None:
+        """Copies of the remote input rows that the seeds of this rank will need most."""
+        if budget is None:
+            return None
+        own = self.own
+        sources: dict[str, Column | ArrayRows] = {"features": own.features}
+        if gcn:
+            sources["norm"] = ArrayRows(own.gcn_scale[:, None])
+        row_bytes = sum(source.width * source.dtype.itemsize for source in sources.values())
+        capacity = capacity_of(parse_bytes(budget), row_bytes, own.ids.dtype.itemsize)
+        start = seed_probability(own, self.schedule)
+        return cached_rows(self.grid.world, own, sources, start, self.fanouts, capacity)
+
+    @property
+    def exactness(self) -> str:
+        """Whether a step is that of one process on the data as given, and what is not."""
+        return "; ".join(self.labels)
 
     @property
     def num_steps(self) -> int:
@@ -74,7 +110,7 @@ class MacrobatchMode:
             range(a, min(a + self.macrobatch, self.num_steps))
             for a in range(first_step, self.num_steps, self.macrobatch)
         ]
-        self.num_distinct = self.num_inputs = 0
+        self._forget_counts()
 
         def prepare(k: int) -> list[Minibatch]:
             return self.prepare(epoch, groups[k], shuffled)
@@ -98,9 +134,8 @@ class MacrobatchMode:
                 frontiers = [block.ids for block in drawn]
         with trace.phase("fetch"):
             inputs = self.planner.plan(frontiers)
-            fetched = inputs.fetch(self.own.features)
-        self.num_distinct += inputs.num_distinct
-        self.num_inputs += sum(map(len, inputs.rows))
+            fetched = inputs.fetch(self.features)
+        self._count(inputs)
         if inputs.scale is not None:
             blocks = [_scaled(*pair) for pair in zip(blocks, inputs.scale, strict=True)]
         return [

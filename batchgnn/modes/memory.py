@@ -3,6 +3,8 @@
 import psutil
 
 from batchgnn.memory import MemoryPlan, parse_bytes
+from batchgnn.modes import feature_cache
+from batchgnn.modes.feature_cache import TABLE_SLOTS, capacity_of
 from batchgnn.modes.inference import CHUNK_BYTES
 
 INTERPRETER_BYTES = 400 << 20
@@ -20,23 +22,51 @@ def plan_memory(session) -> MemoryPlan:
     frontiers, edges = frontier_bounds(session)
     in_flight = settings.macrobatch * (2 if settings.overlap else 1)
     fetched = min(settings.macrobatch * frontiers[-1], session.manifest.num_vertices - own.num_own)
-    inputs = frontiers[-1] * width * 4 * (2 if settings.input_dropout else 1)
+    training = {
+        "blocks of two macrobatches": in_flight * sum(32 * e for e in edges),
+        "fetched rows of two macrobatches": 2 * fetched * width * own.feature_dtype.itemsize,
+        "input rows of a minibatch": frontiers[-1] * width * 4 * (1 + bool(settings.input_dropout)),
+        "activations of a minibatch": sum(
+            20 * n * (before + after)
+            for n, before, after in zip(frontiers[-2::-1], widths, widths[1:], strict=False)
+        ),
+    }
+    copies, scratch = cache_bytes(session)
     return MemoryPlan(
         {
             "the interpreter and its libraries": INTERPRETER_BYTES,
             "parameters, gradients and moments": 6 * model.parameters.buffer.nbytes,
             "labels, splits and ids": int(own.label.nbytes + own.split.nbytes + 40 * own.num_own),
-            "blocks of two macrobatches": in_flight * sum(32 * e for e in edges),
-            "fetched rows of two macrobatches": 2 * fetched * width * own.features.dtype.itemsize,
-            "input rows of a minibatch": inputs,
-            "activations of a minibatch": sum(
-                20 * n * (before + after)
-                for n, before, after in zip(frontiers[-2::-1], widths, widths[1:], strict=False)
-            ),
+            "own features in half width": own.copied_feature_bytes,
+            "copies of remote rows": copies,
+            "choosing them, beyond what training needs": max(0, scratch - sum(training.values())),
+            **training,
             "layers of the exact evaluation": 2 * own.num_own * 4 * max(widths[1:])
             + 2 * CHUNK_BYTES,
         }
     )
+
+
+def cache_bytes(session) -> tuple[int, int]:
+    """Bytes of the copies of remote rows, and those held while they are chosen and fetched.
+
+    Raises ConfigError when the feature cache is too small for a row.
+    """
+    settings, manifest, own = session.settings, session.manifest, session.own
+    if settings.feature_cache is None:
+        return 0, 0
+    id_bytes = manifest.id_dtype.itemsize
+    row_bytes = manifest.num_features * own.feature_dtype.itemsize + 4 * (settings.model == "gcn")
+    remote = manifest.num_vertices - own.num_own
+    rows = min(capacity_of(parse_bytes(settings.feature_cache), row_bytes, id_bytes), remote)
+    num_halo = manifest.num_halo
+    halo = remote if manifest.directed else min(remote, int(num_halo[own.shards].sum()))
+    sent = min(int(num_halo.sum()), own.num_own * (own.ownership.rank_of_shard.max() + 1))
+    column = 4 * (4 * own.num_own + halo + sent)
+    scratch = max(column, min(feature_cache.SCRATCH_BYTES, feature_cache.MOST_RANKS * column))
+    scratch += 40 * (own.num_own + halo + rows) + manifest.num_vertices // 4
+    scratch += min(2 * feature_cache.CHUNK_BYTES, 2 * manifest.num_vertices * row_bytes)
+    return rows * (row_bytes + TABLE_SLOTS * (id_bytes + 4)), scratch
 
 
 def allowed_bytes(memory: str | None, ranks_on_node: int) -> int:

@@ -55,7 +55,7 @@ class Reach:
             log_missed_by_edge(log_missed, self.own.degree_in, fanout, by_edge[:num_own])
             self.exchange.forward(ArrayRows(by_edge[:num_own]), by_edge[num_own:])
             add_over_targets(*self.topology, by_edge, log_missed)
-        return -log_missed
+        return np.float32(0) - log_missed  # no -0
 
     @property
     def column_bytes(self) -> int:

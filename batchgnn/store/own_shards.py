@@ -112,6 +112,10 @@ class OwnShards:
         where = str(self._path)
         return converted(shard.features, self.feature_dtype, shard.original_id, where)
 
+    def load_features(self) -> None:
+        """Make the copy that `features` may be, now; no message."""
+        assert self.features.width == self.manifest.num_features
+
     @property
     def copied_feature_bytes(self) -> int:
         """Bytes of `features` when they are a copy, else 0: they are mapped."""
