@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
-from cyclopts import App
+from cyclopts import App, Parameter
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -390,7 +390,9 @@ def title_of(name: str, settings: dict, ranks: int, turns: int, steps: int) -> s
     )
 
 
-app = App(name="ablation", help=__doc__)
+app = App(
+    name="ablation", help=__doc__, default_parameter=Parameter(consume_multiple=True, negative=())
+)
 
 
 @app.default

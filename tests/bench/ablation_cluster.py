@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from cyclopts import App
+from cyclopts import App, Parameter
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -109,7 +109,11 @@ def compare(rows: list[dict[str, Any]]) -> Table:
     return shown
 
 
-app = App(name="ablation_cluster", help=__doc__)
+app = App(
+    name="ablation_cluster",
+    help=__doc__,
+    default_parameter=Parameter(consume_multiple=True, negative=()),
+)
 
 
 @app.default
