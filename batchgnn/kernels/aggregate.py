@@ -4,12 +4,17 @@ import numpy as np
 from numba import prange
 
 from batchgnn.kernels.address import part_of
+from batchgnn.kernels.half import widen
 from batchgnn.kernels.jit import kernel, parallel_kernel
+from batchgnn.kernels.rows import AHEAD, prefetch_row, row_at
+from batchgnn.kernels.spmm import BESIDE, NUM_SHARES
 
 
 @parallel_kernel
 def place_sources(ids, offset, base, rank_of_shard, me, num_own, remote, place, out):
     """out[e] = the row of vertex ids[e]: its own row, or num_own + place[its index in `remote`].
+
+    Own rows come first, in own order, then the fetched ones.
 
     ids     uint32/uint64 (m,)
     offset, base, rank_of_shard  of graph.ownership.Ownership; me: this rank
@@ -60,3 +65,31 @@ def gcn_edges(first, indptr, rows, weight, norm, out_indptr, out_rows, out_weigh
                 count += 1
         out_indptr[v + 1] = count
     return count
+
+
+@parallel_kernel
+def join_rows(aggregated, x, own, out):
+    """out[i] = aggregated[i] with x[i], as `own` says; halves are widened.
+
+    aggregated, x  float32 (n, d), or Rows
+    own            BESIDE: out[i] = [aggregated[i] | x[i]]; ADDED: their sum
+    out            float32 (n, 2 d) or (n, d), overwritten
+
+    Reads 2 n d numbers once; the result does not depend on the number of threads.
+    """
+    num_rows, width = len(out), out.shape[1] // (2 if own == BESIDE else 1)
+    for share in prange(NUM_SHARES):
+        end = num_rows * (share + 1) // NUM_SHARES
+        for i in range(num_rows * share // NUM_SHARES, end):
+            if i + AHEAD < end:
+                prefetch_row(aggregated, i + AHEAD)
+                prefetch_row(x, i + AHEAD)
+            first, second, target = row_at(aggregated, i), row_at(x, i), out[i]
+            if own == BESIDE:
+                for j in range(width):
+                    target[j] = widen(first[j], target)
+                for j in range(width):
+                    target[width + j] = widen(second[j], target)
+            else:
+                for j in range(width):
+                    target[j] = widen(first[j], target) + widen(second[j], target)

@@ -213,7 +213,9 @@ CONVOLUTIONS: dict[str, type[Convolution]] = {"sage": SageMean, "gcn": Gcn, "gin
 
 
 def transforms_first(A, weight: np.ndarray) -> bool:
-    """Whether A (x W) has a smaller matrix between than (A x) W."""
+    """Whether A (x W) can be had and has a smaller matrix between than (A x) W."""
+    if A.only_inputs:
+        return False
     return weight.shape[1] * A.num_sources < weight.shape[0] * A.num_targets
 
 
@@ -230,12 +232,15 @@ def propagate(A, x: Matrix, weight: np.ndarray, with_self: bool = False) -> tupl
 def propagate_backward(dy, saved, weight, dweight, need_dx: bool, with_self: bool = False):
     """Overwrites dweight; returns the gradient of x, or None unless it is needed."""
     A, x, h = saved
-    gather_adjoint = A.gather_self_adjoint if with_self else A.gather_adjoint
     if h is None:
-        dz = gather_adjoint(dy)  # (n_src, d_out)
+        dz = _gather_adjoint(A, dy, with_self)  # (n_src, d_out)
         return linear_backward(dz, x, weight, dweight, need_dx)
     dh = linear_backward(dy, h, weight, dweight, need_dx)
-    return gather_adjoint(dh) if need_dx else None
+    return _gather_adjoint(A, dh, with_self) if need_dx else None
+
+
+def _gather_adjoint(A, dh, with_self):
+    return A.gather_self_adjoint(dh) if with_self else A.gather_adjoint(dh)
 
 
 def block_diagonal(att: np.ndarray) -> np.ndarray:

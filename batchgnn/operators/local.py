@@ -42,6 +42,9 @@ class LocalOperator:
     built when first used, or ahead by `prepare`: the first layer rarely needs an adjoint.
     """
 
+    only_inputs = False
+    "Whether A can be applied to the input features alone."
+
     def __init__(self, block: Block, aggregation: Aggregation):
         """aggregation: the layers' own (`layer.aggregation`); gcn needs `block.scale`."""
         self.block, self.aggregation = block, aggregation

@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 import reference
 from blocks import EDGES, csr_from, random_csr
+from checks import assert_like_reference, poison
 
 from batchgnn.graph.ownership import Ownership
-from batchgnn.kernels.aggregate import gcn_edges, place_sources
+from batchgnn.kernels.aggregate import gcn_edges, join_rows, place_sources
+from batchgnn.kernels.half import as_bits
+from batchgnn.kernels.rows import Rows
+from batchgnn.kernels.spmm import ADDED, BESIDE
 
 OFFSET = np.array([0, 3, 3, 7, 12, 13])  # shard 1 is empty
 REMOTE = np.array([1, 7, 8, 11], np.uint32)
@@ -52,3 +56,16 @@ def test_gcn_edges_is_the_reference(graph, weighted, first):
         results.append([out[0], out[1][:count], out[2][:count]])
     for found, expected in zip(*results, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("own", [BESIDE, ADDED], ids=["beside", "added"])
+@pytest.mark.parametrize("n", [1, 9, 300])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_join_rows_is_the_reference(own, n, dtype):
+    rng = np.random.default_rng(2)
+    held = as_bits(rng.normal(size=(n + 3, 5)).astype(dtype))
+    row_bytes = np.uint64(held.strides[0])
+    place = rng.permutation(n + 3)[:n].astype(np.uint64)
+    h = Rows(np.uint64(held.ctypes.data) + place * row_bytes, held[:0])
+    x = as_bits(rng.normal(size=(n, 5)).astype(dtype))
+    assert_like_reference(join_rows, h, x, own, poison((n, 10 if own == BESIDE else 5)))

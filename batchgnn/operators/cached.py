@@ -1,0 +1,50 @@
+"""The operator of a first layer whose aggregation was computed before training."""
+
+import numpy as np
+
+from batchgnn import buffers
+from batchgnn.kernels.aggregate import join_rows
+from batchgnn.kernels.rows import Rows
+from batchgnn.kernels.spmm import ADDED, BESIDE
+from batchgnn.nn.linear import dense
+
+
+class CachedOperator:
+    """A x for the input features x alone, as rows that are ready; DESIGN section 4.
+
+    The sources of x are the targets: x holds their own features. There is no adjoint, because
+    input features have no gradient.
+    """
+
+    only_inputs = True
+
+    def __init__(self, ids: np.ndarray, aggregated: Rows):
+        """ids: global ids of the targets; aggregated: (n, d), what A x is for each of them."""
+        self.source_ids = self.target_ids = ids
+        self.num_sources = self.num_targets = len(ids)
+        self.aggregated = aggregated
+
+    def prepare(self, adjoint: bool) -> None:
+        """Nothing is left to do."""
+
+    def gather(self, x: np.ndarray | Rows) -> np.ndarray:
+        """A x: (n, d)."""
+        return dense(self.aggregated)
+
+    def gather_self(self, x: np.ndarray | Rows) -> np.ndarray:
+        """A x + x: (n, d)."""
+        return self._joined(x, ADDED)
+
+    def gather_beside(self, x: np.ndarray | Rows) -> np.ndarray:
+        """[A x | x]: (n, 2 d)."""
+        return self._joined(x, BESIDE)
+
+    def targets(self, x: np.ndarray | Rows) -> np.ndarray:
+        """The rows of x that are targets: all."""
+        return dense(x)
+
+    def _joined(self, x: np.ndarray | Rows, own: int) -> np.ndarray:
+        num_rows, width = self.aggregated.shape
+        out = buffers.empty((num_rows, width * (2 if own == BESIDE else 1)), np.float32)
+        join_rows(self.aggregated, x, own, out)
+        return out
