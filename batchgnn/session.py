@@ -18,7 +18,7 @@ from batchgnn.nn.model import Model, ModelSpec
 from batchgnn.run_folder import RunFolder
 from batchgnn.store.own_shards import OwnShards
 from batchgnn.store.shard_store import Manifest, ShardStore
-from batchgnn.threads import choose_threading_layer, threads_for, use_threads
+from batchgnn.threads import choose_threading_layer, own_cores, threads_for, use_threads
 
 
 @dataclass
@@ -53,7 +53,9 @@ def open_session(shards: Path, settings: Settings, comm=None) -> Iterator[Sessio
     with start(comm) as grid, abort_on_exception(grid.world):
         with fail_together(grid.world, f"opening {shards}"):
             manifest, settings, own = _open_shards(grid, shards, settings)
-        threads = threads_for(settings.threads, grid.node_size)
+        cores = grid.node.allgather(own_cores())
+        with fail_together(grid.world, "choosing threads"):
+            threads = threads_for(settings.threads, cores[grid.node_rank], cores)
         if settings.overlap and not (thread_safe and grid.thread_multiple):
             settings = _without_overlap(settings, grid)
         with Watchdog(grid, settings.collective_timeout), use_threads(threads):

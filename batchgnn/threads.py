@@ -1,21 +1,39 @@
 """Threads of a rank: Numba's and the BLAS's, set to the cores that the rank may use."""
 
 import os
+import socket
+from collections import Counter
 from contextlib import contextmanager
+from fractions import Fraction
 
 import numba
 from threadpoolctl import threadpool_limits
 
+from batchgnn.errors import ConfigError
 
-def threads_for(requested: int | None, ranks_on_node: int) -> int:
-    """Threads a rank should run: as requested, else its bound cores, shared with the node's ranks.
 
-    When every rank sees all of the node's cores, no launcher bound them and each takes a share.
+def own_cores() -> list[int]:
+    """The cores that this process may use."""
+    return sorted(os.sched_getaffinity(0))
+
+
+def threads_for(requested: int | None, own: list[int], of_node: list[list[int]]) -> int:
+    """Threads a rank should run: as requested, else its cores, shared with ranks that see the same.
+
+    own: cores that this rank may use; of_node: those of every rank of the machine, this one too.
+    Raises ConfigError when more threads are requested than the machine has cores.
     """
-    if requested is not None:
-        return requested
-    cores = len(os.sched_getaffinity(0))
-    return max(1, cores // ranks_on_node) if cores == os.cpu_count() else cores
+    if requested is None:
+        users = Counter(core for cores in of_node for core in cores)
+        return max(1, int(sum(Fraction(1, users[core]) for core in own)))
+    there = os.cpu_count() or 1
+    if requested > there:
+        raise ConfigError(
+            f"--threads {requested}: {socket.gethostname()} has {there} cores, and more threads a "
+            f"rank than cores only wait for each other. Give at most --threads {there}, divided "
+            "by the ranks of a node."
+        )
+    return requested
 
 
 def choose_threading_layer() -> bool:

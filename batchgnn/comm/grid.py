@@ -3,6 +3,7 @@
 import atexit
 import socket
 import sys
+from pathlib import Path
 from types import TracebackType
 
 from mpi4py import MPI
@@ -72,6 +73,21 @@ def start(comm: MPI.Comm | None = None) -> Grid:
             "with: batchgnn launch --mpirun PATH"
         )
     return Grid(comm)
+
+
+def describe() -> dict[str, str]:
+    """Vendor and version of the MPI that runs, its file, and how many threads may call it."""
+    vendor, version = MPI.get_vendor()
+    levels = ("SINGLE", "FUNNELED", "SERIALIZED", "MULTIPLE")
+    level = next(n for n in levels if getattr(MPI, f"THREAD_{n}") == MPI.Query_thread())
+    mapped = (line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines())
+    library = next((path for path in mapped if Path(path).name.startswith("libmpi")), "unknown")
+    return {
+        "vendor": vendor,
+        "version": ".".join(map(str, version)),
+        "library": library,
+        "threads": f"MPI_THREAD_{level}",
+    }
 
 
 def _finalize() -> None:
