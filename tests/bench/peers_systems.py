@@ -21,7 +21,7 @@ TUNED_MALLOC = {
     "MALLOC_TOP_PAD_": str(1 << 28),
 }
 """glibc keeps freed memory instead of giving it back at every step: a third off torch's steps, for
-more memory. BatchGNN needs none of it and does not get it."""
+more memory. It is no default of the peers; BatchGNN does not get it."""
 MEMORY_PERIOD_S = 0.2
 
 
@@ -33,7 +33,6 @@ class Places:
     shards: Path
     peers: Path
     order: str
-    tuned_malloc: bool
 
 
 Command = Callable[[Task, Places], list[str]]
@@ -41,15 +40,19 @@ Command = Callable[[Task, Places], list[str]]
 
 @dataclass(frozen=True)
 class System:
-    """How a system is started. processes: trainers or ranks, which share the threads."""
+    """How a system is started.
+
+    processes: trainers or ranks, which share the threads; malloc: with TUNED_MALLOC
+    """
 
     name: str
     command: Command
     processes: int = 1
     is_peer: bool = True
+    malloc: bool = False
     options: tuple[tuple[str, object], ...] = ()
 
-    def environment(self, task: Task, places: Places) -> dict[str, str]:
+    def environment(self, task: Task) -> dict[str, str]:
         """Variables of its processes: threads of every library, and imports."""
         names = ("OMP", "MKL", "OPENBLAS", "NUMBA")
         threads = str(task.threads // self.processes)
@@ -57,9 +60,7 @@ class System:
         environment["PYTHONPATH"] = "" if self.is_peer else str(ROOT)
         if self.is_peer:
             environment["DGLBACKEND"] = "pytorch"
-            if places.tuned_malloc:
-                environment |= TUNED_MALLOC
-        return environment
+        return environment | TUNED_MALLOC if self.malloc else environment
 
     def task(self, task: Task) -> Task:
         """The task of one of its processes."""
@@ -93,6 +94,7 @@ def _systems() -> list[System]:
     peers = [System(name, _dgl(name)) for name in ("dgl", "graphbolt")]
     peers += [System(f"distdgl-{n}", _distdgl(n, "dgl"), n) for n in (2, 4)]
     peers += [System(f"distgraphbolt-{n}", _distdgl(n, "graphbolt"), n) for n in (2, 4)]
+    peers += [replace(s, name=f"{s.name}-malloc", malloc=True) for s in peers]
     ours = [System(f"ours-{n}", _ours(n), n, is_peer=False) for n in (1, 2, 4)]
     ours += [replace(s, name=f"{s.name}-cached", options=cached) for s in ours]
     return peers + ours
@@ -116,7 +118,7 @@ class Worker:
         begin = time.perf_counter()
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                command, env=system.environment(task, places), cwd=HERE, text=True,
+                command, env=system.environment(task), cwd=HERE, text=True,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
             )  # fmt: skip
         self.ready = self._answer()
