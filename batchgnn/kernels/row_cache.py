@@ -5,8 +5,9 @@ The table is two arrays of a power-of-two length, at least twice as long as ther
 """
 
 import numpy as np
+from numba import prange
 
-from batchgnn.kernels.jit import kernel
+from batchgnn.kernels.jit import kernel, parallel_kernel
 from batchgnn.kernels.rng import mix
 
 
@@ -23,7 +24,7 @@ def enter_rows(ids, table_id, table_row):
         table_row[slot] = i
 
 
-@kernel
+@parallel_kernel
 def redirect_rows(ids, owner, local_row, me, first_cached, table_id, table_row):
     """Rows of other ranks that are in the table become rows of this rank, in place.
 
@@ -32,7 +33,7 @@ def redirect_rows(ids, owner, local_row, me, first_cached, table_id, table_row):
     local_row  int64 (n,)   and first_cached + its row in the table
     """
     mask = np.uint64(len(table_id) - 1)
-    for i in range(len(ids)):
+    for i in prange(len(ids)):
         if owner[i] != me:
             slot = mix(np.uint64(ids[i])) & mask
             while table_row[slot] >= 0:
