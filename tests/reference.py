@@ -115,13 +115,11 @@ def gcn_weights(indptr, indices, edge, weight, scale, factor, out):
 # --- aggregate -----------------------------------------------------------------------------------
 
 
-def place_sources(ids, offset, base, rank_of_shard, me, num_own, remote, place, out):
+def place_sources(ids, first_id, first_row, num_rows, seen, before, row_of, out):
+    marked = [v for v in range(64 * len(seen)) if int(seen[v // 64]) >> v % 64 & 1]
     for e, ident in enumerate(ids.tolist()):
-        shard = max(s for s in range(len(base)) if offset[s] <= ident and offset[s] < offset[s + 1])
-        if rank_of_shard[shard] == me:
-            out[e] = base[shard] + ident - offset[shard]
-        else:
-            out[e] = num_own + place[remote.tolist().index(ident)]
+        inside = first_id <= ident < first_id + num_rows
+        out[e] = first_row + ident - first_id if inside else row_of[marked.index(ident)]
 
 
 def gcn_edges(first, indptr, rows, weight, norm, out_indptr, out_rows, out_weight):

@@ -3,39 +3,30 @@
 import numpy as np
 from numba import prange
 
-from batchgnn.kernels.address import part_of
 from batchgnn.kernels.half import widen
 from batchgnn.kernels.jit import kernel, parallel_kernel
+from batchgnn.kernels.reach import count_below
 from batchgnn.kernels.rows import AHEAD, prefetch_row, row_at
 from batchgnn.kernels.spmm import BESIDE, NUM_SHARES
 
 
 @parallel_kernel
-def place_sources(ids, offset, base, rank_of_shard, me, num_own, remote, place, out):
-    """out[e] = the row of vertex ids[e]: its own row, or num_own + place[its index in `remote`].
+def place_sources(ids, first_id, first_row, num_rows, seen, before, row_of, out):
+    """out[e] = the row of vertex ids[e]: own rows first, in own order, then the fetched ones.
 
-    Own rows come first, in own order, then the fetched ones.
-
-    ids     uint32/uint64 (m,)
-    offset, base, rank_of_shard  of graph.ownership.Ownership; me: this rank
-    remote  ids' dtype (h,)   all remote ids that occur in `ids`, ascending
-    place   int64 (h,)        where the row of each is among the fetched ones
-    out     int32 (m,)        overwritten
+    ids      uint32/uint64 (m,)   sources of a shard that has num_rows vertices: ids first_id ...,
+                                  own rows first_row ...
+    seen     uint64   a bit for each source outside its shard, as `kernels.reach.mark_targets` sets
+    before   int64    set bits before each word of `seen`
+    row_of   int64    row of each vertex whose bit is set
+    out      int32 (m,)  overwritten
     """
     for e in prange(len(ids)):
-        ident = np.int64(ids[e])
-        shard = part_of(offset, ident)
-        if rank_of_shard[shard] == me:
-            out[e] = base[shard] + ident - offset[shard]
+        place = np.int64(ids[e]) - first_id
+        if place < 0 or place >= num_rows:
+            out[e] = row_of[count_below(np.int64(ids[e]), seen, before)]
         else:
-            low, high = 0, len(remote) - 1
-            while low < high:
-                middle = (low + high) // 2
-                if remote[middle] < ids[e]:
-                    low = middle + 1
-                else:
-                    high = middle
-            out[e] = num_own + place[low]
+            out[e] = first_row + place
 
 
 @kernel

@@ -18,7 +18,7 @@ EIGHTS = np.uint64(0x0F0F0F0F0F0F0F0F)
 
 @kernel
 def mark_targets(first_row, indptr_address, indices_address, like, first_id, seen):
-    """Set the bits of all vertices to which out-edges lead out of their shard.
+    """Set the bits of all vertices to which out-edges lead out of their shard; or in-edges.
 
     first_row        int64 (k + 1,)  first own row of each of the rank's k shards
     indptr_address   uint64 (k,)     each shard's out/indptr, int64
@@ -37,7 +37,7 @@ def mark_targets(first_row, indptr_address, indices_address, like, first_id, see
 
 
 @register_jitable
-def _count_below(ident, seen, before):
+def count_below(ident, seen, before):
     """Set bits before that of `ident`: its place among all marked vertices."""
     mask = (np.uint64(1) << np.uint64(ident % WORD)) - np.uint64(1)
     x = seen[ident // WORD] & mask
@@ -76,7 +76,7 @@ def add_over_targets(
             ident = np.int64(indices[e])
             place = ident - first_id[shard]
             if place < 0 or place >= num_rows:
-                place = row_of[_count_below(ident, seen, before)]
+                place = row_of[count_below(ident, seen, before)]
             else:
                 place += begin
             for j in range(width):

@@ -16,9 +16,10 @@ from batchgnn.comm.failure import fail_together
 from batchgnn.errors import ConfigError
 from batchgnn.kernels.aggregate import gcn_edges, place_sources
 from batchgnn.kernels.half import dtype_name, narrow_rows
-from batchgnn.kernels.requests import count_owners
+from batchgnn.kernels.reach import WORD, mark_targets
 from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.spmm import PER_EDGE, PER_ROW, WITHOUT, spmm
+from batchgnn.modes.reach import marked_ids, rows_of
 from batchgnn.operators.local import NO_WEIGHTS, Aggregation
 from batchgnn.progress import progress
 from batchgnn.store.aggregate import create_aggregate, open_aggregate, origin_of
@@ -27,8 +28,8 @@ from batchgnn.store.shard_store import ShardStore
 
 BLOCK_BYTES = 256 << 20
 "Remote rows, sent and received, that a rank holds at once."
-CHUNK_EDGES = 1 << 21
-"Edges whose sources are looked up at once; a vertex with more has a chunk of its own."
+CHUNK_BYTES, EDGE_BYTES = 32 << 20, 16
+"Rows of the result, and their edges, that are computed at once."
 PIECE_ROWS = 1 << 14
 "Rows that are cut to a block's columns at once."
 
@@ -73,14 +74,12 @@ class InputAggregation:
     def __init__(self, comm, own: OwnShards, aggregation: Aggregation, todo: list[int]):
         """Plan it; collective. todo: which of the rank's own shards (0, 1, ...) to compute."""
         self.comm, self.own, self.aggregation, self.todo = comm, own, aggregation, todo
-        self.remote = self._remote_sources()
-        owner = own.ownership.owner(self.remote)
-        counts = np.empty(comm.size, np.int64)
-        count_owners(owner, counts)
-        order = np.argsort(owner, kind="stable")
-        self.place = np.empty(len(order), np.int64)
-        self.place[order] = np.arange(len(order))
-        self.exchange = RowExchange(comm, self.remote[order], counts, "aggregated sources")
+        self.first_id = own.ownership.offset[own.shards]
+        self.seen = self._outside_sources()
+        ones = np.bitwise_count(self.seen).astype(np.int64)
+        self.before = np.cumsum(ones) - ones
+        self.row_of, remote, counts = rows_of(own, marked_ids(self.seen), comm.size)
+        self.exchange = RowExchange(comm, remote, counts, "aggregated sources")
         self.norm = NO_WEIGHTS
         if aggregation == "gcn":
             far = self.exchange.forward(ById(ArrayRows(own.gcn_scale[:, None]), own.ownership))
@@ -103,23 +102,23 @@ class InputAggregation:
                 fetched = self.exchange.forward(columns)
                 address = self._addresses(begin, fetched)
                 for k, rows in zip(self.todo, out, strict=True):
-                    for a, b in self._chunks(k):
+                    for a, b in self._chunks(k, end - begin):
                         indptr, part = self._product(k, a, b, address, end - begin)
                         num_lost += _put(part, rows[a:b, begin:end])
                         shown.advance(int(indptr[-1]))
         if allreduce_max(self.comm, num_lost, "sums too large"):
             raise _too_large(self.aggregation)
 
-    def _remote_sources(self) -> np.ndarray:
-        """Distinct sources that other ranks own, ascending."""
-        own, found = self.own, [np.empty(0, self.own.ids.dtype)]
-        if self.comm.size == 1:
-            return found[0]
+    def _outside_sources(self) -> np.ndarray:
+        """A bit for each vertex that is a source of an edge into another shard, one of these."""
+        own, edges = self.own, self.own.in_indices
+        seen = np.zeros(-(-own.ownership.num_vertices // WORD), np.uint64)
         for k in self.todo:
-            for a, b in self._chunks(k):
-                _, ids = self._edges(k, a, b)
-                found.append(np.unique(ids[own.ownership.owner(ids) != own.rank]))
-        return np.unique(np.concatenate(found))
+            one = slice(k, k + 1)
+            first_row = np.array([0, len(own.in_indptr.parts[k]) - 1])
+            address = own.in_indptr.address[one], edges.address[one]
+            mark_targets(first_row, *address, edges.like, self.first_id[one], seen)
+        return seen
 
     def _column_blocks(self, block_bytes: int) -> list[tuple[int, int]]:
         """First and last column + 1 of every block, the same on all ranks."""
@@ -131,11 +130,14 @@ class InputAggregation:
         cuts = [n * features.width // num_blocks for n in range(num_blocks + 1)]
         return list(pairwise(cuts))
 
-    def _chunks(self, k: int) -> Iterator[tuple[int, int]]:
-        """Consecutive rows of shard k with about CHUNK_EDGES edges, or at most as many rows."""
+    def _chunks(self, k: int, width: int) -> Iterator[tuple[int, int]]:
+        """Consecutive rows of shard k that take about CHUNK_BYTES, in blocks of `width` columns.
+
+        A vertex with more edges than that has a chunk of its own.
+        """
         indptr = self.own.in_indptr.parts[k]
-        work = indptr + np.arange(len(indptr))
-        cuts = np.searchsorted(work, np.arange(0, work[-1], CHUNK_EDGES))
+        held = EDGE_BYTES * indptr + (4 * width + 16) * np.arange(len(indptr))
+        cuts = np.searchsorted(held, np.arange(0, held[-1], CHUNK_BYTES))
         yield from pairwise([*np.unique(cuts).tolist(), len(indptr) - 1])
 
     def _edges(self, k: int, a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
@@ -157,17 +159,9 @@ class InputAggregation:
         own = self.own
         indptr, ids = self._edges(k, a, b)
         rows = np.empty(len(ids), np.int32)
-        place_sources(
-            ids,
-            own.ownership.offset,
-            own.ownership.base,
-            own.ownership.rank_of_shard,
-            own.rank,
-            own.num_own,
-            self.remote,
-            self.place,
-            rows,
-        )
+        first_row, num_rows = own.first_row[k], len(own.in_indptr.parts[k]) - 1
+        marked = self.seen, self.before, self.row_of
+        place_sources(ids, self.first_id[k], first_row, num_rows, *marked, rows)
         out = np.empty((b - a, width), np.float32)
         columns = Rows(address, np.empty((0, width), own.features.dtype))
         if self.aggregation == "gcn":

@@ -35,7 +35,7 @@ class Reach:
         mark_targets(*edges, own.out_indices.like, self.first_id, seen)
         ones = np.bitwise_count(seen).astype(np.int64)
         before = np.cumsum(ones) - ones
-        row_of, halo, counts = self._rows_of(_marked(seen), comm.size)
+        row_of, halo, counts = rows_of(own, marked_ids(seen), comm.size)
         self.num_halo = len(halo)
         self.exchange = RowExchange(comm, own.ownership.local_rows(halo), counts, "reach")
         self.topology = (*edges, own.out_indices.like, self.first_id, seen, before, row_of)
@@ -63,17 +63,19 @@ class Reach:
         held = 4 * self.own.num_own + self.num_halo + len(self.exchange.send_rows)
         return 4 * held
 
-    def _rows_of(self, marked: np.ndarray, num_ranks: int):
-        """Row of each marked id; the remote ids by owner; how many each rank owns."""
-        ownership, me = self.own.ownership, self.own.rank
-        owner = ownership.owner(marked)
-        row_of = ownership.local_rows(marked)
-        far = np.flatnonzero(owner != me)
-        far = far[np.argsort(owner[far], kind="stable")]
-        row_of[far] = self.own.num_own + np.arange(len(far))
-        counts = np.empty(num_ranks, np.int64)
-        count_owners(owner[far], counts)
-        return row_of, marked[far], counts
+
+def rows_of(own: OwnShards, marked: np.ndarray, num_ranks: int):
+    """Row of each id: own rows, then remote ones; the remote ids by owner; how many each owns.
+
+    marked: int64 (n,), ascending. Returns int64 (n,), int64 (h,) and int64 (num_ranks,).
+    """
+    owner, row_of = own.ownership.owner(marked), own.ownership.local_rows(marked)
+    far = np.flatnonzero(owner != own.rank)
+    far = far[np.argsort(owner[far], kind="stable")]
+    row_of[far] = own.num_own + np.arange(len(far))
+    counts = np.empty(num_ranks, np.int64)
+    count_owners(owner[far], counts)
+    return row_of, marked[far], counts
 
 
 def probability(scores: np.ndarray) -> np.ndarray:
@@ -89,7 +91,7 @@ def seed_probability(own: OwnShards, schedule) -> np.ndarray:
     return out
 
 
-def _marked(seen: np.ndarray) -> np.ndarray:
+def marked_ids(seen: np.ndarray) -> np.ndarray:
     """int64: ids whose bit is set, ascending."""
     found = []
     for begin in range(0, len(seen), LISTED_WORDS):

@@ -94,7 +94,7 @@ def test_it_is_the_first_layers_operator_on_all_neighbours(graph_and_shards, agg
 def test_chunks_do_not_show(graph_and_shards, aggregation, monkeypatch):
     _, shards = graph_and_shards
     whole, _ = compute(shards, aggregation)
-    monkeypatch.setattr(aggregate, "CHUNK_EDGES", 7)
+    monkeypatch.setattr(aggregate, "CHUNK_BYTES", 300)
     rows, _ = compute(shards, aggregation)
     np.testing.assert_array_equal(rows, whole)
 

@@ -6,34 +6,23 @@ import reference
 from blocks import EDGES, csr_from, random_csr
 from checks import assert_like_reference, poison
 
-from batchgnn.graph.ownership import Ownership
 from batchgnn.kernels.aggregate import gcn_edges, join_rows, place_sources
 from batchgnn.kernels.half import as_bits
 from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.spmm import ADDED, BESIDE
 
-OFFSET = np.array([0, 3, 3, 7, 12, 13])  # shard 1 is empty
-REMOTE = np.array([1, 7, 8, 11], np.uint32)
-PLACE = np.array([2, 0, 3, 1])
+MARKED = [1, 7, 63, 64, 130]
+ROW_OF = np.array([12, 10, 3, 14, 11])  # 63 is in another own shard
 
 
-@pytest.mark.parametrize("ids", [[], [3, 12], [1, 7, 8, 11], [5, 11, 11, 3, 1, 12, 6, 7]])
+@pytest.mark.parametrize("ids", [[], [20, 25], MARKED, [64, 22, 130, 130, 20, 1, 63]])
 def test_place_sources_is_the_reference(ids):
-    ranks = Ownership(OFFSET, np.array([1, 0, 0, 1, 0]))  # rank 0 owns 3 ... 6 and 12
-    ids = np.array(ids, np.uint32)
-    args = (ids, ranks.offset, ranks.base, ranks.rank_of_shard, 0, 5, REMOTE, PLACE)
-    out, expected = np.full(len(ids), -9, np.int32), np.full(len(ids), -8, np.int32)
-    place_sources(*args, out)
-    reference.place_sources(*args, expected)
-    np.testing.assert_array_equal(out, expected)
-
-
-def test_place_sources_by_eye():
-    ranks = Ownership(OFFSET, np.array([1, 0, 0, 1, 0]))
-    out = np.empty(3, np.int32)
-    ids = np.array([4, 12, 8], np.uint32)
-    place_sources(ids, OFFSET, ranks.base, ranks.rank_of_shard, 0, 5, REMOTE, PLACE, out)
-    np.testing.assert_array_equal(out, [1, 4, 5 + 3])
+    seen = np.zeros(3, np.uint64)
+    for v in MARKED:
+        seen[v // 64] |= np.uint64(1 << v % 64)
+    ones = np.bitwise_count(seen).astype(np.int64)
+    ids, out = np.array(ids, np.uint32), np.full(len(ids), -9, np.int32)
+    assert_like_reference(place_sources, ids, 20, 4, 6, seen, np.cumsum(ones) - ones, ROW_OF, out)
 
 
 GRAPHS = {name: csr_from(edges, 4) for name, edges in EDGES.items()}

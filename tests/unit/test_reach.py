@@ -11,7 +11,7 @@ from batchgnn.config import Settings
 from batchgnn.kernels.address import addresses
 from batchgnn.kernels.reach import WORD, add_over_targets, log_missed_by_edge, mark_targets
 from batchgnn.kernels.rng import stream_key
-from batchgnn.modes.reach import Reach, _marked, probability, seed_probability
+from batchgnn.modes.reach import Reach, marked_ids, probability, seed_probability
 from batchgnn.modes.sampler import Sampler
 from batchgnn.rng import Purpose
 from batchgnn.session import open_session
@@ -38,7 +38,7 @@ def test_marks_are_the_targets_outside_a_shard():
     held, _alive = arrays_of(TWO_SHARDS)
     seen = np.zeros(-(-200 // WORD), np.uint64)
     mark_targets(*held, seen)
-    assert set(_marked(seen).tolist()) == reference.mark_targets(TWO_SHARDS)
+    assert set(marked_ids(seen).tolist()) == reference.mark_targets(TWO_SHARDS)
 
 
 @pytest.mark.parametrize("width", [1, 3])
@@ -49,7 +49,7 @@ def test_sums_run_over_the_targets(width):
     ones = np.bitwise_count(seen).astype(np.int64)
     by_id = np.random.default_rng(0).normal(size=(200, width)).astype(np.float32)
     own = np.array([0, 1, 2, 130, 131])
-    marked = _marked(seen)
+    marked = marked_ids(seen)
     rows = {int(v): n for n, v in enumerate(own)}
     halo = [v for v in marked.tolist() if v not in rows][::-1]
     rows |= {v: 5 + n for n, v in enumerate(halo)}

@@ -69,7 +69,9 @@ def test_numbers_are_one_ranks_to_the_bit(comm, shards, aggregation, block_bytes
         assert sent["calls"] == 0
         return
     assert sent["bytes"] == len(plan.exchange.send_rows) * 12 * 4  # each row once, all its columns
-    column_bytes = max(comm.allgather(4 * (len(plan.remote) + len(plan.exchange.send_rows))))
+    column_bytes = max(
+        comm.allgather(4 * (plan.exchange.num_received + len(plan.exchange.send_rows)))
+    )
     fit = max(1, block_bytes // column_bytes)
     assert sent["calls"] == -(-12 // fit)
 
