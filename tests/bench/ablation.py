@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -66,14 +67,15 @@ def rows_of(feature_cache: str) -> list[Row]:
     ]
 
 
-def available(rows: Iterable[Row]) -> tuple[list[Row], list[str]]:
+def available(rows: Iterable[Row], without: Sequence[str]) -> tuple[list[Row], list[str]]:
     """The rows whose settings this BatchGNN has, and a sentence on each that is left out."""
     known = {f.name for f in dataclasses.fields(Settings)}
     kept, said = [], []
     for row in rows:
-        missing = set(row.changes) - known
-        if missing:
+        if missing := set(row.changes) - known:
             said.append(f"{row.name}: left out, no setting {', '.join(sorted(missing))}")
+        elif set(row.changes) & set(without):
+            said.append(f"{row.name}: left out as asked")
         else:
             kept.append(row)
     return kept, said
@@ -96,11 +98,9 @@ class Job:
 
     def ask(self, **command) -> dict:
         """What the job answers; raises JobError."""
-        try:
+        with suppress(BrokenPipeError):  # then the answer is missing too
             self.process.stdin.write(json.dumps(command) + "\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # the answer is missing too
         return self.answer()
 
     def answer(self) -> dict:
@@ -112,8 +112,10 @@ class Job:
         raise JobError(f"{self.row.name}: {self.errors.read()[-3000:]}")
 
     def close(self) -> None:
-        """End the job."""
-        self.process.stdin.close()
+        """End the job; said in words, because Open MPI does not pass the end of its input on."""
+        with suppress(BrokenPipeError):
+            self.process.stdin.write('{"do": "end"}\n')
+            self.process.stdin.close()
         try:
             self.process.wait(30)
         except subprocess.TimeoutExpired:
@@ -407,6 +409,7 @@ def ablate(
     batch: int = 1000,
     feature_cache: str = "128M",
     rows: Sequence[int] | None = None,
+    without: Sequence[str] = (),
     out: Path | None = None,
 ) -> list[dict[str, Any]]:
     """Print a table for each setting and number of ranks; write JSON and CSV.
@@ -430,14 +433,16 @@ def ablate(
     feature_cache
         budget per rank of the remote-row cache
     rows
-        numbers of the rows to run, from 0; all by default
+        numbers of the rows to run, from 0, each with what the rows before it add
+    without
+        settings to leave out of all rows, such as aggregate_cache
     out
         folder for results.json and results.csv, which must not exist
     """
     check_steps(steps)
     folder = new_folder(out, "ablation")
     shards = shards or make_shards(work)
-    chosen, left_out = available(rows_of(feature_cache))
+    chosen, left_out = available(rows_of(feature_cache), without)
     if rows is not None:
         chosen = merged(chosen, rows)
     console, measured = Console(width=WIDTH), []

@@ -129,6 +129,7 @@ def ablate(
     batch: int = 1000,
     feature_cache: str = "128M",
     rows: Sequence[int] | None = None,
+    without: Sequence[str] = (),
     out: Path | None = None,
 ) -> list[dict[str, Any]]:
     """Print two tables for each rate; write JSON and CSV.
@@ -154,7 +155,9 @@ def ablate(
     feature_cache
         budget per rank of the remote-row cache
     rows
-        numbers of the rows to run, from 0; all by default
+        numbers of the rows to run, from 0, each with what the rows before it add
+    without
+        settings to leave out of all rows, such as aggregate_cache
     out
         folder for results.json and results.csv, which must not exist
     """
@@ -163,7 +166,7 @@ def ablate(
         sys.exit(f"bench-cluster: {reason}")
     folder = new_folder(out, "cluster")
     shards = (shards or make_shards(work)).resolve()
-    chosen, left_out = available(rows_of(feature_cache))
+    chosen, left_out = available(rows_of(feature_cache), without)
     if rows is not None:
         chosen = merged(chosen, rows)
     shared = shared_settings(setting, batch, 1)

@@ -111,12 +111,12 @@ def serve(session: Session) -> None:
          "layers": session.settings.layers, "overlap": session.settings.overlap,
          "parameter_bytes": session.model.parameters.grad.nbytes},
     )  # fmt: skip
-    while command := _told(world):
+    while (command := _told(world))["do"] != "end":
         _say(session, do[command.pop("do")](**command))
 
 
-def _told(world) -> dict | None:
-    """The next command, on every rank; None at the end."""
+def _told(world) -> dict:
+    """The next command, on every rank; "end" when the first rank's input is closed."""
     message = np.zeros(MESSAGE_BYTES, np.uint8)
     if world.rank == 0:
         text = sys.stdin.readline().encode()
@@ -124,7 +124,7 @@ def _told(world) -> dict | None:
     request = world.Ibcast(message, root=0)
     while not request.Test():
         time.sleep(POLL_S)
-    return json.loads(message.tobytes().rstrip(b"\0") or "null")
+    return json.loads(message.tobytes().rstrip(b"\0") or '{"do": "end"}')
 
 
 def _say(session: Session, answer: dict) -> None:
