@@ -54,7 +54,8 @@ def planned(run, num_ranks):
     manifest = store.manifest
     rank_of_shard = assign_shards(manifest, num_ranks)
     for rank in range(num_ranks):
-        own = OwnShards(store, Ownership(manifest.offset, rank_of_shard), rank)
+        ownership = Ownership(manifest.offset, rank_of_shard)
+        own = OwnShards(store, ownership, rank, settings.feature_dtype)
         model = build_model(manifest, settings)
         session = SimpleNamespace(settings=settings, manifest=manifest, own=own, model=model)
         mapped = sum(store.shard_path(int(s)).stat().st_size for s in own.shards)
@@ -72,6 +73,13 @@ CASES = [
     ),
     pytest.param(2, ["--input-dropout", 0.2, "--norm", "layer"], id="norm", marks=pytest.mark.slow),
     pytest.param(2, ["--no-overlap"], id="no overlap", marks=pytest.mark.slow),
+    pytest.param(2, ["--feature-dtype", "bfloat16"], id="half width", marks=pytest.mark.slow),
+    pytest.param(
+        2,
+        ["--macrobatch", 1, "--feature-cache", "32M"],
+        id="copies of remote rows",
+        marks=pytest.mark.slow,
+    ),
 ]
 
 

@@ -194,7 +194,8 @@ def test_losses_are_the_same_and_bytes_fall_by_the_copies(
 
 def test_likely_rows_are_hit_more_often_than_others(comm, stored):
     """Twenty copies serve more than twenty rows picked at random would."""
-    _, _, (remote, hits), _ = train(comm, stored[1], replace(BASE, feature_cache=SIZES["20 rows"]))
+    settings = replace(BASE, batch_size=20, macrobatch=1, feature_cache=SIZES["20 rows"])
+    _, _, (remote, hits), _ = train(comm, stored[1], settings)
     if comm.size > 1:
         at_random = 20 * comm.size / (400 * (comm.size - 1))
         assert hits / remote > 1.5 * at_random
