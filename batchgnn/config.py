@@ -68,8 +68,12 @@ class Settings:
     batch_size: Annotated[int, Parameter(group=SAMPLING, validator=AT_LEAST_ONE)] = 1024
     "Seeds per optimiser step, over all ranks."
 
-    macrobatch: Annotated[int, Parameter(group=SAMPLING, validator=AT_LEAST_ONE)] = 8
-    "Minibatches whose sampling and feature fetching share one round of communication."
+    macrobatch: Annotated[Literal["auto"] | int, Parameter(group=SAMPLING)] = "auto"
+    """Minibatches whose sampling and feature fetching share one round of communication; auto = as
+    many as --macrobatch-memory holds, at most 16."""
+
+    macrobatch_memory: Annotated[str, Parameter(group=SAMPLING)] = "1G"
+    "Memory per rank for the macrobatches of --macrobatch auto; one minibatch always fits."
 
     overlap: Annotated[bool, Parameter(group=SAMPLING)] = True
     "Prepare the next macrobatch in a background thread while this one trains."
@@ -154,6 +158,9 @@ class Settings:
                 f"--hidden {self.hidden} is not a multiple of --heads {self.heads}: gat joins "
                 f"heads of equal width. Try --hidden {self.hidden - self.hidden % self.heads}."
             )
+        if self.macrobatch != "auto" and self.macrobatch < 1:
+            raise ConfigError(f"--macrobatch {self.macrobatch}: give at least 1, or auto.")
+        parse_bytes(self.macrobatch_memory)
         metric: Metric = self.metric or ("micro-f1" if task == "multilabel" else "accuracy")
         if metric == "accuracy" and task == "multilabel":
             raise ConfigError(
@@ -221,7 +228,7 @@ class Settings:
 
 
 FREE = {
-    "epochs", "macrobatch", "overlap", "threads", "memory", "checkpoint_every",
+    "epochs", "macrobatch", "macrobatch_memory", "overlap", "threads", "memory", "checkpoint_every",
     "checkpoint_seconds", "checkpoint_keep",
     "collective_timeout", "patience", "eval_every", "aggregate_cache", "aggregate_memory",
     "feature_cache",

@@ -25,7 +25,8 @@ from batchgnn.store.checkpoint import Checkpoint
 from batchgnn.training_state import TrainingState
 
 MEMORY_ADVICE = (
-    "Lower --macrobatch, --batch-size or --fanouts, start ranks on more nodes, or raise --memory."
+    "Lower --macrobatch or --macrobatch-memory, --batch-size or --fanouts, start ranks on more "
+    "nodes, or raise --memory."
 )
 
 app = App(name="train", help="Train a model on a shard store.", config=settings_files)
@@ -172,6 +173,7 @@ class Trainer:
         )
         share = round(distinct / max(rows, 1), 4)
         counts: dict[str, float] = {
+            "macrobatch": mode.macrobatch,
             "input_rows": int(rows),
             "distinct_input_rows": int(distinct),
             "deduplication": share,

@@ -18,6 +18,7 @@ from batchgnn.kernels.rows import Rows
 from batchgnn.memory import parse_bytes
 from batchgnn.modes.feature_cache import RowCache, cached_rows, capacity_of
 from batchgnn.modes.inputs import InputPlanner, InputRows, Inputs
+from batchgnn.modes.macrobatch_size import MacrobatchSize
 from batchgnn.modes.reach import seed_probability
 from batchgnn.modes.sampler import Sampler
 from batchgnn.modes.schedule import Schedule
@@ -57,7 +58,9 @@ class MacrobatchMode:
         self.grid, self.own, self.schedule = grid, own, schedule
         self.model, self.optimizer = model, optimizer
         self.seed, self.fanouts = settings.seed, settings.fanouts
-        self.macrobatch, self.overlap = settings.macrobatch, settings.overlap
+        self.overlap = settings.overlap
+        budget = parse_bytes(settings.macrobatch_memory)
+        self.size = MacrobatchSize(settings.macrobatch, budget, in_flight=1 + self.overlap)
         gcn = model.aggregation == "gcn"
         comm = grid.background if self.overlap else grid.world
         self.sampler = Sampler(comm, own, gcn=gcn)
@@ -99,6 +102,11 @@ class MacrobatchMode:
         return "; ".join(self.labels)
 
     @property
+    def macrobatch(self) -> int:
+        """Minibatches that are prepared together now."""
+        return self.size.value
+
+    @property
     def num_steps(self) -> int:
         """Optimiser steps in an epoch."""
         return self.schedule.num_steps
@@ -106,14 +114,19 @@ class MacrobatchMode:
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[StepResult]:
         """Train the steps of an epoch from `first_step` on; yields after each."""
         shuffled = self.schedule.shuffled(epoch)
-        groups = [
-            range(a, min(a + self.macrobatch, self.num_steps))
-            for a in range(first_step, self.num_steps, self.macrobatch)
-        ]
         self._forget_counts()
+        while first_step < self.num_steps:
+            self.size.agree(self.grid.world)
+            groups = self.size.groups(first_step, self.num_steps)
+            yield from self._train_groups(epoch, groups, shuffled)
+            first_step = groups[-1].stop
 
+    def _train_groups(self, epoch: int, groups: list[range], shuffled) -> Iterator[StepResult]:
         def prepare(k: int) -> list[Minibatch]:
-            return self.prepare(epoch, groups[k], shuffled)
+            minibatches = self.prepare(epoch, groups[k], shuffled)
+            num_edges = sum(block.num_edges for each in minibatches for block in each.blocks)
+            self.size.record(len(minibatches), num_edges, minibatches[0].inputs.fetched.nbytes)
+            return minibatches
 
         with Background(prepare, len(groups), enabled=self.overlap) as prepared:
             for minibatches in prepared:

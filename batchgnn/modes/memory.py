@@ -6,6 +6,7 @@ from batchgnn.memory import MemoryPlan, parse_bytes
 from batchgnn.modes import feature_cache
 from batchgnn.modes.feature_cache import TABLE_SLOTS, capacity_of
 from batchgnn.modes.inference import CHUNK_BYTES
+from batchgnn.modes.macrobatch_size import EDGE_BYTES, MOST
 
 INTERPRETER_BYTES = 400 << 20
 "Python, libraries, compiled kernels and MPI's buffers."
@@ -20,11 +21,24 @@ def plan_memory(session) -> MemoryPlan:
     settings, model, own = session.settings, session.model, session.own
     width, widths = session.manifest.num_features, model.widths
     frontiers, edges = frontier_bounds(session)
-    in_flight = settings.macrobatch * (2 if settings.overlap else 1)
-    fetched = min(settings.macrobatch * frontiers[-1], session.manifest.num_vertices - own.num_own)
+    row_bytes = width * own.feature_dtype.itemsize
+    num_remote = session.manifest.num_vertices - own.num_own
+
+    def macrobatch(size: int) -> dict[str, int]:
+        fetched = min(size * frontiers[-1], num_remote)
+        return {
+            "blocks of two macrobatches": size * (1 + settings.overlap) * EDGE_BYTES * sum(edges),
+            "fetched rows of two macrobatches": 2 * fetched * row_bytes,
+        }
+
+    if settings.macrobatch == "auto":
+        least, most = (sum(macrobatch(size).values()) for size in (1, MOST))
+        budget = parse_bytes(settings.macrobatch_memory)
+        together = {"two macrobatches": min(most, max(least, budget))}
+    else:
+        together = macrobatch(settings.macrobatch)
     training = {
-        "blocks of two macrobatches": in_flight * sum(32 * e for e in edges),
-        "fetched rows of two macrobatches": 2 * fetched * width * own.feature_dtype.itemsize,
+        **together,
         "input rows of a minibatch": frontiers[-1] * width * 4 * (1 + bool(settings.input_dropout)),
         "activations of a minibatch": sum(
             20 * n * (before + after)

@@ -101,7 +101,7 @@ def main() -> None:
         dropout=0.0,
         lr=task.learning_rate,
         threads=task.threads,
-        **(task.options or {}),
+        **{"macrobatch": 8, **(task.options or {})},
     )
     with open_session(Path(task.shards), settings) as session:
         serve(session)

@@ -33,6 +33,7 @@ OTHER = {
     "fanouts": (7, -1),
     "batch_size": 17,
     "macrobatch": 3,
+    "macrobatch_memory": "256M",
     "overlap": False,
     "aggregate_cache": "store",
     "aggregate_memory": "64M",

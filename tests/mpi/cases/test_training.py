@@ -33,6 +33,7 @@ VARIANTS = {
     "M = 1": {"macrobatch": 1},
     "M = 3": {},
     "overlap": {"overlap": True},
+    "M = auto": {"macrobatch": "auto", "overlap": True},
     "all neighbours": {"fanouts": (-1, -1), "norm": "layer"},
 }
 
