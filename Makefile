@@ -4,7 +4,7 @@ VENV := .venv
 .PHONY: help demo test lint pytest wheel check check-all bench bench-ablation bench-cluster format
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV) ## install into .venv and run `batchgnn demo`
 	$(VENV)/bin/pip install -q '.[mpi,demo]'
