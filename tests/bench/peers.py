@@ -8,7 +8,8 @@ the machine, the others wait meanwhile; medians over rounds. README.md says what
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Literal
@@ -18,7 +19,7 @@ from cyclopts import App
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent)]
 
-from bench.peers_systems import ROOT, SYSTEMS, Places, Worker, WorkerError  # noqa: E402
+from bench.peers_systems import ROOT, SYSTEMS, TURN, Places, Worker, WorkerError  # noqa: E402
 from bench.peers_worker import SETTINGS, Task  # noqa: E402
 
 GRAPH = ["--vertices", "1200000", "--degree", "48", "--features", "100", "--classes", "47",
@@ -42,7 +43,7 @@ def compare(
     settings: Sequence[Literal["A", "B", "C"]] = ("A", "B", "C"),
     systems: Sequence[str] = DEFAULT,
     rounds: int = 3,
-    steps: int = 8,
+    steps: int = TURN,
     batch: int = 1000,
     threads: int = 2,
     order: Literal["shards", "store"] = "shards",
@@ -134,28 +135,37 @@ def _compare_setting(
     name: str, systems: Sequence[str], task: Task, places: Places, rounds: int, steps: int
 ) -> dict[str, dict]:
     """Start the systems, warm them up, let them take turns; returns and prints medians."""
-    workers: list[Worker] = []
+    workers: dict[str, Worker] = {}
     found: dict[str, dict] = {}
     try:
         for each in systems:
-            try:
-                workers.append(Worker(SYSTEMS[each], task, places))
-            except WorkerError as error:
-                print(error, flush=True)
-        for worker in workers:
-            memory, _ = worker.peak_memory(steps)
-            found[worker.system.name] = {"memory_bytes": memory, "load_s": worker.load_s,
-                                         "turns": []}  # fmt: skip
+            with _others_go_on(each, workers):
+                workers[each] = Worker(SYSTEMS[each], task, places)
+        for each, worker in list(workers.items()):
+            with _others_go_on(each, workers):
+                memory, _ = worker.peak_memory(steps)
+                found[each] = {"memory_bytes": memory, "load_s": worker.load_s, "turns": []}
         for _ in range(rounds):
-            for worker in workers:
-                found[worker.system.name]["turns"].append(worker.train(steps))
+            for each, worker in list(workers.items()):
+                with _others_go_on(each, workers):
+                    found[each]["turns"].append(worker.train(steps))
     finally:
-        for worker in workers:
+        for worker in workers.values():
             worker.close()
-    for each in found.values():
-        each |= _medians(each["turns"])
+    found = {each: row | _medians(row["turns"]) for each, row in found.items() if row["turns"]}
     _print(name, found, task, rounds, steps)
     return found
+
+
+@contextmanager
+def _others_go_on(system: str, workers: dict[str, Worker]) -> Iterator[None]:
+    """A system that fails says so and takes no more turns."""
+    try:
+        yield
+    except WorkerError as error:
+        print(error, flush=True)
+        if system in workers:
+            workers.pop(system).close()
 
 
 def _medians(turns: list[dict]) -> dict:
@@ -172,14 +182,15 @@ def _medians(turns: list[dict]) -> dict:
 
 
 def _print(name: str, found: dict[str, dict], task: Task, rounds: int, steps: int) -> None:
-    """A row for each system, then how many times faster ours are than the peers they are held to."""
-    print(f"\n{name}: hidden {task.hidden}, fanouts {task.fanouts} from the seeds outward, "
-          f"{task.batch} seeds, {task.threads} threads in all; {rounds} turns of {steps} steps")  # fmt: skip
+    """A row for each system, then how much faster ours are than the peers they are held to."""
+    print(f"\n{name}: hidden {task.hidden}, fanouts {task.fanouts} from the seeds outward")
+    print(f"{task.batch} seeds, {task.threads} threads in all; {rounds} turns of {steps} steps")
     print(f"{'system':18}{'s/1000 seeds':>13}{'from':>7}{'to':>7}{'GB':>6}{'edges':>9}{'rows':>8}")
     for system, row in found.items():
+        seconds = f"{row['seconds']:13.3f}{row['fastest']:7.3f}{row['slowest']:7.3f}"
+        sizes = f"{row['memory_bytes'] / 1e9:6.2f}{row['edges']:9.0f}{row['input_rows']:8.0f}"
         phases = "  ".join(f"{key} {value:.3f}" for key, value in row["phases"].items())
-        print(f"{system:18}{row['seconds']:13.3f}{row['fastest']:7.3f}{row['slowest']:7.3f}"
-              f"{row['memory_bytes'] / 1e9:6.2f}{row['edges']:9.0f}{row['input_rows']:8.0f}  {phases}")  # fmt: skip
+        print(f"{system:18}{seconds}{sizes}  {phases}")
     for system in found:
         if not SYSTEMS[system].is_peer:
             _print_ratio(name, system, found)

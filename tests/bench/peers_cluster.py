@@ -21,7 +21,15 @@ def start_hosts(python: str, partitions: str, parts: str, engine: str, task: str
     """Cut the graph where that was not done, start all hosts, wait for them."""
     folder = Path(partitions)
     if not folder.exists():
-        command = [python, SCRIPT, "partition", json.loads(task)["graph"], partitions, parts, engine]
+        command = [
+            python,
+            SCRIPT,
+            "partition",
+            json.loads(task)["graph"],
+            partitions,
+            parts,
+            engine,
+        ]
         subprocess.run(command, check=True, stdout=sys.stderr)
     addresses = [f"127.0.0.{i + 1}" for i in range(int(parts))]
     ip_config = folder / "ip_config.txt"

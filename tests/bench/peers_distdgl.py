@@ -59,9 +59,7 @@ def train(rank: str, parts: str, engine: str, address: str) -> None:
     # All machines are this one: the first interface would name the first part's for each.
     dgl.distributed.rpc_client.local_ip4_addr_list = lambda: {address}
     dgl.distributed.initialize(os.environ["DGL_IP_CONFIG"], use_graphbolt=engine == "graphbolt")
-    dist.init_process_group(
-        "gloo", rank=int(rank), world_size=int(parts), timeout=PATIENCE
-    )
+    dist.init_process_group("gloo", rank=int(rank), world_size=int(parts), timeout=PATIENCE)
     g = dgl.distributed.DistGraph(NAME, part_config=os.environ["DGL_CONF_PATH"])
     batches = _batches(g, task)
     num_classes = int(g.ndata["label"][np.arange(g.num_nodes())].max()) + 1
@@ -112,7 +110,9 @@ def _serve_driver(steps_of) -> None:
         tally = Tally()
         begin = time.perf_counter()
         steps_of(count, tally)
-        mine = answer(tally, time.perf_counter() - begin, count) | {"peak_rss_bytes": peak_rss_bytes()}
+        mine = answer(tally, time.perf_counter() - begin, count) | {
+            "peak_rss_bytes": peak_rss_bytes()
+        }
         ranks: list = [None] * dist.get_world_size()
         dist.all_gather_object(ranks, mine)
         if first:

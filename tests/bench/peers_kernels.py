@@ -64,7 +64,9 @@ def compare_kernels(places: Places, threads: int) -> dict:
             dgl = [places.peers, "peers_kernels_dgl.py"]
             ours = [sys.executable, "peers_kernels_ours.py"]
             sides = {
-                "dgl": KernelWorker(dgl, task, {"PYTHONPATH": "", "DGLBACKEND": "pytorch"} | TUNED_MALLOC),
+                "dgl": KernelWorker(
+                    dgl, task, {"PYTHONPATH": "", "DGLBACKEND": "pytorch"} | TUNED_MALLOC
+                ),
                 "ours": KernelWorker(ours, replace(task, options={}), {"PYTHONPATH": str(ROOT)}),
             }
             for side in sides.values():
@@ -77,8 +79,12 @@ def _products(sides: dict[str, KernelWorker], threads: int) -> dict:
     """GB/s of gathered rows."""
     found = {}
     for width in WIDTHS:
-        kernels = {("dgl", "spmm"): "dgl", ("ours", "gather"): "ours: bare gather of the rows",
-                   ("ours", "spmm"): "ours", ("ours", "spmm bfloat16"): "ours, bfloat16 rows"}  # fmt: skip
+        kernels = {
+            ("dgl", "spmm"): "dgl",
+            ("ours", "gather"): "ours: bare gather of the rows",
+            ("ours", "spmm"): "ours",
+            ("ours", "spmm bfloat16"): "ours, bfloat16 rows",
+        }
         rates = _rates(sides, kernels, width)
         found |= {f"{name} {width}": rate for name, rate in rates.items()}
         for name, rate in rates.items():

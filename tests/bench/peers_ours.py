@@ -52,14 +52,16 @@ class Trainer:
         minibatches = self.prepare(*arguments)
         for each in minibatches:
             edges = sum(len(block.indices) for block in each.blocks)
-            self.tally.add(edges=edges, input_rows=len(each.rows))
+            self.tally.add(edges=edges, input_rows=each.blocks[-1].num_sources)
         self.idle.set()
         return minibatches
 
 
 def serve(session: Session) -> None:
     """Train on command until the first rank's input ends."""
-    world, trainer = session.grid.world, Trainer(make_mode(session))
+    world = session.grid.world
+    session.own.load_features()
+    trainer = Trainer(make_mode(session))
     if session.is_first:
         say(ready=True, ranks=world.size, threads=session.threads, peak_rss_bytes=peak_rss_bytes())
     while steps := _told(world):

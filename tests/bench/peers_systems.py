@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +24,8 @@ TUNED_MALLOC = {
 """glibc keeps freed memory instead of giving it back at every step: a third off torch's steps, for
 more memory. It is no default of the peers; BatchGNN does not get it."""
 MEMORY_PERIOD_S = 0.2
+TURN = 8
+"Steps of a turn, and BatchGNN's macrobatch: a turn trains as many steps as it prepares."
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,9 @@ def _dgl(engine: str) -> Command:
 
 def _distdgl(parts: int, engine: str) -> Command:
     def command(task: Task, places: Places) -> list[str]:
-        return [sys.executable, str(HERE / "peers_cluster.py"), str(places.peers),
-                str(places.work / f"{places.order}-{engine}-{parts}"), str(parts), engine]  # fmt: skip
+        partitions = places.work / f"{places.order}-{engine}-{parts}"
+        script = str(HERE / "peers_cluster.py")
+        return [sys.executable, script, str(places.peers), str(partitions), str(parts), engine]
 
     return command
 
@@ -90,12 +94,13 @@ def _ours(ranks: int) -> Command:
 
 
 def _systems() -> list[System]:
-    cached = (("aggregate_cache", "memory"),)
+    whole = (("macrobatch", TURN),)
+    cached = (*whole, ("aggregate_cache", "memory"))
     peers = [System(name, _dgl(name)) for name in ("dgl", "graphbolt")]
     peers += [System(f"distdgl-{n}", _distdgl(n, "dgl"), n) for n in (2, 4)]
     peers += [System(f"distgraphbolt-{n}", _distdgl(n, "graphbolt"), n) for n in (2, 4)]
     peers += [replace(s, name=f"{s.name}-malloc", malloc=True) for s in peers]
-    ours = [System(f"ours-{n}", _ours(n), n, is_peer=False) for n in (1, 2, 4)]
+    ours = [System(f"ours-{n}", _ours(n), n, is_peer=False, options=whole) for n in (1, 2, 4)]
     ours += [replace(s, name=f"{s.name}-cached", options=cached) for s in ours]
     return peers + ours
 
@@ -127,8 +132,9 @@ class Worker:
     def train(self, steps: int) -> dict:
         """Its answer to so many steps."""
         assert self.process.stdin
-        self.process.stdin.write(f"{steps}\n")
-        self.process.stdin.flush()
+        with suppress(BrokenPipeError):  # the log says more
+            self.process.stdin.write(f"{steps}\n")
+            self.process.stdin.flush()
         return self._answer()
 
     def peak_memory(self, steps: int) -> tuple[int, dict]:
@@ -166,6 +172,8 @@ class Worker:
     def close(self) -> None:
         """End its input, which ends it; kill what does not end."""
         assert self.process.stdin
+        if self.process.poll() is not None:
+            return
         children = psutil.Process(self.process.pid).children(recursive=True)
         self.process.stdin.close()
         try:

@@ -1,4 +1,6 @@
-"""The model of the comparison in torch and DGL: three SAGE-mean layers, ReLU between, no dropout."""
+"""The model of the comparison in torch and DGL: SAGE-mean layers, ReLU between, no dropout."""
+
+from itertools import pairwise
 
 import torch
 from dgl.nn import SAGEConv
@@ -11,9 +13,7 @@ class Sage(nn.Module):
     def __init__(self, num_features: int, hidden: int, num_classes: int, num_layers: int):
         super().__init__()
         widths = [num_features] + [hidden] * (num_layers - 1) + [num_classes]
-        self.layers = nn.ModuleList(
-            SAGEConv(a, b, "mean") for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.layers = nn.ModuleList(SAGEConv(a, b, "mean") for a, b in pairwise(widths))
 
     def forward(self, blocks, x):
         for layer, block in zip(self.layers[:-1], blocks[:-1], strict=True):
