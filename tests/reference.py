@@ -433,10 +433,10 @@ def copy_segments(request, edge_start, values):
     return np.concatenate([values[edge_start[q] : edge_start[q + 1]] for q in request])
 
 
-def address_rows(rows, first_row, address, row_bytes, fetched_address, out):
+def address_rows(rows, first_row, address, row_bytes, fetched_address, fetched_bytes, out):
     starts = [int(a) + i * row_bytes for a, n in zip(address, np.diff(first_row), strict=True)
               for i in range(n)]  # fmt: skip
-    out[:] = [starts[r] if r >= 0 else fetched_address + (-1 - r) * row_bytes for r in rows]
+    out[:] = [starts[r] if r >= 0 else fetched_address + (-1 - r) * fetched_bytes for r in rows]
 
 
 def copy_rows(x, out):

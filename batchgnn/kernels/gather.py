@@ -12,20 +12,21 @@ NUM_SHARES = 128
 
 
 @parallel_kernel
-def address_rows(rows, first_row, address, row_bytes, fetched_address, out):
+def address_rows(rows, first_row, address, row_bytes, fetched_address, fetched_bytes, out):
     """Where each row begins: own row rows[i], or fetched row -1 - rows[i] when rows[i] < 0.
 
     rows             int64 (n,)
     first_row        int64 (k + 1,)  first own row of each of the rank's k parts
     address          uint64 (k,)     where each part's matrix begins, row after row
-    row_bytes        int             bytes of a row, in the parts and among the fetched ones
+    row_bytes        int             bytes of a row of the parts
     fetched_address  int             where the matrix of fetched rows begins
+    fetched_bytes    int             from one of its rows to the next
     out              uint64 (n,)     overwritten
     """
-    size = np.uint64(row_bytes)
+    size, fetched_size = np.uint64(row_bytes), np.uint64(fetched_bytes)
     for i in prange(len(rows)):
         if rows[i] < 0:
-            out[i] = np.uint64(fetched_address) + np.uint64(-1 - rows[i]) * size
+            out[i] = np.uint64(fetched_address) + np.uint64(-1 - rows[i]) * fetched_size
         else:
             part = part_of(first_row, rows[i])
             out[i] = address[part] + np.uint64(rows[i] - first_row[part]) * size

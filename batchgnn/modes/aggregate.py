@@ -35,7 +35,7 @@ PIECE_ROWS = 1 << 14
 
 
 def aggregated_inputs(
-    comm, store: ShardStore, own: OwnShards, aggregation: Aggregation, *, keep: str, show=False
+    comm, own: OwnShards, aggregation: Aggregation, *, keep: str, show=False
 ) -> Column:
     """The aggregated input rows of the own vertices, (num_own, D) in own order; collective.
 
@@ -48,6 +48,7 @@ def aggregated_inputs(
         rows = [np.empty((len(part), width), dtype) for part in own.features.parts]
         InputAggregation(comm, own, aggregation, every).into(rows, show=show)
         return Column(rows)
+    store = ShardStore(own.path)
     origin = origin_of(store.manifest, aggregation, dtype_name(dtype))
     with fail_together(comm, f"opening aggregated features of {store.path}"):
         found = [open_aggregate(store, origin, int(s)) for s in shards]

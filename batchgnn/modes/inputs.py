@@ -16,7 +16,7 @@ from batchgnn.kernels.rows import Rows
 from batchgnn.modes.feature_cache import RowCache
 from batchgnn.modes.sampler import Tables
 from batchgnn.nn.linear import dense
-from batchgnn.store.own_shards import ById, Column, OwnShards
+from batchgnn.store.own_shards import Beside, ById, Column, OwnShards
 
 
 @dataclass
@@ -45,6 +45,18 @@ class InputRows:
         self.exchange.forward(ById(source, self.ownership), fetched)
         column = Column([source.array]) if isinstance(source, ArrayRows) else source
         return Inputs([column.at(rows, fetched) for rows in self.rows], column, fetched)
+
+    def fetch_beside(self, left: Column, right: Column) -> tuple["Inputs", "Inputs"]:
+        """As `fetch`, of two matrices of one dtype whose rows travel side by side; collective."""
+        both = Beside(left, right)
+        fetched = buffers.empty((self.exchange.num_received, both.width), both.dtype)
+        self.exchange.forward(ById(both, self.ownership), fetched)
+        halves = (left, fetched[:, : left.width]), (right, fetched[:, left.width :])
+        first, second = (
+            Inputs([column.at(rows, half) for rows in self.rows], column, fetched)
+            for column, half in halves
+        )
+        return first, second
 
 
 @dataclass

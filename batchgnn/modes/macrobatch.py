@@ -13,9 +13,11 @@ from batchgnn import trace
 from batchgnn.comm.background import Background
 from batchgnn.comm.exchange import ArrayRows, allreduce_sum
 from batchgnn.graph.block import Block
+from batchgnn.kernels.half import dtype_name
 from batchgnn.kernels.rng import stream_key
 from batchgnn.kernels.rows import Rows
 from batchgnn.memory import parse_bytes
+from batchgnn.modes.aggregate import aggregated_inputs
 from batchgnn.modes.feature_cache import RowCache, cached_rows, capacity_of
 from batchgnn.modes.inputs import InputPlanner, InputRows, Inputs
 from batchgnn.modes.macrobatch_size import MacrobatchSize
@@ -23,6 +25,7 @@ from batchgnn.modes.reach import seed_probability
 from batchgnn.modes.sampler import Sampler
 from batchgnn.modes.schedule import Schedule
 from batchgnn.nn.loss import loss_and_gradient
+from batchgnn.operators.cached import CachedOperator
 from batchgnn.operators.local import LocalOperator
 from batchgnn.rng import Purpose
 from batchgnn.store.own_shards import Column
@@ -35,7 +38,7 @@ class Minibatch:
     step: int
     seeds: np.ndarray
     blocks: list[Block]
-    operators: list[LocalOperator]
+    operators: list[LocalOperator | CachedOperator]
     x: Rows
     inputs: Inputs
 
@@ -64,10 +67,13 @@ class MacrobatchMode:
         gcn = model.aggregation == "gcn"
         comm = grid.background if self.overlap else grid.world
         self.sampler = Sampler(comm, own, gcn=gcn)
-        self.cache = self._make_cache(settings.feature_cache, gcn)
-        self.features = own.features if self.cache is None else self.cache.columns["features"]
-        self.planner = InputPlanner(comm, own, gcn=gcn, cache=self.cache)
         self.labels = ["exact", *filter(None, [own.rounded_features])]
+        self.sources = self._sources(settings.aggregate_cache)
+        self.hops = self.fanouts[:-1] if "aggregated" in self.sources else self.fanouts
+        self.cache = self._make_cache(settings.feature_cache, gcn)
+        if self.cache is not None:
+            self.sources |= self.cache.columns
+        self.planner = InputPlanner(comm, own, gcn=gcn, cache=self.cache)
         self._forget_counts()
 
     def _forget_counts(self) -> None:
@@ -88,13 +94,27 @@ class MacrobatchMode:
         if budget is None:
             return None
         own = self.own
-        sources: dict[str, Column | ArrayRows] = {"features": own.features}
+        sources: dict[str, Column | ArrayRows] = {**self.sources}
         if gcn:
             sources["norm"] = ArrayRows(own.gcn_scale[:, None])
         row_bytes = sum(source.width * source.dtype.itemsize for source in sources.values())
         capacity = capacity_of(parse_bytes(budget), row_bytes, own.ids.dtype.itemsize)
         start = seed_probability(own, self.schedule)
-        return cached_rows(self.grid.world, own, sources, start, self.fanouts, capacity)
+        return cached_rows(self.grid.world, own, sources, start, self.hops, capacity)
+
+    def _sources(self, aggregate_cache: str) -> dict[str, Column]:
+        """The matrices whose rows the first layer reads; collective."""
+        own, aggregation = self.own, self.model.aggregation
+        if aggregate_cache == "off":
+            return {"features": own.features}
+        self.labels.append("first layer unsampled")
+        if own.feature_dtype != np.float32:
+            self.labels.append(f"its inputs aggregated to {dtype_name(own.feature_dtype)}")
+        world, show = self.grid.world, self.grid.rank == 0
+        aggregated = aggregated_inputs(world, own, aggregation, keep=aggregate_cache, show=show)
+        if aggregation == "gcn":
+            return {"aggregated": aggregated}
+        return {"features": own.features, "aggregated": aggregated}
 
     @property
     def exactness(self) -> str:
@@ -139,7 +159,7 @@ class MacrobatchMode:
         frontiers = seeds
         blocks: list[list[Block]] = [[] for _ in steps]
         with trace.phase("sample"):
-            for hop, fanout in enumerate(self.fanouts):
+            for hop, fanout in enumerate(self.hops):
                 keys = [stream_key(self.seed, Purpose.SAMPLE, epoch, t, hop) for t in steps]
                 drawn = self.sampler.hop(frontiers, np.array(keys, np.uint64), fanout)
                 for each, block in zip(blocks, drawn, strict=True):
@@ -147,20 +167,32 @@ class MacrobatchMode:
                 frontiers = [block.ids for block in drawn]
         with trace.phase("fetch"):
             inputs = self.planner.plan(frontiers)
-            fetched = inputs.fetch(self.features)
+            x, aggregated = self._fetch(inputs)
         self._count(inputs)
         if inputs.scale is not None:
             blocks = [_scaled(*pair) for pair in zip(blocks, inputs.scale, strict=True)]
-        return [
-            Minibatch(
-                step, seeds[m], blocks[m], self._operators(blocks[m]), fetched.rows[m], fetched
-            )
-            for m, step in enumerate(steps)
-        ]
+        minibatches = []
+        for m, step in enumerate(steps):
+            first = None
+            if aggregated is not None:
+                first = CachedOperator(frontiers[m], aggregated.rows[m])
+            operators = self._operators(blocks[m], first)
+            minibatches.append(Minibatch(step, seeds[m], blocks[m], operators, x.rows[m], x))
+        return minibatches
 
-    def _operators(self, blocks: list[Block]) -> list[LocalOperator]:
-        """From the input to the output; ready for forward and backward."""
-        operators = [LocalOperator(block, self.model.aggregation) for block in reversed(blocks)]
+    def _fetch(self, inputs: InputRows) -> tuple[Inputs, Inputs | None]:
+        """The input rows, and the aggregated ones where the first layer has them; collective."""
+        if "aggregated" not in self.sources:
+            return inputs.fetch(self.sources["features"]), None
+        if "features" in self.sources:
+            return inputs.fetch_beside(self.sources["features"], self.sources["aggregated"])
+        aggregated = inputs.fetch(self.sources["aggregated"])
+        return aggregated, aggregated
+
+    def _operators(self, blocks: list[Block], first: CachedOperator | None):
+        """From the input to the output, the first of all if given; ready for use."""
+        operators: list[LocalOperator | CachedOperator] = [] if first is None else [first]
+        operators += [LocalOperator(block, self.model.aggregation) for block in reversed(blocks)]
         for n, operator in enumerate(operators):
             operator.prepare(adjoint=n > 0)
         return operators
@@ -191,5 +223,5 @@ class MacrobatchMode:
 
 def _scaled(blocks, input_scale):
     """GCN's blocks with the norms of all their sources: those of the next hop's targets."""
-    norms = [block.scale for block in blocks[1:]] + [input_scale]
+    norms = [block.scale for block in blocks[1:]] + [input_scale][: len(blocks)]
     return [block.with_scale(norm) for block, norm in zip(blocks, norms, strict=True)]

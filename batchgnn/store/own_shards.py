@@ -10,9 +10,11 @@ import numpy as np
 from batchgnn import buffers
 from batchgnn.graph.ownership import Ownership
 from batchgnn.kernels.address import addresses
+from batchgnn.kernels.aggregate import join_rows
 from batchgnn.kernels.gather import address_rows, copy_rows, gather_values
 from batchgnn.kernels.half import FEATURE_DTYPES, as_bits, dtype_name
 from batchgnn.kernels.rows import Rows
+from batchgnn.kernels.spmm import BESIDE
 from batchgnn.store.narrow import converted
 from batchgnn.store.shard_store import Shard, ShardStore
 
@@ -38,12 +40,12 @@ class Column:
     def at(self, rows: np.ndarray, fetched: np.ndarray | None = None) -> Rows:
         """The addresses of own rows rows[i], or of fetched[-1 - rows[i]] where that is negative.
 
-        Valid as long as this column and `fetched` are.
+        fetched: (h, width), its rows contiguous. Valid as long as this column and `fetched` are.
         """
         address = buffers.empty(len(rows), np.uint64)
         other = self.like if fetched is None else fetched
-        size = self.width * self.dtype.itemsize
-        address_rows(rows, self.first_row, self.address, size, other.ctypes.data, address)
+        own = self.first_row, self.address, self.width * self.dtype.itemsize
+        address_rows(rows, *own, other.ctypes.data, other.strides[0], address)
         return Rows(address, self.like)
 
     def values(self, rows: np.ndarray) -> np.ndarray:
@@ -51,6 +53,19 @@ class Column:
         out = np.empty(len(rows), self.dtype)
         gather_values(rows, self.first_row, self.address, self.like, out)
         return out
+
+
+class Beside:
+    """Two matrices with the same rows as one: [left | right]."""
+
+    def __init__(self, left: Column, right: Column):
+        """left, right: of one dtype."""
+        self.left, self.right = left, right
+        self.width, self.dtype = left.width + right.width, left.dtype
+
+    def take(self, rows: np.ndarray, out: np.ndarray) -> None:
+        """out[i] = both rows rows[i]."""
+        join_rows(self.left.at(rows), self.right.at(rows), BESIDE, out)
 
 
 class ById:
@@ -75,7 +90,7 @@ class OwnShards:
         self.ownership, self.rank = ownership, rank
         self.shards = ownership.own_shards(rank)
         self._opened = opened = [store.shard(int(s)) for s in self.shards]
-        self._path, self.manifest = store.path, store.manifest
+        self.path, self.manifest = store.path, store.manifest
         self.feature_dtype = FEATURE_DTYPES[feature_dtype or store.manifest.feature_name]
         "What `features` are held as: float32, float16, or int16 for bfloat16."
         self.first_row = np.cumsum([0, *(len(s.label) for s in opened)], dtype=np.int64)
@@ -109,7 +124,7 @@ class OwnShards:
         return Column([self._features(shard) for shard in self._opened])
 
     def _features(self, shard: Shard) -> np.ndarray:
-        where = str(self._path)
+        where = str(self.path)
         return converted(shard.features, self.feature_dtype, shard.original_id, where)
 
     def load_features(self) -> None:

@@ -20,7 +20,9 @@ def test_rows_at_addresses_are_fancy_indexing(dtype, width):
     address, like = poison(len(rows), np.uint64), fetched[:0]
     size = width * like.dtype.itemsize
     first_row = np.array([0, 4, 4, 9])
-    where = rows, first_row, addresses(parts), size, fetched.ctypes.data, address
+    wide = np.hstack([np.zeros_like(fetched), fetched])  # fetched rows may lie apart
+    right = wide[:, width:]
+    where = rows, first_row, addresses(parts), size, right.ctypes.data, right.strides[0], address
     assert_like_reference(address_rows, *where)
     address_rows(*where)
     own = np.concatenate(parts)

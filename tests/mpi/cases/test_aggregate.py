@@ -12,11 +12,31 @@ from batchgnn import trace
 from batchgnn.config import Settings
 from batchgnn.errors import BatchGNNError
 from batchgnn.modes.aggregate import InputAggregation, aggregated_inputs
+from batchgnn.modes.inference import Inference
 from batchgnn.session import open_session
-from batchgnn.store.shard_store import ShardStore
+from batchgnn.train import make_mode
 
 MODEL = {"mean": "sage", "sum": "gin", "gcn": "gcn"}
 BASE = Settings(threads=1, overlap=False, collective_timeout=60)
+EPOCHS = 3
+TRAINED = replace(
+    BASE,
+    layers=3,
+    hidden=16,
+    fanouts=(4, 3, -1),
+    batch_size=60,
+    macrobatch=2,
+    lr=0.01,
+    dropout=0.5,
+)
+VARIANTS = {
+    "M = 1": {"macrobatch": 1},
+    "M = 3, in files": {"macrobatch": 3, "aggregate_cache": "store"},
+    "overlap": {"macrobatch": 3, "overlap": True},
+    "narrow": {"hidden": 4, "norm": "layer", "layers": 2, "fanouts": (3, -1)},
+    "one layer": {"layers": 1, "fanouts": (-1,)},
+    "copies of remote rows": {"feature_cache": "8K"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +99,7 @@ def test_numbers_are_one_ranks_to_the_bit(comm, shards, aggregation, block_bytes
 def aggregates(comm, shards, keep="store", model="sage"):
     """The rows of a fresh session, in its own order, and the session's first own id."""
     with open_session(shards, replace(BASE, model=model), comm) as s:
-        store = ShardStore(shards)
-        column = aggregated_inputs(s.grid.world, store, s.own, s.model.aggregation, keep=keep)
+        column = aggregated_inputs(s.grid.world, s.own, s.model.aggregation, keep=keep)
         rows = np.empty((s.own.num_own, column.width), np.float32)
         column.take(np.arange(s.own.num_own), rows)
         return dict(zip(s.own.original_id.tolist(), rows, strict=True))
@@ -139,3 +158,67 @@ def test_a_truncated_file_is_refused_on_all_ranks(comm, fresh):
         aggregates(comm, fresh)
     assert "\n" not in str(refused.value)
     assert "rm " in str(refused.value)
+
+
+def train(comm, shards, settings):
+    """Mean loss of each epoch; the exact logits by original id; the collectives of this rank."""
+    with open_session(shards, settings, comm) as session:
+        mode, losses = make_mode(session), []
+        trace.reset()
+        for epoch in range(EPOCHS):
+            sums = np.zeros(2)
+            for result in mode.epoch(epoch):
+                sums += [result.loss_sum, result.num_seeds]
+            sums = session.grid.world.allreduce(sums)
+            losses.append(sums[0] / sums[1])
+        counted = trace.snapshot().get("main", {"collectives": {}})["collectives"]
+        inference = Inference(session.grid.world, session.own, session.model, 1 << 12)
+        logits = dict(zip(session.own.original_id.tolist(), inference.logits(), strict=True))
+        return losses, logits, counted, mode.exactness
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """What one rank computes without the cache, by (shards, settings)."""
+    known = {}
+
+    def of(shards, settings):
+        if (shards, settings) not in known:
+            known[shards, settings] = train(MPI.COMM_SELF, shards, settings)
+        return known[shards, settings]
+
+    return of
+
+
+@pytest.mark.parametrize("model", ["sage", "gcn", "gin"])
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
+def test_training_is_that_with_all_neighbours_in_the_last_hop(comm, shards, alone, model, variant):
+    settings = replace(TRAINED, **{"model": model, "aggregate_cache": "memory", **variant})
+    plain = {"aggregate_cache": "off", "overlap": False, "macrobatch": 2, "feature_cache": None}
+    expected, expected_logits, _, label = alone(shards, replace(settings, **plain))
+    assert label == "exact"
+    losses, logits, _, label = train(comm, shards, settings)
+    assert label == "exact; first layer unsampled"
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    assert losses[-1] < losses[0]
+    for vertex, row in logits.items():
+        np.testing.assert_allclose(row, expected_logits[vertex], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("model", ["sage", "gcn", "gin"])
+def test_a_hop_of_messages_less_and_its_frontier(comm, shards, model):
+    """2 (L - 1) + 2 rounds a macrobatch (3 with norms); a row is 2 D numbers, for GCN D."""
+    settings = replace(TRAINED, model=model, aggregate_cache="memory")
+    _, _, counted, _ = train(comm, shards, settings)
+    if comm.size == 1:
+        assert not counted.keys() - {"agreement"}
+        return
+    groups = counted["input rows ids counts"]["calls"]
+    calls = {name: each["calls"] / groups for name, each in counted.items()}
+    assert calls["sample requests"] == calls["sample replies"] == 2
+    assert calls["input rows ids"] == 1
+    assert calls["input rows"] == (2 if model == "gcn" else 1)
+    ids, rows = (
+        comm.allreduce(counted[name]["bytes"]) for name in ("input rows ids", "input rows")
+    )
+    assert rows == ids // 4 * 4 * (12 + 1 if model == "gcn" else 2 * 12)
