@@ -10,7 +10,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload, register_jitable
 
-from batchgnn.kernels.address import array_at, prefetch_line
+from batchgnn.kernels.address import array_at, prefetch, prefetch_line
 
 CACHE_LINE = np.uint64(64)
 AHEAD = 8
@@ -65,6 +65,17 @@ def _prefetch_row(x, i):
         _prefetch(np.uint64(x.ctypes.data + i * x.strides[0]), x.shape[1] * x.itemsize)
 
     return matrix
+
+
+def prefetch_address(x, i):
+    """Ask for the address of row i, which `prefetch_row` will need; a matrix has none."""
+
+
+@overload(prefetch_address, inline="always")
+def _prefetch_address(x, i):
+    if isinstance(x, types.BaseTuple):
+        return lambda x, i: prefetch(x.address, i)
+    return lambda x, i: None
 
 
 @register_jitable

@@ -12,7 +12,7 @@ from numba.extending import register_jitable
 
 from batchgnn.kernels.half import widen
 from batchgnn.kernels.jit import parallel_kernel
-from batchgnn.kernels.rows import AHEAD, prefetch_row, row_at
+from batchgnn.kernels.rows import AHEAD, prefetch_address, prefetch_row, row_at
 
 NUM_SHARES = 128
 
@@ -43,6 +43,15 @@ def _weight_of(weight, per, e, row, column):
     if per == PER_EDGE:
         return weight[e]
     return weight[row] if per == PER_ROW else weight[column]
+
+
+@register_jitable
+def _look_ahead(x, indices, begin, last, end):
+    """Ask for what the edges AHEAD of begin ... last - 1 will read; `end` ends the share."""
+    for e in range(begin + 2 * AHEAD, min(last + 2 * AHEAD, end)):
+        prefetch_address(x, indices[e])
+    for e in range(begin + AHEAD, min(last + AHEAD, end)):
+        prefetch_row(x, indices[e])
 
 
 @register_jitable
@@ -88,8 +97,9 @@ def spmm(indptr, indices, weight, per, x, own, out):
         first, last = share_begin(indptr, share), share_begin(indptr, share + 1)
         end = indptr[last]
         for v in range(first, last):
-            for e in range(indptr[v] + AHEAD, min(indptr[v + 1] + AHEAD, end)):
-                prefetch_row(x, indices[e])
+            _look_ahead(x, indices, indptr[v], indptr[v + 1], end)
+            if own != WITHOUT and v + 1 < last:
+                prefetch_row(x, v + 1)
             target = out[v, :width]
             if own == ADDED:
                 mine = row_at(x, v)
@@ -120,8 +130,7 @@ def spmm_adjoint(indptr, indices, weight, per, dy, num_targets, own, out):
         first, last = share_begin(indptr, share), share_begin(indptr, share + 1)
         end = indptr[last]
         for u in range(first, last):
-            for e in range(indptr[u] + AHEAD, min(indptr[u + 1] + AHEAD, end)):
-                prefetch_row(dy, indices[e])
+            _look_ahead(dy, indices, indptr[u], indptr[u + 1], end)
             target = out[u]
             if u < num_targets and own != WITHOUT:
                 begin = width if own == BESIDE else 0

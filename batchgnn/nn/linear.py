@@ -27,7 +27,12 @@ def linear_backward(
     dy: np.ndarray, x: np.ndarray, weight: np.ndarray, dweight: np.ndarray, need_dx: bool = True
 ) -> Any:
     """Overwrites dweight with x^T dy; returns dy weight^T, or None unless it is needed."""
-    np.matmul(x.T, dy, out=dweight)
+    if 2 * dy.shape[1] <= x.shape[1]:
+        dweight[...] = (
+            dy.T @ x
+        ).T  # OpenBLAS is a fifth faster at a wide product than at a tall one
+    else:
+        np.matmul(x.T, dy, out=dweight)
     if not need_dx:
         return None
     return np.matmul(dy, weight.T, out=buffers.empty((len(dy), len(weight)), dy.dtype))
