@@ -70,7 +70,9 @@ def cache_bytes(session) -> tuple[int, int]:
     if settings.feature_cache is None:
         return 0, 0
     id_bytes = manifest.id_dtype.itemsize
-    row_bytes = manifest.num_features * own.feature_dtype.itemsize + 4 * (settings.model == "gcn")
+    matrices = 1 + (settings.aggregate_cache != "off")
+    row_bytes = matrices * manifest.num_features * own.feature_dtype.itemsize
+    row_bytes += 4 * (settings.model == "gcn")
     remote = manifest.num_vertices - own.num_own
     rows = min(capacity_of(parse_bytes(settings.feature_cache), row_bytes, id_bytes), remote)
     num_halo = manifest.num_halo

@@ -49,7 +49,7 @@ def plan(tmp_path):
     ownership = Ownership(manifest.offset, np.array([0, 0, 0, 1], np.int32))
 
     def of(**options):
-        settings = Settings(**options).resolved("multiclass")
+        settings = Settings(**{"macrobatch": 8, **options}).resolved("multiclass")
         own = OwnShards(store, ownership, 1, settings.feature_dtype)
         model = build_model(manifest, settings)
         session = SimpleNamespace(settings=settings, manifest=manifest, own=own, model=model)
@@ -71,6 +71,8 @@ def test_the_plan_counts_the_narrowed_copy_and_the_copies_of_remote_rows(plan):
     narrow = plan(feature_cache="1G", feature_dtype="float16")
     assert narrow["copies of remote rows"] == remote * (each - 24)
     assert plan(feature_cache="1G", model="gcn")["copies of remote rows"] == remote * (each + 4)
+    aggregated = plan(feature_cache="1G", aggregate_cache="memory")
+    assert aggregated["copies of remote rows"] == remote * (each + 48)
 
 
 def test_the_plan_refuses_a_cache_of_no_row(plan):
