@@ -140,6 +140,13 @@ class Settings:
     "Seconds after which a collective that waits for a silent rank ends the job; 0 = never."
 
     @property
+    def hops(self) -> tuple[int, ...]:
+        """Fanouts of the hops that are sampled, once resolved."""
+        assert self.fanouts is not None
+        all_aggregated = self.aggregate_cache != "off" and self.aggregate_memory is None
+        return self.fanouts[:-1] if all_aggregated else self.fanouts
+
+    @property
     def score_name(self) -> Metric:
         """The metric, once resolved."""
         assert self.metric is not None

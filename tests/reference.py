@@ -137,6 +137,11 @@ def gcn_edges(first, indptr, rows, weight, norm, out_indptr, out_rows, out_weigh
     return len(kept)
 
 
+def put_rows(rows, at, added, out):
+    rows = matrix_of(rows)
+    out[at, : rows.shape[1]] = rows + (out[at, : rows.shape[1]] if added else 0)
+
+
 def join_rows(aggregated, x, own, out):
     parts = matrix_of(aggregated), matrix_of(x)
     out[:] = np.hstack(parts) if own == 1 else parts[0] + parts[1]

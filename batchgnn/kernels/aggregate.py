@@ -59,6 +59,24 @@ def gcn_edges(first, indptr, rows, weight, norm, out_indptr, out_rows, out_weigh
 
 
 @parallel_kernel
+def put_rows(rows, at, added, out):
+    """out[at[i], :d] = rows[i], or += rows[i]; halves are widened.
+
+    rows   float32 (n, d), or Rows
+    at     int64 (n,)   distinct
+    added  whether to add
+    out    float32 (num_targets, at least d)   changed in place
+    """
+    for i in prange(len(at)):
+        if i + AHEAD < len(at):
+            prefetch_row(rows, i + AHEAD)
+        source, target = row_at(rows, i), out[at[i]]
+        for j in range(len(source)):
+            value = widen(source[j], target)
+            target[j] = target[j] + value if added else value
+
+
+@parallel_kernel
 def join_rows(aggregated, x, own, out):
     """out[i] = aggregated[i] with x[i], as `own` says; halves are widened.
 

@@ -89,7 +89,8 @@ class InputAggregation:
     def into(self, out: list[np.ndarray], *, block_bytes: int = BLOCK_BYTES, show=False) -> None:
         """Compute the rows of the shards of `todo`; collective.
 
-        out: for each of them an array (n, D), float32 or half-width bits, overwritten
+        out: for each of them an array (n, D), float32 or half-width bits, overwritten; or what
+        can be written to like one
         show: whether this rank shows the progress
 
         Raises ConfigError when a finite sum is too large for half-width numbers.
@@ -105,7 +106,7 @@ class InputAggregation:
                 for k, rows in zip(self.todo, out, strict=True):
                     for a, b in self._chunks(k, end - begin):
                         indptr, part = self._product(k, a, b, address, end - begin)
-                        num_lost += _put(part, rows[a:b, begin:end])
+                        num_lost += _put(part, rows, np.s_[a:b, begin:end])
                         shown.advance(int(indptr[-1]))
         if allreduce_max(self.comm, num_lost, "sums too large"):
             raise _too_large(self.aggregation)
@@ -209,14 +210,14 @@ class Columns:
             out[begin : begin + len(piece)] = whole[: len(piece), self.begin : self.end]
 
 
-def _put(rows: np.ndarray, out: np.ndarray) -> int:
-    """Copy float32 rows, rounded to out's width; how many finite numbers became infinite."""
+def _put(rows: np.ndarray, out, where) -> int:
+    """out[where] = rows, rounded to out's width; how many finite numbers became infinite."""
     if out.dtype == np.float32:
-        out[...] = rows
+        out[where] = rows
         return 0
     narrow = np.empty(rows.shape, out.dtype)
     num_lost = narrow_rows(rows, narrow)
-    out[...] = narrow
+    out[where] = narrow
     return num_lost
 
 

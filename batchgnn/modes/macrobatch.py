@@ -21,6 +21,7 @@ from batchgnn.modes.aggregate import aggregated_inputs
 from batchgnn.modes.feature_cache import RowCache, cached_rows, capacity_of
 from batchgnn.modes.inputs import InputPlanner, InputRows, Inputs
 from batchgnn.modes.macrobatch_size import MacrobatchSize
+from batchgnn.modes.partial_aggregate import PartialAggregates, most_needed, rows_within
 from batchgnn.modes.reach import seed_probability
 from batchgnn.modes.sampler import Sampler
 from batchgnn.modes.schedule import Schedule
@@ -33,14 +34,17 @@ from batchgnn.store.own_shards import Column
 
 @dataclass
 class Minibatch:
-    """One optimiser step's work on this rank, prepared: operators input-first, and input rows."""
+    """One optimiser step's work on this rank, prepared: operators input-first, and input rows.
+
+    inputs: what holds the memory of the input rows; of all minibatches of the macrobatch
+    """
 
     step: int
     seeds: np.ndarray
     blocks: list[Block]
     operators: list[LocalOperator | CachedOperator]
     x: Rows
-    inputs: Inputs
+    inputs: list[Inputs]
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,9 @@ class MacrobatchMode:
         comm = grid.background if self.overlap else grid.world
         self.sampler = Sampler(comm, own, gcn=gcn)
         self.labels = ["exact", *filter(None, [own.rounded_features])]
-        self.sources = self._sources(settings.aggregate_cache)
-        self.hops = self.fanouts[:-1] if "aggregated" in self.sources else self.fanouts
+        self.hops = settings.hops
+        self.partial = self._some_aggregates(settings, comm)
+        self.sources = self._sources(settings)
         self.cache = self._make_cache(settings.feature_cache, gcn)
         if self.cache is not None:
             self.sources |= self.cache.columns
@@ -102,16 +107,29 @@ class MacrobatchMode:
         start = seed_probability(own, self.schedule)
         return cached_rows(self.grid.world, own, sources, start, self.hops, capacity)
 
-    def _sources(self, aggregate_cache: str) -> dict[str, Column]:
+    def _some_aggregates(self, settings, comm) -> PartialAggregates | None:
+        """Aggregated inputs of the vertices that need them most, within --aggregate-memory."""
+        own = self.own
+        if settings.aggregate_cache != "off":
+            self.labels.append("first layer unsampled")
+            if own.feature_dtype != np.float32:
+                self.labels.append(f"its inputs aggregated to {dtype_name(own.feature_dtype)}")
+        if settings.aggregate_memory is None:
+            return None
+        row_bytes = own.features.width * own.feature_dtype.itemsize
+        capacity = rows_within(parse_bytes(settings.aggregate_memory), row_bytes)
+        world, start = self.grid.world, seed_probability(own, self.schedule)
+        chosen = most_needed(world, own, start, self.hops[:-1], capacity)
+        show = self.grid.rank == 0
+        return PartialAggregates(world, comm, own, self.model.aggregation, chosen, show)
+
+    def _sources(self, settings) -> dict[str, Column]:
         """The matrices whose rows the first layer reads; collective."""
-        own, aggregation = self.own, self.model.aggregation
-        if aggregate_cache == "off":
+        own, aggregation, keep = self.own, self.model.aggregation, settings.aggregate_cache
+        if keep == "off" or self.partial is not None:
             return {"features": own.features}
-        self.labels.append("first layer unsampled")
-        if own.feature_dtype != np.float32:
-            self.labels.append(f"its inputs aggregated to {dtype_name(own.feature_dtype)}")
         world, show = self.grid.world, self.grid.rank == 0
-        aggregated = aggregated_inputs(world, own, aggregation, keep=aggregate_cache, show=show)
+        aggregated = aggregated_inputs(world, own, aggregation, keep=keep, show=show)
         if aggregation == "gcn":
             return {"aggregated": aggregated}
         return {"features": own.features, "aggregated": aggregated}
@@ -145,7 +163,8 @@ class MacrobatchMode:
         def prepare(k: int) -> list[Minibatch]:
             minibatches = self.prepare(epoch, groups[k], shuffled)
             num_edges = sum(block.num_edges for each in minibatches for block in each.blocks)
-            self.size.record(len(minibatches), num_edges, minibatches[0].inputs.fetched.nbytes)
+            fetched_bytes = sum(each.fetched.nbytes for each in minibatches[0].inputs)
+            self.size.record(len(minibatches), num_edges, fetched_bytes)
             return minibatches
 
         with Background(prepare, len(groups), enabled=self.overlap) as prepared:
@@ -161,38 +180,46 @@ class MacrobatchMode:
         with trace.phase("sample"):
             for hop, fanout in enumerate(self.hops):
                 keys = [stream_key(self.seed, Purpose.SAMPLE, epoch, t, hop) for t in steps]
-                drawn = self.sampler.hop(frontiers, np.array(keys, np.uint64), fanout)
+                skipped = None
+                if self.partial is not None and hop + 1 == len(self.hops):
+                    skipped = self.partial.skipped
+                drawn = self.sampler.hop(frontiers, np.array(keys, np.uint64), fanout, skipped)
                 for each, block in zip(blocks, drawn, strict=True):
                     each.append(block)
                 frontiers = [block.ids for block in drawn]
         with trace.phase("fetch"):
             inputs = self.planner.plan(frontiers)
-            x, aggregated = self._fetch(inputs)
-        self._count(inputs)
-        if inputs.scale is not None:
-            blocks = [_scaled(*pair) for pair in zip(blocks, inputs.scale, strict=True)]
+            self._count(inputs)
+            if inputs.scale is not None:
+                blocks = [_scaled(*pair) for pair in zip(blocks, inputs.scale, strict=True)]
+            firsts, x, held = self._first_layers(inputs, frontiers, blocks)
         minibatches = []
         for m, step in enumerate(steps):
-            first = None
-            if aggregated is not None:
-                first = CachedOperator(frontiers[m], aggregated.rows[m])
-            operators = self._operators(blocks[m], first)
-            minibatches.append(Minibatch(step, seeds[m], blocks[m], operators, x.rows[m], x))
+            operators = self._operators(firsts[m], blocks[m][: self.model.num_layers - 1])
+            minibatches.append(Minibatch(step, seeds[m], blocks[m], operators, x[m], held))
         return minibatches
 
-    def _fetch(self, inputs: InputRows) -> tuple[Inputs, Inputs | None]:
-        """The input rows, and the aggregated ones where the first layer has them; collective."""
-        if "aggregated" not in self.sources:
-            return inputs.fetch(self.sources["features"]), None
-        if "features" in self.sources:
-            return inputs.fetch_beside(self.sources["features"], self.sources["aggregated"])
-        aggregated = inputs.fetch(self.sources["aggregated"])
-        return aggregated, aggregated
+    def _first_layers(self, inputs: InputRows, frontiers, blocks):
+        """Operators of the first layer, their input rows, what holds these; collective."""
+        sources, aggregation = self.sources, self.model.aggregation
+        last = [each[-1] for each in blocks if each]
+        if "aggregated" not in sources:
+            x = inputs.fetch(sources["features"])
+            if self.partial is None:
+                return [LocalOperator(block, aggregation) for block in last], x.rows, [x]
+            operators, ready = self.partial.operators(last)
+            return operators, x.rows, [x, ready]
+        if "features" in sources:
+            x, aggregated = inputs.fetch_beside(sources["features"], sources["aggregated"])
+        else:
+            x = aggregated = inputs.fetch(sources["aggregated"])
+        ready = zip(frontiers, aggregated.rows, strict=True)
+        return [CachedOperator(ids, rows) for ids, rows in ready], x.rows, [x]
 
-    def _operators(self, blocks: list[Block], first: CachedOperator | None):
-        """From the input to the output, the first of all if given; ready for use."""
-        operators: list[LocalOperator | CachedOperator] = [] if first is None else [first]
-        operators += [LocalOperator(block, self.model.aggregation) for block in reversed(blocks)]
+    def _operators(self, first: LocalOperator | CachedOperator, blocks: list[Block]):
+        """From the input to the output, ready for use; blocks: of all layers but the first."""
+        above = [LocalOperator(block, self.model.aggregation) for block in reversed(blocks)]
+        operators = [first, *above]
         for n, operator in enumerate(operators):
             operator.prepare(adjoint=n > 0)
         return operators

@@ -79,18 +79,25 @@ class Sampler:
         num_vertices = int(own.ownership.offset[-1])
         self.tables = Tables(own.ids.dtype, num_vertices, numba.get_num_threads())
 
-    def hop(self, frontiers: list[np.ndarray], keys: np.ndarray, fanout: int) -> list[Block]:
+    def hop(
+        self,
+        frontiers: list[np.ndarray],
+        keys: np.ndarray,
+        fanout: int,
+        skipped: np.ndarray | None = None,
+    ) -> list[Block]:
         """The blocks of one hop; collective.
 
         frontiers: M arrays of distinct global ids, the targets; keys: uint64 (M,), stream keys
+        skipped: bool (num_own,), vertices of this rank of which no edge is drawn for anyone
         """
         start, ids = starts(np.array([len(f) for f in frontiers])), np.concatenate(frontiers)
         if self.comm.size == 1:
             request = np.arange(len(ids))
-            drawn = self._draw(ids, np.repeat(keys, np.diff(start)), fanout)
+            drawn = self._draw(ids, np.repeat(keys, np.diff(start)), fanout, skipped)
         else:
             request, owner_counts, wanted = self._post(ids, start)
-            drawn = self._ask(wanted, owner_counts, keys, fanout)
+            drawn = self._ask(wanted, owner_counts, keys, fanout, skipped)
         return self._blocks(ids, start, request, drawn)
 
     def own_block(self, ids: np.ndarray) -> Block:
@@ -108,14 +115,14 @@ class Sampler:
         post_requests(ids, owner, starts(counts.sum(axis=0))[:-1], wanted, request)
         return request, np.ascontiguousarray(counts.T), wanted
 
-    def _ask(self, wanted, counts, keys, fanout) -> Drawn:
+    def _ask(self, wanted, counts, keys, fanout, skipped) -> Drawn:
         """Send the requests to their owners, serve those of the others, collect the replies."""
         asked_counts = exchange_counts(self.comm, counts, "sample requests")
         asked = np.empty(asked_counts.sum(), wanted.dtype)
         per_owner, per_asker = counts.sum(axis=1), asked_counts.sum(axis=1)
         exchange_parts(self.comm, wanted, per_owner, asked, per_asker, "sample requests")
         asked_keys = np.repeat(np.tile(keys, self.comm.size), asked_counts.ravel())
-        drawn = self._draw(asked, asked_keys, fanout)
+        drawn = self._draw(asked, asked_keys, fanout, skipped)
 
         replies, words = self._pack(drawn, per_asker)
         words_back = exchange_counts(self.comm, words, "sample replies")
@@ -123,7 +130,7 @@ class Sampler:
         exchange_parts(self.comm, replies, words, back, words_back, "sample replies")
         return self._unpack(back, words_back, per_owner)
 
-    def _draw(self, ids, keys, fanout) -> Drawn:
+    def _draw(self, ids, keys, fanout, skipped=None) -> Drawn:
         """Draw from the own shards; keys: uint64 (n,)."""
         own = self.own
         rows = own.ownership.local_rows(ids)
@@ -142,6 +149,8 @@ class Sampler:
                 degree,
                 count,
             )
+            if skipped is not None:
+                count[skipped[rows]] = 0
             start = starts(count)
             scratch = np.empty((NUM_SHARES, max(fanout, 0)), np.int64)
             out = buffers.empty(int(start[-1]), column.dtype)

@@ -1,12 +1,14 @@
-"""The operator of a first layer whose aggregation was computed before training."""
+"""The operators of a first layer whose aggregation was computed before training."""
 
 import numpy as np
 
 from batchgnn import buffers
-from batchgnn.kernels.aggregate import join_rows
+from batchgnn.graph.block import Block
+from batchgnn.kernels.aggregate import join_rows, put_rows
 from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.spmm import ADDED, BESIDE
 from batchgnn.nn.linear import dense
+from batchgnn.operators.local import Aggregation, LocalOperator
 
 
 class CachedOperator:
@@ -47,4 +49,23 @@ class CachedOperator:
         num_rows, width = self.aggregated.shape
         out = buffers.empty((num_rows, width * (2 if own == BESIDE else 1)), np.float32)
         join_rows(self.aggregated, x, own, out)
+        return out
+
+
+class PartlyCachedOperator(LocalOperator):
+    """A x over all neighbours: of some targets as rows that are ready, of the others by the block.
+
+    The block has no edges into the targets that are ready. There is no adjoint.
+    """
+
+    only_inputs = True
+
+    def __init__(self, block: Block, aggregation: Aggregation, ready: np.ndarray, rows: Rows):
+        """ready: int64 (n,), which targets; rows: (n, d), what A x is for each of them."""
+        super().__init__(block, aggregation)
+        self.ready, self.rows = ready, rows
+
+    def _product(self, x: np.ndarray | Rows, own: int) -> np.ndarray:
+        out = super()._product(x, own)
+        put_rows(self.rows, self.ready, own == ADDED, out)
         return out

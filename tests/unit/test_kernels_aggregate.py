@@ -6,7 +6,7 @@ import reference
 from blocks import EDGES, csr_from, random_csr
 from checks import assert_like_reference, poison
 
-from batchgnn.kernels.aggregate import gcn_edges, join_rows, place_sources
+from batchgnn.kernels.aggregate import gcn_edges, join_rows, place_sources, put_rows
 from batchgnn.kernels.half import as_bits
 from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.spmm import ADDED, BESIDE
@@ -58,3 +58,13 @@ def test_join_rows_is_the_reference(own, n, dtype):
     h = Rows(np.uint64(held.ctypes.data) + place * row_bytes, held[:0])
     x = as_bits(rng.normal(size=(n, 5)).astype(dtype))
     assert_like_reference(join_rows, h, x, own, poison((n, 10 if own == BESIDE else 5)))
+
+
+@pytest.mark.parametrize("added", [False, True])
+@pytest.mark.parametrize("width", [5, 10])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_put_rows_is_the_reference(added, width, dtype):
+    rng = np.random.default_rng(3)
+    rows = as_bits(rng.normal(size=(40, 5)).astype(dtype))
+    out = rng.normal(size=(60, width)).astype(np.float32)
+    assert_like_reference(put_rows, rows, rng.permutation(60)[:40], added, out)

@@ -36,6 +36,10 @@ VARIANTS = {
     "narrow": {"hidden": 4, "norm": "layer", "layers": 2, "fanouts": (3, -1)},
     "one layer": {"layers": 1, "fanouts": (-1,)},
     "copies of remote rows": {"feature_cache": "8K"},
+    "some": {"aggregate_memory": "2K"},
+    "most, overlap": {"aggregate_memory": "4K", "overlap": True, "feature_cache": "4K"},
+    "one kept": {"aggregate_memory": "48", "layers": 1, "fanouts": (-1,)},
+    "all, as some": {"aggregate_memory": "1M", "hidden": 4, "norm": "layer"},
 }
 
 
@@ -195,6 +199,7 @@ def alone():
 def test_training_is_that_with_all_neighbours_in_the_last_hop(comm, shards, alone, model, variant):
     settings = replace(TRAINED, **{"model": model, "aggregate_cache": "memory", **variant})
     plain = {"aggregate_cache": "off", "overlap": False, "macrobatch": 2, "feature_cache": None}
+    plain["aggregate_memory"] = None
     expected, expected_logits, _, label = alone(shards, replace(settings, **plain))
     assert label == "exact"
     losses, logits, _, label = train(comm, shards, settings)
@@ -222,3 +227,22 @@ def test_a_hop_of_messages_less_and_its_frontier(comm, shards, model):
         comm.allreduce(counted[name]["bytes"]) for name in ("input rows ids", "input rows")
     )
     assert rows == ids // 4 * 4 * (12 + 1 if model == "gcn" else 2 * 12)
+
+
+def test_the_likeliest_hubs_are_kept_and_draw_no_edges(comm, shards):
+    """48 bytes a row: 20 rows a rank; they save more edges than 20 rows picked at random would."""
+    settings = replace(TRAINED, aggregate_cache="memory", aggregate_memory="960")
+    with open_session(shards, settings, comm) as s:
+        mode, own = make_mode(s), s.own
+        skipped = mode.partial.skipped
+        assert skipped.sum() == 20
+        assert own.degree_in[skipped].mean() > 1.5 * own.degree_in.mean()
+        kept = set(np.concatenate(comm.allgather(own.ids[skipped])).tolist())
+        num_ready = 0
+        for each in mode.prepare(0, range(2), mode.schedule.shuffled(0)):
+            block, targets = each.blocks[-1], each.blocks[-1].ids[: each.blocks[-1].num_targets]
+            is_kept = np.isin(targets, list(kept))
+            drawn = np.where(is_kept, 0, block.degree)
+            np.testing.assert_array_equal(np.diff(block.indptr), drawn)
+            num_ready += is_kept.sum()
+    assert comm.allreduce(num_ready) > 0
