@@ -95,7 +95,8 @@ class Trainer:
         self.world = session.grid.world
         self.mode = make_mode(session)
         self.optimizer = self.mode.optimizer
-        self.inference = Inference(self.world, session.own, self.model)
+        aggregated = self.mode.aggregated
+        self.inference = Inference(self.world, session.own, self.model, aggregated=aggregated)
         self.last_checkpoint_s = time.monotonic()
         self.far_rows = np.zeros(2)
         self.state = TrainingState(best_parameters=self.model.parameters.buffer.copy())

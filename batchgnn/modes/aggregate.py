@@ -5,9 +5,10 @@ so that no rank holds more of remote rows at once than a given number of bytes. 
 vertex are added in the order in which they lie in its shard: any ranks give the same numbers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -86,7 +87,7 @@ class InputAggregation:
             far = self.exchange.forward(ById(ArrayRows(own.gcn_scale[:, None]), own.ownership))
             self.norm = np.concatenate([own.gcn_scale, far[:, 0]])
 
-    def into(self, out: list[np.ndarray], *, block_bytes: int = BLOCK_BYTES, show=False) -> None:
+    def into(self, out: Sequence[Any], *, block_bytes: int = BLOCK_BYTES, show=False) -> None:
         """Compute the rows of the shards of `todo`; collective.
 
         out: for each of them an array (n, D), float32 or half-width bits, overwritten; or what

@@ -13,6 +13,7 @@ import numpy as np
 from batchgnn.comm.exchange import ArrayRows, allreduce_max
 from batchgnn.modes.inputs import InputPlanner, InputRows
 from batchgnn.modes.sampler import Sampler
+from batchgnn.operators.cached import CachedOperator
 from batchgnn.operators.local import LocalOperator
 from batchgnn.store.own_shards import Column, OwnShards
 
@@ -32,14 +33,25 @@ class Chunk:
 class Inference:
     """Logits of all own vertices by the exact model; every method is collective."""
 
-    def __init__(self, comm, own: OwnShards, model, chunk_bytes: int = CHUNK_BYTES):
-        """chunk_bytes: memory for the rows of one chunk's block, input and output."""
-        self.comm, self.own, self.model = comm, own, model
+    def __init__(
+        self,
+        comm,
+        own: OwnShards,
+        model,
+        chunk_bytes: int = CHUNK_BYTES,
+        aggregated: Column | None = None,
+    ):
+        """chunk_bytes: memory for the rows of one chunk's block, input and output.
+
+        aggregated: what the first layer aggregates for every own vertex, where that is known
+        """
+        self.comm, self.own, self.model, self.aggregated = comm, own, model, aggregated
         gcn = model.aggregation == "gcn"
         self.sampler = Sampler(comm, own, gcn=gcn)
         self.planner = InputPlanner(comm, own, gcn=gcn)
         widest = max(own.features.width, *model.widths)
-        self.slices = self._slices(max(1, chunk_bytes // (8 * widest)))
+        self.most_rows = max(1, chunk_bytes // (8 * widest))
+        self.slices = self._slices(self.most_rows)
         edges = allreduce_max(comm, int(own.degree_in.sum()) + own.num_own, "edges")
         self.kept: list[Chunk] | None = [] if 32 * edges <= KEPT_BYTES else None
 
@@ -52,14 +64,24 @@ class Inference:
         source: Column | ArrayRows = self.own.features
         for layer in range(num_layers):
             out = np.empty((self.own.num_own, self.model.widths[layer + 1]), np.float32)
-            for chunk in self._chunks():
-                out[chunk.own] = self._compute(layer, source, chunk)
+            if layer == 0 and self.aggregated is not None:
+                self._first_layer(self.aggregated, out)
+            else:
+                for chunk in self._chunks():
+                    out[chunk.own] = self._compute(layer, source, chunk)
             source = ArrayRows(out)
         return out
 
     def _compute(self, layer: int, source: Column | ArrayRows, chunk: Chunk) -> np.ndarray:
         inputs = chunk.inputs.fetch(source)
         return self.model.layer_forward(layer, chunk.operator, inputs.rows[0])
+
+    def _first_layer(self, aggregated: Column, out: np.ndarray) -> None:
+        """The first layer of all own vertices, without a message."""
+        for begin in range(0, self.own.num_own, self.most_rows):
+            rows = np.arange(begin, min(begin + self.most_rows, self.own.num_own))
+            operator = CachedOperator(self.own.ids[rows], aggregated.at(rows))
+            out[rows] = self.model.layer_forward(0, operator, self.own.features.at(rows))
 
     def _chunks(self) -> Iterator[Chunk]:
         """All chunks, made anew unless they were kept."""

@@ -4,11 +4,12 @@ The distinct remote rows of a whole macrobatch travel in one round; a minibatch 
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from batchgnn import buffers
-from batchgnn.comm.exchange import ArrayRows, RowExchange
+from batchgnn.comm.exchange import ArrayRows, RowExchange, RowSource
 from batchgnn.graph.ownership import Ownership
 from batchgnn.kernels.relabel import place_rows, renumber_fetched
 from batchgnn.kernels.requests import count_owners
@@ -17,6 +18,13 @@ from batchgnn.modes.feature_cache import RowCache
 from batchgnn.modes.sampler import Tables
 from batchgnn.nn.linear import dense
 from batchgnn.store.own_shards import Beside, ById, Column, OwnShards
+
+
+class Addressed(RowSource, Protocol):
+    """A matrix with a row for each own vertex, whose rows have addresses: a `Column`."""
+
+    def at(self, rows: np.ndarray, fetched: np.ndarray | None = None) -> Rows:
+        """As `Column.at`."""
 
 
 @dataclass
@@ -38,7 +46,7 @@ class InputRows:
     exchange: RowExchange
     ownership: Ownership
 
-    def fetch(self, source: Column | ArrayRows) -> "Inputs":
+    def fetch(self, source: Addressed | ArrayRows) -> "Inputs":
         """The rows of all lists, of a matrix with a row for each vertex; collective."""
         width = (self.exchange.num_received, source.width)
         fetched = buffers.empty(width, source.dtype)
@@ -64,7 +72,7 @@ class Inputs:
     """Rows of several lists of vertices, and what holds their memory: own shards, fetched rows."""
 
     rows: list[Rows]
-    source: Column
+    source: Addressed
     fetched: np.ndarray
 
 

@@ -75,6 +75,7 @@ class MacrobatchMode:
         self.hops = settings.hops
         self.partial = self._some_aggregates(settings, comm)
         self.sources = self._sources(settings)
+        self.aggregated = self.sources.get("aggregated")
         self.cache = self._make_cache(settings.feature_cache, gcn)
         if self.cache is not None:
             self.sources |= self.cache.columns
@@ -213,8 +214,8 @@ class MacrobatchMode:
             x, aggregated = inputs.fetch_beside(sources["features"], sources["aggregated"])
         else:
             x = aggregated = inputs.fetch(sources["aggregated"])
-        ready = zip(frontiers, aggregated.rows, strict=True)
-        return [CachedOperator(ids, rows) for ids, rows in ready], x.rows, [x]
+        pairs = zip(frontiers, aggregated.rows, strict=True)
+        return [CachedOperator(ids, rows) for ids, rows in pairs], x.rows, [x]
 
     def _operators(self, first: LocalOperator | CachedOperator, blocks: list[Block]):
         """From the input to the output, ready for use; blocks: of all layers but the first."""

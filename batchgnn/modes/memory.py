@@ -3,10 +3,11 @@
 import psutil
 
 from batchgnn.memory import MemoryPlan, parse_bytes
-from batchgnn.modes import feature_cache
+from batchgnn.modes import aggregate, feature_cache
 from batchgnn.modes.feature_cache import TABLE_SLOTS, capacity_of
 from batchgnn.modes.inference import CHUNK_BYTES
 from batchgnn.modes.macrobatch_size import EDGE_BYTES, MOST
+from batchgnn.modes.partial_aggregate import rows_within
 
 INTERPRETER_BYTES = 400 << 20
 "Python, libraries, compiled kernels and MPI's buffers."
@@ -21,7 +22,8 @@ def plan_memory(session) -> MemoryPlan:
     settings, model, own = session.settings, session.model, session.own
     width, widths = session.manifest.num_features, model.widths
     frontiers, edges = frontier_bounds(session)
-    row_bytes = width * own.feature_dtype.itemsize
+    matrices = 1 + (settings.aggregate_cache != "off")
+    row_bytes = matrices * width * own.feature_dtype.itemsize
     num_remote = session.manifest.num_vertices - own.num_own
 
     def macrobatch(size: int) -> dict[str, int]:
@@ -42,10 +44,14 @@ def plan_memory(session) -> MemoryPlan:
         "input rows of a minibatch": frontiers[-1] * width * 4 * (1 + bool(settings.input_dropout)),
         "activations of a minibatch": sum(
             20 * n * (before + after)
-            for n, before, after in zip(frontiers[-2::-1], widths, widths[1:], strict=False)
+            for n, before, after in zip(
+                frontiers[model.num_layers - 1 :: -1], widths, widths[1:], strict=False
+            )
         ),
     }
-    copies, scratch = cache_bytes(session)
+    copies, choosing = cache_bytes(session)
+    aggregated, computing = aggregate_bytes(session)
+    preparing = max(choosing, computing) - sum(training.values())
     return MemoryPlan(
         {
             "the interpreter and its libraries": INTERPRETER_BYTES,
@@ -53,7 +59,8 @@ def plan_memory(session) -> MemoryPlan:
             "labels, splits and ids": int(own.label.nbytes + own.split.nbytes + 40 * own.num_own),
             "own features in half width": own.copied_feature_bytes,
             "copies of remote rows": copies,
-            "choosing them, beyond what training needs": max(0, scratch - sum(training.values())),
+            "aggregated inputs": aggregated,
+            "preparing them, beyond what training needs": max(0, preparing),
             **training,
             "layers of the exact evaluation": 2 * own.num_own * 4 * max(widths[1:])
             + 2 * CHUNK_BYTES,
@@ -75,14 +82,44 @@ def cache_bytes(session) -> tuple[int, int]:
     row_bytes += 4 * (settings.model == "gcn")
     remote = manifest.num_vertices - own.num_own
     rows = min(capacity_of(parse_bytes(settings.feature_cache), row_bytes, id_bytes), remote)
-    num_halo = manifest.num_halo
-    halo = remote if manifest.directed else min(remote, int(num_halo[own.shards].sum()))
-    sent = min(int(num_halo.sum()), own.num_own * (own.ownership.rank_of_shard.max() + 1))
+    halo, sent = halo_bounds(session)
+    if manifest.directed:
+        halo = remote
     column = 4 * (4 * own.num_own + halo + sent)
     scratch = max(column, min(feature_cache.SCRATCH_BYTES, feature_cache.MOST_RANKS * column))
     scratch += 40 * (own.num_own + halo + rows) + manifest.num_vertices // 4
     scratch += min(2 * feature_cache.CHUNK_BYTES, 2 * manifest.num_vertices * row_bytes)
     return rows * (row_bytes + TABLE_SLOTS * (id_bytes + 4)), scratch
+
+
+def aggregate_bytes(session) -> tuple[int, int]:
+    """Bytes of aggregated inputs, and those held while they are computed; files are mapped.
+
+    Raises ConfigError when --aggregate-memory is too small for a row.
+    """
+    settings, manifest, own = session.settings, session.manifest, session.own
+    if settings.aggregate_cache == "off":
+        return 0, 0
+    row_bytes = manifest.num_features * own.feature_dtype.itemsize
+    halo, sent = halo_bounds(session)
+    column = (halo + sent) * own.feature_dtype.itemsize
+    block = max(column, min(aggregate.BLOCK_BYTES, column * manifest.num_features))
+    scratch = block + 4 * aggregate.CHUNK_BYTES + aggregate.PIECE_ROWS * row_bytes
+    scratch += 40 * (own.num_own + halo) + 8 * sent + manifest.num_vertices // 4
+    kept = own.num_own if settings.aggregate_cache == "memory" else 0
+    if settings.aggregate_memory is not None:
+        kept = min(kept, rows_within(parse_bytes(settings.aggregate_memory), row_bytes))
+        scratch += 40 * own.num_own
+    return kept * row_bytes, scratch
+
+
+def halo_bounds(session) -> tuple[int, int]:
+    """Most distinct sources of this rank's edges that others own; most rows that it sends them."""
+    manifest, own = session.manifest, session.own
+    halo = int(manifest.num_halo[own.shards].sum())
+    num_ranks = int(own.ownership.rank_of_shard.max()) + 1
+    sent = min(int(manifest.num_halo.sum()), own.num_own * num_ranks)
+    return min(halo, manifest.num_vertices - own.num_own), sent
 
 
 def allowed_bytes(memory: str | None, ranks_on_node: int) -> int:
@@ -100,7 +137,7 @@ def frontier_bounds(session) -> tuple[list[int], list[int]]:
         1, -(-int(manifest.num_train[:, settings.split_index].sum()) // settings.batch_size)
     )
     frontiers, edges = [int((-(-own_train // num_steps)).sum())], []
-    for fanout in settings.fanouts:
+    for fanout in settings.hops:
         drawn = frontiers[-1] * fanout if fanout > 0 else manifest.num_edges
         edges.append(min(drawn, manifest.num_edges))
         frontiers.append(min(frontiers[-1] + edges[-1], manifest.num_vertices))

@@ -73,6 +73,13 @@ CASES = [
     ),
     pytest.param(2, ["--input-dropout", 0.2, "--norm", "layer"], id="norm", marks=pytest.mark.slow),
     pytest.param(2, ["--no-overlap"], id="no overlap", marks=pytest.mark.slow),
+    pytest.param(2, ["--aggregate-cache", "memory"], id="aggregated"),
+    pytest.param(
+        2,
+        ["--aggregate-cache", "memory", "--aggregate-memory", "20M", "--macrobatch", 1],
+        id="some aggregated",
+        marks=pytest.mark.slow,
+    ),
     pytest.param(2, ["--feature-dtype", "bfloat16"], id="half width", marks=pytest.mark.slow),
     pytest.param(
         2,

@@ -176,7 +176,8 @@ def train(comm, shards, settings):
             sums = session.grid.world.allreduce(sums)
             losses.append(sums[0] / sums[1])
         counted = trace.snapshot().get("main", {"collectives": {}})["collectives"]
-        inference = Inference(session.grid.world, session.own, session.model, 1 << 12)
+        world, own = session.grid.world, session.own
+        inference = Inference(world, own, session.model, 1 << 12, aggregated=mode.aggregated)
         logits = dict(zip(session.own.original_id.tolist(), inference.logits(), strict=True))
         return losses, logits, counted, mode.exactness
 
