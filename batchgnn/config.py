@@ -86,6 +86,11 @@ class Settings:
     """Memory per rank for --aggregate-cache memory, such as 2G: the vertices most likely to be
     needed are kept, the others aggregated in every step. [default: all are kept]"""
 
+    features: Annotated[Literal["auto", "memory", "mapped"], Parameter(group=RUN)] = "auto"
+    """Where a rank's own feature rows are: copied into memory, where they are read faster, or in
+    the mapped shards, whose pages the system may drop; auto = copied if they take no more than a
+    quarter of the rank's memory."""
+
     feature_dtype: Annotated[FeatureDtype | None, Parameter(group=SAMPLING)] = None
     """What input rows are kept and sent as: float16 and bfloat16 halve the bytes and round the
     features; arithmetic stays float32. [default: as the shards have them]"""
@@ -235,8 +240,8 @@ class Settings:
 
 
 FREE = {
-    "epochs", "macrobatch", "macrobatch_memory", "overlap", "threads", "memory", "checkpoint_every",
-    "checkpoint_seconds", "checkpoint_keep",
+    "epochs", "features", "macrobatch", "macrobatch_memory", "overlap", "threads", "memory",
+    "checkpoint_every", "checkpoint_seconds", "checkpoint_keep",
     "collective_timeout", "patience", "eval_every", "aggregate_cache", "aggregate_memory",
     "feature_cache",
 }  # fmt: skip

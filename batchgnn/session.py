@@ -14,6 +14,7 @@ from batchgnn.config import Metric, Settings
 from batchgnn.errors import StoreError
 from batchgnn.graph.assign import assign_shards
 from batchgnn.graph.ownership import Ownership
+from batchgnn.modes.memory import allowed_bytes
 from batchgnn.nn.model import Model, ModelSpec
 from batchgnn.run_folder import RunFolder
 from batchgnn.store.own_shards import OwnShards
@@ -69,7 +70,7 @@ def open_run(run: Path, shards: Path | None, metric: Metric | None = None) -> It
     where, settings = RunFolder(run).shards_and_settings()
     if metric is not None:
         settings = dataclasses.replace(settings, metric=metric)
-    settings = dataclasses.replace(settings, overlap=False)
+    settings = dataclasses.replace(settings, overlap=False, features="mapped")
     with open_session(shards or where, settings) as session:
         yield session
 
@@ -107,6 +108,9 @@ def _open_shards(grid: Grid, shards: Path, settings: Settings):
     ranks = assign_shards(manifest, grid.size, shards)
     ownership = Ownership(manifest.offset, ranks)
     own = OwnShards(store, ownership, grid.rank, settings.feature_dtype)
+    most = allowed_bytes(settings.memory, grid.node_size) // 4
+    fit = settings.features == "auto" and own.feature_bytes <= most
+    own.features_in_memory = fit or settings.features == "memory"
     return manifest, settings, own
 
 

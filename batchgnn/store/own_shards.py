@@ -93,6 +93,8 @@ class OwnShards:
         self.path, self.manifest = store.path, store.manifest
         self.feature_dtype = FEATURE_DTYPES[feature_dtype or store.manifest.feature_name]
         "What `features` are held as: float32, float16, or int16 for bfloat16."
+        self.features_in_memory = False
+        "Whether `features` are copied into memory on first use."
         self.first_row = np.cumsum([0, *(len(s.label) for s in opened)], dtype=np.int64)
         self.num_own = int(self.first_row[-1])
         self.ids = ownership.own_ids(rank).astype(store.manifest.id_dtype)
@@ -117,15 +119,17 @@ class OwnShards:
 
     @cached_property
     def features(self) -> Column:
-        """The features; a copy, made on first use, when they are held narrower than stored.
+        """The features; a copy, made on first use, in memory or narrower than stored.
 
+        A copy is read up to half as fast again as a mapped file, whose pages are small.
         Raises DataError when a feature is too large for float16.
         """
         return Column([self._features(shard) for shard in self._opened])
 
     def _features(self, shard: Shard) -> np.ndarray:
         where = str(self.path)
-        return converted(shard.features, self.feature_dtype, shard.original_id, where)
+        held = converted(shard.features, self.feature_dtype, shard.original_id, where)
+        return np.array(held) if self.features_in_memory and held is shard.features else held
 
     def load_features(self) -> None:
         """Make the copy that `features` may be, now; no message."""
@@ -134,8 +138,12 @@ class OwnShards:
     @property
     def copied_feature_bytes(self) -> int:
         """Bytes of `features` when they are a copy, else 0: they are mapped."""
-        if self.feature_dtype == self.manifest.feature_dtype:
-            return 0
+        narrowed = self.feature_dtype != self.manifest.feature_dtype
+        return self.feature_bytes if narrowed or self.features_in_memory else 0
+
+    @property
+    def feature_bytes(self) -> int:
+        """Bytes of `features`, copied or mapped."""
         return self.num_own * self.manifest.num_features * self.feature_dtype.itemsize
 
     @property

@@ -37,6 +37,7 @@ OTHER = {
     "overlap": False,
     "aggregate_cache": "store",
     "aggregate_memory": "64M",
+    "features": "mapped",
     "feature_dtype": "bfloat16",
     "feature_cache": "512M",
     "optimizer": "sgd",

@@ -61,8 +61,8 @@ def plan(tmp_path):
 def test_the_plan_counts_the_narrowed_copy_and_the_copies_of_remote_rows(plan):
     own, remote = 100, 300
     before, half = plan(), plan(feature_dtype="bfloat16")
-    assert before["own features in half width"] == before["copies of remote rows"] == 0
-    assert half["own features in half width"] == own * 12 * 2
+    assert before["a copy of the own features"] == before["copies of remote rows"] == 0
+    assert half["a copy of the own features"] == own * 12 * 2
     fetched = "fetched rows of two macrobatches"
     assert before[fetched] == 2 * half[fetched] > 0
     each = 12 * 4 + 4 * 8
