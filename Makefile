@@ -1,7 +1,7 @@
 PYTHON ?= python
 VENV := .venv
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint pytest wheel check check-all bench bench-ablation bench-cluster format
+.PHONY: help demo test lint pytest wheel check check-all bench bench-ablation bench-cluster bench-peers format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,3 +51,9 @@ bench-ablation: ## what each technique adds, on 1.2 M vertices and 1, 2 and 4 ra
 
 bench-cluster: ## the same on 4 emulated hosts with links of 1 and 0.25 Gbit/s; needs root
 	$(PYTHON) tests/bench/ablation_cluster.py
+
+bench-peers: ## beside DGL, GraphBolt and DistDGL, which go into a throw-away environment of 6 GB
+	set -e; peers=$$(mktemp -d); trap "rm -rf $$peers" EXIT; python3.11 -m venv $$peers; \
+	$$peers/bin/pip install -q -r tests/bench/requirements-peers.txt; \
+	$(PYTHON) tests/bench/peers.py --peers $$peers/bin/python --out build/bench/peers.json; \
+	$(PYTHON) tests/bench/peers.py --peers $$peers/bin/python --kernels --out build/bench/peers-kernels.json

@@ -1,11 +1,12 @@
 """BatchGNN beside DGL, GraphBolt and DistDGL: the same graph, model, batch, fanouts and threads.
 
-`make bench-peers`, or `python tests/bench/peers.py --work DIR --peers PYTHON` in an environment
+`make bench-peers`, or `python tests/bench/peers.py --peers PYTHON` in an environment
 that has BatchGNN, where PYTHON is one that has requirements-peers.txt. The systems take turns on
 the machine, the others wait meanwhile; medians over rounds. README.md says what is compared.
 """
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ from bench.peers_worker import SETTINGS, Task  # noqa: E402
 
 GRAPH = ["--vertices", "1200000", "--degree", "48", "--features", "100", "--classes", "47",
          "--split", "0.08", "0.02", "0.02"]  # fmt: skip
+"Options of `batchgnn data generate communities` that make the graph of issue 3."
 DEFAULT = (
     "dgl", "graphbolt", "dgl-malloc", "graphbolt-malloc", "ours-1", "ours-1-cached",
     "distdgl-2", "distdgl-2-malloc", "ours-2", "ours-2-cached",
@@ -37,8 +39,8 @@ app = App(name="peers", help=__doc__)
 @app.default
 def compare(
     *,
-    work: Path,
     peers: Path,
+    work: Path = ROOT / "build" / "bench",
     shards: Path | None = None,
     settings: Sequence[Literal["A", "B", "C"]] = ("A", "B", "C"),
     systems: Sequence[str] = DEFAULT,
@@ -55,10 +57,10 @@ def compare(
 
     Parameters
     ----------
-    work
-        folder for graphs, partitions and logs; what is there already is used again
     peers
         Python interpreter that has the peers
+    work
+        folder for graphs, partitions and logs; what is there already is used again
     shards
         shard store; by default the graph of issue 3 is generated and cut in --work
     settings
@@ -82,9 +84,14 @@ def compare(
     out
         JSON file for all that was measured
     """
-    work.mkdir(parents=True, exist_ok=True)
-    places = Places(work.resolve(), (shards or _make_shards(work)).resolve(), peers.absolute(),
-                    order)  # fmt: skip
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the systems end too
+    folder = work / "peers"
+    folder.mkdir(parents=True, exist_ok=True)
+    if shards is None:
+        from bench.ablation import make_shards  # which imports from here
+
+        shards = make_shards(work)
+    places = Places(folder.resolve(), shards.resolve(), peers.absolute(), order)
     _export(places)
     if kernels:
         from bench.peers_kernels import compare_kernels
@@ -101,17 +108,6 @@ def compare(
             found[name] = _compare_setting(name, systems, task, places, rounds, steps)
     if out:
         out.write_text(json.dumps(found, indent=1))
-
-
-def _make_shards(work: Path) -> Path:
-    """The graph of issue 3, generated and cut for up to four ranks."""
-    graph, shards = work / "communities.h5", work / "shards-4"
-    batchgnn = [sys.executable, "-m", "batchgnn"]
-    if not graph.exists():
-        subprocess.run([*batchgnn, "data", "generate", "communities", graph, *GRAPH], check=True)
-    if not shards.exists():
-        subprocess.run([*batchgnn, "partition", graph, shards, "--shards", "4"], check=True)
-    return shards
 
 
 def _export(places: Places) -> None:

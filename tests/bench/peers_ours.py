@@ -18,7 +18,7 @@ from batchgnn.modes.macrobatch import MacrobatchMode
 from batchgnn.session import Session, open_session
 from batchgnn.train import make_mode
 
-POLL_S = 0.005
+POLL_S = 0.02
 
 
 class Trainer:

@@ -170,12 +170,14 @@ class Worker:
         return total
 
     def close(self) -> None:
-        """End its input, which ends it; kill what does not end."""
+        """Ask it to end; kill what does not."""
         assert self.process.stdin
         if self.process.poll() is not None:
             return
         children = psutil.Process(self.process.pid).children(recursive=True)
-        self.process.stdin.close()
+        with suppress(BrokenPipeError):
+            self.process.stdin.write("0\n")  # mpirun does not pass on the end of its input
+            self.process.stdin.close()
         try:
             self.process.wait(20)
         except subprocess.TimeoutExpired:

@@ -85,11 +85,10 @@ def answer(tally: Tally, seconds: float, steps: int) -> dict:
 
 
 def serve(train: Callable[[int, Tally], None]) -> None:
-    """Train as many steps as each line of the input says; ends with the input."""
+    """Train as many steps as each line of the input says; ends at 0, or with the input."""
     say(ready=True, peak_rss_bytes=peak_rss_bytes())
-    for line in sys.stdin:
-        steps, tally = int(line), Tally()
-        begin = time.perf_counter()
+    while steps := int(sys.stdin.readline() or 0):
+        tally, begin = Tally(), time.perf_counter()
         train(steps, tally)
         said = answer(tally, time.perf_counter() - begin, steps)
         say(**said, peak_rss_bytes=peak_rss_bytes())
