@@ -15,6 +15,8 @@ from batchgnn.kernels.rng import below, draw
 SMALL_FANOUT = 32
 NUM_SHARES = 64
 AHEAD = 16
+MOST_LINES = 6
+"Cache lines of an adjacency list that are asked for early."
 
 
 @parallel_kernel
@@ -58,17 +60,16 @@ def choose(key, degree, count, out):
         for j in range(count):
             top = degree - count + j
             position = below(draw(key, np.uint64(j)), top + 1)
-            for i in range(j):
-                if out[i] == position:
-                    position = top
-                    break
-            out[j] = position
+            taken = False
+            for i in range(j):  # without a break, so that it needs no branch
+                taken |= out[i] == position
+            out[j] = top if taken else position
     else:
-        taken = 0
+        num_taken = 0
         for position in range(degree):
-            if below(draw(key, np.uint64(position)), degree - position) < count - taken:
-                out[taken] = position
-                taken += 1
+            if below(draw(key, np.uint64(position)), degree - position) < count - num_taken:
+                out[num_taken] = position
+                num_taken += 1
 
 
 @parallel_kernel
@@ -87,8 +88,9 @@ def draw_neighbors(keys, ids, where, degree, count, start, positions, out):
         place = positions[share]
         for i in range(len(ids) * share // NUM_SHARES, end):
             if i + AHEAD < end:
-                prefetch_line(where[i + AHEAD])
-                prefetch_line(where[i + AHEAD] + np.uint64(64))
+                later = where[i + AHEAD]
+                for line in range(min(MOST_LINES, 1 + degree[i + AHEAD] * out.itemsize // 64)):
+                    prefetch_line(later + np.uint64(64 * line))
             source = array_at(where[i], (degree[i],), out)
             if count[i] == degree[i]:
                 for j in range(count[i]):
