@@ -17,7 +17,7 @@ def plan_memory(session) -> MemoryPlan:
     """Peak bytes of `mode macrobatch` on this rank, by what holds them; session: a Session.
 
     A frontier holds at most seeds x product of (fanout + 1) vertices, and at most all vertices.
-    Shards are mapped, not copied: the operating system may drop their pages at any time.
+    The rest of the shards is mapped: the operating system may drop its pages at any time.
     """
     settings, model, own = session.settings, session.model, session.own
     width, widths = session.manifest.num_features, model.widths
@@ -57,7 +57,7 @@ def plan_memory(session) -> MemoryPlan:
             "the interpreter and its libraries": INTERPRETER_BYTES,
             "parameters, gradients and moments": 6 * model.parameters.buffer.nbytes,
             "labels, splits and ids": int(own.label.nbytes + own.split.nbytes + 40 * own.num_own),
-            "own features in half width": own.copied_feature_bytes,
+            "a copy of the own features": own.copied_feature_bytes,
             "copies of remote rows": copies,
             "aggregated inputs": aggregated,
             "preparing them, beyond what training needs": max(0, preparing),

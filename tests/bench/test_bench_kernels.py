@@ -1,76 +1,98 @@
-"""Kernels of a training step beside the time that their bytes need; `make bench`. Fixed sizes."""
+"""Kernels of a training step beside the time that their bytes need; `make bench`. Fixed sizes.
+
+Rows are read at random, so the floor of a kernel that gathers is a bare prefetching copy of the
+same rows, and not the machine's bandwidth in order.
+"""
 
 import numpy as np
 import pytest
-from bench.machine import copy_bandwidth, median_seconds, show
+from bench.machine import median_seconds, random_row_rate, show, triad_bandwidth
 
 from batchgnn.kernels.address import addresses
-from batchgnn.kernels.gather import gather_rows
-from batchgnn.kernels.relabel import add_distinct, relabel
-from batchgnn.kernels.sample import draw_neighbors, locate
-from batchgnn.kernels.spmm import spmm_rows
+from batchgnn.kernels.half import narrow_rows
+from batchgnn.kernels.relabel import relabel
+from batchgnn.kernels.rows import Rows
+from batchgnn.kernels.sample import NUM_SHARES, draw_neighbors, locate
+from batchgnn.kernels.spmm import BESIDE, PER_COLUMN, PER_ROW, WITHOUT, spmm, spmm_adjoint
 
 pytestmark = pytest.mark.slow
 
 NUM_VERTICES, DEGREE, NUM_TARGETS, FANOUT = 1_000_000, 24, 100_000, 10
-ONE_PART = np.array([0, NUM_VERTICES], np.int64)
+WIDTHS = pytest.mark.parametrize("width", [100, 256])
 
 
 @pytest.fixture(scope="module")
 def bandwidth():
-    rate = copy_bandwidth()
-    print(f"\none thread copies {rate / 1e9:.1f} GB/s")
+    rate = triad_bandwidth()
+    print(f"\ntriad {rate / 1e9:.1f} GB/s")
     return rate
 
 
-@pytest.mark.parametrize("width", [100, 256])
-def test_gather_rows(bandwidth, width):
+def sampled_csr(num_sources):
     rng = np.random.default_rng(0)
-    x = rng.random((NUM_VERTICES, width), np.float32)
-    rows = rng.permutation(NUM_VERTICES)[:NUM_TARGETS]
-    out = np.empty((NUM_TARGETS, width), np.float32)
-    seconds = median_seconds(lambda: gather_rows(rows, ONE_PART, addresses([x]), x[:0], x[:0], out))
-    show(f"gather_rows d={width}", seconds, 2 * out.nbytes / bandwidth)
-
-
-@pytest.mark.parametrize("width", [100, 256])
-def test_spmm_rows(bandwidth, width):
-    rng = np.random.default_rng(0)
-    x = rng.random((NUM_VERTICES, width), np.float32)
     indptr = np.arange(0, NUM_TARGETS * FANOUT + 1, FANOUT)
-    indices = rng.integers(0, NUM_VERTICES, indptr[-1]).astype(np.int32)
-    scale, out = np.full(NUM_TARGETS, 0.1, np.float32), np.empty((NUM_TARGETS, width), np.float32)
-    seconds = median_seconds(lambda: spmm_rows(indptr, indices, scale, x, out))
-    moved = 4 * width * (indptr[-1] + NUM_TARGETS) + indices.nbytes
-    show(f"spmm_rows d={width}", seconds, moved / bandwidth)
+    return indptr, rng.integers(0, num_sources, indptr[-1]).astype(np.int32)
 
 
-def test_sampling_and_relabelling(bandwidth):
+def rows_of(x):
+    step = np.arange(len(x), dtype=np.uint64) * np.uint64(x.strides[0])
+    return Rows(np.uint64(x.ctypes.data) + step, x[:0])
+
+
+@WIDTHS
+def test_gather_and_mean(width):
+    """The first layer: rows at addresses; and with rows of half the width."""
+    x = np.random.default_rng(0).random((NUM_VERTICES, width), np.float32)
+    indptr, indices = sampled_csr(NUM_VERTICES)
+    scale, out = np.full(NUM_TARGETS, 0.1, np.float32), np.empty((NUM_TARGETS, 2 * width), "f")
+    floor = 4 * width * (len(indices) + NUM_TARGETS) / random_row_rate(x, indices)
+    half = np.empty(x.shape, np.int16)
+    narrow_rows(x, half)
+    for name, rows in (("float32", rows_of(x)), ("bfloat16", rows_of(half))):
+        seconds = median_seconds(lambda: spmm(indptr, indices, scale, PER_ROW, rows, BESIDE, out))  # noqa: B023
+        show(f"gather + mean d={width} {name}", seconds, floor)
+
+
+@WIDTHS
+def test_spmm_and_its_adjoint(width):
+    x = np.random.default_rng(0).random((NUM_VERTICES, width), np.float32)
+    indptr, indices = sampled_csr(NUM_VERTICES)
+    scale, out = np.full(NUM_VERTICES, 0.1, np.float32), np.empty((NUM_TARGETS, width), np.float32)
+    floor = 4 * width * len(indices) / random_row_rate(x, indices)
+    seconds = median_seconds(lambda: spmm(indptr, indices, scale, PER_ROW, x, WITHOUT, out))
+    show(f"spmm d={width}", seconds, floor)
+    seconds = median_seconds(
+        lambda: spmm_adjoint(indptr, indices, scale, PER_COLUMN, x, NUM_TARGETS, WITHOUT, out)
+    )
+    show(f"spmm_adjoint d={width}", seconds, floor)
+
+
+@pytest.mark.parametrize("dense", [False, True], ids=["hashed", "dense"])
+def test_sampling_and_relabelling(bandwidth, dense):
     rng = np.random.default_rng(0)
     indptr = np.arange(0, NUM_VERTICES * DEGREE + 1, DEGREE)
     neighbors = rng.integers(0, NUM_VERTICES, indptr[-1]).astype(np.uint32)
     ids = rng.permutation(NUM_VERTICES)[:NUM_TARGETS].astype(np.uint32)
     rows, keys = ids.astype(np.int64), np.ones(NUM_TARGETS, np.uint64)
-    begin, degree, count = (np.empty(NUM_TARGETS, np.int64) for _ in range(3))
-    drawn = np.empty(NUM_TARGETS * FANOUT, np.uint32)
-    scratch, no_positions = np.empty(FANOUT, np.int64), np.empty(0, np.int64)
+    degree, count = np.empty(NUM_TARGETS, np.int64), np.empty(NUM_TARGETS, np.int64)
+    where, parts = np.empty(NUM_TARGETS, np.uint64), np.array([0, NUM_VERTICES], np.int64)
+    start = np.arange(0, NUM_TARGETS * FANOUT + 1, FANOUT)
+    drawn, scratch = np.empty(start[-1], np.uint32), np.empty((NUM_SHARES, FANOUT), np.int64)
 
     def sample():
-        locate(rows, ONE_PART, addresses([indptr]), FANOUT, begin, degree, count)
-        draw_neighbors(
-            keys, ids, rows, ONE_PART, addresses([neighbors]), begin, degree, count, scratch, drawn,
-            no_positions,
-        )  # fmt: skip
+        begin = addresses([indptr]), addresses([neighbors])
+        locate(rows, parts, *begin, 4, FANOUT, where, degree, count)
+        draw_neighbors(keys, ids, where, degree, count, start, scratch, drawn)
 
-    table_id, table_row = np.empty(1 << 22, np.uint32), np.empty(1 << 22, np.int32)
+    size = NUM_VERTICES if dense else 1 << 22
+    idents, marks = np.empty(0 if dense else size, np.uint32), np.zeros(size, np.int64)
     sources, indices = np.empty(NUM_TARGETS + len(drawn), np.uint32), np.empty(len(drawn), np.int32)
+    stamps = iter(range(1, 1000))
 
     def number():
-        sources[:NUM_TARGETS] = ids
-        add_distinct(sources, NUM_TARGETS, table_id, table_row)
-        relabel(drawn, table_id, table_row, sources, NUM_TARGETS, indices)
+        relabel(drawn, idents, marks, next(stamps), sources, 0, indices)
 
     line = 64  # bytes that one drawn neighbour or table entry brings from memory
-    for name, work in (("sample", sample), ("relabel", number)):
+    for name, work in (("sample", sample), ("relabel, one thread", number)):
         seconds = median_seconds(work)
         show(name, seconds, line * len(drawn) / bandwidth, f"{len(drawn) / seconds / 1e6:.0f} M/s")
