@@ -41,7 +41,9 @@ class ArrayRows:
 
 def starts(counts: np.ndarray) -> np.ndarray:
     """Where each part begins, and the end of the last: int64 (len(counts) + 1,)."""
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
+    out = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=out[1:])
+    return out
 
 
 def finish(requests: list) -> None:

@@ -110,17 +110,23 @@ def relabel_blocks(
 
 
 @kernel
-def place_rows(ids, owner, local_row, me, idents, marks, stamp, remote_ids, num_remote, rows):
+def place_rows(
+    ids, owner, local_row, me, idents, marks, stamp, remote_ids, num_remote, rows, touched
+):  # fmt: skip
     """Where each input row will be found: an own row, or -1 - (place among the fetched rows).
 
     ids, owner, local_row  (n,)   global id, owning rank, row at its owner
     remote_ids  ids' dtype        distinct remote ids met so far, `num_remote` of them; appended to
     rows        int64 (n,)        overwritten
+    touched     uint8             set to 1 at the own rows
     Returns the new number of remote ids.
     """
     for i in range(len(ids)):
+        if i + AHEAD < len(ids) and owner[i + AHEAD] != me:
+            prefetch(marks, _first_slot(ids[i + AHEAD], idents, marks))
         if owner[i] == me:
             rows[i] = local_row[i]
+            touched[rows[i]] = 1
         else:
             row = find_or_add(ids[i], idents, marks, stamp, num_remote)
             if row == num_remote:

@@ -109,10 +109,10 @@ class InputPlanner:
         stamp = self.tables.stamps(1)
         remote, num_remote = np.empty(total, own.ids.dtype), 0
         num_copies = 0 if self.cache is None else self.cache.num_rows
-        touched = np.zeros(own.num_own + num_copies, bool)
+        touched = np.zeros(own.num_own + num_copies, np.uint8)
         rows = []
         for ids in lists:
-            place = np.empty(len(ids), np.int64)
+            place = buffers.empty(len(ids), np.int64)
             owner, local_row = own.ownership.owner(ids), own.ownership.local_rows(ids)
             if self.cache is not None:
                 self.cache.redirect(ids, owner, local_row)
@@ -127,8 +127,8 @@ class InputPlanner:
                 remote,
                 num_remote,
                 place,
+                touched,
             )
-            touched[place[place >= 0]] = True
             rows.append(place)
         here = [np.count_nonzero(part) for part in np.split(touched, [own.num_own])]
         return rows, remote[:num_remote], *map(int, here)

@@ -103,7 +103,9 @@ def test_place_rows_and_renumber_fetched():
     ids, owner = np.array([4, 9, 8, 9], np.uint32), np.array([0, 1, 2, 1], np.int32)
     local_row, rows = np.array([40, 90, 80, 90]), np.full(4, -77, np.int64)
     remote = np.zeros(4, np.uint32)
-    count = place_rows(ids, owner, local_row, 0, *table(4), STAMP, remote, 0, rows)
+    touched = np.zeros(50, np.uint8)
+    count = place_rows(ids, owner, local_row, 0, *table(4), STAMP, remote, 0, rows, touched)
+    assert np.flatnonzero(touched).tolist() == [40]
     assert remote[:count].tolist() == [9, 8]
     assert rows.tolist() == [40, -1, -2, -1]
     renumber_fetched(rows, np.array([1, 0]))
