@@ -1,8 +1,10 @@
-"""Threads of a rank: Numba's and the BLAS's, set to the cores that the rank may use."""
+"""Threads of a rank: those of Numba and of matrix products, as many as the rank has cores."""
 
 import os
 import socket
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from fractions import Fraction
 
@@ -50,11 +52,38 @@ def choose_threading_layer() -> bool:
 
 @contextmanager
 def use_threads(count: int):
-    """Run Numba kernels and BLAS calls of this process on `count` threads."""
+    """Run Numba kernels and `for_each` of this process on `count` threads, each BLAS call on one.
+
+    A BLAS that shares one product between threads lets them wait for each other over and over: a
+    thread that loses its core for a moment stops all. Products are cut into parts instead.
+    """
+    global _helpers
     before = numba.get_num_threads()
     numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
     try:
-        with threadpool_limits(count):
+        with threadpool_limits(1), ThreadPoolExecutor(max(1, count - 1), "products") as pool:
+            _helpers = (pool, count - 1)
             yield
     finally:
+        _helpers = None
         numba.set_num_threads(before)
+
+
+def for_each(work: Callable[[int], object], count: int) -> None:
+    """work(0) ... work(count - 1), on the threads of `use_threads`; the order is not fixed."""
+    todo = iter(range(count))  # taking from it is one step for the interpreter
+
+    def take() -> None:
+        for k in todo:
+            work(k)
+
+    waiting = []
+    if _helpers is not None:
+        pool, most = _helpers
+        waiting = [pool.submit(take) for _ in range(min(most, count - 1))]
+    take()
+    for each in waiting:
+        each.result()
+
+
+_helpers: tuple[ThreadPoolExecutor, int] | None = None

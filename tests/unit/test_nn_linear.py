@@ -1,0 +1,36 @@
+"""Products cut into parts: those of NumPy, for any number of threads the same."""
+
+import numpy as np
+import pytest
+
+from batchgnn.nn.linear import LEAST_ROWS, linear, linear_backward
+from batchgnn.threads import for_each, use_threads
+
+
+@pytest.mark.parametrize("rows", [0, 1, LEAST_ROWS, 3 * LEAST_ROWS + 5])
+@pytest.mark.parametrize(("d_in", "d_out"), [(8, 3), (3, 8)])
+def test_products_are_those_of_numpy(rows, d_in, d_out):
+    rng = np.random.default_rng(0)
+    x, dy = rng.normal(size=(rows, d_in)), rng.normal(size=(rows, d_out))
+    weight, dweight = rng.normal(size=(d_in, d_out)), np.full((d_in, d_out), np.nan)
+    results = []
+    for threads in (1, 2):
+        with use_threads(threads):
+            results.append((linear(x, weight), linear_backward(dy, x, weight, dweight)))
+            np.testing.assert_allclose(dweight, x.T @ dy, atol=1e-9)
+    np.testing.assert_allclose(results[0][0], x @ weight)
+    np.testing.assert_allclose(results[0][1], dy @ weight.T)
+    for one, two in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert linear_backward(dy, x, weight, dweight, need_dx=False) is None
+
+
+def test_each_part_is_done_once_and_errors_arrive():
+    done = []
+    with use_threads(2):
+        for_each(done.append, 100)
+        with pytest.raises(ZeroDivisionError):
+            for_each(lambda k: 1 / (3 - k), 8)
+    assert sorted(done) == list(range(100))
+    for_each(done.append, 3)
+    assert done[100:] == [0, 1, 2]
