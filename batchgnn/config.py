@@ -75,6 +75,10 @@ class Settings:
     macrobatch_memory: Annotated[str, Parameter(group=SAMPLING)] = "1G"
     "Memory per rank for the macrobatches of --macrobatch auto; one minibatch always fits."
 
+    topology: Annotated[Literal["sharded", "node-shared"], Parameter(group=SAMPLING)] = "sharded"
+    """sharded: who owns a vertex draws its neighbours, asked by messages. node-shared: the ranks of
+    a node have a copy of all edges in shared memory, and sampling needs no messages."""
+
     overlap: Annotated[bool, Parameter(group=SAMPLING)] = True
     "Prepare the next macrobatch in a background thread while this one trains."
 
@@ -173,6 +177,11 @@ class Settings:
         if self.macrobatch != "auto" and self.macrobatch < 1:
             raise ConfigError(f"--macrobatch {self.macrobatch}: give at least 1, or auto.")
         parse_bytes(self.macrobatch_memory)
+        if self.topology == "node-shared" and self.aggregate_memory is not None:
+            raise ConfigError(
+                "--topology node-shared samples without asking the owners of the vertices, who "
+                "alone know which of them --aggregate-memory keeps: leave one of the two out."
+            )
         metric: Metric = self.metric or ("micro-f1" if task == "multilabel" else "accuracy")
         if metric == "accuracy" and task == "multilabel":
             raise ConfigError(
@@ -240,8 +249,8 @@ class Settings:
 
 
 FREE = {
-    "epochs", "features", "macrobatch", "macrobatch_memory", "overlap", "threads", "memory",
-    "checkpoint_every", "checkpoint_seconds", "checkpoint_keep",
+    "epochs", "features", "macrobatch", "macrobatch_memory", "topology", "overlap", "threads",
+    "memory", "checkpoint_every", "checkpoint_seconds", "checkpoint_keep",
     "collective_timeout", "patience", "eval_every", "aggregate_cache", "aggregate_memory",
     "feature_cache",
 }  # fmt: skip

@@ -17,12 +17,13 @@ def keep_idle_threads_quiet() -> None:
 
 
 def leave_out_slow_transports() -> None:
-    """Keep Open MPI from a transport that sleeps a second when MPI starts, unless one is chosen.
+    """Keep Open MPI from parts for one-sided messages between nodes, unless the user chose some.
 
-    It is btl/ofi, for one-sided messages between nodes, which BatchGNN has none of. Other messages
-    over libfabric take another way (mtl/ofi). To be called before MPI is started.
+    BatchGNN sends none. btl/ofi sleeps a second when MPI starts (other messages over libfabric take
+    another way, mtl/ofi); osc/ucx complains when a window is made. To be called before MPI starts.
     """
     os.environ.setdefault("OMPI_MCA_btl", "^ofi")
+    os.environ.setdefault("OMPI_MCA_osc", "^ucx")
 
 
 def rank_from_environment() -> int:

@@ -5,9 +5,11 @@ import socket
 import sys
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 from mpi4py import MPI
 
+from batchgnn.comm.shared import Layout, SharedArrays
 from batchgnn.environment import leave_out_slow_transports, size_from_environment
 from batchgnn.errors import RankError
 
@@ -25,15 +27,16 @@ class Grid:
     A context manager; leaving it cleanly frees the communicators, which is collective.
     """
 
-    def __init__(self, comm: MPI.Comm | None = None):
+    def __init__(self, comm: MPI.Intracomm | None = None):
         """Duplicate `comm`, by default the world; collective."""
         self.world = (MPI.COMM_WORLD if comm is None else comm).Dup()
         self.background = self.world.Dup()
         self.watch = self.world.Dup()
-        self.node = self.world.Split_type(MPI.COMM_TYPE_SHARED)
+        self.node = cast(MPI.Intracomm, self.world.Split_type(MPI.COMM_TYPE_SHARED))
         self.rank, self.size = self.world.rank, self.world.size
         self.node_rank, self.node_size = self.node.rank, self.node.size
         self.host = socket.gethostname()
+        self._shared: list[SharedArrays] = []
         self.thread_multiple = MPI.Query_thread() == MPI.THREAD_MULTIPLE
 
     def __enter__(self) -> "Grid":
@@ -49,13 +52,20 @@ class Grid:
         if error is None:
             self.free()
 
+    def share(self, layout: Layout) -> SharedArrays:
+        """Arrays that the ranks of this node share until the grid is freed; collective."""
+        self._shared.append(SharedArrays(self.node, layout))
+        return self._shared[-1]
+
     def free(self) -> None:
-        """Give the communicators back; collective."""
+        """Give shared arrays and communicators back; collective."""
+        for shared in self._shared:
+            shared.free()
         for comm in (self.node, self.watch, self.background, self.world):
             comm.Free()
 
 
-def start(comm: MPI.Comm | None = None) -> Grid:
+def start(comm: MPI.Intracomm | None = None) -> Grid:
     """Start MPI unless it runs, with thread support if there is any; collective.
 
     MPI is ended when Python exits. Raises RankError when mpirun belongs to another MPI.

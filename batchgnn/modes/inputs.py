@@ -79,9 +79,19 @@ class Inputs:
 class InputPlanner:
     """Plans the fetching of input rows of lists of vertices, for all ranks of `comm` together."""
 
-    def __init__(self, comm, own: OwnShards, *, gcn: bool, cache: RowCache | None = None):
-        """cache: copies of remote rows, of "norm" too with gcn; fetch from its columns then."""
-        self.comm, self.own, self.gcn, self.cache = comm, own, gcn, cache
+    def __init__(
+        self,
+        comm,
+        own: OwnShards,
+        *,
+        gcn: bool,
+        cache: RowCache | None = None,
+        norms: np.ndarray | None = None,
+    ):
+        """gcn: also the norms. cache: copies of remote rows, of "norm" too with gcn; fetch from its
+        columns then. norms: those of all vertices, where this node has them.
+        """
+        self.comm, self.own, self.gcn, self.cache, self.norms = comm, own, gcn, cache, norms
         own_norm = Column([own.gcn_scale[:, None]])
         self.norm = own_norm if cache is None else cache.columns.get("norm", own_norm)
         self.tables = Tables(own.ids.dtype, int(own.ownership.offset[-1]), 1)
@@ -96,7 +106,9 @@ class InputPlanner:
         num_remote = num_cached + len(remote)
         num_distinct, ownership = num_own + num_remote, self.own.ownership
         inputs = InputRows(rows, None, num_distinct, num_remote, num_cached, exchange, ownership)
-        if self.gcn:
+        if self.norms is not None:
+            inputs.scale = [self.norms[ids] for ids in lists]
+        elif self.gcn:
             norms = inputs.fetch(self.norm)
             inputs.scale = [dense(each)[:, 0] for each in norms.rows]
         return inputs

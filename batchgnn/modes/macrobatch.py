@@ -25,6 +25,7 @@ from batchgnn.modes.partial_aggregate import PartialAggregates, most_needed, row
 from batchgnn.modes.reach import seed_probability
 from batchgnn.modes.sampler import Sampler
 from batchgnn.modes.schedule import Schedule
+from batchgnn.modes.topology import share_topology
 from batchgnn.nn.loss import loss_and_gradient
 from batchgnn.operators.cached import CachedOperator
 from batchgnn.operators.local import LocalOperator
@@ -70,7 +71,10 @@ class MacrobatchMode:
         self.size = MacrobatchSize(settings.macrobatch, budget, in_flight=1 + self.overlap)
         gcn = model.aggregation == "gcn"
         comm = grid.background if self.overlap else grid.world
-        self.sampler = Sampler(comm, own, gcn=gcn)
+        whole = None
+        if settings.topology == "node-shared" and grid.size > 1:
+            whole = share_topology(grid, own, gcn=gcn)
+        self.sampler = Sampler(comm, own, gcn=gcn, whole=whole)
         self.labels = ["exact", *filter(None, [own.rounded_features])]
         self.hops = settings.hops
         self.partial = self._some_aggregates(settings, comm)
@@ -79,7 +83,8 @@ class MacrobatchMode:
         self.cache = self._make_cache(settings.feature_cache, gcn)
         if self.cache is not None:
             self.sources |= self.cache.columns
-        self.planner = InputPlanner(comm, own, gcn=gcn, cache=self.cache)
+        norms = None if whole is None else whole.gcn_scale
+        self.planner = InputPlanner(comm, own, gcn=gcn, cache=self.cache, norms=norms)
         self._forget_counts()
 
     def _forget_counts(self) -> None:

@@ -8,6 +8,7 @@ from batchgnn.modes.feature_cache import TABLE_SLOTS, capacity_of
 from batchgnn.modes.inference import CHUNK_BYTES
 from batchgnn.modes.macrobatch_size import EDGE_BYTES, MOST
 from batchgnn.modes.partial_aggregate import rows_within
+from batchgnn.modes.topology import topology_bytes
 
 INTERPRETER_BYTES = 400 << 20
 "Python, libraries, compiled kernels and MPI's buffers."
@@ -58,6 +59,7 @@ def plan_memory(session) -> MemoryPlan:
             "parameters, gradients and moments": 6 * model.parameters.buffer.nbytes,
             "labels, splits and ids": int(own.label.nbytes + own.split.nbytes + 40 * own.num_own),
             "a copy of the own features": own.copied_feature_bytes,
+            "this rank's part of the node's shared topology": shared_bytes(session),
             "copies of remote rows": copies,
             "aggregated inputs": aggregated,
             "preparing them, beyond what training needs": max(0, preparing),
@@ -66,6 +68,15 @@ def plan_memory(session) -> MemoryPlan:
             + 2 * CHUNK_BYTES,
         }
     )
+
+
+def shared_bytes(session) -> int:
+    """This rank's part of the topology that its node holds once, with --topology node-shared."""
+    settings = session.settings
+    if settings.topology != "node-shared":
+        return 0
+    whole = topology_bytes(session.manifest, gcn=settings.model == "gcn")
+    return -(-whole // session.grid.node_size)
 
 
 def cache_bytes(session) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from batchgnn.kernels.relabel import relabel_blocks
 from batchgnn.kernels.requests import copy_segments, count_owners, post_requests, read_replies
 from batchgnn.kernels.sample import NUM_SHARES, draw_neighbors, locate
 from batchgnn.store.own_shards import OwnShards
+from batchgnn.store.topology import WholeTopology
 
 ALL = -1
 "The fanout that keeps every neighbour."
@@ -71,10 +72,15 @@ class Tables:
 class Sampler:
     """Draws the in-edges of any vertices, for all ranks of `comm` together."""
 
-    def __init__(self, comm, own: OwnShards, *, gcn: bool):
-        """gcn: blocks carry edge weights and the norm of every vertex."""
+    def __init__(self, comm, own: OwnShards, *, gcn: bool, whole: WholeTopology | None = None):
+        """gcn: blocks carry edge weights and the norm of every vertex.
+
+        whole: the in-edges of all vertices, when they are in this node's memory: no messages then.
+        """
         self.comm, self.own, self.gcn = comm, own, gcn
-        self.in_weight = own.in_weight if gcn else None
+        self.topology = own if whole is None else whole
+        self.is_local = comm.size == 1 or whole is not None
+        self.in_weight = self.topology.in_weight if gcn else None
         self.weighted = self.in_weight is not None
         num_vertices = int(own.ownership.offset[-1])
         self.tables = Tables(own.ids.dtype, num_vertices, numba.get_num_threads())
@@ -92,7 +98,7 @@ class Sampler:
         skipped: bool (num_own,), vertices of this rank of which no edge is drawn for anyone
         """
         start, ids = starts(np.array([len(f) for f in frontiers])), np.concatenate(frontiers)
-        if self.comm.size == 1:
+        if self.is_local:
             request = np.arange(len(ids))
             drawn = self._draw(ids, np.repeat(keys, np.diff(start)), fanout, skipped)
         else:
@@ -131,9 +137,9 @@ class Sampler:
         return self._unpack(back, words_back, per_owner)
 
     def _draw(self, ids, keys, fanout, skipped=None) -> Drawn:
-        """Draw from the own shards; keys: uint64 (n,)."""
-        own = self.own
-        rows = own.ownership.local_rows(ids)
+        """Draw from the topology that is here; keys: uint64 (n,)."""
+        own = self.topology
+        rows = own.rows(ids)
         degree, count = np.empty(len(ids), np.int64), np.empty(len(ids), np.int64)
         where = np.empty(len(ids), np.uint64)
 
@@ -158,8 +164,9 @@ class Sampler:
             return out
 
         neighbors = draw(own.in_indices)
-        weight = draw(own.in_weight) if self.weighted else None
-        return Drawn(count, degree, neighbors, weight, own.gcn_scale[rows] if self.gcn else None)
+        weight = draw(self.in_weight) if self.weighted else None
+        norms = own.gcn_scale if self.gcn else None
+        return Drawn(count, degree, neighbors, weight, None if norms is None else norms[rows])
 
     def _pack(self, drawn: Drawn, per_asker) -> tuple[np.ndarray, np.ndarray]:
         """One message a rank, in words of the id dtype: counts, degrees, norms, ids, weights."""

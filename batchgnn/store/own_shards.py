@@ -112,9 +112,7 @@ class OwnShards:
         self.original_id = np.concatenate([shard.original_id for shard in opened])
         self._name = [shard.name for shard in opened if shard.name is not None]
         self.degree_in = np.concatenate([shard.degree_in for shard in opened])
-        weighted = store.manifest.weighted
-        weighted_in = np.concatenate([s.weighted_in if weighted else s.degree_in for s in opened])
-        self.gcn_scale = (1 / np.sqrt(1 + weighted_in)).astype(np.float32)
+        self.gcn_scale = np.concatenate([gcn_norms(shard) for shard in opened])
         "float32 (num_own,): rsqrt(1 + weighted in-degree), the norm of GCN with its self-loop."
 
     @cached_property
@@ -161,3 +159,13 @@ class OwnShards:
     def shard_of_row(self, rows: np.ndarray) -> np.ndarray:
         """Which of the own shards holds each own row, int64 (n,)."""
         return np.searchsorted(self.first_row, rows, side="right") - 1
+
+    def rows(self, ids: np.ndarray) -> np.ndarray:
+        """int64 (n,): own rows of own vertices."""
+        return self.ownership.local_rows(ids)
+
+
+def gcn_norms(shard: Shard) -> np.ndarray:
+    """float32 (n,): rsqrt(1 + weighted in-degree) of a shard's vertices."""
+    degree = shard.degree_in if shard.weighted_in is None else shard.weighted_in
+    return (1 / np.sqrt(1 + degree)).astype(np.float32)

@@ -34,6 +34,7 @@ OTHER = {
     "batch_size": 17,
     "macrobatch": 3,
     "macrobatch_memory": "256M",
+    "topology": "node-shared",
     "overlap": False,
     "aggregate_cache": "store",
     "aggregate_memory": "64M",
@@ -224,3 +225,11 @@ def test_resolving_twice_changes_nothing():
     once = Settings().resolved("multilabel", "float16")
     assert once.resolved("multilabel", "float16") == once
     assert get_type_hints(Settings)["fanouts"] == tuple[int, ...] | None
+
+
+def test_a_shared_topology_cannot_serve_some_aggregated_inputs():
+    settings = Settings(topology="node-shared", aggregate_cache="memory", aggregate_memory="1G")
+    with pytest.raises(ConfigError, match="leave one of the two out"):
+        settings.resolved("multiclass")
+    settings = dataclasses.replace(settings, aggregate_memory=None)
+    assert settings.resolved("multiclass").topology == "node-shared"
