@@ -247,3 +247,23 @@ def test_the_likeliest_hubs_are_kept_and_draw_no_edges(comm, shards):
             np.testing.assert_array_equal(np.diff(block.indptr), drawn)
             num_ready += is_kept.sum()
     assert comm.allreduce(num_ready) > 0
+
+
+@pytest.mark.parametrize("model", ["sage", "gcn", "gin"])
+@pytest.mark.parametrize("options", [{}, {"aggregate_memory": "1K"}], ids=["all", "some"])
+def test_half_width_aggregates_are_rounded_alike_on_any_ranks(comm, shards, alone, model, options):
+    settings = replace(TRAINED, model=model, aggregate_cache="memory", feature_dtype="bfloat16")
+    settings = replace(settings, **options)
+    losses, _, counted, label = train(comm, shards, settings)
+    assert label.endswith("first layer unsampled; its inputs aggregated to bfloat16")
+    if not options:  # which rows are rounded depends on how many each rank may keep
+        expected, _, _, _ = alone(shards, settings)
+        np.testing.assert_allclose(losses, expected, rtol=1e-5)
+        if comm.size > 1:
+            ids, rows = (
+                comm.allreduce(counted[name]["bytes"]) for name in ("input rows ids", "input rows")
+            )
+            norms = 4 * (model == "gcn")
+            assert rows == ids // 4 * (2 * 12 * (1 if model == "gcn" else 2) + norms)
+    plain = replace(settings, feature_dtype=None, aggregate_memory=None)
+    np.testing.assert_allclose(losses, alone(shards, plain)[0], rtol=0.01)
