@@ -14,7 +14,7 @@ from mpi.ranks import HERE, run_on_ranks
 
 CASES = HERE / "cases"
 MODULES = sorted(path.name for path in CASES.glob("test_*.py"))
-TIMEOUT_S = 240
+TIMEOUT_S = 420
 
 
 def run_cases(num_ranks, paths, report: Path):
