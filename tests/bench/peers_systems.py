@@ -130,20 +130,24 @@ class Worker:
         self.load_s = time.perf_counter() - begin
 
     def train(self, steps: int) -> dict:
-        """Its answer to so many steps."""
+        """Its answer to so many steps; `others` is the share of the cores that others used."""
         assert self.process.stdin
+        begin, busy, mine = time.perf_counter(), _busy_s(), self._cpu_s()
         with suppress(BrokenPipeError):  # the log says more
             self.process.stdin.write(f"{steps}\n")
             self.process.stdin.flush()
-        return self._answer()
+        said = self._answer()
+        others = _busy_s() - busy - (self._cpu_s() - mine)
+        cores = (time.perf_counter() - begin) * psutil.cpu_count()
+        return {**said, "others": max(0.0, others / cores)}
 
-    def peak_memory(self, steps: int) -> tuple[int, dict]:
+    def peak_memory(self, steps: int) -> tuple[float, dict]:
         """Largest memory of all its processes together over so many steps, and its answer.
 
         Proportional set sizes: pages that several processes map count once. Reading them costs
         time, so these steps are not to be timed.
         """
-        peak, done = [0], threading.Event()
+        peak, done = [0.0], threading.Event()
 
         def watch() -> None:
             while not done.wait(MEMORY_PERIOD_S):
@@ -158,16 +162,9 @@ class Worker:
             watcher.join()
         return peak[0], said
 
-    def memory(self) -> int:
+    def memory(self) -> float:
         """Proportional set size of all its processes now, in bytes."""
-        total = 0
-        top = psutil.Process(self.process.pid)
-        for process in [top, *top.children(recursive=True)]:
-            try:
-                total += process.memory_full_info().pss
-            except psutil.Error:  # it has ended meanwhile
-                continue
-        return total
+        return self._sum(lambda process: process.memory_full_info().pss)
 
     def close(self) -> None:
         """Ask it to end; kill what does not."""
@@ -186,6 +183,19 @@ class Worker:
                     process.kill()
             self.process.wait()
 
+    def _cpu_s(self) -> float:
+        return self._sum(lambda process: sum(process.cpu_times()[:2]))
+
+    def _sum(self, quantity: Callable[[psutil.Process], float]) -> float:
+        """A quantity of all its processes together."""
+        total: float = 0
+        with suppress(psutil.NoSuchProcess):
+            top = psutil.Process(self.process.pid)
+            for process in [top, *top.children(recursive=True)]:
+                with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                    total += quantity(process)
+        return total
+
     def _answer(self) -> dict:
         assert self.process.stdout
         for line in self.process.stdout:
@@ -194,3 +204,9 @@ class Worker:
         status = self.process.wait()
         last = "".join(self.log.read_text().splitlines(keepends=True)[-15:])
         raise WorkerError(f"{self.system.name} ended with status {status}; {self.log} says\n{last}")
+
+
+def _busy_s() -> float:
+    """Seconds that all cores have been busy, or taken away by a hypervisor, since boot."""
+    times = psutil.cpu_times()
+    return sum(times) - times.idle - times.iowait - times.guest - times.guest_nice
