@@ -2,7 +2,8 @@
 
 Counters are kept per *lane*: the main thread, and the background thread that prepares the next
 macrobatch. `BATCHGNN_TRACE=1` also prints each collective as it ends. A watchdog reads from here
-which collective a lane is in.
+which collective a lane is in. When asked to `record`, each phase and collective is also kept as a
+span, for a timeline.
 """
 
 import os
@@ -13,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from batchgnn.environment import rank_from_environment
 
@@ -33,6 +34,20 @@ class Call:
     under_way: bool = True
 
 
+class Span(NamedTuple):
+    """A phase or collective that has ended; seconds of `time.perf_counter`.
+
+    kind: "phases" or "collectives"; sent_bytes: to other ranks, by a collective
+    """
+
+    lane: str
+    kind: str
+    name: str
+    begin_s: float
+    end_s: float
+    sent_bytes: int = 0
+
+
 class _Local(threading.local):
     lane = "main"
 
@@ -42,6 +57,9 @@ _lock = threading.Lock()
 _counters: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
 _last: dict[str, Call] = {}
 _mark = ""
+_spans: list[Span] | None = None
+_most_spans = 0
+_num_spans = 0
 
 
 def use_lane(name: str) -> None:
@@ -62,7 +80,9 @@ def phase(name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        _count("phases", name, calls=1, seconds=time.perf_counter() - begin)
+        end = time.perf_counter()
+        _count("phases", name, calls=1, seconds=end - begin)
+        _keep(Span(_local.lane, "phases", name, begin, end))
 
 
 @contextmanager
@@ -81,12 +101,14 @@ def collective(name: str, sent_bytes: int = 0, detail: str = "") -> Iterator[Non
     try:
         yield
     finally:
-        seconds = time.perf_counter() - begin
+        end = time.perf_counter()
+        seconds = end - begin
         with _lock:
             if _last[lane] is call:
                 ended = Call(lane, said, number, call.mark, call.entered_s, under_way=False)
                 _last[lane] = ended
         _count("collectives", name, calls=1, bytes=int(sent_bytes), seconds=seconds)
+        _keep(Span(lane, "collectives", name, begin, end, int(sent_bytes)))
         if os.environ.get("BATCHGNN_TRACE") == "1":
             line = f"{lane}: {said} {sent_bytes} bytes {seconds:.6f} s {_mark}".rstrip()
             sys.stderr.write(f"rank {rank_from_environment()} {line}\n")
@@ -98,6 +120,33 @@ def _count(kind: str, name: str, **amounts: float) -> None:
         entry = lane[kind].setdefault(name, dict.fromkeys(amounts, 0))
         for key, amount in amounts.items():
             entry[key] += amount
+
+
+def record(most_spans: int) -> None:
+    """From now on keep every span that ends, the first `most_spans` of them."""
+    global _spans, _most_spans, _num_spans
+    with _lock:
+        _spans, _most_spans, _num_spans = [], most_spans, 0
+
+
+def recorded() -> tuple[list[Span], int]:
+    """The spans kept since `record`, and how many more there were; ends the recording."""
+    global _spans, _num_spans
+    with _lock:
+        spans, _spans = _spans or [], None
+        num_more, _num_spans = _num_spans - len(spans), 0
+        return spans, num_more
+
+
+def _keep(span: Span) -> None:
+    global _num_spans
+    if _spans is None:
+        return
+    with _lock:
+        if _spans is not None:
+            _num_spans += 1
+            if len(_spans) < _most_spans:
+                _spans.append(span)
 
 
 def last_calls() -> dict[str, Call]:
@@ -133,7 +182,8 @@ def gather(comm: Any) -> dict[str, Any]:
     """The counts of all ranks for a line of metrics; collective, the same on every rank.
 
     `phase_seconds` and `collective_seconds` are those of the slowest rank, `collective_bytes` sums
-    over ranks, `collective_calls` is that of one rank, `peak_memory_bytes` is a list over ranks.
+    over ranks, `collective_calls` is that of one rank. Lists over ranks are `peak_memory_bytes`,
+    `rank_sent_bytes` (by all collectives) and `rank_phase_seconds`, which is by lane, by phase.
     """
     return merge(comm.allgather((snapshot(), peak_memory_bytes())))
 
@@ -156,7 +206,24 @@ def merge(ranks: list[tuple[dict[str, Any], int]]) -> dict[str, Any]:
         "collective_bytes": sent,
         "collective_calls": calls,
         "peak_memory_bytes": [peak for _, peak in ranks],
+        "rank_sent_bytes": [_sent_bytes(counts) for counts, _ in ranks],
+        "rank_phase_seconds": _by_rank([counts for counts, _ in ranks]),
     }
+
+
+def _sent_bytes(counts: dict[str, Any]) -> int:
+    return sum(int(each["bytes"]) for each in _over_lanes(counts, "collectives").values())
+
+
+def _by_rank(ranks: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
+    """Seconds of every rank in a phase, by lane, by phase; 0 on a rank that was never in it."""
+    seconds: dict[str, dict[str, list[float]]] = {}
+    for rank, counts in enumerate(ranks):
+        for lane, kinds in counts.items():
+            for name, amounts in kinds["phases"].items():
+                each = seconds.setdefault(lane, {}).setdefault(name, [0.0] * len(ranks))
+                each[rank] = round(amounts["seconds"], 6)
+    return seconds
 
 
 def _over_lanes(counts: dict[str, Any], kind: str) -> dict[str, dict[str, float]]:

@@ -82,4 +82,43 @@ def test_ranks_are_merged_to_the_slowest_and_the_sum():
         "collective_bytes": {"rows": 30},
         "collective_calls": {"rows": 2},
         "peak_memory_bytes": [1000, 1000],
+        "rank_sent_bytes": [10, 20],
+        "rank_phase_seconds": {"background": {"fetch": [1.0, 3.0]}},
     }
+
+
+def test_a_rank_that_was_never_in_a_phase_has_zero_seconds_of_it():
+    phases = {"wait": {"calls": 1, "seconds": 2.0}}
+    busy = {"main": {"phases": phases, "collectives": {}}}
+    line = trace.merge([({}, 1), (busy, 1)])
+    assert line["rank_phase_seconds"] == {"main": {"wait": [0.0, 2.0]}}
+    assert line["rank_sent_bytes"] == [0, 0]
+
+
+def test_spans_are_those_that_were_counted_and_only_while_recording():
+    with trace.phase("before"):
+        pass
+    trace.record(10)
+    with trace.phase("fetch"), trace.collective("rows", 7):
+        pass
+    spans, num_dropped = trace.recorded()
+    with trace.phase("after"):
+        pass
+    rows, fetch = spans
+    assert rows[:3] == ("main", "collectives", "rows")
+    assert fetch[:3] == ("main", "phases", "fetch")
+    assert (rows.sent_bytes, fetch.sent_bytes, num_dropped) == (7, 0, 0)
+    assert fetch.begin_s <= rows.begin_s <= rows.end_s <= fetch.end_s
+    counted = trace.snapshot()["main"]["phases"]["fetch"]["seconds"]
+    assert fetch.end_s - fetch.begin_s == counted
+    assert trace.recorded() == ([], 0)
+
+
+def test_a_recording_holds_so_many_spans_and_counts_the_others():
+    trace.record(2)
+    for name in "abcde":
+        with trace.phase(name):
+            pass
+    spans, num_dropped = trace.recorded()
+    assert [span.name for span in spans] == ["a", "b"]
+    assert num_dropped == 3
