@@ -19,8 +19,9 @@ NUM_SHARES = 128
 PER_EDGE, PER_ROW, PER_COLUMN = 0, 1, 2
 "What a weight belongs to: an edge, its row of the CSR, or its column."
 
-WITHOUT, BESIDE, ADDED = 0, 1, 2
-"What becomes of a target's own row: nothing, a second half of the result, a term of the sum."
+WITHOUT, BESIDE, ADDED, ONTO = 0, 1, 2, 3
+"""What becomes of a target's own row: nothing, a second half of the result, a term of the sum.
+ONTO: the sum goes on from what `out` holds, and the own row is not read."""
 
 
 @register_jitable
@@ -86,8 +87,8 @@ def spmm(indptr, indices, weight, per, x, own, out):
     weight   float32             w(e) = weight[e], weight[v] or weight[indices[e]]:
     per      PER_EDGE, PER_ROW or PER_COLUMN
     x        float32 or float64 (n_src, d), or Rows
-    own      WITHOUT; BESIDE: out[v, d:] = x[v]; ADDED: out[v] += x[v]
-    out      float (n, d), BESIDE (n, 2 d)  overwritten
+    own      WITHOUT; BESIDE: out[v, d:] = x[v]; ADDED: out[v] += x[v]; ONTO: out is added to
+    out      float (n, d), BESIDE (n, 2 d)  overwritten, unless ONTO
 
     Reads a row of x an edge; no scratch; the same result for any number of threads.
     Eq. 2 of arXiv:1609.02907.
@@ -98,14 +99,14 @@ def spmm(indptr, indices, weight, per, x, own, out):
         end = indptr[last]
         for v in range(first, last):
             _look_ahead(x, indices, indptr[v], indptr[v + 1], end)
-            if own != WITHOUT and v + 1 < last:
+            if own in (BESIDE, ADDED) and v + 1 < last:
                 prefetch_row(x, v + 1)
             target = out[v, :width]
             if own == ADDED:
                 mine = row_at(x, v)
                 for j in range(width):
                     target[j] = widen(mine[j], target)
-            else:
+            elif own != ONTO:
                 for j in range(width):
                     target[j] = 0
             _sum_edges(v, indptr[v], indptr[v + 1], indices, weight, per, x, target)

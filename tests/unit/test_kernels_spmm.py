@@ -12,6 +12,7 @@ from batchgnn.kernels.spmm import (
     ADDED,
     BESIDE,
     NUM_SHARES,
+    ONTO,
     PER_COLUMN,
     PER_EDGE,
     PER_ROW,
@@ -70,6 +71,17 @@ def test_products_of_a_rectangular_power_law_graph():
     weight = rng.normal(size=len(indices)).astype(np.float32)
     for per in (PER_EDGE, PER_ROW):
         assert_like_reference(spmm, indptr, indices, weight, per, x, WITHOUT, out)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_product_goes_on_from_what_the_result_holds(dtype):
+    """Fewer sources than targets, as the rows of other ranks may be."""
+    rng = np.random.default_rng(6)
+    indptr, indices = random_csr(rng, 40, 7, most=9)
+    x, out = rng.normal(size=(7, 5)).astype(dtype), rng.normal(size=(40, 5)).astype(dtype)
+    weight = rng.normal(size=40).astype(np.float32)
+    assert_like_reference(spmm, indptr, indices, weight, PER_ROW, x, ONTO, out)
+    assert_like_reference(spmm, indptr, indices, weight, PER_ROW, rows_of(x), ONTO, out)
 
 
 def test_products_without_rows_or_columns():
