@@ -145,6 +145,10 @@ class Settings:
     checkpoint_keep: Annotated[int, Parameter(group=RUN, validator=AT_LEAST_ONE)] = 2
     "Checkpoints kept."
 
+    timeline_epoch: Annotated[int, Parameter(group=RUN, validator=NOT_NEGATIVE)] = 2
+    """Epoch whose timeline is written, for `batchgnn report` and Perfetto; the last where there are
+    fewer; 0 = none."""
+
     collective_timeout: Annotated[float, Parameter(group=RUN, validator=NOT_NEGATIVE)] = 600.0
     "Seconds after which a collective that waits for a silent rank ends the job; 0 = never."
 
@@ -250,7 +254,7 @@ class Settings:
 
 FREE = {
     "epochs", "features", "macrobatch", "macrobatch_memory", "topology", "overlap", "threads",
-    "memory", "checkpoint_every", "checkpoint_seconds", "checkpoint_keep",
+    "memory", "checkpoint_every", "checkpoint_seconds", "checkpoint_keep", "timeline_epoch",
     "collective_timeout", "patience", "eval_every", "aggregate_cache", "aggregate_memory",
     "feature_cache",
 }  # fmt: skip
