@@ -55,6 +55,7 @@ OTHER = {
     "checkpoint_every": 11,
     "checkpoint_seconds": 0.5,
     "checkpoint_keep": 1,
+    "timeline_epoch": 5,
     "collective_timeout": 0.0,
 }
 "A value of every setting that is not its default; `mode` has but one."
