@@ -17,6 +17,7 @@ from batchgnn.store.checkpoint import (
     write_file,
 )
 from batchgnn.store.format import atomic_file, is_no_room, no_room
+from batchgnn.timeline import Timeline, chrome_trace
 
 LIBRARIES = ("numpy", "numba", "scipy", "h5py", "mpi4py", "pymetis")
 
@@ -78,6 +79,10 @@ class RunFolder:
         path = self.path / "metrics.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []
         self._write("metrics.jsonl", "".join(line + "\n" for line in lines[:num_epochs]))
+
+    def write_timeline(self, timeline: Timeline) -> None:
+        """timeline.json, which Perfetto opens: the spans of one epoch on all ranks."""
+        self._write("timeline.json", chrome_trace(timeline))
 
     def write_checkpoint(self, checkpoint: Checkpoint, keep: int) -> None:
         """A checkpoint beside the older ones, of which `keep` stay."""
