@@ -22,6 +22,7 @@ from batchgnn.run_folder import RunFolder
 from batchgnn.scores import SPLITS, score
 from batchgnn.session import Session, open_session
 from batchgnn.store.checkpoint import Checkpoint
+from batchgnn.timeline import Recorder
 from batchgnn.training_state import TrainingState
 
 MEMORY_ADVICE = (
@@ -99,6 +100,7 @@ class Trainer:
         self.inference = Inference(self.world, session.own, self.model, aggregated=aggregated)
         self.last_checkpoint_s = time.monotonic()
         self.far_rows = np.zeros(2)
+        self.recorder = Recorder(session.grid)
         self.state = TrainingState(best_parameters=self.model.parameters.buffer.copy())
 
     def train(self, resume: bool) -> None:
@@ -110,8 +112,9 @@ class Trainer:
         while not self._finished():
             loss, seconds = self._epoch()
             self._end_epoch(loss, seconds)
+        held = self._held()
         if self.session.is_first:
-            self.folder.write_result(self._result())
+            self.folder.write_result(self._result() | held)
             print(self.folder.summary(), flush=True)
 
     def _finished(self) -> bool:
@@ -122,6 +125,8 @@ class Trainer:
     def _epoch(self) -> tuple[float, float]:
         """Train the steps left of the current epoch; mean loss over its seeds, seconds."""
         state, every = self.state, self.settings.checkpoint_every
+        if self._keeps_timeline():
+            self.recorder.begin(state.epoch + 1, state.step)
         begin = time.perf_counter() - state.seconds
         trace.reset()
         label = f"epoch {state.epoch + 1}/{self.settings.epochs}"
@@ -147,6 +152,10 @@ class Trainer:
         if last or (state.epoch + 1) % self.settings.eval_every == 0:
             line |= self._evaluate()
         line |= self._counts() | trace.gather(self.world)
+        if self._keeps_timeline():
+            timeline = self.recorder.end()
+            if timeline is not None:
+                self.folder.write_timeline(timeline)
         state.end_epoch(seconds)
         if self.session.is_first:
             self.folder.append_metrics(line)  # first: a resume cuts lines, it cannot add them
@@ -154,6 +163,10 @@ class Trainer:
             self._checkpoint()
         if self.session.is_first:
             print(describe(line), flush=True)
+
+    def _keeps_timeline(self) -> bool:
+        """Whether the epoch under way is the one whose spans are kept."""
+        return self.state.epoch + 1 == min(self.settings.timeline_epoch, self.settings.epochs)
 
     def _evaluate(self) -> dict[str, float]:
         """Exact validation and test scores; remembers the best parameters by validation."""
@@ -243,6 +256,16 @@ class Trainer:
             "exactness": self.mode.exactness,
             **hits,
             "num_parameters": int(self.model.parameters.size),
+        }
+
+    def _held(self) -> dict[str, list]:
+        """What every rank had to work on, for result.json; lists over ranks."""
+        own, is_train = self.session.own, self.session.split() == SPLITS["train"]
+        mine = (self.session.grid.host, own.num_own, own.degree_in.sum(), is_train.sum())
+        hosts, *counts = zip(*self.world.allgather(mine), strict=True)
+        names = ("rank_vertices", "rank_edges", "rank_seeds")
+        return {"hosts": list(hosts)} | {
+            name: [int(n) for n in each] for name, each in zip(names, counts, strict=True)
         }
 
 
