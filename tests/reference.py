@@ -75,7 +75,7 @@ def spmm(indptr, indices, weight, per, x, own, out):
     x = matrix_of(x).astype(np.float64)
     product = weighted_matrix(indptr, indices, weight, per, (len(out), len(x))) @ x
     if own == 3:
-        out += product
+        out[:, : x.shape[1]] += product
         return
     mine = x[: len(out)]
     out[:] = [product, np.hstack([product, mine]), product + mine][own]

@@ -47,6 +47,18 @@ def _row_at(x, i):
     return lambda x, i: x[i]
 
 
+def row_width(x):
+    """Elements of a row of a matrix or of Rows."""
+    return x.shape[1]
+
+
+@overload(row_width, inline="always")
+def _row_width(x):
+    if isinstance(x, types.BaseTuple):
+        return lambda x: x.like.shape[1]
+    return lambda x: x.shape[1]
+
+
 def prefetch_row(x, i):
     """Ask for row i of a matrix or of Rows; changes nothing."""
 

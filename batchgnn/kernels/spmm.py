@@ -12,7 +12,7 @@ from numba.extending import register_jitable
 
 from batchgnn.kernels.half import widen
 from batchgnn.kernels.jit import parallel_kernel
-from batchgnn.kernels.rows import AHEAD, prefetch_address, prefetch_row, row_at
+from batchgnn.kernels.rows import AHEAD, prefetch_address, prefetch_row, row_at, row_width
 
 NUM_SHARES = 128
 
@@ -87,13 +87,14 @@ def spmm(indptr, indices, weight, per, x, own, out):
     weight   float32             w(e) = weight[e], weight[v] or weight[indices[e]]:
     per      PER_EDGE, PER_ROW or PER_COLUMN
     x        float32 or float64 (n_src, d), or Rows
-    own      WITHOUT; BESIDE: out[v, d:] = x[v]; ADDED: out[v] += x[v]; ONTO: out is added to
+    own      WITHOUT; BESIDE: out[v, d:] = x[v]; ADDED: out[v] += x[v]; ONTO: the
+             first d columns of out are added to, and columns after them stay as they are
     out      float (n, d), BESIDE (n, 2 d)  overwritten, unless ONTO
 
     Reads a row of x an edge; no scratch; the same result for any number of threads.
     Eq. 2 of arXiv:1609.02907.
     """
-    width = out.shape[1] // 2 if own == BESIDE else out.shape[1]
+    width = row_width(x)
     for share in prange(NUM_SHARES):
         first, last = share_begin(indptr, share), share_begin(indptr, share + 1)
         end = indptr[last]

@@ -15,12 +15,11 @@ import numpy as np
 from batchgnn.comm.exchange import ArrayRows, RowExchange, RowSource, allreduce_max
 from batchgnn.comm.failure import fail_together
 from batchgnn.errors import ConfigError
-from batchgnn.kernels.aggregate import gcn_edges, place_sources
+from batchgnn.kernels.aggregate import gcn_edges
 from batchgnn.kernels.half import dtype_name, narrow_rows
-from batchgnn.kernels.reach import WORD, mark_targets
 from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.spmm import PER_EDGE, PER_ROW, WITHOUT, spmm
-from batchgnn.modes.reach import marked_ids, rows_of
+from batchgnn.modes.in_edges import InEdges
 from batchgnn.operators.local import NO_WEIGHTS, Aggregation
 from batchgnn.progress import progress
 from batchgnn.store.aggregate import create_aggregate, open_aggregate, origin_of
@@ -76,12 +75,9 @@ class InputAggregation:
     def __init__(self, comm, own: OwnShards, aggregation: Aggregation, todo: list[int]):
         """Plan it; collective. todo: which of the rank's own shards (0, 1, ...) to compute."""
         self.comm, self.own, self.aggregation, self.todo = comm, own, aggregation, todo
-        self.first_id = own.ownership.offset[own.shards]
-        self.seen = self._outside_sources()
-        ones = np.bitwise_count(self.seen).astype(np.int64)
-        self.before = np.cumsum(ones) - ones
-        self.row_of, remote, counts = rows_of(own, marked_ids(self.seen), comm.size)
-        self.exchange = RowExchange(comm, remote, counts, "aggregated sources")
+        self.edges = InEdges(own, comm.size, todo)
+        wanted = self.edges.remote, self.edges.counts
+        self.exchange = RowExchange(comm, *wanted, "aggregated sources")
         self.norm = NO_WEIGHTS
         if aggregation == "gcn":
             far = self.exchange.forward(ById(ArrayRows(own.gcn_scale[:, None]), own.ownership))
@@ -112,17 +108,6 @@ class InputAggregation:
         if allreduce_max(self.comm, num_lost, "sums too large"):
             raise _too_large(self.aggregation)
 
-    def _outside_sources(self) -> np.ndarray:
-        """A bit for each vertex that is a source of an edge into another shard, one of these."""
-        own, edges = self.own, self.own.in_indices
-        seen = np.zeros(-(-own.ownership.num_vertices // WORD), np.uint64)
-        for k in self.todo:
-            one = slice(k, k + 1)
-            first_row = np.array([0, len(own.in_indptr.parts[k]) - 1])
-            address = own.in_indptr.address[one], edges.address[one]
-            mark_targets(first_row, *address, edges.like, self.first_id[one], seen)
-        return seen
-
     def _column_blocks(self, block_bytes: int) -> list[tuple[int, int]]:
         """First and last column + 1 of every block, the same on all ranks."""
         features = self.own.features
@@ -143,11 +128,6 @@ class InputAggregation:
         cuts = np.searchsorted(held, np.arange(0, held[-1], CHUNK_BYTES))
         yield from pairwise([*np.unique(cuts).tolist(), len(indptr) - 1])
 
-    def _edges(self, k: int, a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
-        """indptr int64 and global ids of the sources of rows a ... b - 1 of shard k."""
-        indptr = self.own.in_indptr.parts[k][a : b + 1]
-        return indptr - indptr[0], self.own.in_indices.parts[k][indptr[0] : indptr[-1]]
-
     def _addresses(self, begin: int, fetched: np.ndarray) -> np.ndarray:
         """uint64: where column `begin` of every own row lies, then where each fetched row does."""
         features = self.own.features
@@ -160,11 +140,7 @@ class InputAggregation:
     def _product(self, k, a, b, address, width) -> tuple[np.ndarray, np.ndarray]:
         """indptr and aggregated columns, float32 (b - a, width), of rows a ... b - 1 of shard k."""
         own = self.own
-        indptr, ids = self._edges(k, a, b)
-        rows = np.empty(len(ids), np.int32)
-        first_row, num_rows = own.first_row[k], len(own.in_indptr.parts[k]) - 1
-        marked = self.seen, self.before, self.row_of
-        place_sources(ids, self.first_id[k], first_row, num_rows, *marked, rows)
+        indptr, rows = self.edges.rows(k, a, b)
         out = np.empty((b - a, width), np.float32)
         columns = Rows(address, np.empty((0, width), own.features.dtype))
         if self.aggregation == "gcn":

@@ -60,6 +60,10 @@ class LocalOperator:
             _ = self._transposed_weight if adjoint else self._weight
         _ = self._transposed if adjoint else self._csr
 
+    def matrix(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+        """A as a weighted CSR: indptr, indices, weight, per (as `kernels.spmm.spmm` takes them)."""
+        return *self._csr, self._weight, self._per
+
     def gather(self, x: np.ndarray | Rows) -> np.ndarray:
         """A x: (num_sources, d) -> (num_targets, d)."""
         return self._product(x, WITHOUT)
@@ -125,6 +129,12 @@ class LocalOperator:
 
     def attend_adjoint(self, dh, saved) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The gradients of z, s_src and s_dst from that of h."""
+        dscore, ds_dst = self.score_gradients(dh, saved)
+        dz, ds_src = self.source_gradients(dh, saved, dscore, 0, self.num_sources)
+        return dz, ds_src, ds_dst
+
+    def score_gradients(self, dh, saved) -> tuple[np.ndarray, np.ndarray]:
+        """The first part of `attend_adjoint`: gradients of every edge's score, and of s_dst."""
         z, s_src, s_dst, coefficient, scale = saved
         indptr, indices = self._csr
         dscore = np.empty_like(coefficient)
@@ -132,15 +142,27 @@ class LocalOperator:
         attention_adjoint_targets(
             indptr, indices, z, s_src, s_dst, coefficient, scale, dh, dscore, ds_dst
         )
-        dz, ds_src = np.empty_like(z), np.empty_like(s_src)
-        attention_adjoint_sources(*self._transposed, coefficient, scale, dscore, dh, dz, ds_src)
-        return dz, ds_src, ds_dst
+        return dscore, ds_dst
+
+    def source_gradients(self, dh, saved, dscore, begin, end) -> tuple[np.ndarray, np.ndarray]:
+        """The second part: gradients of z and s_src, of the sources begin ... end - 1."""
+        z, s_src, _, coefficient, scale = saved
+        indptr, rows, edge = self._transposed
+        a, b = indptr[begin], indptr[end]
+        edges = indptr[begin : end + 1] - a, rows[a:b], edge[a:b]
+        dz, ds_src = np.empty_like(z[begin:end]), np.empty_like(s_src[begin:end])
+        attention_adjoint_sources(*edges, coefficient, scale, dscore, dh, dz, ds_src)
+        return dz, ds_src
 
     def targets(self, x: np.ndarray | Rows) -> np.ndarray:
         """The rows of x that are targets: a view of a matrix."""
         if isinstance(x, Rows):
             return dense(x._replace(address=x.address[: self.num_targets]))
         return x[: self.num_targets]
+
+    def total(self, sums: np.ndarray) -> np.ndarray:
+        """Sums over the targets, added up over all who hold targets of this layer: here alone."""
+        return sums
 
     def add_targets(self, dx: np.ndarray, dx_targets: np.ndarray) -> None:
         """The adjoint of `targets`: dx[targets] += dx_targets."""

@@ -78,7 +78,7 @@ def test_a_product_goes_on_from_what_the_result_holds(dtype):
     """Fewer sources than targets, as the rows of other ranks may be."""
     rng = np.random.default_rng(6)
     indptr, indices = random_csr(rng, 40, 7, most=9)
-    x, out = rng.normal(size=(7, 5)).astype(dtype), rng.normal(size=(40, 5)).astype(dtype)
+    x, out = rng.normal(size=(7, 5)).astype(dtype), rng.normal(size=(40, 8)).astype(dtype)
     weight = rng.normal(size=40).astype(np.float32)
     assert_like_reference(spmm, indptr, indices, weight, PER_ROW, x, ONTO, out)
     assert_like_reference(spmm, indptr, indices, weight, PER_ROW, rows_of(x), ONTO, out)
