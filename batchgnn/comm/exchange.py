@@ -139,18 +139,26 @@ class RowExchange:
         source.take(self.send_rows, rows)
         if out is None:
             out = np.empty((self.num_received, source.width), source.dtype)
-        exchange_parts(self.comm, rows, self.send_counts, out, self.recv_counts, self.name)
-        return out
+        return self.send(rows, out)
 
     def backward(self, dy: np.ndarray, num_rows: int) -> np.ndarray:
         """(k, d) -> (num_rows, d): sum of the gradients of each own row, in fixed rank order."""
         home = np.empty((len(self.send_rows), dy.shape[1]), dy.dtype)
-        exchange_parts(
-            self.comm, dy, self.recv_counts, home, self.send_counts, f"{self.name} adjoint"
-        )
+        self.send_back(dy, home)
         dx = np.zeros((num_rows, dy.shape[1]), dy.dtype)
         np.add.at(dx, self.send_rows, home)
         return dx
+
+    def send(self, rows: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """The messages of `forward`: rows `send_rows` (k', d) go out; out (k, d) comes in."""
+        exchange_parts(self.comm, rows, self.send_counts, out, self.recv_counts, self.name)
+        return out
+
+    def send_back(self, dy: np.ndarray, home: np.ndarray) -> np.ndarray:
+        """The messages of `backward`: dy (k, d) goes out; home (k', d) of `send_rows` comes in."""
+        name = f"{self.name} adjoint"
+        exchange_parts(self.comm, dy, self.recv_counts, home, self.send_counts, name)
+        return home
 
 
 def allreduce_sum(comm, array: np.ndarray, name: str) -> None:
