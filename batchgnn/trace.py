@@ -50,6 +50,7 @@ class Span(NamedTuple):
 
 class _Local(threading.local):
     lane = "main"
+    inner_s = 0.0  # seconds of the phases that ended inside the present one
 
 
 _local = _Local()
@@ -76,12 +77,15 @@ def mark(text: str) -> None:
 @contextmanager
 def phase(name: str) -> Iterator[None]:
     """Count the seconds of the block under `name`."""
+    outer, _local.inner_s = _local.inner_s, 0.0
     begin = time.perf_counter()
     try:
         yield
     finally:
         end = time.perf_counter()
-        _count("phases", name, calls=1, seconds=end - begin)
+        seconds = end - begin
+        own, _local.inner_s = seconds - _local.inner_s, outer + seconds
+        _count("phases", name, calls=1, seconds=seconds, own_seconds=own)
         _keep(Span(_local.lane, "phases", name, begin, end))
 
 
@@ -158,7 +162,8 @@ def last_calls() -> dict[str, Call]:
 def snapshot() -> dict[str, Any]:
     """Counts of this rank since the last reset, by lane, by "phases" or "collectives", by name.
 
-    A phase has `calls` and `seconds`; a collective also `bytes`, those sent to other ranks.
+    A phase has `calls`, `seconds` and `own_seconds`, those outside the phases within it; a
+    collective has `calls`, `seconds` and `bytes`, those sent to other ranks.
     """
     with _lock:
         return {
@@ -183,7 +188,8 @@ def gather(comm: Any) -> dict[str, Any]:
 
     `phase_seconds` and `collective_seconds` are those of the slowest rank, `collective_bytes` sums
     over ranks, `collective_calls` is that of one rank. Lists over ranks are `peak_memory_bytes`,
-    `rank_sent_bytes` (by all collectives) and `rank_phase_seconds`, which is by lane, by phase.
+    `rank_sent_bytes` (by all collectives) and `rank_phase_seconds`: own seconds, which add up, by
+    lane, by phase.
     """
     return merge(comm.allgather((snapshot(), peak_memory_bytes())))
 
@@ -216,13 +222,13 @@ def _sent_bytes(counts: dict[str, Any]) -> int:
 
 
 def _by_rank(ranks: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
-    """Seconds of every rank in a phase, by lane, by phase; 0 on a rank that was never in it."""
+    """Own seconds of every rank in a phase, by lane, by phase; 0 where it was never in it."""
     seconds: dict[str, dict[str, list[float]]] = {}
     for rank, counts in enumerate(ranks):
         for lane, kinds in counts.items():
             for name, amounts in kinds["phases"].items():
                 each = seconds.setdefault(lane, {}).setdefault(name, [0.0] * len(ranks))
-                each[rank] = round(amounts["seconds"], 6)
+                each[rank] = round(amounts["own_seconds"], 6)
     return seconds
 
 

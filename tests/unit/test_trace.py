@@ -1,6 +1,7 @@
 """Counters of collectives and phases."""
 
 import threading
+import time
 
 import pytest
 
@@ -72,7 +73,7 @@ def test_each_collective_is_printed_when_asked(monkeypatch, capsys):
 def test_ranks_are_merged_to_the_slowest_and_the_sum():
     def rank(seconds, sent):
         calls = {"rows": {"calls": 2, "bytes": sent, "seconds": seconds}}
-        phases = {"fetch": {"calls": 1, "seconds": seconds}}
+        phases = {"fetch": {"calls": 1, "seconds": seconds, "own_seconds": seconds / 2}}
         return {"background": {"phases": phases, "collectives": calls}}, 1000
 
     line = trace.merge([rank(1.0, 10), rank(3.0, 20)])
@@ -83,12 +84,12 @@ def test_ranks_are_merged_to_the_slowest_and_the_sum():
         "collective_calls": {"rows": 2},
         "peak_memory_bytes": [1000, 1000],
         "rank_sent_bytes": [10, 20],
-        "rank_phase_seconds": {"background": {"fetch": [1.0, 3.0]}},
+        "rank_phase_seconds": {"background": {"fetch": [0.5, 1.5]}},
     }
 
 
 def test_a_rank_that_was_never_in_a_phase_has_zero_seconds_of_it():
-    phases = {"wait": {"calls": 1, "seconds": 2.0}}
+    phases = {"wait": {"calls": 1, "seconds": 2.0, "own_seconds": 2.0}}
     busy = {"main": {"phases": phases, "collectives": {}}}
     line = trace.merge([({}, 1), (busy, 1)])
     assert line["rank_phase_seconds"] == {"main": {"wait": [0.0, 2.0]}}
@@ -112,6 +113,21 @@ def test_spans_are_those_that_were_counted_and_only_while_recording():
     counted = trace.snapshot()["main"]["phases"]["fetch"]["seconds"]
     assert fetch.end_s - fetch.begin_s == counted
     assert trace.recorded() == ([], 0)
+
+
+def test_own_seconds_leave_out_the_phases_inside():
+    with trace.phase("outer"):
+        for _ in range(2):
+            with trace.phase("inner"):
+                time.sleep(0.002)
+    with trace.phase("later"):
+        pass
+    counted = trace.snapshot()["main"]["phases"]
+    inner = counted["inner"]
+    assert inner["own_seconds"] == inner["seconds"] >= 0.004
+    outer = counted["outer"]
+    assert outer["own_seconds"] == pytest.approx(outer["seconds"] - inner["seconds"], abs=1e-9)
+    assert counted["later"]["own_seconds"] == counted["later"]["seconds"]
 
 
 def test_a_recording_holds_so_many_spans_and_counts_the_others():
