@@ -31,7 +31,7 @@ DEFAULT_FANOUTS = (15, 10, 5)
 class Settings:
     """How a model is trained. Settings named in `FREE` may change on a resume."""
 
-    mode: Annotated[Literal["macrobatch"], Parameter(group=RUN)] = "macrobatch"
+    mode: Annotated[Literal["macrobatch", "fullgraph"], Parameter(group=RUN)] = "macrobatch"
     "When things happen; see the table of modes in README.md."
 
     model: Annotated[Literal["sage", "gcn", "gin", "gat"], Parameter(group=MODEL)] = "sage"
@@ -79,12 +79,16 @@ class Settings:
     """sharded: who owns a vertex draws its neighbours, asked by messages. node-shared: the ranks of
     a node have a copy of all edges in shared memory, and sampling needs no messages."""
 
-    overlap: Annotated[bool, Parameter(group=SAMPLING)] = True
-    "Prepare the next macrobatch in a background thread while this one trains."
+    overlap: Annotated[bool, Parameter(group=RUN)] = True
+    """Communicate in a background thread: macrobatch prepares the next macrobatch while this one
+    trains, fullgraph fetches remote rows while own ones are multiplied."""
 
-    aggregate_cache: Annotated[Literal["off", "memory", "store"], Parameter(group=SAMPLING)] = "off"
+    aggregate_cache: Annotated[Literal["off", "memory", "store"] | None, Parameter(group=RUN)] = (
+        None
+    )
     """Aggregate the input features over all in-neighbours once, and keep that in memory or beside
-    the shards: the first layer is then not sampled, and the last number of --fanouts not used."""
+    the shards: with macrobatch the first layer is then not sampled, and the last number of
+    --fanouts not used. [default: off; with fullgraph memory, where it can be used]"""
 
     aggregate_memory: Annotated[str | None, Parameter(group=SAMPLING)] = None
     """Memory per rank for --aggregate-cache memory, such as 2G: the vertices most likely to be
@@ -170,7 +174,14 @@ class Settings:
 
         task, stored: the task of the shards, and what their features are stored as
         """
-        fanouts = self._resolved_fanouts()
+        if self.aggregate_cache is None:
+            keeps = self.mode != "macrobatch" and self.model != "gat" and not self.input_dropout
+            return dataclasses.replace(self, aggregate_cache="memory" if keeps else "off").resolved(
+                task, stored
+            )
+        if self.mode != "macrobatch":
+            self._check_no_sampling()
+        fanouts = self._resolved_fanouts() if self.mode == "macrobatch" else None
         self._check_aggregates()
         self._check_features(stored)
         if self.model == "gat" and self.hidden % self.heads:
@@ -213,6 +224,21 @@ class Settings:
         if any(f == 0 or f < -1 for f in fanouts):
             raise ConfigError(f"--fanouts {fanouts}: each must be at least 1, or -1 for all.")
         return (*fanouts[:-1], -1) if cached else tuple(fanouts)
+
+    def _check_no_sampling(self) -> None:
+        """Raise ConfigError for options that only minibatches have."""
+        given = {
+            "--fanouts": self.fanouts is not None,
+            "--feature-cache": self.feature_cache is not None,
+            "--aggregate-memory": self.aggregate_memory is not None,
+            "--topology": self.topology != "sharded",
+        }
+        for option, is_given in given.items():
+            if is_given:
+                raise ConfigError(
+                    f"{option} is for sampled minibatches; --mode {self.mode} trains on the whole "
+                    f"graph in every step. Leave {option} out, or take --mode macrobatch."
+                )
 
     def _check_features(self, stored: str) -> None:
         """Raise ConfigError for rows that cannot be made, or a cache of no size."""

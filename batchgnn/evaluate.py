@@ -6,7 +6,7 @@ from typing import Literal
 
 from batchgnn.comm.failure import fail_together
 from batchgnn.config import Metric
-from batchgnn.modes.inference import Inference
+from batchgnn.modes.choice import make_inference
 from batchgnn.scores import SPLITS, score
 from batchgnn.session import load_best, open_run
 
@@ -34,7 +34,7 @@ def evaluate(
     with open_run(run, shards, metric) as session:
         with fail_together(session.grid.world, f"opening {run}"):
             load_best(session, run)
-        logits = Inference(session.grid.world, session.own, session.model).logits()
+        logits = make_inference(session).logits()
         rows, name = session.split() == SPLITS[split], session.settings.score_name
         value = score(session.grid.world, logits[rows], session.own.label[rows], name)
         if session.is_first:

@@ -13,7 +13,7 @@ from batchgnn.comm.exchange import exchange_counts, exchange_parts
 from batchgnn.comm.failure import fail_together
 from batchgnn.errors import StoreError
 from batchgnn.kernels.loss import sigmoid, softmax
-from batchgnn.modes.inference import Inference
+from batchgnn.modes.choice import make_inference
 from batchgnn.session import Session, load_best, open_run
 from batchgnn.store.prediction import create_prediction, publish_prediction, write_slab
 
@@ -62,7 +62,7 @@ def predict(
 
 def predicted_rows(session: Session, output: str) -> np.ndarray:
     """float32 (num_own, C) probabilities, or (num_own, hidden) embeddings; collective."""
-    inference = Inference(session.grid.world, session.own, session.model)
+    inference = make_inference(session)
     if output == "embedding":
         return inference.rows(session.model.num_layers - 1)
     logits = inference.logits()

@@ -109,7 +109,8 @@ def _open_shards(grid: Grid, shards: Path, settings: Settings):
     ownership = Ownership(manifest.offset, ranks)
     own = OwnShards(store, ownership, grid.rank, settings.feature_dtype)
     most = allowed_bytes(settings.memory, grid.node_size) // 4
-    fit = settings.features == "auto" and own.feature_bytes <= most
+    random_rows = settings.mode == "macrobatch"  # whole-graph modes make the matrix they read
+    fit = settings.features == "auto" and random_rows and own.feature_bytes <= most
     own.features_in_memory = fit or settings.features == "memory"
     return manifest, settings, own
 

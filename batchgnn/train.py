@@ -12,11 +12,9 @@ from batchgnn.comm.exchange import allreduce_sum
 from batchgnn.comm.failure import fail_together
 from batchgnn.config import FREE, Settings, settings_files
 from batchgnn.errors import ConfigError
-from batchgnn.modes.inference import Inference
-from batchgnn.modes.macrobatch import MacrobatchMode
-from batchgnn.modes.memory import allowed_bytes, plan_memory
-from batchgnn.modes.schedule import Schedule
-from batchgnn.nn.optim import make_optimizer
+from batchgnn.modes.choice import ADVICE, make_mode, plan_memory
+from batchgnn.modes.memory import allowed_bytes
+from batchgnn.modes.mode import ExactInference
 from batchgnn.progress import progress
 from batchgnn.run_folder import RunFolder
 from batchgnn.scores import SPLITS, score
@@ -24,11 +22,6 @@ from batchgnn.session import Session, open_session
 from batchgnn.store.checkpoint import Checkpoint
 from batchgnn.timeline import Recorder
 from batchgnn.training_state import TrainingState
-
-MEMORY_ADVICE = (
-    "Lower --macrobatch or --macrobatch-memory, --batch-size or --fanouts, start ranks on more "
-    "nodes, or raise --memory."
-)
 
 app = App(name="train", help="Train a model on a shard store.", config=settings_files)
 
@@ -59,7 +52,8 @@ def train(
         folder = RunFolder(run)
         with fail_together(session.grid.world, f"opening {run}"):
             plan_memory(session).require(
-                allowed_bytes(session.settings.memory, session.grid.node_size), MEMORY_ADVICE
+                allowed_bytes(session.settings.memory, session.grid.node_size),
+                ADVICE[session.settings.mode],
             )
             session.own.load_features()
             if session.is_first:
@@ -96,10 +90,8 @@ class Trainer:
         self.world = session.grid.world
         self.mode = make_mode(session)
         self.optimizer = self.mode.optimizer
-        aggregated = self.mode.aggregated
-        self.inference = Inference(self.world, session.own, self.model, aggregated=aggregated)
+        self.inference = self.mode.inference()
         self.last_checkpoint_s = time.monotonic()
-        self.far_rows = np.zeros(2)
         self.recorder = Recorder(session.grid)
         self.state = TrainingState(best_parameters=self.model.parameters.buffer.copy())
 
@@ -151,7 +143,7 @@ class Trainer:
         last = state.epoch + 1 == self.settings.epochs
         if last or (state.epoch + 1) % self.settings.eval_every == 0:
             line |= self._evaluate()
-        line |= self._counts() | trace.gather(self.world)
+        line |= self.mode.counts() | trace.gather(self.world)
         if self._keeps_timeline():
             timeline = self.recorder.end()
             if timeline is not None:
@@ -178,23 +170,6 @@ class Trainer:
             scores[f"val_{name}"], scores[f"test_{name}"], self.model.parameters.buffer
         )
         return {**scores, "evaluate_seconds": time.perf_counter() - begin}
-
-    def _counts(self) -> dict[str, float]:
-        """Input rows of all ranks' minibatches: distinct, remote, and copied before training."""
-        mode = self.mode
-        rows, distinct, *far = self._sum(
-            mode.num_inputs, mode.num_distinct, mode.num_remote, mode.num_cached
-        )
-        share = round(distinct / max(rows, 1), 4)
-        counts: dict[str, float] = {
-            "macrobatch": mode.macrobatch,
-            "input_rows": int(rows),
-            "distinct_input_rows": int(distinct),
-            "deduplication": share,
-            "remote_input_rows": int(far[0]),
-        }
-        self.far_rows += far
-        return counts | _hits(*far) if mode.cache is not None else counts
 
     def _sum(self, *values: float) -> np.ndarray:
         total = np.array(values, np.float64)
@@ -242,7 +217,6 @@ class Trainer:
     def _result(self) -> dict:
         """What result.json holds besides the versions."""
         state, name = self.state, self.settings.score_name
-        hits = {} if self.mode.cache is None else _hits(*self.far_rows)
         return {
             "metric": name,
             f"test_{name}": state.best_test,
@@ -254,7 +228,7 @@ class Trainer:
             "threads": self.session.threads,
             "mode": self.settings.mode,
             "exactness": self.mode.exactness,
-            **hits,
+            **self.mode.totals(),
             "num_parameters": int(self.model.parameters.size),
         }
 
@@ -269,38 +243,7 @@ class Trainer:
         }
 
 
-def _hits(remote: float, cached: float) -> dict[str, float]:
-    """How many of the remote input rows that were needed lay in the feature cache."""
-    rate = round(cached / max(remote, 1), 4)
-    return {"feature_cache_hits": int(cached), "feature_cache_hit_rate": rate}
-
-
-def make_mode(session: Session) -> MacrobatchMode:
-    """The training mode of the settings, with its optimiser."""
-    settings, model = session.settings, session.model
-    optimizer = make_optimizer(
-        settings.optimizer, model.parameters, lr=settings.lr, weight_decay=settings.weight_decay
-    )
-    return MacrobatchMode(
-        session.grid, session.own, make_schedule(session), model, optimizer, settings
-    )
-
-
-def make_schedule(session: Session) -> Schedule:
-    """The minibatches of the session's seeds."""
-    own, manifest, settings = session.own, session.manifest, session.settings
-    is_train = session.split() == SPLITS["train"]
-    if own.label.ndim == 1:
-        is_train &= own.label >= 0
-    seeds = [
-        own.ids[a:b][is_train[a:b]]
-        for a, b in zip(own.first_row[:-1], own.first_row[1:], strict=True)
-    ]
-    num_train = manifest.num_train[:, settings.split_index]
-    return Schedule(seeds, num_train, settings.batch_size, settings.seed)
-
-
-def evaluate_scores(session: Session, inference: Inference) -> dict[str, float]:
+def evaluate_scores(session: Session, inference: ExactInference) -> dict[str, float]:
     """Validation and test scores of the model's exact predictions; collective."""
     logits, split, metric = inference.logits(), session.split(), session.settings.score_name
     rows = {name: split == SPLITS[name] for name in ("val", "test")}

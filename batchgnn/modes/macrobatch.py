@@ -19,8 +19,10 @@ from batchgnn.kernels.rows import Rows
 from batchgnn.memory import parse_bytes
 from batchgnn.modes.aggregate import aggregated_inputs
 from batchgnn.modes.feature_cache import RowCache, cached_rows, capacity_of
+from batchgnn.modes.inference import Inference
 from batchgnn.modes.inputs import InputPlanner, InputRows, Inputs
 from batchgnn.modes.macrobatch_size import MacrobatchSize
+from batchgnn.modes.mode import StepResult
 from batchgnn.modes.partial_aggregate import PartialAggregates, most_needed, rows_within
 from batchgnn.modes.reach import seed_probability
 from batchgnn.modes.sampler import Sampler
@@ -46,16 +48,6 @@ class Minibatch:
     operators: list[LocalOperator | CachedOperator]
     x: Rows
     inputs: list[Inputs]
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """What one optimiser step did on this rank; sums over own seeds."""
-
-    step: int
-    loss_sum: float
-    num_correct: int
-    num_seeds: int
 
 
 class MacrobatchMode:
@@ -85,7 +77,32 @@ class MacrobatchMode:
             self.sources |= self.cache.columns
         norms = None if whole is None else whole.gcn_scale
         self.planner = InputPlanner(comm, own, gcn=gcn, cache=self.cache, norms=norms)
+        self.far_rows = np.zeros(2)
         self._forget_counts()
+
+    def inference(self) -> Inference:
+        """Exact inference in chunks; its first layer from aggregated inputs, where there are."""
+        return Inference(self.grid.world, self.own, self.model, aggregated=self.aggregated)
+
+    def counts(self) -> dict[str, float]:
+        """Input rows of all ranks' minibatches: distinct, remote, and copied before training."""
+        mine = [self.num_inputs, self.num_distinct, self.num_remote, self.num_cached]
+        total = np.array(mine, np.float64)
+        allreduce_sum(self.grid.world, total, "epoch sums")
+        rows, distinct, *far = total
+        self.far_rows += far
+        counts: dict[str, float] = {
+            "macrobatch": self.macrobatch,
+            "input_rows": int(rows),
+            "distinct_input_rows": int(distinct),
+            "deduplication": round(distinct / max(rows, 1), 4),
+            "remote_input_rows": int(far[0]),
+        }
+        return counts | _hits(*far) if self.cache is not None else counts
+
+    def totals(self) -> dict[str, float]:
+        """How often the feature cache had what was needed, over all epochs so far."""
+        return {} if self.cache is None else _hits(*self.far_rows)
 
     def _forget_counts(self) -> None:
         """Input rows of an epoch so far, on this rank; all but the first distinct in a macrobatch.
@@ -252,6 +269,12 @@ class MacrobatchMode:
         with trace.phase("update"):
             self.optimizer.step()
         return StepResult(step, loss_sum, num_correct, len(minibatch.seeds))
+
+
+def _hits(remote: float, cached: float) -> dict[str, float]:
+    """How many of the remote input rows that were needed lay in the feature cache."""
+    rate = round(cached / max(remote, 1), 4)
+    return {"feature_cache_hits": int(cached), "feature_cache_hit_rate": rate}
 
 
 def _scaled(blocks, input_scale):

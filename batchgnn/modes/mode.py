@@ -1,6 +1,6 @@
 """What the training loop, evaluation and prediction ask of a mode."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -40,7 +40,7 @@ class Mode(Protocol):
     def exactness(self) -> str:
         """Whether a step is that of one process on the data as given, and what is not."""
 
-    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[StepResult]:
+    def epoch(self, epoch: int, first_step: int = 0) -> Generator[StepResult, None, None]:
         """Train the steps of an epoch from `first_step` on; yields after each."""
 
     def inference(self) -> ExactInference:

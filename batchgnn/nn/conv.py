@@ -213,10 +213,13 @@ CONVOLUTIONS: dict[str, type[Convolution]] = {"sage": SageMean, "gcn": Gcn, "gin
 
 
 def transforms_first(A, weight: np.ndarray) -> bool:
-    """Whether A (x W) can be had and has a smaller matrix between than (A x) W."""
+    """Whether A (x W) can be had and has no larger matrix between than (A x) W.
+
+    Of equal ones it is better: backward needs x, which is there anyway, instead of A x.
+    """
     if A.only_inputs:
         return False
-    return weight.shape[1] * A.num_sources < weight.shape[0] * A.num_targets
+    return weight.shape[1] * A.num_sources <= weight.shape[0] * A.num_targets
 
 
 def propagate(A, x: Matrix, weight: np.ndarray, with_self: bool = False) -> tuple[Any, Any]:

@@ -91,6 +91,13 @@ class Model:
             dy = self.epilogues[n].backward(dy, epilogue_saved, dbias, norm_grads)
             dy = self.convs[n].backward(dy, conv_saved, grads, need_dx=n > 0)
 
+    def evaluate(self, operators, x: Matrix) -> np.ndarray:
+        """Output of the first len(operators) layers, without dropout; nothing is kept of them."""
+        y: Any = x
+        for n, A in enumerate(operators):
+            y = self.layer_forward(n, A, y)
+        return y
+
     def layer_forward(self, n: int, A, x: Matrix) -> np.ndarray:
         """Layer n alone, without dropout: what exact layer-by-layer inference needs."""
         return self._layer(n, A, x, NO_DROPOUT, NO_DROPOUT)[0]

@@ -52,6 +52,33 @@ class CachedOperator:
         return out
 
 
+class KeptOperator:
+    """A x for the input features x alone, made once and used in every step of whole-graph training.
+
+    It holds what the layer multiplies by its weights and asks for by one of the three names: A x of
+    gcn, A x + x of sum, [A x | x] of mean. x itself is not read: pass anything.
+    """
+
+    only_inputs = True
+
+    def __init__(self, ids, aggregation: Aggregation, aggregated: Rows, features: Rows, dtype):
+        """ids: of the targets; aggregated, features: (n, d), A x and x; dtype: of the matrix."""
+        self.source_ids = self.target_ids = ids
+        self.num_sources = self.num_targets = len(ids)
+        cached = CachedOperator(ids, aggregated)
+        make = {"gcn": cached.gather, "sum": cached.gather_self, "mean": cached.gather_beside}
+        self._matrix = make[aggregation](features).astype(dtype, copy=False)
+
+    def prepare(self, adjoint: bool) -> None:
+        """Nothing is left to do."""
+
+    def gather(self, x: object) -> np.ndarray:
+        """What is kept: (n, d), of mean (n, 2 d)."""
+        return self._matrix
+
+    gather_self = gather_beside = gather
+
+
 class PartlyCachedOperator(LocalOperator):
     """A x over all neighbours: of some targets as rows that are ready, of the others by the block.
 

@@ -1,0 +1,78 @@
+"""Which mode a session's settings ask for: what trains, what evaluates, what memory it takes.
+
+Modes over the whole graph differ only in their operators: a row of `WHOLE_GRAPHS` is all it takes
+to add one, and its memory in `plan_memory`.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from batchgnn.memory import MemoryPlan
+from batchgnn.modes.fullgraph import FullgraphMode, WholeGraph, WholeInference, halo_graph
+from batchgnn.modes.fullgraph_memory import plan_fullgraph
+from batchgnn.modes.inference import Inference
+from batchgnn.modes.macrobatch import MacrobatchMode
+from batchgnn.modes.memory import plan_memory as plan_macrobatch
+from batchgnn.modes.mode import ExactInference, Mode
+from batchgnn.modes.schedule import Schedule
+from batchgnn.nn.optim import make_optimizer
+from batchgnn.scores import SPLITS
+
+WHOLE_GRAPHS: dict[str, Callable[..., WholeGraph]] = {"fullgraph": halo_graph}
+"Mode: what makes its operators, of (grid, own shards, model, settings); collective."
+
+ADVICE = {
+    "macrobatch": "Lower --macrobatch or --macrobatch-memory, --batch-size or --fanouts, start "
+    "ranks on more nodes, or raise --memory.",
+    "fullgraph": "Start ranks on more nodes, lower --hidden or --layers, raise --memory, or train "
+    "on samples: --mode macrobatch.",
+}
+
+
+def make_mode(session) -> Mode:
+    """The training mode of the settings, with its optimiser; collective."""
+    settings, model, own = session.settings, session.model, session.own
+    optimizer = make_optimizer(
+        settings.optimizer, model.parameters, lr=settings.lr, weight_decay=settings.weight_decay
+    )
+    if settings.mode == "macrobatch":
+        schedule = make_schedule(session)
+        return MacrobatchMode(session.grid, own, schedule, model, optimizer, settings)
+    graph = WHOLE_GRAPHS[settings.mode](session.grid, own, model, settings)
+    num_seeds = int(session.manifest.num_train[:, settings.split_index].sum())
+    rows = np.flatnonzero(is_seed(session))
+    comm, seed = session.grid.world, settings.seed
+    return FullgraphMode(comm, graph, own.label, rows, num_seeds, model, optimizer, seed=seed)
+
+
+def make_inference(session) -> ExactInference:
+    """Exact predictions by a model that is trained already; collective."""
+    settings, model, own = session.settings, session.model, session.own
+    if settings.mode == "macrobatch":
+        return Inference(session.grid.world, own, model)
+    return WholeInference(model, WHOLE_GRAPHS[settings.mode](session.grid, own, model, settings))
+
+
+def plan_memory(session) -> MemoryPlan:
+    """Peak bytes on this rank, by what holds them."""
+    plan = plan_macrobatch if session.settings.mode == "macrobatch" else plan_fullgraph
+    return plan(session)
+
+
+def make_schedule(session) -> Schedule:
+    """The minibatches of the session's seeds."""
+    own, manifest, settings = session.own, session.manifest, session.settings
+    is_train = is_seed(session)
+    seeds = [
+        own.ids[a:b][is_train[a:b]]
+        for a, b in zip(own.first_row[:-1], own.first_row[1:], strict=True)
+    ]
+    num_train = manifest.num_train[:, settings.split_index]
+    return Schedule(seeds, num_train, settings.batch_size, settings.seed)
+
+
+def is_seed(session) -> np.ndarray:
+    """bool (num_own,): training vertices that have a label."""
+    own, is_train = session.own, session.split() == SPLITS["train"]
+    return is_train & (own.label >= 0) if own.label.ndim == 1 else is_train
