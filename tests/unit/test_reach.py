@@ -11,11 +11,11 @@ from batchgnn.config import Settings
 from batchgnn.kernels.address import addresses
 from batchgnn.kernels.reach import WORD, add_over_targets, log_missed_by_edge, mark_targets
 from batchgnn.kernels.rng import stream_key
+from batchgnn.modes.choice import make_schedule
 from batchgnn.modes.reach import Reach, marked_ids, probability, seed_probability
 from batchgnn.modes.sampler import Sampler
 from batchgnn.rng import Purpose
 from batchgnn.session import open_session
-from batchgnn.train import make_schedule
 
 FANOUTS = {"three hops": (4, 2, 1), "all": (-1, -1), "seeds only": (), "mixed": (1, -1)}
 TWO_SHARDS = [  # first id, targets of each vertex; ids 0 ... 2 and 130 ... 131 of 200

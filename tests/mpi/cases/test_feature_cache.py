@@ -15,10 +15,10 @@ from batchgnn.comm.exchange import ArrayRows
 from batchgnn.config import Settings
 from batchgnn.kernels.half import as_floats
 from batchgnn.modes import feature_cache
+from batchgnn.modes.choice import make_mode, make_schedule
 from batchgnn.modes.feature_cache import RowCache, best_remote
 from batchgnn.modes.reach import Reach, probability, seed_probability
 from batchgnn.session import open_session
-from batchgnn.train import make_mode, make_schedule
 
 FANOUTS = (3, 2)
 BASE = Settings(
