@@ -33,3 +33,13 @@ class MemoryPlanError(BatchGNNError):
 
 class RankError(BatchGNNError):
     """A failure on one or more ranks, raised on every rank together."""
+
+
+class Stopped(BatchGNNError):
+    """A run that a signal asked to stop, and that has saved its state on the way out.
+
+    `requeue` says whether it is to be started again: then its exit status is 0.
+    """
+
+    on_all_ranks = True
+    requeue = False

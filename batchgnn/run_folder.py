@@ -3,6 +3,7 @@
 import json
 import math
 import platform
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from batchgnn.store.checkpoint import (
 from batchgnn.store.format import atomic_file, is_no_room, no_room
 from batchgnn.timeline import Timeline, chrome_trace
 
+STOPPED = "stopped.json"
 LIBRARIES = ("numpy", "numba", "scipy", "h5py", "mpi4py", "pymetis")
 
 
@@ -34,12 +36,26 @@ class RunFolder:
         if resume:
             if not (self.path / "config.toml").is_file():
                 raise StoreError(f"{self.path} holds no run to resume: config.toml is missing.")
-        elif self.path.exists() and any(self.path.iterdir()):
+            (self.path / STOPPED).unlink(missing_ok=True)
+        elif self.path.exists() and any(p.suffix != ".part" for p in self.path.iterdir()):
             raise StoreError(
                 f"{self.path} exists: nothing is written over. Add --resume to go on with it, or "
                 f"choose another --run."
             )
         self.path.mkdir(parents=True, exist_ok=True)
+
+    def is_begun(self) -> bool:
+        """Whether there is something to go on from: else a resumed run begins anew.
+
+        A job may be killed, and started again by the batch system, before its first checkpoint.
+        """
+        made = [self.path / "model.h5", self.path / "result.json"]
+        return any(self.checkpoints.glob("epoch-*.h5")) or any(path.exists() for path in made)
+
+    def note_stop(self, requeue: bool, epoch: int, step: int) -> None:
+        """stopped.json: a signal ended training here, and whether to start it again."""
+        note = {"requeue": requeue, "epoch": epoch, "step": step, "time": round(time.time(), 3)}
+        self._write(STOPPED, json.dumps(note) + "\n")
 
     def write_settings(self, shards: Path, settings: Settings) -> None:
         """config.toml, everything resolved."""

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from cyclopts import App
 
-from batchgnn import trace
+from batchgnn import interrupt, trace
 from batchgnn.comm.exchange import allreduce_sum
 from batchgnn.comm.failure import fail_together
 from batchgnn.config import FREE, Settings, settings_files
-from batchgnn.errors import ConfigError
+from batchgnn.errors import ConfigError, Stopped
 from batchgnn.modes.choice import ADVICE, make_mode, plan_memory
 from batchgnn.modes.memory import allowed_bytes
 from batchgnn.modes.mode import ExactInference
@@ -48,7 +48,7 @@ def train(
     config
         TOML file with the same settings; the command line wins
     """
-    with open_session(shards, settings) as session:
+    with interrupt.listening(), open_session(shards, settings) as session:
         folder = RunFolder(run)
         with fail_together(session.grid.world, f"opening {run}"):
             plan_memory(session).require(
@@ -97,8 +97,11 @@ class Trainer:
 
     def train(self, resume: bool) -> None:
         """All epochs that are left; writes the run folder."""
-        if resume:
+        if resume and self._sum(self.session.is_first and self.folder.is_begun())[0]:
             self._restore()
+        elif resume and self.session.is_first:
+            print(f"batchgnn: {self.folder.path} has no checkpoint yet: it begins anew.")
+            self.folder.cut_metrics(0)
         elif self.session.is_first:
             self.folder.write_settings(self.shards, self.settings)
         while not self._finished():
@@ -124,14 +127,18 @@ class Trainer:
         label = f"epoch {state.epoch + 1}/{self.settings.epochs}"
         with progress(label, self.mode.num_steps, "steps", show=self.session.is_first) as shown:
             shown.advance(state.step)
-            for result in self.mode.epoch(state.epoch, state.step):
+            steps = self.mode.epoch(state.epoch, state.step)
+            for result in steps:
                 state.step = result.step + 1
                 trace.mark(f"after epoch {state.epoch + 1} step {state.step}")
                 state.loss_sum += result.loss_sum
                 state.num_seeds += result.num_seeds
                 shown.advance(1, f"loss {state.loss_sum / max(state.num_seeds, 1):.4f}")
+                state.seconds = time.perf_counter() - begin
+                if stop := self._stopped(self.model.parameters.words):
+                    self._checkpoint(stop)
+                    steps.throw(stop)
                 if every and state.step % every == 0 and state.step < self.mode.num_steps:
-                    state.seconds = time.perf_counter() - begin
                     self._checkpoint()
         loss_sum, num_seeds = self._sum(state.loss_sum, state.num_seeds)
         return loss_sum / max(num_seeds, 1), time.perf_counter() - begin
@@ -151,10 +158,13 @@ class Trainer:
         state.end_epoch(seconds)
         if self.session.is_first:
             self.folder.append_metrics(line)  # first: a resume cuts lines, it cannot add them
-        if self._checkpoint_is_due():
-            self._checkpoint()
+        is_due, stop = self._checkpoint_is_due()
+        if is_due:
+            self._checkpoint(stop)
         if self.session.is_first:
             print(describe(line), flush=True)
+        if stop:
+            raise stop
 
     def _keeps_timeline(self) -> bool:
         """Whether the epoch under way is the one whose spans are kept."""
@@ -176,13 +186,22 @@ class Trainer:
         allreduce_sum(self.world, total, "epoch sums")
         return total
 
-    def _checkpoint_is_due(self) -> bool:
-        """Whether the first rank's clock, or the end of training, asks for a checkpoint."""
+    def _checkpoint_is_due(self) -> tuple[bool, Stopped | None]:
+        """Whether the first rank's clock, the end of training or a signal asks for a checkpoint."""
         waited = time.monotonic() - self.last_checkpoint_s >= self.settings.checkpoint_seconds
-        return bool(self._sum(self.session.is_first and waited)[0]) or self._finished()
+        is_late, *words = self._sum(self.session.is_first and waited, *interrupt.asked())
+        stop = None if self._finished() else self._stopped(words)
+        return bool(is_late) or self._finished() or stop is not None, stop
 
-    def _checkpoint(self) -> None:
-        """Write a checkpoint and the best model on the first rank; a failure is raised on all."""
+    def _stopped(self, words) -> Stopped | None:
+        """What to raise when a rank was asked to stop; words: `interrupt.asked()`, summed."""
+        return interrupt.stopped(words, f"at epoch {self.state.epoch + 1} step {self.state.step}")
+
+    def _checkpoint(self, stop: Stopped | None = None) -> None:
+        """Write a checkpoint and the best model on the first rank; a failure is raised on all.
+
+        stop: why training ends here, to be noted in the run folder
+        """
         self.last_checkpoint_s = time.monotonic()
         loss_sum, num_seeds = self._sum(self.state.loss_sum, self.state.num_seeds)
         with fail_together(self.world, "writing a checkpoint"):
@@ -198,6 +217,8 @@ class Trainer:
                 if self.state.best_epoch:
                     best = {"parameters": self.state.best_parameters}
                     self.folder.write_model(self._checkpoint_of(best))
+                if stop is not None:
+                    self.folder.note_stop(stop.requeue, self.state.epoch, self.state.step)
 
     def _checkpoint_of(self, arrays: dict[str, np.ndarray]) -> Checkpoint:
         return Checkpoint(arrays, {"epoch": self.state.epoch}, self.session.manifest.fingerprint)

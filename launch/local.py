@@ -21,7 +21,9 @@ from batchgnn.launch.mpirun import MARK, Flavour, Mpirun, Placement, job_environ
 from batchgnn.launch.notice import killed_in, without_notices
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-GRACE_S = 15.0
+GRACE_S = {signal.SIGINT: 15.0, signal.SIGTERM: 60.0}
+"How long a job may take to end after a signal, before all of it is killed."
+
 PR_SET_PDEATHSIG = 1
 
 
@@ -49,7 +51,7 @@ class Job:
             preexec_fn=_end_with_parent,
         )
         self._notices: list[str] = []
-        self._signalled_s: float | None = None
+        self._deadline_s: float | None = None
         streams = [(self.process.stdout, sys.stdout), (self.process.stderr, sys.stderr)]
         self._pumps = [
             threading.Thread(target=self._copy, args=pair, daemon=True)
@@ -66,14 +68,19 @@ class Job:
         self.end()
 
     def send(self, number: int) -> None:
-        """Forward a signal; mpirun hands it to the ranks."""
-        if number in (signal.SIGINT, signal.SIGTERM) and self._signalled_s is None:
-            self._signalled_s = time.monotonic()
+        """Forward a signal; mpirun hands it to the ranks.
+
+        On SIGTERM it would kill them a second later, before they have saved anything: it gets
+        SIGUSR2, which means the same to them and which it only hands on.
+        """
+        if number in GRACE_S and self._deadline_s is None:
+            self._deadline_s = time.monotonic() + GRACE_S[signal.Signals(number)]
+        passed = signal.SIGUSR2 if number == signal.SIGTERM else number
         with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(number)
+            self.process.send_signal(passed)
 
     def wait(self, timeout_s: float | None = None) -> Ended:
-        """Wait for the end; a job told to end that does not within GRACE_S is killed.
+        """Wait for the end; a job told to end that does not within its grace is killed.
 
         Raises subprocess.TimeoutExpired after `timeout_s`.
         """
@@ -86,15 +93,17 @@ class Job:
                 now = time.monotonic()
                 if timeout_s is not None and now - begin > timeout_s:
                     raise
-                if self._signalled_s is not None and now - self._signalled_s > GRACE_S:
+                if self._deadline_s is not None and now > self._deadline_s:
                     self.end()
         self.end()
         for pump in self._pumps:
             pump.join(5)
         killed = killed_in("".join(self._notices))
         status = 128 - status if status < 0 else status
-        if killed is None or self._signalled_s is not None:
+        if killed is None:
             return Ended(status)
+        if self._deadline_s is not None:
+            return Ended(128 + killed.signal)
         return Ended(128 + killed.signal, killed.sentence())
 
     def end(self) -> None:

@@ -38,8 +38,12 @@ class Background(Generic[T]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """After an exception the item being made may wait for a rank that is gone: give up."""
-        self.close(None if error is None else GIVE_UP_S)
+        """After an exception the item being made may wait for a rank that is gone: give up.
+
+        Unless all ranks leave with it: then each makes its item, and nobody may be left waiting.
+        """
+        together = error is None or getattr(error, "on_all_ranks", False)
+        self.close(None if together else GIVE_UP_S)
 
     def __iter__(self) -> Iterator[T]:
         if not self.enabled:

@@ -11,7 +11,7 @@ import numpy as np
 from mpi4py import MPI
 from mpi4py.util.dtlib import from_numpy_dtype
 
-from batchgnn import trace
+from batchgnn import interrupt, trace
 
 MAX_MESSAGE_BYTES = 64 << 20
 SPINS = 200
@@ -166,6 +166,15 @@ def allreduce_sum(comm, array: np.ndarray, name: str) -> None:
     if comm.size > 1:
         with trace.collective(name, array.nbytes):
             comm.Allreduce(MPI.IN_PLACE, array, op=MPI.SUM)
+
+
+def allreduce_gradient(comm, parameters) -> None:
+    """Sum the gradient over the ranks, and with it, in `words`, how many were asked to stop.
+
+    parameters: nn.parameters.Parameters
+    """
+    parameters.words[:] = interrupt.asked()
+    allreduce_sum(comm, parameters.summed, "gradient")
 
 
 def allreduce_max(comm, value: int, name: str) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 
 from batchgnn import trace
 from batchgnn.comm.courier import Courier
-from batchgnn.comm.exchange import ArrayRows, RowExchange, allreduce_sum
+from batchgnn.comm.exchange import ArrayRows, RowExchange, allreduce_gradient, allreduce_sum
 from batchgnn.kernels.half import dtype_name
 from batchgnn.modes.aggregate import aggregated_inputs
 from batchgnn.modes.in_edges import InEdges
@@ -72,7 +72,7 @@ class FullgraphMode:
         """Forward and backward over all vertices, one all-reduce of the gradient, update."""
         loss_sum, num_correct = self.gradient(epoch)
         with trace.phase("allreduce"):
-            allreduce_sum(self.comm, self.model.parameters.grad, "gradient")
+            allreduce_gradient(self.comm, self.model.parameters)
         with trace.phase("update"):
             self.optimizer.step()
         return StepResult(0, loss_sum, num_correct, len(self.train_rows))

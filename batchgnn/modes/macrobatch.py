@@ -4,14 +4,14 @@ Exact: the optimiser steps are those of one process, up to summation order, for 
 ranks, any M, and with or without overlap.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from batchgnn import trace
 from batchgnn.comm.background import Background
-from batchgnn.comm.exchange import ArrayRows, allreduce_sum
+from batchgnn.comm.exchange import ArrayRows, allreduce_gradient, allreduce_sum
 from batchgnn.graph.block import Block
 from batchgnn.kernels.half import dtype_name
 from batchgnn.kernels.rng import stream_key
@@ -172,7 +172,7 @@ class MacrobatchMode:
         """Optimiser steps in an epoch."""
         return self.schedule.num_steps
 
-    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[StepResult]:
+    def epoch(self, epoch: int, first_step: int = 0) -> Generator[StepResult, None, None]:
         """Train the steps of an epoch from `first_step` on; yields after each."""
         shuffled = self.schedule.shuffled(epoch)
         self._forget_counts()
@@ -265,7 +265,7 @@ class MacrobatchMode:
             loss_sum, num_correct, dlogits = loss_and_gradient(logits, labels, scale)
             model.backward(dlogits, saved)
         with trace.phase("allreduce"):
-            allreduce_sum(self.grid.world, model.parameters.grad, "gradient")
+            allreduce_gradient(self.grid.world, model.parameters)
         with trace.phase("update"):
             self.optimizer.step()
         return StepResult(step, loss_sum, num_correct, len(minibatch.seeds))

@@ -10,12 +10,16 @@ from batchgnn.nn.init import Declared, fill
 ALIGNMENT = 16
 "Elements: every view begins on a cache line, unless it follows another directly."
 
+NUM_WORDS = 2
+
 
 class Parameters(Mapping[str, np.ndarray]):
     """name -> view of `buffer`; `grads` has the same names as views of `grad`.
 
     buffer, grad  (n,)  all parameters in the order of their declaration. Gaps between views, at
                         most 15 elements each, are 0 in both and stay so.
+    words         (2,)  numbers that are summed over the ranks with the gradient, in one message:
+                        whether a rank was asked to stop. `summed` is the gradient and they
     layout        name -> (offset, shape): says what a saved buffer holds
     size          number of parameters, gaps not counted
     """
@@ -29,7 +33,9 @@ class Parameters(Mapping[str, np.ndarray]):
             self.layout[name] = (begin, each.shape)
             end = begin + math.prod(each.shape)
         end = -(-end // ALIGNMENT) * ALIGNMENT
-        self.buffer, self.grad = _aligned_zeros(end, dtype), _aligned_zeros(end, dtype)
+        self.buffer = _aligned_zeros(end, dtype)
+        self.summed = _aligned_zeros(end + NUM_WORDS, dtype)
+        self.grad, self.words = self.summed[:end], self.summed[end:]
         self._views = self.views_of(self.buffer)
         self.grads = self.views_of(self.grad)
         self.size = sum(view.size for view in self._views.values())

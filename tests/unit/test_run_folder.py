@@ -208,3 +208,26 @@ def test_a_result_has_no_infinities_and_says_the_versions(folder):
     assert result["versions"]["numpy"] == np.__version__
     assert "best epoch 0: validation accuracy None" in folder.summary()
     assert names(folder.path) == ["result.json"]
+
+
+def test_what_a_killed_job_left_half_written_is_no_run(tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / ".config.toml.1234abcd.part").write_text("half")
+    RunFolder(out).open(resume=False)
+    (out / "config.toml").write_text("whole")
+    with pytest.raises(StoreError, match="nothing is written over"):
+        RunFolder(out).open(resume=False)
+
+
+def test_a_run_is_begun_with_its_first_checkpoint_and_a_resume_forgets_the_stop(folder):
+    (folder.path / "config.toml").write_text("")
+    (folder.path / "metrics.jsonl").write_text("{}\n")
+    assert not folder.is_begun()
+    folder.write_checkpoint(make(), keep=2)
+    assert folder.is_begun()
+    folder.note_stop(True, epoch=0, step=7)
+    note = json.loads((folder.path / "stopped.json").read_text())
+    assert (note["requeue"], note["epoch"], note["step"]) == (True, 0, 7)
+    folder.open(resume=True)
+    assert not (folder.path / "stopped.json").exists()

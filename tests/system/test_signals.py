@@ -1,0 +1,148 @@
+"""Signals on a training run: all ranks agree, save, and end with the status that was promised."""
+
+import json
+import re
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+from commands import finish, refused, start, succeed
+from system.test_resume import arrays, last_checkpoint, rank_1
+
+OPTIONS = [
+    *("--layers", 2, "--fanouts", 6, 3, "--hidden", 16, "--batch-size", 20, "--epochs", 2),
+    *("--macrobatch", 4, "--lr", 0.003),
+]
+"""300 steps an epoch and no checkpoint inside of it: what is saved, a signal has saved."""
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("signals")
+    sizes = ["--vertices", 10_000, "--features", 16, "--classes", 5, "--noise", 2]
+    succeed("data", "generate", "communities", folder / "graph.h5", *sizes)
+    succeed("partition", folder / "graph.h5", folder / "shards", "--shards", 3)
+    return folder / "shards"
+
+
+@pytest.fixture(scope="module")
+def whole(shards):
+    """A run that nothing disturbed."""
+    out = shards.parent / "whole"
+    succeed("train", shards, "--run", out, *OPTIONS, ranks=2)
+    return out
+
+
+class Running:
+    """A run on ranks that has trained an epoch; ended with the block."""
+
+    def __init__(self, shards, out, *, ranks, options=()):
+        self.out = out
+        self.process = start("train", shards, "--run", out, *OPTIONS, *options, ranks=ranks)
+
+    def __enter__(self):
+        end = time.monotonic() + 60
+        while not (self.out / "metrics.jsonl").exists():
+            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, *error):
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdout, self.process.stderr):
+            pipe.close()
+
+    def ended(self, within_s=20):
+        """How it ended after a signal that it had just now."""
+        begin = time.monotonic()
+        done = finish(self.process, 60)
+        assert time.monotonic() - begin < within_s
+        assert "Traceback" not in done.stderr
+        assert "prterun" not in done.stderr
+        return done
+
+
+def note_of(out):
+    return json.loads((out / "stopped.json").read_text())
+
+
+def assert_same_end(out, whole):
+    """The same bits: both were trained on one number of ranks."""
+    for name, wanted in last_checkpoint(whole).items():
+        np.testing.assert_array_equal(last_checkpoint(out)[name], wanted, err_msg=name)
+    assert arrays(out / "model.h5").keys() == arrays(whole / "model.h5").keys()
+    assert not (out / "stopped.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "to", "status"),
+    [
+        pytest.param(signal.SIGUSR1, "rank 1", 0, id="USR1 to rank 1"),
+        pytest.param(signal.SIGTERM, "launcher", 143, id="TERM to the launcher"),
+    ],
+)
+def test_a_signal_saves_and_a_resume_ends_as_if_it_had_not_come(
+    number, to, status, shards, whole, tmp_path
+):
+    out = tmp_path / "run"
+    with Running(shards, out, ranks=2) as job:
+        time.sleep(0.2)  # into the second epoch
+        pid = job.process.pid
+        (job.process if to == "launcher" else rank_1(pid)).send_signal(number)
+        done = job.ended()
+    assert done.returncode == status, done.stderr
+    said = "will be started again" if status == 0 else "was told to end"
+    where = rf"batchgnn: the run {said}: its state at epoch 2 step (\d+) is saved. Go on with"
+    assert len(re.findall(where, done.stderr)) == 1, done.stderr
+    note = note_of(out)
+    assert (note["requeue"], note["epoch"]) == (status == 0, 1)
+    assert 0 < note["step"] < 300
+    newest = sorted((out / "checkpoint").glob("*.h5"))[-1].name
+    assert newest == f"epoch-000001-step-{note['step']:08d}.h5"
+    assert not (out / "result.json").exists()
+    succeed("train", shards, "--run", out, "--resume", ranks=2)
+    assert_same_end(out, whole)
+
+
+def test_one_rank_without_a_launcher(shards, tmp_path):
+    out, whole = tmp_path / "run", tmp_path / "whole"
+    succeed("train", shards, "--run", whole, *OPTIONS)
+    with Running(shards, out, ranks=None) as job:
+        job.process.send_signal(signal.SIGTERM)
+        assert job.ended().returncode == 143
+    assert note_of(out)["requeue"] is False
+    succeed("train", shards, "--run", out, "--resume")
+    assert_same_end(out, whole)
+
+
+def test_a_second_signal_ends_at_once_even_a_rank_that_waits_for_a_stopped_one(shards, tmp_path):
+    out = tmp_path / "run"
+    with Running(shards, out, ranks=2) as job:
+        rank_1(job.process.pid).suspend()
+        job.process.send_signal(signal.SIGUSR1)
+        time.sleep(0.8)
+        assert job.process.poll() is None
+        job.process.send_signal(signal.SIGUSR1)
+        done = job.ended(within_s=8)
+    assert done.returncode == 128 + signal.SIGUSR1, done.stderr
+    assert "rank 0 on " in done.stderr
+    assert "had a second signal, SIGUSR1, and ends at once" in done.stderr
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_anew(shards, whole, tmp_path):
+    out = tmp_path / "run"
+    with Running(shards, out, ranks=2, options=["--checkpoint-seconds", 1000]) as job:
+        rank_1(job.process.pid).kill()
+        assert job.ended().returncode == 128 + signal.SIGKILL
+    assert not (out / "checkpoint").exists()
+    said = succeed("train", shards, "--run", out, "--resume", ranks=2)
+    assert f"{out} has no checkpoint yet: it begins anew" in said
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+    assert_same_end(out, whole)
+    shutil.rmtree(out / "checkpoint")  # now it has a model: its checkpoints were lost
+    assert "no checkpoint to resume from" in refused("train", shards, "--run", out, "--resume")
