@@ -81,7 +81,7 @@ def test_each_setting_survives_writing_and_reading(tmp_path, name):
 def test_none_is_left_out_and_read_as_none(tmp_path):
     write_settings(tmp_path / "c.toml", Path("s"), Settings())
     values = tomllib.loads((tmp_path / "c.toml").read_text())
-    left_out = {"fanouts", "metric", "threads", "memory", "aggregate_memory"}
+    left_out = {"fanouts", "metric", "threads", "memory", "aggregate_cache", "aggregate_memory"}
     left_out |= {"feature_dtype", "feature_cache"}
     assert left_out.isdisjoint(values)
     assert len(values) == 1 + len(dataclasses.fields(Settings)) - len(left_out)
@@ -234,3 +234,32 @@ def test_a_shared_topology_cannot_serve_some_aggregated_inputs():
         settings.resolved("multiclass")
     settings = dataclasses.replace(settings, aggregate_memory=None)
     assert settings.resolved("multiclass").topology == "node-shared"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"mode": "macrobatch"}, "off"),
+        ({"mode": "fullgraph"}, "memory"),
+        ({"mode": "fullgraph", "aggregate_cache": "off"}, "off"),
+        ({"mode": "fullgraph", "model": "gat"}, "off"),
+        ({"mode": "fullgraph", "input_dropout": 0.1}, "off"),
+    ],
+)
+def test_the_whole_graph_keeps_its_first_aggregate_where_it_can(given, kept):
+    assert Settings(**given).resolved("multiclass").aggregate_cache == kept
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"fanouts": (5, 5, 5)},
+        {"feature_cache": "1G"},
+        {"aggregate_memory": "1G", "aggregate_cache": "memory"},
+        {"topology": "node-shared"},
+    ],
+)
+def test_the_whole_graph_is_not_sampled(given):
+    option = next(iter(given)).replace("_", "-")
+    with pytest.raises(ConfigError, match=f"--{option} is for sampled minibatches"):
+        Settings(mode="fullgraph", **given).resolved("multiclass")
