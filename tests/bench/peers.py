@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Literal
@@ -23,6 +24,7 @@ sys.path[:0] = [str(HERE.parent)]
 
 from bench.peers_systems import ROOT, SYSTEMS, TURN, Places, Worker, WorkerError  # noqa: E402
 from bench.peers_worker import SETTINGS, Task  # noqa: E402
+from cluster.hosts import emulated  # noqa: E402
 
 GRAPH = ["--vertices", "1200000", "--degree", "48", "--features", "100", "--classes", "47",
          "--split", "0.08", "0.02", "0.02"]  # fmt: skip
@@ -31,8 +33,10 @@ DEFAULT = (
     "dgl", "graphbolt", "dgl-malloc", "graphbolt-malloc", "ours-1", "ours-1-cached",
     "distdgl-2", "distdgl-2-malloc", "ours-2", "ours-2-cached",
 )  # fmt: skip
-WANTED = {"A": (2.0, 2.5), "B": (2.5, 5.0), "C": (3.0, 6.0)}
-"Times faster than the fastest peer, without and with the aggregated cache, that issue 3 asks for."
+WANTED = {"A": (2.0, 2.5), "B": (2.5, 5.0), "C": (3.0, 6.0, 8.0)}
+"""Times faster than the fastest peer that issue 3 asks for: without the aggregated cache, with it,
+and with the remote-row cache and bfloat16 besides."""
+OPTIONS = ("", "-cached", "-narrow")
 
 DISTURBED, ATTEMPTS, PAUSE_S = 0.03, 5, 2.0
 "Share of the cores that others may use during a turn before it is tried again, and how often."
@@ -55,6 +59,8 @@ def compare(
     order: Literal["shards", "store"] = "shards",
     ours: Sequence[str] = (),
     kernels: bool = False,
+    hosts: int = 0,
+    rate: str = "1gbit",
     out: Path | None = None,
 ) -> None:
     """Time a training step of each system, or with --kernels its kernels.
@@ -85,6 +91,10 @@ def compare(
         settings of BatchGNN that differ from its defaults, such as macrobatch=4 overlap=false
     kernels
         compare kernels instead of training steps
+    hosts
+        emulated hosts (cluster/hosts.py; needs root), where systems of so many processes run
+    rate
+        of each host's link, in both directions
     out
         JSON file for all that was measured
     """
@@ -109,7 +119,9 @@ def compare(
                 graph=str(places.work / order), shards=str(places.shards), batch=batch,
                 threads=threads, options=options, **SETTINGS[name],
             )  # fmt: skip
-            found[name] = _compare_setting(name, systems, task, places, rounds, steps)
+            with emulated(hosts, rate) if hosts else nullcontext() as cluster:
+                there = replace(places, hosts=cluster)
+                found[name] = _compare_setting(name, systems, task, there, rounds, steps)
     if out:
         out.write_text(json.dumps(found, indent=1))
 
@@ -222,9 +234,10 @@ def _print_ratio(name: str, system: str, found: dict[str, dict]) -> None:
             continue
         best = min(rivals, key=lambda p: found[p]["seconds"])
         ratio = found[best]["seconds"] / found[system]["seconds"]
-        wanted = WANTED[name][system.endswith("-cached")]
-        said = "" if ratio >= wanted else "  NOT REACHED"
-        print(f"{system}: {ratio:.2f} x as fast as {best} (wanted {wanted}){said}")
+        wanted = dict(zip(OPTIONS, WANTED[name], strict=False)).get(system[len("ours-N") :])
+        said = "" if wanted is None else f" (wanted {wanted})"
+        said += "  NOT REACHED" if wanted and ratio < wanted else ""
+        print(f"{system}: {ratio:.2f} x as fast as {best}{said}")
 
 
 if __name__ == "__main__":

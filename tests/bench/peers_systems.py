@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 from bench.peers_worker import Task
+from cluster.hosts import Cluster
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -23,6 +24,8 @@ TUNED_MALLOC = {
 }
 """glibc keeps freed memory instead of giving it back at every step: a third off torch's steps, for
 more memory. It is no default of the peers; BatchGNN does not get it."""
+MARK = "BATCHGNN_BENCH_SYSTEM"
+"Variable that names the system in all its processes."
 MEMORY_PERIOD_S = 0.2
 TURN = 8
 "Steps of a turn, and BatchGNN's macrobatch: a turn trains as many steps as it prepares."
@@ -30,12 +33,17 @@ TURN = 8
 
 @dataclass(frozen=True)
 class Places:
-    """Where things are. work: exported graphs, partitions and logs; peers: Python of the peers."""
+    """Where things are.
+
+    work: exported graphs, partitions and logs; peers: Python of the peers
+    hosts: the emulated hosts that systems of several processes run on; None: this machine
+    """
 
     work: Path
     shards: Path
     peers: Path
     order: str
+    hosts: Cluster | None = None
 
 
 Command = Callable[[Task, Places], list[str]]
@@ -55,12 +63,13 @@ class System:
     malloc: bool = False
     options: tuple[tuple[str, object], ...] = ()
 
-    def environment(self, task: Task) -> dict[str, str]:
-        """Variables of its processes: threads of every library, and imports."""
+    def environment(self, task: Task, hosts: Cluster | None) -> dict[str, str]:
+        """Variables of its processes: threads of every library, imports, and MARK."""
         names = ("OMP", "MKL", "OPENBLAS", "NUMBA")
         threads = str(task.threads // self.processes)
-        environment = os.environ | {f"{name}_NUM_THREADS": threads for name in names}
-        environment["PYTHONPATH"] = "" if self.is_peer else str(ROOT)
+        environment = hosts.environment() if hosts and not self.is_peer else dict(os.environ)
+        environment |= {f"{name}_NUM_THREADS": threads for name in names}
+        environment |= {"PYTHONPATH": "" if self.is_peer else str(ROOT), MARK: self.name}
         if self.is_peer:
             environment["DGLBACKEND"] = "pytorch"
         return environment | TUNED_MALLOC if self.malloc else environment
@@ -79,7 +88,14 @@ def _distdgl(parts: int, engine: str) -> Command:
     def command(task: Task, places: Places) -> list[str]:
         partitions = places.work / f"{places.order}-{engine}-{parts}"
         script = str(HERE / "peers_cluster.py")
-        return [sys.executable, script, str(places.peers), str(partitions), str(parts), engine]
+        words = [
+            places.peers,
+            partitions,
+            parts,
+            engine,
+            places.hosts.state if places.hosts else "",
+        ]
+        return [sys.executable, script, *map(str, words)]
 
     return command
 
@@ -87,8 +103,10 @@ def _distdgl(parts: int, engine: str) -> Command:
 def _ours(ranks: int) -> Command:
     def command(task: Task, places: Places) -> list[str]:
         worker = [sys.executable, str(HERE / "peers_ours.py")]
-        launch = ["mpirun", "-n", str(ranks), "--bind-to", "none", "--oversubscribe"]
-        return worker if ranks == 1 else launch + worker
+        launch = ["mpirun", "-n", str(ranks), "--bind-to", "none"]
+        if places.hosts:
+            return places.hosts.host("n1").argv([*launch, *worker], str(HERE))
+        return worker if ranks == 1 else [*launch, "--oversubscribe", *worker]
 
     return command
 
@@ -96,12 +114,14 @@ def _ours(ranks: int) -> Command:
 def _systems() -> list[System]:
     whole = (("macrobatch", TURN),)
     cached = (*whole, ("aggregate_cache", "memory"))
+    narrow = (*cached, ("feature_cache", "128M"), ("feature_dtype", "bfloat16"))
     peers = [System(name, _dgl(name)) for name in ("dgl", "graphbolt")]
     peers += [System(f"distdgl-{n}", _distdgl(n, "dgl"), n) for n in (2, 4)]
     peers += [System(f"distgraphbolt-{n}", _distdgl(n, "graphbolt"), n) for n in (2, 4)]
     peers += [replace(s, name=f"{s.name}-malloc", malloc=True) for s in peers]
     ours = [System(f"ours-{n}", _ours(n), n, is_peer=False, options=whole) for n in (1, 2, 4)]
-    ours += [replace(s, name=f"{s.name}-cached", options=cached) for s in ours]
+    options = {"cached": cached, "narrow": narrow}
+    ours += [replace(s, name=f"{s.name}-{k}", options=options[k]) for k in options for s in ours]
     return peers + ours
 
 
@@ -123,7 +143,7 @@ class Worker:
         begin = time.perf_counter()
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                command, env=system.environment(task), cwd=HERE, text=True,
+                command, env=system.environment(task, places.hosts), cwd=HERE, text=True,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
             )  # fmt: skip
         self.ready = self._answer()
@@ -171,15 +191,15 @@ class Worker:
         assert self.process.stdin
         if self.process.poll() is not None:
             return
-        children = psutil.Process(self.process.pid).children(recursive=True)
+        processes = self._processes()
         with suppress(BrokenPipeError):
             self.process.stdin.write("0\n")  # mpirun does not pass on the end of its input
             self.process.stdin.close()
         try:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
-            for process in [*children, psutil.Process(self.process.pid)]:
-                if process.is_running():
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
                     process.kill()
             self.process.wait()
 
@@ -189,12 +209,19 @@ class Worker:
     def _sum(self, quantity: Callable[[psutil.Process], float]) -> float:
         """A quantity of all its processes together."""
         total: float = 0
-        with suppress(psutil.NoSuchProcess):
-            top = psutil.Process(self.process.pid)
-            for process in [top, *top.children(recursive=True)]:
-                with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
-                    total += quantity(process)
+        for process in self._processes():
+            with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                total += quantity(process)
         return total
+
+    def _processes(self) -> list[psutil.Process]:
+        """All that bear its mark: a daemon on an emulated host is nobody's child."""
+        name, found = self.system.name, []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.environ().get(MARK) == name:
+                    found.append(process)
+        return found
 
     def _answer(self) -> dict:
         assert self.process.stdout

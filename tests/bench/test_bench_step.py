@@ -64,11 +64,12 @@ def test_step(shards, name, cache):
         hidden=hidden, fanouts=fanouts, batch_size=1000, macrobatch=MACROBATCH, overlap=False,
         threads=threads, dropout=0.0, aggregate_cache=cache, features="memory",
     )  # fmt: skip
+    flops_per_s = gemm_rate()  # before the session leaves BLAS one thread a product
     with open_session(shards, settings) as session:
         mode = make_mode(session)
         x = session.own.features.parts[0]
         some = np.random.default_rng(0).integers(0, len(x), 500_000)
-        floor = floor_seconds(mode, gemm_rate(), random_row_rate(x, some))
+        floor = floor_seconds(mode, flops_per_s, random_row_rate(x, some))
         steps = mode.epoch(0)
         seconds = []
         for _ in range(1 + TURNS):
