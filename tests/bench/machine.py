@@ -33,17 +33,16 @@ def triad_bandwidth(num_bytes: int = 1 << 28) -> float:
     return 3 * num_bytes / median_seconds(lambda: _triad(a, b, c))
 
 
-def random_row_rate(x: np.ndarray, indices: np.ndarray) -> float:
-    """Bytes per second read by a bare prefetching copy of the rows x[indices]."""
-    address = np.uint64(x.ctypes.data) + indices.astype(np.uint64) * np.uint64(x.strides[0])
-    out = np.empty((len(indices), x.shape[1]), x.dtype)
-    return out.nbytes / median_seconds(lambda: copy_rows(Rows(address, x[:0]), out))
+def random_row_rate(rows: Rows) -> float:
+    """Bytes per second read by a bare prefetching copy of the rows."""
+    out = np.empty(rows.shape, rows.like.dtype)
+    return out.nbytes / median_seconds(lambda: copy_rows(rows, out), 3)
 
 
 def gemm_rate(n: int = 2048) -> float:
     """Floating-point operations per second of a square float32 matrix product."""
     a, out = np.ones((n, n), np.float32), np.empty((n, n), np.float32)
-    return 2 * n**3 / median_seconds(lambda: np.matmul(a, a, out=out))
+    return 2 * n**3 / median_seconds(lambda: np.matmul(a, a, out=out), 3)
 
 
 def show(name: str, seconds: float, floor_s: float, note: str = "") -> None:

@@ -34,9 +34,9 @@ def sampled_csr(num_sources):
     return indptr, rng.integers(0, num_sources, indptr[-1]).astype(np.int32)
 
 
-def rows_of(x):
-    step = np.arange(len(x), dtype=np.uint64) * np.uint64(x.strides[0])
-    return Rows(np.uint64(x.ctypes.data) + step, x[:0])
+def rows_of(x, indices=None):
+    places = np.arange(len(x)) if indices is None else indices
+    return Rows(np.uint64(x.ctypes.data) + places.astype(np.uint64) * x.strides[0], x[:0])
 
 
 @WIDTHS
@@ -45,7 +45,7 @@ def test_gather_and_mean(width):
     x = np.random.default_rng(0).random((NUM_VERTICES, width), np.float32)
     indptr, indices = sampled_csr(NUM_VERTICES)
     scale, out = np.full(NUM_TARGETS, 0.1, np.float32), np.empty((NUM_TARGETS, 2 * width), "f")
-    floor = 4 * width * (len(indices) + NUM_TARGETS) / random_row_rate(x, indices)
+    floor = 4 * width * (len(indices) + NUM_TARGETS) / random_row_rate(rows_of(x, indices))
     half = np.empty(x.shape, np.int16)
     narrow_rows(x, half)
     for name, rows in (("float32", rows_of(x)), ("bfloat16", rows_of(half))):
@@ -58,7 +58,7 @@ def test_spmm_and_its_adjoint(width):
     x = np.random.default_rng(0).random((NUM_VERTICES, width), np.float32)
     indptr, indices = sampled_csr(NUM_VERTICES)
     scale, out = np.full(NUM_VERTICES, 0.1, np.float32), np.empty((NUM_TARGETS, width), np.float32)
-    floor = 4 * width * len(indices) / random_row_rate(x, indices)
+    floor = 4 * width * len(indices) / random_row_rate(rows_of(x, indices))
     seconds = median_seconds(lambda: spmm(indptr, indices, scale, PER_ROW, x, WITHOUT, out))
     show(f"spmm d={width}", seconds, floor)
     seconds = median_seconds(

@@ -1,5 +1,6 @@
 """A whole training step beside its floor: the flops of its matrix products at this machine's GEMM
-rate, and the bytes of its gathers at the rate of a bare prefetching gather; `make bench`.
+rate, and the bytes of its gathers at the rate of a bare prefetching gather of random feature rows,
+both measured before every turn; `make bench`.
 
 BATCHGNN_BENCH_SHARDS names a shard store of the 1.2 M-vertex graph (`batchgnn data generate
 communities`); by default a graph of 100,000 vertices is made, on which caches help more.
@@ -8,14 +9,17 @@ Threads: NUMBA_NUM_THREADS and OPENBLAS_NUM_THREADS.
 
 import os
 import time
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import numba
 import numpy as np
 import pytest
 from bench.machine import gemm_rate, random_row_rate, show
 from commands import succeed
+from threadpoolctl import threadpool_limits
 
 from batchgnn.config import Settings
 from batchgnn.session import open_session
@@ -24,7 +28,7 @@ from batchgnn.train import make_mode
 pytestmark = pytest.mark.slow
 
 SETTINGS = {"A": (256, (15, 10, 5)), "B": (256, (5, 10, 15)), "C": (64, (15, 10, 5))}
-MACROBATCH, TURNS = 8, 3
+MACROBATCH, TURNS = 8, 5
 
 
 @pytest.fixture(scope="module")
@@ -40,19 +44,27 @@ def shards(tmp_path_factory):
     return shards
 
 
-def floor_seconds(mode, flops_per_s, bytes_per_s):
-    """Of the mean minibatch of a macrobatch."""
+@dataclass
+class Work:
+    """What one step must do: flops of its matrix products, bytes of the rows it gathers."""
+
+    flops: float
+    gathered_bytes: float
+
+
+def work_of_a_step(mode) -> Work:
+    """Of the mean minibatch of a macrobatch, forward and backward; no gradient of the input."""
     minibatches = mode.prepare(0, range(MACROBATCH), mode.schedule.shuffled(0))
-    widths, flops, moved = mode.model.widths, 0.0, 0.0
+    flops = gathered = 0.0
     for minibatch in minibatches:
         for n, (operator, (d_in, d_out)) in enumerate(
-            zip(minibatch.operators, pairwise(widths), strict=True)
+            zip(minibatch.operators, pairwise(mode.model.widths), strict=True)
         ):
             rows = operator.num_targets
             edges = getattr(getattr(operator, "block", None), "num_edges", rows)
             flops += 2 * rows * 2 * d_in * d_out * (2 if n == 0 else 3)
-            moved += 4 * d_in * (edges + rows) * (1 if n == 0 else 2)
-    return (flops / flops_per_s + moved / bytes_per_s) / len(minibatches)
+            gathered += 4 * d_in * (edges + rows) * (1 if n == 0 else 2)
+    return Work(flops / len(minibatches), gathered / len(minibatches))
 
 
 @pytest.mark.parametrize("cache", ["off", "memory"])
@@ -64,17 +76,20 @@ def test_step(shards, name, cache):
         hidden=hidden, fanouts=fanouts, batch_size=1000, macrobatch=MACROBATCH, overlap=False,
         threads=threads, dropout=0.0, aggregate_cache=cache, features="memory",
     )  # fmt: skip
-    flops_per_s = gemm_rate()  # before the session leaves BLAS one thread a product
+    rng = np.random.default_rng(0)
     with open_session(shards, settings) as session:
         mode = make_mode(session)
-        x = session.own.features.parts[0]
-        some = np.random.default_rng(0).integers(0, len(x), 500_000)
-        floor = floor_seconds(mode, flops_per_s, random_row_rate(x, some))
+        x = session.own.features.at(rng.integers(0, session.own.num_own, 500_000))
+        moved = work_of_a_step(mode)
         steps = mode.epoch(0)
-        seconds = []
+        seconds, floors = [], []
         for _ in range(1 + TURNS):
+            with threadpool_limits(threads):  # a session leaves BLAS one thread a product
+                flops_per_s = gemm_rate()
+            floors.append(moved.flops / flops_per_s + moved.gathered_bytes / random_row_rate(x))
             begin = time.perf_counter()
             for _ in range(MACROBATCH):
                 next(steps)
             seconds.append((time.perf_counter() - begin) / MACROBATCH)
-    show(f"step {name} aggregate cache {cache}", float(np.median(seconds[1:])), floor)
+    note = f"{moved.flops / 1e9:.1f} GFLOP, {moved.gathered_bytes / 1e9:.2f} GB gathered"
+    show(f"step {name} aggregate cache {cache}", median(seconds[1:]), median(floors[1:]), note)
