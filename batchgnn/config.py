@@ -79,9 +79,10 @@ class Settings:
     """sharded: who owns a vertex draws its neighbours, asked by messages. node-shared: the ranks of
     a node have a copy of all edges in shared memory, and sampling needs no messages."""
 
-    overlap: Annotated[bool, Parameter(group=RUN)] = True
+    overlap: Annotated[bool | None, Parameter(group=RUN)] = None
     """Communicate in a background thread: macrobatch prepares the next macrobatch while this one
-    trains, fullgraph fetches remote rows while own ones are multiplied."""
+    trains, fullgraph fetches remote rows while own ones are multiplied. [default: with several
+    ranks]"""
 
     aggregate_cache: Annotated[Literal["off", "memory", "store"] | None, Parameter(group=RUN)] = (
         None

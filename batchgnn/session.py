@@ -57,6 +57,8 @@ def open_session(shards: Path, settings: Settings, comm=None) -> Iterator[Sessio
         cores = grid.node.allgather(own_cores())
         with fail_together(grid.world, "choosing threads"):
             threads = threads_for(settings.threads, cores[grid.node_rank], cores)
+        if settings.overlap is None:  # alone, there are no messages to wait for
+            settings = dataclasses.replace(settings, overlap=grid.size > 1)
         if settings.overlap and not (thread_safe and grid.thread_multiple):
             settings = _without_overlap(settings, grid)
         with Watchdog(grid, settings.collective_timeout), use_threads(threads):

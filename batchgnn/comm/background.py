@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Generic, TypeVar
 
+import numba
+
 from batchgnn import trace
 
 T = TypeVar("T")
@@ -20,13 +22,15 @@ class Background(Generic[T]):
     consumers that stop after the same item have made the same items on every rank, so `make` may
     call MPI on a communicator of its own. An exception of `make` is raised in the consumer in place
     of its item. Leaving the context manager ends the thread after the item it is making. With
-    `enabled=False` items are made in the consumer's thread when asked for.
+    `enabled=False` items are made in the consumer's thread when asked for. Kernels run on as many
+    threads in one as in the other: while one waits, the cores are the other's.
     """
 
     def __init__(self, make: Callable[[int], T], count: int, *, enabled: bool = True):
         self.make, self.count, self.enabled = make, count, enabled
         self._wanted: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._made: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+        self._num_threads = numba.get_num_threads()  # a setting of each thread
         self._thread = threading.Thread(target=self._run, name=LANE, daemon=True)
 
     def __enter__(self) -> "Background[T]":
@@ -71,6 +75,7 @@ class Background(Generic[T]):
 
     def _run(self) -> None:
         trace.use_lane(LANE)
+        numba.set_num_threads(self._num_threads)
         while (k := self._wanted.get()) is not None:
             try:
                 made = self.make(k)

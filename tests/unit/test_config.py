@@ -82,7 +82,7 @@ def test_none_is_left_out_and_read_as_none(tmp_path):
     write_settings(tmp_path / "c.toml", Path("s"), Settings())
     values = tomllib.loads((tmp_path / "c.toml").read_text())
     left_out = {"fanouts", "metric", "threads", "memory", "aggregate_cache", "aggregate_memory"}
-    left_out |= {"feature_dtype", "feature_cache"}
+    left_out |= {"feature_dtype", "feature_cache", "overlap"}
     assert left_out.isdisjoint(values)
     assert len(values) == 1 + len(dataclasses.fields(Settings)) - len(left_out)
     assert read_settings(tmp_path / "c.toml")[1] == Settings()
