@@ -11,7 +11,7 @@ import numpy as np
 from mpi4py import MPI
 from mpi4py.util.dtlib import from_numpy_dtype
 
-from batchgnn import interrupt, trace
+from batchgnn import buffers, interrupt, trace
 
 MAX_MESSAGE_BYTES = 64 << 20
 SPINS = 200
@@ -135,10 +135,10 @@ class RowExchange:
 
     def forward(self, source: RowSource, out: np.ndarray | None = None) -> np.ndarray:
         """The wanted rows, (k, width), in the order of `wanted`."""
-        rows = np.empty((len(self.send_rows), source.width), source.dtype)
+        rows = buffers.empty((len(self.send_rows), source.width), source.dtype)
         source.take(self.send_rows, rows)
         if out is None:
-            out = np.empty((self.num_received, source.width), source.dtype)
+            out = buffers.empty((self.num_received, source.width), source.dtype)
         return self.send(rows, out)
 
     def backward(self, dy: np.ndarray, num_rows: int) -> np.ndarray:

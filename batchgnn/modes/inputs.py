@@ -9,10 +9,10 @@ from typing import Protocol
 import numpy as np
 
 from batchgnn import buffers
-from batchgnn.comm.exchange import ArrayRows, RowExchange, RowSource
+from batchgnn.comm.exchange import ArrayRows, RowExchange, RowSource, starts
 from batchgnn.graph.ownership import Ownership
 from batchgnn.kernels.relabel import place_rows, renumber_fetched
-from batchgnn.kernels.requests import count_owners
+from batchgnn.kernels.requests import count_owners, post_requests
 from batchgnn.kernels.rows import Rows
 from batchgnn.modes.feature_cache import RowCache
 from batchgnn.modes.sampler import Tables
@@ -150,7 +150,6 @@ class InputPlanner:
         owner = self.own.ownership.owner(remote)
         counts = np.empty(self.comm.size, np.int64)
         count_owners(owner, counts)
-        order = np.argsort(owner, kind="stable")
-        place = np.empty(len(remote), np.int64)
-        place[order] = np.arange(len(remote))
-        return remote[order], counts, place
+        wanted, place = np.empty_like(remote), np.empty(len(remote), np.int64)
+        post_requests(remote, owner, starts(counts)[:-1], wanted, place)
+        return wanted, counts, place
