@@ -17,6 +17,7 @@ from batchgnn.modes.memory import allowed_bytes
 from batchgnn.modes.mode import ExactInference
 from batchgnn.progress import progress
 from batchgnn.run_folder import RunFolder
+from batchgnn.run_state import Pulse, note_job
 from batchgnn.scores import SPLITS, score
 from batchgnn.session import Session, open_session
 from batchgnn.store.checkpoint import Checkpoint
@@ -93,6 +94,7 @@ class Trainer:
         self.inference = self.mode.inference()
         self.last_checkpoint_s = time.monotonic()
         self.recorder = Recorder(session.grid)
+        self.pulse = Pulse(folder.path, self.settings.epochs)
         self.state = TrainingState(best_parameters=self.model.parameters.buffer.copy())
 
     def train(self, resume: bool) -> None:
@@ -104,6 +106,8 @@ class Trainer:
             self.folder.cut_metrics(0)
         elif self.session.is_first:
             self.folder.write_settings(self.shards, self.settings)
+        if self.session.is_first:
+            note_job(self.folder.path, self.session.grid.size, self.session.grid.host)
         while not self._finished():
             loss, seconds = self._epoch()
             self._end_epoch(loss, seconds)
@@ -135,6 +139,8 @@ class Trainer:
                 state.num_seeds += result.num_seeds
                 shown.advance(1, f"loss {state.loss_sum / max(state.num_seeds, 1):.4f}")
                 state.seconds = time.perf_counter() - begin
+                if self.session.is_first:
+                    self.pulse.beat(state.epoch + 1, state.step, self.mode.num_steps)
                 if stop := self._stopped(self.model.parameters.words):
                     self._checkpoint(stop)
                     steps.throw(stop)

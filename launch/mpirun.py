@@ -116,17 +116,36 @@ def place(ranks: int, threads: int | None, cores: int, *, elsewhere: bool) -> Pl
     return Placement(ranks, threads, bind=elsewhere or ranks * threads <= cores)
 
 
-def mpirun_argv(mpirun: Mpirun, placement: Placement, command: list[str]) -> list[str]:
-    """The command line that starts `command` on every rank."""
+def mpirun_argv(
+    mpirun: Mpirun,
+    placement: Placement,
+    command: list[str],
+    *,
+    hosts: dict[str, int] | None = None,
+    per_node: int | None = None,
+    passed: tuple[str, ...] = (*THREAD_VARIABLES, MARK),
+) -> list[str]:
+    """The command line that starts `command` on every rank.
+
+    hosts     ranks that each host may have; None: as the launcher knows them
+    per_node  ranks of each node of an allocation
+    passed    variables of the environment that ranks on other nodes get
+    """
     argv = [mpirun.path, "-n", str(placement.ranks)]
+    if hosts is not None:
+        option = "-hosts" if mpirun.flavour is Flavour.MPICH else "--host"
+        argv += [option, ",".join(f"{host}:{slots}" for host, slots in hosts.items())]
     if mpirun.flavour is Flavour.MPICH:
+        argv += ["-ppn", str(per_node)] if per_node else []
         argv += ["-bind-to", f"core:{placement.threads}"] if placement.bind else []
         return argv + command
     if placement.bind:
-        argv += ["--bind-to", "core", "--map-by", f"slot:PE={placement.threads}"]
+        each = f"ppr:{per_node}:node" if per_node else "slot"
+        argv += ["--bind-to", "core", "--map-by", f"{each}:PE={placement.threads}"]
     else:
         argv += ["--bind-to", "none"]
-    for variable in (*THREAD_VARIABLES, MARK):
+        argv += ["--map-by", f"ppr:{per_node}:node"] if per_node else []
+    for variable in passed:
         argv += ["-x", variable]
     return argv + command
 

@@ -1,0 +1,119 @@
+"""What a run tells of itself while it trains, and how others read it: job.json and progress.json.
+
+The first rank writes both into the run folder. Reading needs neither MPI nor HDF5.
+"""
+
+import json
+import os
+import socket
+import time
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+JOB, PROGRESS = "job.json", "progress.json"
+BEAT_S = 5.0
+LIVES_S = 3 * BEAT_S
+
+
+def slurm_number() -> str | None:
+    """The number of the Slurm job that this process is in: 12, or 12_3 of a job array."""
+    array, task = (os.environ.get(f"SLURM_ARRAY_{name}_ID") for name in ("JOB", "TASK"))
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+
+
+def note_job(run: Path, ranks: int, host: str) -> None:
+    """job.json: where the run is, so that it can be asked for and ended."""
+    me = psutil.Process()
+    values = {
+        "slurm_job": slurm_number(),
+        "host": host,
+        "pid": me.pid,
+        "pid_started": me.create_time(),
+        "ranks": ranks,
+        "started": round(time.time(), 3),
+    }
+    _replace(run / JOB, values)
+
+
+class Pulse:
+    """progress.json: how far a run is, written anew every few seconds."""
+
+    def __init__(self, run: Path, epochs: int):
+        self.path, self.epochs, self.next_s = run / PROGRESS, epochs, 0.0
+
+    def beat(self, epoch: int, step: int, num_steps: int) -> None:
+        """Say that `step` steps of `epoch`, counted from 1, are done, when it is time to."""
+        if time.monotonic() >= self.next_s:
+            self.next_s = time.monotonic() + BEAT_S
+            values = {"epoch": epoch, "epochs": self.epochs, "step": step, "num_steps": num_steps}
+            _replace(self.path, {**values, "time": round(time.time(), 3)})
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What the files of a run folder say; a file that is not there is an empty dictionary.
+
+    lines: of metrics.jsonl
+    """
+
+    path: Path
+    settings: dict[str, Any]
+    job: dict[str, Any]
+    progress: dict[str, Any]
+    stopped: dict[str, Any]
+    result: dict[str, Any]
+    lines: list[dict[str, Any]]
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Of the epochs that are left, if they are as long as the last; None in the first."""
+        last = self.lines[-3:]
+        if not last or "epochs" not in self.settings:
+            return None
+        each = sum(x["seconds"] + x.get("evaluate_seconds", 0.0) for x in last) / len(last)
+        done = len(self.lines)
+        if self.progress.get("epoch") == done + 1:
+            done += self.progress["step"] / max(self.progress["num_steps"], 1)
+        return max(0.0, each * (self.settings["epochs"] - done))
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its first rank runs on this machine."""
+        if self.job.get("host") != socket.gethostname():
+            return False
+        try:
+            process = psutil.Process(self.job["pid"])
+            return abs(process.create_time() - self.job["pid_started"]) < 1
+        except psutil.Error:
+            return False
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it said something within the last seconds."""
+        return time.time() - self.progress.get("time", 0) < LIVES_S
+
+
+def read_run(run: Path) -> RunState:
+    """The state of a run folder."""
+    files = {name: run / f"{name}.json" for name in ("job", "progress", "stopped", "result")}
+    settings = run / "config.toml"
+    lines = run / "metrics.jsonl"
+    text = lines.read_text() if lines.exists() else ""
+    whole = text[: text.rfind("\n") + 1].splitlines()  # the last may be half written
+    return RunState(
+        path=run,
+        settings=tomllib.loads(settings.read_text()) if settings.exists() else {},
+        lines=[json.loads(line) for line in whole],
+        **{name: json.loads(p.read_text()) if p.exists() else {} for name, p in files.items()},
+    )
+
+
+def _replace(path: Path, values: dict[str, Any]) -> None:
+    """Readers see the old text or the new one; not synced, for it may be lost."""
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(json.dumps(values) + "\n")
+    beside.rename(path)

@@ -1,0 +1,137 @@
+"""What Slurm knows of jobs, asked by their numbers: other users' jobs do not matter.
+
+squeue knows jobs that wait or run, sacct those that have ended, where there is accounting; scontrol
+remembers ended jobs for some minutes.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from batchgnn.errors import BatchGNNError
+from batchgnn.store.format import atomic_file
+
+TIMEOUT_S = 30
+LIVE = ("PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "REQUEUED", "REQUEUE_HOLD",
+        "RESIZING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "REQUEUE_FED")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A job of a pipeline, as noted when it was submitted."""
+
+    step: str
+    number: str
+    is_array: bool = False
+
+
+@dataclass(frozen=True)
+class JobState:
+    """A job, or a task of a job array, now.
+
+    state    Slurm's word: PENDING, RUNNING, COMPLETED, FAILED ...
+    elapsed  time it has run, as Slurm writes it; left: until its time limit
+    where    its nodes, or why it waits
+    """
+
+    number: str
+    state: str
+    elapsed: str = ""
+    left: str = ""
+    where: str = ""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it waits or runs."""
+        return self.state in LIVE
+
+    def line(self) -> str:
+        """For people to read."""
+        words = [self.state]
+        if self.state == "RUNNING":
+            words.append(f"for {self.elapsed} on {self.where}, {self.left} left")
+        elif self.is_live:
+            words.append(self.where)
+        elif self.elapsed:
+            words.append(f"after {self.elapsed}")
+        return " ".join(words)
+
+
+def has_slurm() -> bool:
+    """Whether this machine can ask a Slurm."""
+    return shutil.which("squeue") is not None
+
+
+def states(number: str) -> list[JobState]:
+    """A job's state, or those of its array's tasks; empty when Slurm has forgotten it."""
+    if not has_slurm():
+        return []
+    live = _said("squeue", "-h", "-r", "-j", number, "-o", "%i|%T|%M|%L|%R")
+    found = [JobState(*line.split("|", 4)) for line in live.splitlines() if line.count("|") >= 4]
+    known = {each.number for each in found}
+    return found + [each for each in _ended(number) if each.number not in known]
+
+
+def _ended(number: str) -> list[JobState]:
+    """By accounting, else from the controller's memory."""
+    lines = _said("sacct", "-n", "-X", "-P", "-j", number, "-o", "JobID,State,Elapsed").splitlines()
+    found = [JobState(*line.split("|")) for line in lines if line.count("|") == 2]
+    if not found:
+        for line in _said("scontrol", "-o", "show", "job", number).splitlines():
+            words = dict(word.split("=", 1) for word in line.split() if "=" in word)
+            name = words.get("JobId", "")
+            if "ArrayJobId" in words:
+                name = f"{words['ArrayJobId']}_{words.get('ArrayTaskId', '')}"
+            found.append(JobState(name, words.get("JobState", ""), words.get("RunTime", "")))
+    return [JobState(e.number, e.state.split(" ")[0], e.elapsed) for e in found]
+
+
+def is_live(number: str) -> bool:
+    """Whether the job, or a task of it, waits or runs."""
+    return any(state.is_live for state in states(number))
+
+
+def cancel(numbers: list[str]) -> None:
+    """End jobs that wait or run, at once; raises BatchGNNError."""
+    if numbers:
+        _call("scancel", *numbers)
+
+
+def ask_to_end(number: str) -> None:
+    """Send SIGTERM to the script of a running job, which passes it on to the ranks."""
+    _call("scancel", "--batch", "--signal=TERM", number)
+
+
+def write_jobs(path: Path, jobs: list[Submitted]) -> None:
+    """Note what was submitted, for `read_jobs`."""
+    with atomic_file(path, overwrite=True) as beside:
+        beside.write_text(json.dumps([asdict(job) for job in jobs], indent=2) + "\n")
+
+
+def read_jobs(path: Path) -> list[Submitted]:
+    """What `write_jobs` noted; empty when nothing was."""
+    return [Submitted(**each) for each in json.loads(path.read_text())] if path.exists() else []
+
+
+def _said(*argv: str) -> str:
+    """What a question was answered with; nothing when it failed."""
+    environment = dict(os.environ) | {"SLURM_TIME_FORMAT": "standard"}
+    try:
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=TIMEOUT_S, env=environment
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def _call(*argv: str) -> None:
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BatchGNNError(f"{argv[0]} could not be run: {error}.") from error
+    if done.returncode:
+        raise BatchGNNError(f"{' '.join(argv)}: {done.stderr.strip()}.")

@@ -1,0 +1,133 @@
+"""`batchgnn status` and `batchgnn cancel`: of a run folder, or of the folder of a pipeline."""
+
+import os
+import signal
+from pathlib import Path
+
+from batchgnn.errors import StoreError
+from batchgnn.launch import queue
+from batchgnn.launch.slurm_cli import JOBS, SCRIPTS
+from batchgnn.run_state import RunState, read_run
+
+
+def status(path: Path, /) -> None:
+    """Print how far a run or a pipeline is: its jobs, the last epoch, the time left.
+
+    Parameters
+    ----------
+    path: run folder, or the folder of `batchgnn slurm`
+    """
+    jobs, runs = found(path)
+    for job in jobs:
+        print(f"{job.step:10} {job_line(job.number)}")
+    for run in runs:
+        print("\n".join(run_lines(run, own_job=not jobs)))
+
+
+def cancel(path: Path, /, *, now: bool = False) -> None:
+    """End a run or a pipeline: training saves its state first, and `--resume` goes on with it.
+
+    Parameters
+    ----------
+    path: run folder, or the folder of `batchgnn slurm`
+    now: do not let it save first
+    """
+    jobs, runs = found(path)
+    numbers = [job.number for job in jobs] or [
+        run.job["slurm_job"] for run in runs if run.job.get("slurm_job")
+    ]
+    live = [state for number in numbers for state in queue.states(number) if state.is_live]
+    trains = {job.number for job in jobs if job.step == "train"} if jobs else set(numbers)
+    saving = [s.number for s in live if s.state == "RUNNING" and _in(s.number, trains) and not now]
+    queue.cancel([state.number for state in live if state.number not in saving])
+    for number in saving:
+        queue.ask_to_end(number)
+        print(f"job {number} saves its state and ends")
+    here = [run for run in runs if not run.job.get("slurm_job") and run.is_here]
+    for run in here:
+        os.kill(run.job["pid"], signal.SIGKILL if now else signal.SIGTERM)
+        print(f"{run.path} {'is ended' if now else 'saves its state and ends'}")
+    ended = len(live) - len(saving)
+    print(f"{ended} other jobs are ended." if ended else "", end="\n" if ended else "")
+    if not live and not here:
+        print(f"{path}: nothing of it runs or waits, as far as is known on this machine.")
+
+
+def found(path: Path) -> tuple[list[queue.Submitted], list[RunState]]:
+    """The jobs and the runs below a folder; raises StoreError when it is neither kind."""
+    if (path / "config.toml").exists() or (path / "job.json").exists():
+        return [], [read_run(path)]
+    if (path / SCRIPTS).is_dir():
+        runs = sorted(path.glob("run-*"), key=lambda run: (len(run.name), run.name))
+        return queue.read_jobs(path / SCRIPTS / JOBS), [
+            read_run(run) for run in [path / "run", *runs] if run.is_dir()
+        ]
+    raise StoreError(
+        f"{path} is neither a run folder (it has no config.toml) nor one of `batchgnn slurm` (it "
+        f"has no {SCRIPTS}/)."
+    )
+
+
+def job_line(number: str) -> str:
+    """A job in a line; of an array, how many of its tasks are in which state."""
+    states = queue.states(number)
+    if not states:
+        return f"job {number}: Slurm knows nothing of it any more"
+    if len(states) == 1:
+        return f"job {states[0].number}: {states[0].line()}"
+    names = [state.state for state in states]
+    counts = ", ".join(f"{names.count(name)} {name}" for name in sorted(set(names)))
+    return f"job {number}: {len(states)} runs, {counts}"
+
+
+def run_lines(run: RunState, *, own_job: bool = True) -> list[str]:
+    """A run in two or three lines; own_job: with its Slurm job."""
+    lines = [f"{run.path}: {_stands(run)}"]
+    if run.lines:
+        last = run.lines[-1]
+        scores = [f"{k} {v:.4f}" for k, v in last.items() if k.startswith(("val_", "test_")) and v]
+        words = [f"epoch {last['epoch']}: loss {last['loss']:.4f}", *scores]
+        lines.append(f"  {', '.join(words)}, {last['seconds']:.1f} s")
+    number = run.job.get("slurm_job")
+    if own_job and number and queue.has_slurm():
+        lines.append(f"  {job_line(number)}")
+    return lines
+
+
+def _stands(run: RunState) -> str:
+    epochs, name = run.settings.get("epochs", "?"), run.result.get("metric")
+    if name and not _runs(run):
+        best = run.result["best_epoch"]
+        return f"finished; test {name} {run.result[f'test_{name}']} at the best epoch, {best}"
+    if run.stopped:
+        then = "waits to go on" if run.stopped["requeue"] else "was ended; go on with --resume"
+        return f"saved in epoch {run.stopped['epoch'] + 1} of {epochs} by a signal, {then}"
+    if not _runs(run):
+        return (
+            f"does not run, as far as is known here; {len(run.lines)} of {epochs} epochs are done. "
+            "Go on with --resume"
+        )
+    where = run.progress
+    at = f"epoch {where['epoch']}, step {where['step']} of {where['num_steps']}" if where else ""
+    left = run.seconds_left
+    return ", ".join(
+        filter(None, [f"trains {epochs} epochs", at, f"about {_spoken(left)} left" if left else ""])
+    )
+
+
+def _runs(run: RunState) -> bool:
+    number = run.job.get("slurm_job")
+    if number and queue.has_slurm():
+        return any(state.state == "RUNNING" for state in queue.states(number))
+    return run.is_here or (run.is_fresh and not run.result)
+
+
+def _spoken(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _in(number: str, jobs: set[str]) -> bool:
+    """Whether a job, or the array that it is a task of, is among `jobs`."""
+    return number in jobs or number.partition("_")[0] in jobs

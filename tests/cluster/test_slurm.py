@@ -1,0 +1,240 @@
+"""A real Slurm of four nodes runs what `batchgnn slurm submit` makes, through stops, to the end."""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from cluster.private_slurm import private_slurm, why_not
+from commands import ROOT, refused, succeed
+from system.test_resume import last_checkpoint
+
+from batchgnn.launch.mpirun import find_mpirun, root_environment
+
+REASON = why_not()
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.skipif(REASON is not None, reason=str(REASON)),
+]
+PLACE = ["--nodes", 4, "--no-bind", "--save-before", 30, "--time", 5]
+PROGRAM = ["--program", f"{sys.executable} -m batchgnn"]
+SHORT = "--layers 2 --fanouts 6 3 --hidden 16 --batch-size 40 --macrobatch 4 --lr 0.003 --epochs"
+
+
+@pytest.fixture(scope="module")
+def slurm():
+    """The cluster; every command of this module's tests talks to it."""
+    added = root_environment(os.geteuid()) | {
+        "PATH": f"{Path(find_mpirun().path).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+    }
+    with (
+        tempfile.TemporaryDirectory(prefix="batchgnn-slurm-") as folder,
+        private_slurm(Path(folder) / "state", nodes=4) as slurm,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in (added | slurm.environment).items():
+            patch.setenv(name, value)
+        yield slurm
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shards")
+    sizes = ["--vertices", 10_000, "--features", 16, "--classes", 5, "--noise", 2]
+    succeed("data", "generate", "communities", folder / "graph.h5", *sizes)
+    succeed("partition", folder / "graph.h5", folder / "shards", "--shards", 4)
+    return folder / "shards"
+
+
+@pytest.fixture(scope="module")
+def whole(shards):
+    """What a run on four ranks ends with when nothing disturbs it."""
+    out = shards.parent / "whole"
+    succeed("train", shards, "--run", out, *SHORT.split(), 4, "--no-overlap", ranks=4)
+    return out
+
+
+def submit(folder, shards, *options, epochs=4):
+    train = f"{SHORT} {epochs} --no-overlap"
+    work = ["--shards", shards, "--train", train, "--no-report"]
+    return succeed("slurm", "submit", folder, *work, *PLACE, *PROGRAM, *options)
+
+
+def jobs_of(folder):
+    return {j["step"]: j["number"] for j in json.loads((folder / "jobs" / "jobs.json").read_text())}
+
+
+def log(folder):
+    return "\n".join(path.read_text() for path in sorted((folder / "logs").glob("*")))
+
+
+def wait(slurm, condition, folder, timeout_s=90):
+    end = time.monotonic() + timeout_s
+    while not condition():
+        queue = slurm.call("squeue", "-h", "-o", "%i %j %T %r")
+        assert time.monotonic() < end, f"{queue}\n{log(folder)}"
+        time.sleep(0.2)
+
+
+def all_ended(slurm, folder):
+    numbers = ",".join(jobs_of(folder).values())
+    return lambda: not slurm.call("squeue", "-h", "-j", numbers)
+
+
+def state(slurm, number):
+    words = slurm.call("scontrol", "-o", "show", "job", number).split()
+    return dict(word.split("=", 1) for word in words if "=" in word)
+
+
+def assert_same_weights(out, whole):
+    for name, wanted in last_checkpoint(whole).items():
+        np.testing.assert_array_equal(last_checkpoint(out)[name], wanted, err_msg=name)
+
+
+def test_a_pipeline_from_a_file_runs_unattended_on_four_nodes(slurm, tmp_path):
+    folder, settings = tmp_path / "p", tmp_path / "pipeline.toml"
+    settings.write_text(
+        f"""
+        convert = "generate communities --vertices 5000 --features 16 --classes 5"
+        cut = "--shards 4"
+        train = "{SHORT} 2"
+        nodes = 4
+        bind = false
+        time = "5"
+        program = "{sys.executable} -m batchgnn"
+        """
+    )
+    said = succeed("slurm", "submit", folder, "--config", settings)
+    assert "submitted: convert 1, partition 2, train 3, evaluate 4" in said
+    waits = succeed("status", folder)
+    assert "train      job 3: PENDING (Dependency)" in waits
+    assert "has jobs in the queue" in refused("slurm", "submit", folder)
+    wait(slurm, all_ended(slurm, folder), folder)
+    jobs = jobs_of(folder)
+    begun = [state(slurm, number) for number in jobs.values()]
+    assert [job["JobState"] for job in begun] == ["COMPLETED"] * len(jobs), log(folder)
+    assert begun[2]["NumNodes"] == "4"
+    assert begun[2]["ExitCode"] == "0:0"
+    result = json.loads((folder / "run" / "result.json").read_text())
+    assert result["ranks"] == 4
+    scores = json.loads((folder / "logs" / "evaluate-4.log").read_text())
+    assert scores["test_accuracy"] == result["test_accuracy"]
+    finished = succeed("status", folder)
+    assert f"{folder / 'run'}: finished; test accuracy {result['test_accuracy']}" in finished
+    assert "train      job 3: COMPLETED" in finished
+    # Done steps are passed over, and training goes on from its end.
+    first = (folder / "graph.h5").stat().st_mtime_ns
+    succeed("slurm", "submit", folder)
+    wait(slurm, all_ended(slurm, folder), folder)
+    assert (folder / "graph.h5").stat().st_mtime_ns == first
+    assert json.loads((folder / "run" / "result.json").read_text()) == result
+
+
+def test_the_signal_before_the_time_limit_requeues_and_the_run_ends_the_same(
+    slurm, shards, whole, tmp_path
+):
+    folder = tmp_path / "p"
+    submit(folder, shards)
+    train, evaluate = jobs_of(folder).values()
+    wait(slurm, (folder / "run" / "metrics.jsonl").exists, folder)
+    assert "epoch 1: loss" in succeed("status", folder / "run")
+    slurm.call("scancel", "--batch", "--signal=USR1", train)
+    wait(slurm, lambda: state(slurm, train)["Restarts"] == "1", folder)
+    assert state(slurm, evaluate)["JobState"] == "PENDING"
+    wait(slurm, all_ended(slurm, folder), folder)
+    assert "will be started again: its state at epoch" in log(folder)
+    assert f"the time is up; job {train} waits to go on" in log(folder)
+    assert [state(slurm, number)["JobState"] for number in (train, evaluate)] == ["COMPLETED"] * 2
+    assert_same_weights(folder / "run", whole)
+
+
+def test_cancel_saves_and_ends_what_waits(slurm, shards, whole, tmp_path):
+    folder = tmp_path / "p"
+    submit(folder, shards)
+    train, evaluate = jobs_of(folder).values()
+    wait(slurm, (folder / "run" / "metrics.jsonl").exists, folder)
+    said = succeed("cancel", folder)
+    assert f"job {train} saves its state and ends" in said
+    assert "1 other jobs are ended" in said
+    wait(slurm, all_ended(slurm, folder), folder, 20)
+    assert state(slurm, train)["ExitCode"] == "143:0"
+    assert state(slurm, evaluate)["JobState"] == "CANCELLED"
+    assert "was told to end: its state at epoch" in log(folder)
+    assert "by a signal, was ended; go on with --resume" in succeed("status", folder)
+    assert "nothing of it runs or waits" in succeed("cancel", folder)
+    succeed("train", shards, "--run", folder / "run", "--resume", ranks=4)
+    assert_same_weights(folder / "run", whole)
+
+
+def test_scancel_leaves_no_process_and_a_later_submit_ends_the_run(slurm, shards, whole, tmp_path):
+    folder = tmp_path / "p"
+    submit(folder, shards)
+    wait(slurm, (folder / "run" / "metrics.jsonl").exists, folder)
+    slurm.call("scancel", *jobs_of(folder).values())
+    end = time.monotonic() + 15
+    while ranks := [p for p in slurm.processes() if str(folder) in " ".join(command_line(p))]:
+        assert time.monotonic() < end, ranks
+        time.sleep(0.2)
+    wait(slurm, all_ended(slurm, folder), folder, 20)
+    assert not (folder / "run" / "result.json").exists()
+    succeed("slurm", "submit", folder)
+    wait(slurm, all_ended(slurm, folder), folder)
+    assert_same_weights(folder / "run", whole)
+
+
+def command_line(process):
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def test_a_job_array_trains_every_seed(slurm, shards, tmp_path):
+    folder = tmp_path / "p"
+    options = ["--seeds", 5, 6, "--sweep", "--lr 0.01", "--nodes", 2]
+    train = f"{SHORT.replace('--lr 0.003 ', '')} 1"
+    work = ["--shards", shards, "--train", train, "--no-report", "--no-bind", *PROGRAM]
+    succeed("slurm", "submit", folder, *work, *options)
+    wait(slurm, all_ended(slurm, folder), folder)
+    for task, seed in enumerate([5, 6]):
+        settings = (folder / f"run-{task}" / "config.toml").read_text()
+        assert f"seed = {seed}\n" in settings
+        assert "lr = 0.01\n" in settings
+        result = json.loads((folder / f"run-{task}" / "result.json").read_text())
+        number = jobs_of(folder)["evaluate"]
+        scores = json.loads((folder / "logs" / f"evaluate-{number}-{task}.log").read_text())
+        assert scores["test_accuracy"] == result["test_accuracy"]
+        assert json.loads((folder / f"run-{task}" / "job.json").read_text())["slurm_job"] == (
+            f"{jobs_of(folder)['train']}_{task}"
+        )
+    assert "2 runs, 2 COMPLETED" in succeed("status", folder)
+
+
+@pytest.mark.slow
+def test_slurms_own_time_limit(slurm, shards, tmp_path):
+    """A limit of a minute, and a run that takes more: it goes on in a second job, or a third."""
+    folder, whole = tmp_path / "p", tmp_path / "whole"
+    epochs = 60
+    submit(folder, shards, "--time", 1, epochs=epochs)
+    succeed(
+        "train",
+        shards,
+        "--run",
+        whole,
+        *SHORT.split(),
+        epochs,
+        "--no-overlap",
+        ranks=4,
+        timeout_s=280,
+    )
+    wait(slurm, all_ended(slurm, folder), folder, timeout_s=280)
+    train = jobs_of(folder)["train"]
+    assert int(state(slurm, train)["Restarts"]) >= 1
+    assert state(slurm, train)["JobState"] == "COMPLETED"
+    assert_same_weights(folder / "run", whole)
