@@ -1,0 +1,1 @@
+"""`batchgnn report`: what runs did, in one HTML page."""

@@ -1,0 +1,283 @@
+"""Plots as inline SVG: lines over epochs, stacked bars, bars of ranks, rows of a timeline.
+
+Drawn here and not by matplotlib, whose SVG takes 20 to 100 KB a plot, has its colours fixed (the
+page follows the reader's light or dark mode by classes) and its text as outlines. Nothing is drawn
+that the page does not also have as a number in a table.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from batchgnn.report.html import Html, join, say_seconds, tag
+from batchgnn.trace import Span
+
+WIDTH, HEIGHT = 560.0, 280.0
+LEFT, RIGHT, TOP, BOTTOM = 66.0, 12.0, 18.0, 42.0
+BIN = 0.75
+"Width of the narrowest thing that is drawn in a timeline, in pixels of its 960."
+
+CLOCK_S = 2e-9
+"What rounding to nanoseconds may shift two times."
+
+TIMELINE_WIDTH, TIMELINE_LEFT = 960.0, 126.0
+
+
+@dataclass(frozen=True)
+class Series:
+    """A line of a plot: points from left to right; class_ gives its colour."""
+
+    name: str
+    class_: str
+    points: list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Where values lie in a plot, `x` and `y` being (least, most)."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """The point of a value."""
+        (x0, x1), (y0, y1) = self.x, self.y
+        right = LEFT + (x - x0) / (x1 - x0 or 1) * (WIDTH - LEFT - RIGHT)
+        return right, HEIGHT - BOTTOM - (y - y0) / (y1 - y0 or 1) * (HEIGHT - TOP - BOTTOM)
+
+    def draw(
+        self, x_label: str, y_label: str, say_x: Callable[[float], str], say_y, *, whole_x=True
+    ) -> Html:
+        """Grid lines, numbers and labels."""
+        parts = []
+        for value in ticks(*self.y):
+            x, y = self.at(self.x[0], value)
+            parts += [
+                tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_="grid"),
+                tag("text", say_y(value), x=x - 6, y=y + 4, text_anchor="end"),
+            ]
+        for value in ticks(*self.x, count=8, whole=whole_x):
+            x, y = self.at(value, self.y[0])
+            parts.append(
+                tag("text", say_x(value), x=x, y=HEIGHT - BOTTOM + 17, text_anchor="middle")
+            )
+        middle = (LEFT + WIDTH - RIGHT) / 2
+        turned = f"translate(13 {(TOP + HEIGHT - BOTTOM) / 2:g}) rotate(-90)"
+        parts += [
+            tag("text", x_label, x=middle, y=HEIGHT - 6, text_anchor="middle", class_="label"),
+            tag("text", y_label, transform=turned, text_anchor="middle", class_="label"),
+        ]
+        return join(parts)
+
+
+def ticks(low: float, high: float, count: int = 5, *, whole: bool = False) -> list[float]:
+    """Round values between low and high, about `count` of them: multiples of 1, 2 or 5 x 10^k."""
+    if not high > low:
+        return [low]
+    raw = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(power * m for m in (1, 2, 5, 10) if power * m >= raw * 0.999)
+    if whole:
+        step = max(1.0, round(step))
+    first = math.ceil(low / step - 1e-9)
+    return [n * step for n in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def picture(name: str, width: float, height: float, *parts: object, class_: str = "plot") -> Html:
+    """An SVG of so many pixels that shrinks to its frame; `name` is what a screen reader says."""
+    box = f"0 0 {width:g} {height:g}"
+    size = f"width:{width:g}px"
+    return tag("svg", *parts, viewBox=box, style=size, class_=class_, role="img", aria_label=name)
+
+
+def lines(
+    name: str, series: Sequence[Series], x_label: str, y_label: str, say_x=None, *, whole_x=True
+) -> Html:
+    """Lines with a dot at each point."""
+    xs = [x for each in series for x, _ in each.points]
+    ys = [y for each in series for _, y in each.points]
+    room = 0.05 * (max(ys) - min(ys)) or 0.05 * abs(max(ys)) or 1.0
+    axes = Axes((min(xs), max(xs)), (min(ys) - room, max(ys) + room))
+    digits = max(0, 1 - math.floor(math.log10(axes.y[1] - axes.y[0])))
+    frame = axes.draw(
+        x_label, y_label, say_x or _whole, lambda y: f"{y:.{digits}f}", whole_x=whole_x
+    )
+    return picture(name, WIDTH, HEIGHT, frame, *(_line(each, axes) for each in series))
+
+
+def _line(series: Series, axes: Axes) -> Html:
+    points = [axes.at(*point) for point in series.points]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    radius = 2.5 if len(points) <= 60 else 1.0
+    dots = [
+        tag("circle", tag("title", f"{series.name}: {y:.6g} at {x:.6g}"), cx=px, cy=py, r=radius)
+        for (x, y), (px, py) in zip(series.points, points, strict=True)
+    ]
+    return tag("g", tag("polyline", points=path), *dots, class_=f"line {series.class_}")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A stack: its place on the axis, what to call it, and (class, name, amount) from below."""
+
+    where: float
+    name: str
+    parts: list[tuple[str, str, float]]
+
+    @property
+    def total(self) -> float:
+        """The height of the stack."""
+        return sum(amount for _, _, amount in self.parts)
+
+
+def stacks(
+    name: str, bars: Sequence[Bar], width: float, top: float, x_range, x_label: str, y_label: str
+) -> Html:
+    """Stacked seconds, each bar `width` wide on the axis; one above `top` is cut, its sum above."""
+    axes = Axes(x_range, (0.0, top))
+    unit, factor = _unit(top)
+    frame = axes.draw(x_label, f"{y_label} ({unit})", _whole, lambda y: f"{y * factor:g}")
+    drawn, free = [], 0.0
+    for bar in bars:
+        x0, _ = axes.at(bar.where - width / 2, 0)
+        x1, _ = axes.at(bar.where + width / 2, 0)
+        below = 0.0
+        for class_, part, amount in bar.parts:
+            _, y0 = axes.at(0, min(below, top))
+            _, y1 = axes.at(0, min(below + amount, top))
+            below += amount
+            if y0 - y1 > 0.05:
+                said = tag("title", f"{bar.name}, {part}: {say_seconds(amount)}")
+                shape = {"x": x0, "y": y1, "width": x1 - x0, "height": y0 - y1}
+                drawn.append(tag("rect", said, class_=class_, **shape))
+        if below > top * 1.0001 and x0 >= free:
+            text = f"↑ {say_seconds(below)}"
+            drawn.append(tag("text", text, x=x0, y=TOP - 5, class_="cut"))
+            free = x0 + 7.0 * len(text)
+    return picture(name, WIDTH, HEIGHT, frame, *drawn)
+
+
+def rows(name: str, bars: Sequence[Bar], say: Callable[[float], str]) -> Html:
+    """Stacked bars lying below each other, each with its name and its total; `where` is unused."""
+    most = max((bar.total for bar in bars), default=0) or 1
+    left, right = 8.0 + 6.2 * max(len(bar.name) for bar in bars), 84.0
+    drawn = []
+    for n, bar in enumerate(bars):
+        y, x = 4 + 18.0 * n, left
+        drawn.append(tag("text", bar.name, x=left - 6, y=y + 11, text_anchor="end"))
+        for class_, part, amount in bar.parts:
+            long = amount / most * (WIDTH - left - right)
+            if long > 0.05:
+                said = tag("title", f"{bar.name}, {part}: {say(amount)}")
+                drawn.append(tag("rect", said, class_=class_, x=x, y=y, width=long, height=14))
+            x += long
+        drawn.append(tag("text", say(bar.total), x=x + 6, y=y + 11))
+    return picture(name, WIDTH, 8 + 18 * len(bars), *drawn)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a timeline: spans that nest, inner ones drawn over outer ones."""
+
+    name: str
+    spans: list[Span]
+    height: float
+
+
+def timeline(
+    name: str, rows_: Sequence[Row], begin: float, end: float, class_of: Callable[[Span], str]
+) -> Html:
+    """Rows of spans between two times, and an axis; a bin of pixels shows what fills it most."""
+    axes_y = sum(row.height + 3 for row in rows_) + 8
+    scale = (TIMELINE_WIDTH - TIMELINE_LEFT - 12) / (end - begin)
+    unit, factor = _unit(end)
+    drawn, y = [], 4.0
+    for value in ticks(begin, end, 8):
+        x = TIMELINE_LEFT + (value - begin) * scale
+        said = f"{value * factor:.6g}"
+        drawn += [
+            tag("line", x1=x, x2=x, y1=2.0, y2=axes_y, class_="grid"),
+            tag("text", said, x=x, y=axes_y + 14, text_anchor="middle"),
+        ]
+    drawn.append(tag("text", unit, x=TIMELINE_LEFT - 8, y=axes_y + 14, text_anchor="end"))
+    for row in rows_:
+        middle = y + row.height / 2 + 4
+        drawn.append(tag("text", row.name, x=TIMELINE_LEFT - 8, y=middle, text_anchor="end"))
+        for depth, spans in enumerate(by_depth(row.spans)):
+            low = row.height * 0.3 * min(depth, 2)
+            for a, b, span in filled(spans, begin, end, BIN / scale):
+                shown = f"{span.name}, {say_seconds(a)} to {say_seconds(b)}"
+                x, width = TIMELINE_LEFT + (a - begin) * scale, (b - a) * scale
+                shape = {"x": x, "y": y + low, "width": width, "height": row.height - low}
+                drawn.append(tag("rect", tag("title", shown), class_=class_of(span), **shape))
+        y += row.height + 3
+    return picture(name, TIMELINE_WIDTH, axes_y + 22, *drawn, class_="plot timeline")
+
+
+def by_depth(spans: Sequence[Span]) -> list[list[Span]]:
+    """Spans by how many others of the thread they lie in: depth 0 first."""
+    levels: list[list[Span]] = []
+    around: list[Span] = []
+    for span in sorted(spans, key=lambda each: (each.begin_s, -each.end_s)):
+        while around and around[-1].end_s <= span.begin_s + CLOCK_S:
+            around.pop()
+        if len(levels) == len(around):
+            levels.append([])
+        levels[len(around)].append(span)
+        around.append(span)
+    return levels
+
+
+def filled(
+    spans: Sequence[Span], begin: float, end: float, bin_s: float
+) -> list[tuple[float, float, Span]]:
+    """Times and spans to draw: whole spans where they are wider than a bin, else one for many.
+
+    Spans of one depth do not overlap. Those narrower than a bin are gathered by bins, of which
+    each is drawn, as the longest of them, if they fill half of it.
+    """
+    wide, narrow = [], {}
+    for span in spans:
+        a, b = max(span.begin_s, begin), min(span.end_s, end)
+        if b - a >= bin_s:
+            wide.append((a, b, span))
+        elif b > a:
+            place = int((a - begin) / bin_s)
+            narrow.setdefault(place, []).append((b - a, span))
+    for place, held in narrow.items():
+        if sum(length for length, _ in held) >= bin_s / 2:
+            a = begin + place * bin_s
+            wide.append((a, a + bin_s, max(held, key=lambda each: each[0])[1]))
+    return sorted(wide, key=lambda each: each[0])
+
+
+def swatch(class_: str, name: str) -> Html:
+    """An entry of a legend: a square of the class's colour and a name."""
+    square = tag("rect", class_=class_, width=12, height=12)
+    shown = tag("svg", square, viewBox="0 0 12 12", class_="swatch", aria_hidden="true")
+    return tag("li", shown, name)
+
+
+def stroke(class_: str, name: str) -> Html:
+    """An entry of a legend: a line as in the plot and a name."""
+    line = tag("line", x1=0, x2=30, y1=6, y2=6)
+    group = tag("g", line, class_=f"line {class_}")
+    shown = tag("svg", group, viewBox="0 0 30 12", class_="swatch wide", aria_hidden="true")
+    return tag("li", shown, name)
+
+
+def _whole(value: float) -> str:
+    return f"{value:g}"
+
+
+def _unit(most: float) -> tuple[str, float]:
+    """The unit of an axis of seconds, and how many of it a second has."""
+    return ("s", 1.0) if most >= 1 else ("ms", 1e3) if most >= 1e-3 else ("µs", 1e6)
+
+
+def nice_top(values: Sequence[float]) -> float:
+    """An axis's end just above the largest value."""
+    most = float(np.max(values)) if len(values) else 1.0
+    return (most or 1.0) * 1.06
