@@ -30,7 +30,7 @@ COMMANDS = {
     "evaluate": ("batchgnn.evaluate:evaluate", "Print the exact score of a run's best model."),
     "predict": ("batchgnn.predict:predict", "Write probabilities or embeddings of all vertices."),
     "export": ("batchgnn.export:export", "Write a run's best model as safetensors."),
-    "report": ("batchgnn.report.command:report", "Write an HTML page about one run or several."),
+    "report": ("batchgnn.report.command:app", "Write an HTML page about one run or several."),
     "doctor": ("batchgnn.doctor:doctor", "Print what a job would run on, and what is wrong."),
 }
 "Name: where it is, and its line in `batchgnn --help`, which loads none of them."
