@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter, validators
+from cyclopts import App, Parameter, validators
 
 from batchgnn.errors import ConfigError
 from batchgnn.memory import format_bytes
@@ -13,7 +13,20 @@ from batchgnn.report.run import read_runs
 from batchgnn.report.style import MOST_RUNS
 from batchgnn.store.format import atomic_file
 
+ABOUT = """
+The page has loss and scores, seconds by phase, bytes and calls of each collective, the balance of
+the ranks, the timeline of an epoch, the plan beside the measurement, and all settings. It is one
+file that loads nothing else, for a browser or a printer. A run that is under way, was killed, or is
+of an older version has a page too, of what is there. Needs no MPI.
 
+The timeline is also in RUN/timeline.json, which ui.perfetto.dev and chrome://tracing open;
+batchgnn train --timeline-epoch says of which epoch it is.
+"""
+
+app = App(name="report", help_epilogue=ABOUT)
+
+
+@app.default
 def report(
     run: Path,
     /,
@@ -22,14 +35,6 @@ def report(
     overwrite: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Write one HTML page about a run, or about several side by side.
-
-    The page has loss and scores, seconds by phase, bytes and calls of each collective, the balance
-    of the ranks, the timeline of an epoch, the plan beside the measurement, and all settings. It
-    is one file that loads nothing else, for a browser or a printer. A run that is under way, was
-    killed, or is of an older version has a page too, of what is there. Needs no MPI.
-
-    The timeline is also in RUN/timeline.json, which ui.perfetto.dev and chrome://tracing open;
-    `batchgnn train --timeline-epoch` says of which epoch.
 
     Parameters
     ----------

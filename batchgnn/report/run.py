@@ -6,6 +6,7 @@ said in `notes`, and only a folder without any finished epoch is refused.
 """
 
 import json
+import socket
 import time
 import tomllib
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from batchgnn import run_state
 from batchgnn.errors import StoreError
 from batchgnn.timeline import Timeline, read_timeline
 
@@ -227,10 +229,18 @@ def _text(file: Path) -> str:
 
 
 def _unfinished(path: Path, settings: dict[str, Any], lines: list[Line]) -> str:
-    """Whether a run was stopped, or is running or was killed: a folder cannot tell which."""
+    """Whether a run is running, was stopped or was killed, as far as can be told from here."""
     done = f"{len(lines)} of {settings.get('epochs', '?')} epochs"
-    if (path / "stopped.json").is_file():
-        return f"stopped by a signal after {done}; --resume goes on"
+    try:
+        state = run_state.read_run(path)
+        if state.is_here or state.is_fresh:
+            return f"running: {done}"
+        if state.stopped:
+            return f"stopped by a signal after {done}; --resume goes on"
+        if state.job.get("host") == socket.gethostname():
+            return f"ended too soon, killed or by an error, after {done}; --resume goes on"
+    except (ValueError, TypeError):
+        pass  # files of a job that was killed while it wrote them
     age = max(0, round(time.time() - (path / "metrics.jsonl").stat().st_mtime))
     return f"not finished: {done}, the last written {say_age(age)} ago: still running, or killed"
 

@@ -238,7 +238,8 @@ def filled(
     Spans of one depth do not overlap. Those narrower than a bin are gathered by bins, of which
     each is drawn, as the longest of them, if they fill half of it.
     """
-    wide, narrow = [], {}
+    wide: list[tuple[float, float, Span]] = []
+    narrow: dict[int, list[tuple[float, Span]]] = {}
     for span in spans:
         a, b = max(span.begin_s, begin), min(span.end_s, end)
         if b - a >= bin_s:

@@ -2,10 +2,13 @@
 state have a page or one clear message."""
 
 import json
+import os
 import re
+import socket
 from dataclasses import replace
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -357,6 +360,14 @@ def test_a_run_under_way_has_a_page_of_what_is_there(tmp_path):
         rows["State"][0],
     )
     assert rows["Exactness"] == ["known when training ends"]
+    job = {"host": socket.gethostname(), "pid": os.getpid()}
+    started = psutil.Process().create_time()
+    (run / "job.json").write_text(json.dumps(job | {"pid_started": started}))
+    assert read_run(run, "run").state == "running: 3 of 30 epochs"
+    (run / "job.json").write_text(json.dumps(job | {"pid_started": 0}))
+    assert read_run(run, "run").state == (
+        "ended too soon, killed or by an error, after 3 of 30 epochs; --resume goes on"
+    )
     (run / "stopped.json").write_text('{"requeue": true, "epoch": 3, "step": 0}')
     assert (
         read_run(run, "run").state == "stopped by a signal after 3 of 30 epochs; --resume goes on"
