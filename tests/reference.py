@@ -3,6 +3,8 @@
 Loops and dense matrices in Python; arithmetic in float64 and in Python's own integers.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from batchgnn.kernels.address import array_at
@@ -255,6 +257,109 @@ def attention_adjoint_sources(indptr, rows, edge, coefficient, scale, dscore, do
         dz_total[u] += kept[:, None] * dout[v]
         ds_total[u] += dscore[edge[k]]
     dz[:], ds_src[:] = dz_total, ds_total
+
+
+def looped_edges(indptr, indices, first):
+    """(target, source) of every edge but self-loops, and of a loop at each target."""
+    edges = [(first + i, first + i) for i in range(len(indptr) - 1)]
+    return edges + [(first + i, u) for i, u, _ in edges_of(indptr, indices) if u != first + i]
+
+
+def sliced_edges(edges, s_src, s_dst, head, key, threshold, scale, top, total):
+    """(target, source, segment, softmax, slope, what dropout multiplies by) of edges."""
+    for v, u in edges:
+        for s in range(len(head)):
+            score = float(s_src[u, s]) + float(s_dst[v, s])
+            softmax = np.exp((score if score > 0 else 0.2 * score) - top[v, s]) / total[v, s]
+            bits = column_bits(draw(draw(key, v), u), int(head[s]))
+            kept = float(scale) if threshold == 0 or bits >= threshold else 0.0
+            yield v, u, s, softmax, 1 if score > 0 else 0.2, kept
+
+
+def attend_slice(
+    indptr, indices, first, z, s_src, s_dst, segment, head, key, threshold, scale, top, total, out
+):
+    edges = looped_edges(indptr, indices, first)
+    for v in range(first, first + len(indptr) - 1):
+        score = np.array([s_src[u].astype(np.float64) + s_dst[v] for t, u in edges if t == v])
+        score = np.where(score > 0, score, 0.2 * score)
+        top[v], total[v] = score.max(axis=0), np.exp(score - score.max(axis=0)).sum(axis=0)
+    result = np.zeros(out.shape)
+    rest = (s_src, s_dst, head, key, threshold, scale, top, total)
+    for v, u, s, softmax, _, kept in sliced_edges(edges, *rest):
+        columns = slice(segment[s], segment[s + 1])
+        result[v - first, columns] += softmax * kept * z[u, columns]
+    out[:] = result
+
+
+def attend_slice_adjoint_targets(
+    indptr, indices, first, z, s_src, s_dst, segment, head, key, threshold, scale, top, total,
+    dout, mean, ds_dst,
+):  # fmt: skip
+    rows = slice(first, first + len(indptr) - 1)
+    edges = looped_edges(indptr, indices, first)
+    rest = (s_src, s_dst, head, key, threshold, scale, top, total)
+    found = list(sliced_edges(edges, *rest))
+
+    def dot(v, u, s, kept):
+        columns = slice(segment[s], segment[s + 1])
+        return kept * np.dot(dout[v, columns].astype(np.float64), z[u, columns])
+
+    mean[rows] = ds_dst[rows] = 0
+    for v, u, s, softmax, _, kept in found:
+        mean[v, s] += softmax * dot(v, u, s, kept)
+    for v, u, s, softmax, slope, kept in found:
+        ds_dst[v, s] += slope * softmax * (dot(v, u, s, kept) - mean[v, s])
+
+
+def attend_slice_adjoint_sources(
+    indptr, indices, first, z, s_src, s_dst, segment, head, key, threshold, scale, top, total,
+    dout, mean, dz, ds_src,
+):  # fmt: skip
+    rows = slice(first, first + len(indptr) - 1)
+    edges = [(v, u) for u, v in looped_edges(indptr, indices, first)]
+    rest = (s_src, s_dst, head, key, threshold, scale, top, total)
+    dz[:], ds_src[rows] = 0, 0
+    for v, u, s, softmax, slope, kept in sliced_edges(edges, *rest):
+        columns = slice(segment[s], segment[s + 1])
+        gradient = dout[v, columns].astype(np.float64)
+        dz[u - first, columns] += softmax * kept * gradient
+        ds_src[u, s] += slope * softmax * (kept * np.dot(gradient, z[u, columns]) - mean[v, s])
+
+
+# --- columns, walk -------------------------------------------------------------------------------
+
+
+def pack_columns(x, rows, scale, bounds, out):
+    factor = scale.astype(np.float64)[rows, None] if len(scale) else 1.0
+    chosen = x[rows] * factor
+    parts = [chosen[:, a:b].ravel() for a, b in pairwise(bounds)]
+    out[:] = np.concatenate(parts)
+
+
+def unpack_columns(blocks, bounds, count, first, scale, coefficient, x, column, out):
+    parts = np.split(blocks, count * bounds[1:-1])
+    whole = np.hstack([part.reshape(count, -1) for part in parts if part.size or not count])
+    rows, width = slice(first, first + count), bounds[-1]
+    if len(scale):
+        whole = whole * scale.astype(np.float64)[rows, None]
+    if len(coefficient):
+        whole = whole + coefficient[rows, None] * x[rows, column : column + width]
+    out[rows, :width] = whole
+
+
+def first_chunks(indptr, indices, first, chunk, out):
+    for _, u, _ in edges_of(indptr, indices):
+        out[u] = min(out[u], chunk)
+    for v in range(len(indptr) - 1):
+        out[first + v] = min(out[first + v], chunk)
+
+
+def loop_weights(indptr, indices, weight, first, out):
+    out[:] = 0
+    for v, u, e in edges_of(indptr, indices):
+        if u == first + v:
+            out[v] += weight[e] if len(weight) else 1
 
 
 # --- norm ----------------------------------------------------------------------------------------
