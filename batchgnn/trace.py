@@ -86,7 +86,8 @@ def phase(name: str) -> Iterator[None]:
         seconds = end - begin
         own, _local.inner_s = seconds - _local.inner_s, outer + seconds
         _count("phases", name, calls=1, seconds=seconds, own_seconds=own)
-        _keep(Span(_local.lane, "phases", name, begin, end))
+        if _spans is not None:
+            _keep(Span(_local.lane, "phases", name, begin, end))
 
 
 @contextmanager
@@ -112,7 +113,8 @@ def collective(name: str, sent_bytes: int = 0, detail: str = "") -> Iterator[Non
                 ended = Call(lane, said, number, call.mark, call.entered_s, under_way=False)
                 _last[lane] = ended
         _count("collectives", name, calls=1, bytes=int(sent_bytes), seconds=seconds)
-        _keep(Span(lane, "collectives", name, begin, end, int(sent_bytes)))
+        if _spans is not None:
+            _keep(Span(lane, "collectives", name, begin, end, int(sent_bytes)))
         if os.environ.get("BATCHGNN_TRACE") == "1":
             line = f"{lane}: {said} {sent_bytes} bytes {seconds:.6f} s {_mark}".rstrip()
             sys.stderr.write(f"rank {rank_from_environment()} {line}\n")
@@ -144,8 +146,6 @@ def recorded() -> tuple[list[Span], int]:
 
 def _keep(span: Span) -> None:
     global _num_spans
-    if _spans is None:
-        return
     with _lock:
         if _spans is not None:
             _num_spans += 1
