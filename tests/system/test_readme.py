@@ -47,6 +47,7 @@ def test_the_worked_example_runs_as_printed(tmp_path):
     commands = [line.split() for line in block.splitlines()]
     assert {words[1] for words in commands} == {
         "data", "partition", "inspect", "launch", "evaluate", "predict", "export",
+        "report",
     }  # fmt: skip
     write_tables(tmp_path, np.random.default_rng(0))
     for words in commands:
@@ -57,6 +58,7 @@ def test_the_worked_example_runs_as_printed(tmp_path):
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["ranks"] == 2
     assert result["test_accuracy"] > 0.85
+    assert "<h2>Balance of the ranks</h2>" in (tmp_path / "run" / "report.html").read_text()
     with h5py.File(tmp_path / "predictions.h5") as file:
         assert file["probability"].shape == (200, 2)
         assert file["original_id"][7] in (b"v7", "v7")
