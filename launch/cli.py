@@ -17,6 +17,7 @@ from batchgnn.launch.mpirun import (
     num_cores,
     place,
 )
+from batchgnn.launch.restart import parse_hosts, run_folder_of, run_restarting
 
 AT_LEAST_ONE = validators.Number(gte=1)
 
@@ -27,6 +28,8 @@ def launch(
     threads: Annotated[int | None, Parameter(validator=AT_LEAST_ONE)] = None,
     mpirun: str | None = None,
     bind: bool = True,
+    hosts: str | None = None,
+    max_restarts: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 0,
     dry_run: bool = False,
 ) -> None:
     """Run a command of batchgnn on several ranks: `batchgnn launch -n 4 -- train SHARDS --run RUN`.
@@ -38,12 +41,19 @@ def launch(
     threads: threads of each rank; by default an even share of this machine's cores
     mpirun: the launcher to use; by default this Python's own, then the first on PATH
     bind: bind each rank to cores of its own, when there are enough
+    hosts: HOST:RANKS,HOST:RANKS; by default this machine, or what mpirun knows of
+    max_restarts: times that training is started again, from its last checkpoint and on the hosts
+        that are left, when a rank or a host is lost
     dry_run: print the command line and what is added to the environment, start nothing
     """
     if not command:
         raise ConfigError("nothing to launch. Try: batchgnn launch -n 2 -- train SHARDS --run RUN")
+    on = None if hosts is None else parse_hosts(hosts)
+    if max_restarts:
+        run_folder_of(list(command))
+    elsewhere = "SLURM_JOB_ID" in os.environ or on is not None
     found = find_mpirun(mpirun)
-    placement = place(ranks, threads, num_cores(), elsewhere="SLURM_JOB_ID" in os.environ)
+    placement = place(ranks, threads, num_cores(), elsewhere=elsewhere)
     if not bind:
         placement = Placement(placement.ranks, placement.threads, bind=False)
     elif not placement.bind:
@@ -56,9 +66,17 @@ def launch(
     if dry_run:
         added = job_environment(found, placement, os.geteuid(), "...")
         settings = [f"{name}={shlex.quote(value)}" for name, value in added.items()]
-        print(" \\\n  ".join([*settings, shlex.join(mpirun_argv(found, placement, line))]))
+        print(
+            " \\\n  ".join([*settings, shlex.join(mpirun_argv(found, placement, line, hosts=on))])
+        )
         return
-    ended = run(found, placement, line)
+    if max_restarts:
+        program, words = own_command(), list(command)
+        ended = run_restarting(
+            found, placement, program, words, hosts=on, max_restarts=max_restarts
+        )
+    else:
+        ended = run(found, placement, line, on)
     if ended.sentence:
         print(ended.sentence, file=sys.stderr, flush=True)
     if ended.status:

@@ -17,6 +17,7 @@ from typing import TextIO
 
 import psutil
 
+from batchgnn.environment import RANK_VARIABLES
 from batchgnn.launch.mpirun import MARK, Flavour, Mpirun, Placement, job_environment, mpirun_argv
 from batchgnn.launch.notice import killed_in, without_notices
 
@@ -24,26 +25,40 @@ FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 GRACE_S = {signal.SIGINT: 15.0, signal.SIGTERM: 60.0}
 "How long a job may take to end after a signal, before all of it is killed."
 
+LOOK_S, GONE_S = 2.0, 10.0
 PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a job ended: mpirun's status, and a sentence when a rank was killed."""
+    """How a job ended: mpirun's status, and a sentence when a rank was killed.
+
+    was_told: whether a signal to this launcher asked for it
+    """
 
     status: int
     sentence: str | None = None
+    was_told: bool = False
 
 
 class Job:
     """One mpirun and its ranks on this machine; leaving the context ends what still runs."""
 
-    def __init__(self, mpirun: Mpirun, placement: Placement, command: list[str]):
-        """Start `command` on every rank; the stream that carries mpirun's notices is filtered."""
+    def __init__(
+        self,
+        mpirun: Mpirun,
+        placement: Placement,
+        command: list[str],
+        hosts: dict[str, int] | None = None,
+    ):
+        """Start `command` on every rank; the stream that carries mpirun's notices is filtered.
+
+        hosts: ranks that each host may have; None: those that mpirun knows of
+        """
         self.name = uuid.uuid4().hex
         added = job_environment(mpirun, placement, os.geteuid(), self.name)
         self.process = subprocess.Popen(
-            mpirun_argv(mpirun, placement, command),
+            mpirun_argv(mpirun, placement, command, hosts=hosts),
             env=dict(os.environ) | added,
             stdout=subprocess.PIPE if mpirun.flavour is Flavour.MPICH else None,
             stderr=subprocess.PIPE,
@@ -52,6 +67,8 @@ class Job:
         )
         self._notices: list[str] = []
         self._deadline_s: float | None = None
+        self._told = False
+        self._look_s = self._rank_seen_s = 0.0
         streams = [(self.process.stdout, sys.stdout), (self.process.stderr, sys.stderr)]
         self._pumps = [
             threading.Thread(target=self._copy, args=pair, daemon=True)
@@ -73,6 +90,7 @@ class Job:
         On SIGTERM it would kill them a second later, before they have saved anything: it gets
         SIGUSR2, which means the same to them and which it only hands on.
         """
+        self._told = True
         if number in GRACE_S and self._deadline_s is None:
             self._deadline_s = time.monotonic() + GRACE_S[signal.Signals(number)]
         passed = signal.SIGUSR2 if number == signal.SIGTERM else number
@@ -95,16 +113,26 @@ class Job:
                     raise
                 if self._deadline_s is not None and now > self._deadline_s:
                     self.end()
+                if self._waits_for_nobody(now):
+                    self.end()
         self.end()
         for pump in self._pumps:
             pump.join(5)
         killed = killed_in("".join(self._notices))
         status = 128 - status if status < 0 else status
         if killed is None:
-            return Ended(status)
-        if self._deadline_s is not None:
-            return Ended(128 + killed.signal)
-        return Ended(128 + killed.signal, killed.sentence())
+            return Ended(status, was_told=self._told)
+        sentence = None if self._deadline_s is not None else killed.sentence()
+        return Ended(128 + killed.signal, sentence, self._told)
+
+    def _waits_for_nobody(self, now: float) -> bool:
+        """Whether the ranks here ended a while ago, and mpirun waits for a host that is gone."""
+        if now < self._look_s:
+            return False
+        self._look_s = now + LOOK_S
+        if any(self._ranks()):
+            self._rank_seen_s = now
+        return bool(self._rank_seen_s) and now - self._rank_seen_s > GONE_S
 
     def end(self) -> None:
         """Kill every process of the job on this machine, if any is left."""
@@ -119,6 +147,12 @@ class Job:
     def processes(self) -> list[psutil.Process]:
         """The ranks, mpirun and its helpers on this machine that run now."""
         return list(self._marked())
+
+    def _ranks(self) -> Iterator[psutil.Process]:
+        for process in self._marked():
+            with contextlib.suppress(psutil.Error, OSError):
+                if any(name in process.environ() for name in RANK_VARIABLES):
+                    yield process
 
     def _marked(self) -> Iterator[psutil.Process]:
         for process in psutil.process_iter():
@@ -135,9 +169,14 @@ class Job:
                 to.flush()
 
 
-def run(mpirun: Mpirun, placement: Placement, command: list[str]) -> Ended:
+def run(
+    mpirun: Mpirun,
+    placement: Placement,
+    command: list[str],
+    hosts: dict[str, int] | None = None,
+) -> Ended:
     """Run a job to its end and forward signals meanwhile; call it from the main thread."""
-    with Job(mpirun, placement, command) as job, _forwarding(job):
+    with Job(mpirun, placement, command, hosts) as job, _forwarding(job):
         return job.wait()
 
 

@@ -219,7 +219,7 @@ class _Writer:
             "one.sh.in",
             what="Write the report of the run",
             sbatch=self._sbatch("report", self.of.other_time, [], array=True),
-            command="\n".join([self._run(), self._words(["report"], ' "$run"')]),
+            command="\n".join([self._run(), self._words(["report", "--overwrite"], ' "$run"')]),
         )
 
     def _alone(self, step: str, what: str, words: list, made: Path) -> str:

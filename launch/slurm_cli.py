@@ -1,7 +1,6 @@
 """`batchgnn slurm write` and `batchgnn slurm submit`."""
 
 import dataclasses
-import importlib.util
 import shlex
 import subprocess
 from pathlib import Path
@@ -100,7 +99,7 @@ def submit(
 
 
 def _resolved(pipeline: Pipeline) -> Pipeline:
-    """With what is looked up here: the MPI, absolute paths, and whether there are reports."""
+    """With what is looked up here: the MPI, and absolute paths."""
     mpi = pipeline.mpi
     if mpi is None:
         mpi = "mpich" if find_mpirun().flavour is Flavour.MPICH else "openmpi"
@@ -109,8 +108,7 @@ def _resolved(pipeline: Pipeline) -> Pipeline:
         for name in ("graph", "shards", "venv")
         if (value := getattr(pipeline, name)) is not None
     }
-    report = pipeline.report and importlib.util.find_spec("batchgnn.report") is not None
-    return dataclasses.replace(pipeline, mpi=mpi, report=report, **paths)
+    return dataclasses.replace(pipeline, mpi=mpi, **paths)
 
 
 def _named(made: dict[str, str]) -> dict[str, str]:

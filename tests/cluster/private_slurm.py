@@ -61,7 +61,7 @@ KillWait=5
 InactiveLimit=0
 SlurmdTimeout=10
 NodeName=n[1-{nodes}] NodeHostname=localhost NodeAddr=127.0.0.1 Port={ports} CPUs={cpus}
-PartitionName=main Nodes=n[1-{nodes}] Default=YES MaxTime=60 State=UP
+PartitionName=main Nodes=n[1-{nodes}] Default=YES MaxTime=INFINITE State=UP
 """
 
 
