@@ -141,6 +141,10 @@ class Settings:
     memory: Annotated[str | None, Parameter(group=RUN)] = None
     "Memory that a rank may use, such as 8G. [default: its share of the node's free memory]"
 
+    stage_to: Annotated[str | None, Parameter(group=RUN)] = None
+    """Folder on a disk of each node, such as /local/scratch: every rank copies its shards there
+    first, verified, and reads them there. Whole copies of an earlier run are used again."""
+
     checkpoint_every: Annotated[int, Parameter(group=RUN, validator=NOT_NEGATIVE)] = 0
     "Optimiser steps between checkpoints inside an epoch; 0 = only at the ends of epochs."
 
@@ -282,7 +286,7 @@ class Settings:
 FREE = {
     "epochs", "features", "macrobatch", "macrobatch_memory", "topology", "overlap", "threads",
     "memory", "checkpoint_every", "checkpoint_seconds", "checkpoint_keep", "timeline_epoch",
-    "collective_timeout", "patience", "eval_every", "aggregate_cache", "aggregate_memory",
+    "collective_timeout", "stage_to", "patience", "eval_every", "aggregate_cache", "aggregate_memory",
     "feature_cache",
 }  # fmt: skip
 "Settings that do not change the numbers of a step, or may change on a resume."

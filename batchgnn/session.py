@@ -19,6 +19,7 @@ from batchgnn.nn.model import Model, ModelSpec
 from batchgnn.run_folder import RunFolder
 from batchgnn.store.own_shards import OwnShards
 from batchgnn.store.shard_store import Manifest, ShardStore
+from batchgnn.store.stage import stage
 from batchgnn.threads import choose_threading_layer, own_cores, threads_for, use_threads
 
 
@@ -109,6 +110,9 @@ def _open_shards(grid: Grid, shards: Path, settings: Settings):
         )
     ranks = assign_shards(manifest, grid.size, shards)
     ownership = Ownership(manifest.offset, ranks)
+    if settings.stage_to is not None:
+        wanted, show = ownership.own_shards(grid.rank), grid.rank == 0
+        store = stage(store, wanted, Path(settings.stage_to), show=show)
     own = OwnShards(store, ownership, grid.rank, settings.feature_dtype)
     most = allowed_bytes(settings.memory, grid.node_size) // 4
     random_rows = settings.mode == "macrobatch"  # whole-graph modes make the matrix they read

@@ -4,6 +4,7 @@ Memory is bounded by one shard and a bit per vertex of the graph.
 """
 
 import os
+from pathlib import Path
 
 import numpy as np
 
@@ -31,7 +32,8 @@ def verify(path: str | os.PathLike, *, show: bool = False) -> Manifest:
     num_out = 0
     with progress("verifying", manifest.num_shards, "shards", show=show) as bar:
         for s in range(manifest.num_shards):
-            _check_sums(store, s)
+            store.places(s)  # raises when the file is missing, truncated or another's
+            check_sums(manifest, store.shard_path(s), s)
             shard = store.shard(s)
             for name, holds in _invariants(manifest, shard):
                 if not holds:
@@ -74,10 +76,8 @@ def _check_manifest(store: ShardStore) -> None:
             raise StoreError(f"{store.path / 'manifest.h5'}: {claim} does not hold. {RESTORE}")
 
 
-def _check_sums(store: ShardStore, s: int) -> None:
-    """The bytes of every dataset of shard s are those that were written."""
-    manifest, path = store.manifest, store.shard_path(s)
-    store.places(s)  # raises when the file is missing, truncated or another's
+def check_sums(manifest: Manifest, path: Path, s: int) -> None:
+    """Raise StoreError unless every dataset of the file has the bytes that shard s was given."""
     with open_store(path, FORMAT_SHARD, "shard file") as file:
         for name, wanted in zip(manifest.checksum_dataset, manifest.checksum[s], strict=True):
             if checksum(file[name]) != wanted.decode():
