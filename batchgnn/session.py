@@ -97,6 +97,7 @@ def build_model(manifest: Manifest, settings: Settings) -> Model:
         norm=settings.norm,
     )
     return Model(spec, manifest.num_features, manifest.num_classes, seed=settings.seed)
+        residual=settings.residual,
 
 
 def _open_shards(grid: Grid, shards: Path, settings: Settings):
