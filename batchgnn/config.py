@@ -24,6 +24,7 @@ NOT_NEGATIVE = validators.Number(gte=0)
 FeatureDtype = Literal["float32", "float16", "bfloat16"]
 Metric = Literal["accuracy", "micro-f1", "macro-f1", "roc-auc"]
 DEFAULT_FANOUTS = (15, 10, 5)
+MOST_CHUNKS = 1 << 14
 
 
 @Parameter(name="*")
@@ -31,7 +32,9 @@ DEFAULT_FANOUTS = (15, 10, 5)
 class Settings:
     """How a model is trained. Settings named in `FREE` may change on a resume."""
 
-    mode: Annotated[Literal["macrobatch", "fullgraph"], Parameter(group=RUN)] = "macrobatch"
+    mode: Annotated[Literal["macrobatch", "fullgraph", "tensor"], Parameter(group=RUN)] = (
+        "macrobatch"
+    )
     "When things happen; see the table of modes in README.md."
 
     model: Annotated[Literal["sage", "gcn", "gin", "gat"], Parameter(group=MODEL)] = "sage"
@@ -46,8 +49,12 @@ class Settings:
     heads: Annotated[int, Parameter(group=MODEL, validator=AT_LEAST_ONE)] = 4
     "Attention heads of gat's hidden layers; its last layer has one."
 
-    norm: Annotated[Literal["none", "layer"], Parameter(group=MODEL)] = "none"
-    "Normalisation between layers."
+    norm: Annotated[Literal["none", "layer", "batch"], Parameter(group=MODEL)] = "none"
+    """Normalisation between layers: layer = of each row; batch = of each column over all vertices
+    (whole-graph modes), by running averages once trained."""
+
+    residual: Annotated[bool, Parameter(group=MODEL)] = False
+    "Hidden layers add their input to their output: for deep models."
 
     dropout: Annotated[float, Parameter(group=MODEL, validator=PROBABILITY)] = 0.5
     "Probability of dropping an element between layers."
@@ -81,15 +88,15 @@ class Settings:
 
     overlap: Annotated[bool | None, Parameter(group=RUN)] = None
     """Communicate in a background thread: macrobatch prepares the next macrobatch while this one
-    trains, fullgraph fetches remote rows while own ones are multiplied. [default: with several
-    ranks]"""
+    trains, fullgraph fetches remote rows while own ones are multiplied, tensor sends the rows of a
+    chunk while another is multiplied. [default: with several ranks]"""
 
     aggregate_cache: Annotated[Literal["off", "memory", "store"] | None, Parameter(group=RUN)] = (
         None
     )
     """Aggregate the input features over all in-neighbours once, and keep that in memory or beside
     the shards: with macrobatch the first layer is then not sampled, and the last number of
-    --fanouts not used. [default: off; with fullgraph memory, where it can be used]"""
+    --fanouts not used. [default: off; with fullgraph and tensor memory, where it can be used]"""
 
     aggregate_memory: Annotated[str | None, Parameter(group=SAMPLING)] = None
     """Memory per rank for --aggregate-cache memory, such as 2G: the vertices most likely to be
@@ -107,6 +114,11 @@ class Settings:
     feature_cache: Annotated[str | None, Parameter(group=SAMPLING)] = None
     """Memory per rank, such as 512M, for copies of the remote rows that it will need most often;
     they are fetched once, before training. [default: no copies]"""
+
+    chunks: Annotated[Literal["auto"] | int, Parameter(group=RUN)] = "auto"
+    """With mode tensor: the edges are walked in so many chunks, and rows of the next and results of
+    the last one travel meanwhile; auto = by the size of messages, and so many that the edges fit
+    into --memory a chunk at a time where all of them do not."""
 
     optimizer: Annotated[Literal["adam", "sgd"], Parameter(group=OPTIMISER)] = "adam"
     "Adam, or SGD with momentum 0.9."
@@ -186,6 +198,8 @@ class Settings:
             )
         if self.mode != "macrobatch":
             self._check_no_sampling()
+        self._check_tensor()
+        self._check_norm()
         fanouts = self._resolved_fanouts() if self.mode == "macrobatch" else None
         self._check_aggregates()
         self._check_features(stored)
@@ -230,6 +244,14 @@ class Settings:
             raise ConfigError(f"--fanouts {fanouts}: each must be at least 1, or -1 for all.")
         return (*fanouts[:-1], -1) if cached else tuple(fanouts)
 
+    def _check_norm(self) -> None:
+        """Raise ConfigError for a norm whose statistics would depend on the number of ranks."""
+        if self.norm == "batch" and self.mode == "macrobatch":
+            raise ConfigError(
+                "--norm batch takes its means over the vertices of a step, and which of them two "
+                "ranks both count depends on their number: take --norm layer, or --mode fullgraph."
+            )
+
     def _check_no_sampling(self) -> None:
         """Raise ConfigError for options that only minibatches have."""
         given = {
@@ -244,6 +266,21 @@ class Settings:
                     f"{option} is for sampled minibatches; --mode {self.mode} trains on the whole "
                     f"graph in every step. Leave {option} out, or take --mode macrobatch."
                 )
+
+    def _check_tensor(self) -> None:
+        """Raise ConfigError for options that mode tensor alone has, or lacks."""
+        if self.chunks != "auto" and self.mode != "tensor":
+            raise ConfigError(
+                f"--chunks is how --mode tensor walks the edges; this is --mode {self.mode}: leave "
+                "it out."
+            )
+        if self.chunks != "auto" and not 1 <= self.chunks <= MOST_CHUNKS:
+            raise ConfigError(f"--chunks {self.chunks}: give 1 to {MOST_CHUNKS}, or auto.")
+        if self.mode == "tensor" and self.aggregate_cache == "store":
+            raise ConfigError(
+                "--aggregate-cache store keeps a file for each shard, and --mode tensor deals "
+                "vertices in other runs: take --aggregate-cache memory."
+            )
 
     def _check_features(self, stored: str) -> None:
         """Raise ConfigError for rows that cannot be made, or a cache of no size."""
@@ -285,6 +322,7 @@ class Settings:
 
 FREE = {
     "epochs", "features", "macrobatch", "macrobatch_memory", "topology", "overlap", "threads",
+    "chunks",
     "memory", "checkpoint_every", "checkpoint_seconds", "checkpoint_keep", "timeline_epoch",
     "collective_timeout", "stage_to", "patience", "eval_every", "aggregate_cache", "aggregate_memory",
     "feature_cache",

@@ -387,6 +387,22 @@ def layer_norm_adjoint(dy, gain, normal, rstd, partial):
     dy[:] = dx
 
 
+def column_products(a, b, partial):
+    a = a.astype(np.float64)
+    for chunk in range(len(partial)):
+        own = slice(256 * chunk, 256 * (chunk + 1))
+        partial[chunk] = (a * b)[own].sum(axis=0), a[own].sum(axis=0)
+
+
+def batch_norm(x, mean, rstd, gain, shift, normal, out):
+    normal[:] = (x.astype(np.float64) - mean) * rstd
+    out[:] = (x.astype(np.float64) - mean) * rstd * gain + shift
+
+
+def batch_norm_adjoint(dy, normal, slope, mean_product, mean_dy):
+    dy[:] = slope * (dy.astype(np.float64) - mean_dy - normal * mean_product)
+
+
 # --- loss ----------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,8 @@
-"""Layer normalisation of rows, with the bias of the convolution before it added on the way."""
+"""Normalisation of rows, with the bias of the convolution before it, and of columns.
+
+Of columns the caller adds up sums over all rows, which may lie on several ranks. A column's mean
+takes a bias away, so there is none here.
+"""
 
 import numpy as np
 from numba import prange
@@ -68,3 +72,53 @@ def layer_norm_adjoint(dy, gain, normal, rstd, partial):
             for j in range(width):
                 row[j] = (row[j] - mean - norm[j] * slope) * r
                 dbias[j] += row[j]
+
+
+@parallel_kernel(fastmath={"contract", "reassoc", "nsz"})
+def column_products(a, b, partial):
+    """Of each chunk of rows and each column: the sum of a b, and that of a.
+
+    a, b     float32 or float64 (n, d); may be the same
+    partial  float64 (ceil(n / ROWS_PER_CHUNK), 2, d)  overwritten
+
+    The chunks are fixed, so the sum of `partial` does not depend on the number of threads.
+    """
+    num_rows, width = a.shape
+    for chunk in prange(partial.shape[0]):
+        product, total = partial[chunk, 0], partial[chunk, 1]
+        for j in range(width):
+            product[j] = total[j] = 0
+        for i in range(chunk * ROWS_PER_CHUNK, min((chunk + 1) * ROWS_PER_CHUNK, num_rows)):
+            first, second = a[i], b[i]
+            for j in range(width):
+                product[j] += np.float64(first[j]) * np.float64(second[j])
+                total[j] += np.float64(first[j])
+
+
+@parallel_kernel
+def batch_norm(x, mean, rstd, gain, shift, normal, out):
+    """normal = (x - mean) rstd, by column; out = normal gain + shift. arXiv:1502.03167, Alg. 1.
+
+    x                        float32 or float64 (n, d)
+    mean, rstd, gain, shift  as x (d,)
+    normal, out              as x (n, d)  overwritten; each may be x, but not both the same array
+    """
+    for i in prange(x.shape[0]):
+        row, norm, target = x[i], normal[i], out[i]
+        for j in range(x.shape[1]):
+            norm[j] = (row[j] - mean[j]) * rstd[j]
+            target[j] = norm[j] * gain[j] + shift[j]
+
+
+@parallel_kernel
+def batch_norm_adjoint(dy, normal, slope, mean_product, mean_dy):
+    """Gradient before the norm from that after it, in place: dy = slope (dy - its two means).
+
+    dy      float32 or float64 (n, d)  in: of `out`; out: of x
+    normal  as `batch_norm` left it
+    slope, mean_product, mean_dy  as dy (d,)  gain rstd; means over all rows of dy normal and of dy
+    """
+    for i in prange(dy.shape[0]):
+        row, norm = dy[i], normal[i]
+        for j in range(dy.shape[1]):
+            row[j] = slope[j] * (row[j] - mean_dy[j] - norm[j] * mean_product[j])

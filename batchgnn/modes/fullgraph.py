@@ -140,7 +140,8 @@ def halo_graph(grid, own: OwnShards, model, settings) -> WholeGraph:
         keep, show = settings.aggregate_cache, grid.rank == 0
         kind = model.aggregation
         column = aggregated_inputs(grid.world, own, kind, keep=keep, show=show)
-        first = KeptOperator(ids, kind, column.at(np.arange(own.num_own)), features, dtype)
+        aggregated = column.at(np.arange(own.num_own))
+        first = KeptOperator(ids, kind, aggregated, features, A, dtype)
         x = np.empty((own.num_own, 0), dtype)
         if own.feature_dtype != np.float32:
             rounded.append(f"inputs aggregated to {dtype_name(own.feature_dtype)}")

@@ -6,7 +6,7 @@ import numpy as np
 
 from batchgnn.kernels.epilogue import ELU, NONE, RELU, ROWS_PER_CHUNK, epilogue, epilogue_adjoint
 from batchgnn.nn.dropout import NO_DROPOUT, Dropout
-from batchgnn.nn.norm import LayerNorm
+from batchgnn.nn.norm import BatchNorm, LayerNorm
 
 ACTIVATIONS = {"none": NONE, "relu": RELU, "elu": ELU}
 NO_IDS = np.empty(0, np.uint32)
@@ -15,17 +15,30 @@ NO_IDS = np.empty(0, np.uint32)
 class Epilogue:
     """y = dropout(activation(norm(y + bias))), in place where there is no norm."""
 
-    def __init__(self, activation: str, bias: np.ndarray, norm: LayerNorm | None = None):
+    def __init__(
+        self, activation: str, bias: np.ndarray, norm: LayerNorm | BatchNorm | None = None
+    ):
         """activation: none, relu or elu; bias (d,)."""
         self.activation = ACTIVATIONS[activation]
         self.bias, self.norm = bias, norm
         self.no_bias = np.empty(0, bias.dtype)
 
-    def forward(self, y: np.ndarray, ids: np.ndarray = NO_IDS, dropout: Dropout = NO_DROPOUT):
-        """y (n, d) is used up; ids (n,): global ids of its rows, the keys of dropout."""
+    def forward(
+        self,
+        y: np.ndarray,
+        ids: np.ndarray = NO_IDS,
+        dropout: Dropout = NO_DROPOUT,
+        A=None,
+        training: bool = False,
+    ):
+        """y (n, d) is used up; ids (n,): global ids of its rows, the keys of dropout.
+
+        A: the layer's operator, for a norm over all ranks; training: whether that uses y's own
+        statistics
+        """
         normed = None
         if self.norm is not None:
-            y, normed = self.norm.forward(y, self.bias)
+            y, normed = self.norm.forward(y, self.bias, A, training)
         bias = self.bias if self.norm is None else self.no_bias
         epilogue(y, bias, self.activation, ids, dropout.key, dropout.threshold, dropout.scale)
         return y, (y, ids, dropout, normed)

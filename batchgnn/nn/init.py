@@ -18,12 +18,14 @@ class Declared:
     """A parameter to be: its shape, and `center` plus a uniform draw from [-bound, bound).
 
     follows: it begins where the one declared before it ends, so that both are one matrix too
+    trained: optimisers move it; else it is a statistic that the model keeps up itself
     """
 
     shape: tuple[int, ...]
     bound: float = 0.0
     center: float = 0.0
     follows: bool = False
+    trained: bool = True
 
 
 def kaiming(d_in: int, d_out: int) -> Declared:

@@ -6,12 +6,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+from batchgnn import buffers
+from batchgnn.kernels.aggregate import join_rows
+from batchgnn.kernels.spmm import ADDED
 from batchgnn.nn.conv import CONVOLUTIONS, Matrix
 from batchgnn.nn.dropout import NO_DROPOUT, Dropout, DropoutStream
 from batchgnn.nn.epilogue import Epilogue
 from batchgnn.nn.init import Declared
 from batchgnn.nn.linear import dense
-from batchgnn.nn.norm import LayerNorm
+from batchgnn.nn.norm import NORMS
 from batchgnn.nn.parameters import Parameters
 
 
@@ -28,7 +31,9 @@ class ModelSpec:
     dropout: float = 0.0
     input_dropout: float = 0.0
     attention_dropout: float = 0.0
-    norm: Literal["none", "layer"] = "none"
+    norm: Literal["none", "layer", "batch"] = "none"
+    residual: bool = False
+    "Hidden layers of equal width add their input to their output."
 
 
 class Model:
@@ -76,7 +81,7 @@ class Model:
                 attention = stream.attention(n, spec.attention_dropout)
             if stream and spec.dropout and n + 1 < self.num_layers:
                 between = stream.layer(n + 1, spec.dropout)
-            y, of_layer = self._layer(n, A, y, attention, between)
+            y, of_layer = self._layer(n, A, y, attention, between, training)
             saved.append(of_layer)
         return y, saved
 
@@ -84,12 +89,15 @@ class Model:
         """Fill `parameters.grad` from the gradient of the logits, which is used up."""
         dy = dlogits
         for n in reversed(range(self.num_layers)):
-            conv_saved, epilogue_saved = saved[n]
+            conv_saved, epilogue_saved, A_residual = saved[n]
             grads = self.parameters.scope_grads(f"convs.{n}.")
             norm_grads = self.parameters.scope_grads(f"norms.{n}.")
             dbias = grads[self.convs[n].bias_name]
+            passed = dy.copy() if A_residual is not None else dy
             dy = self.epilogues[n].backward(dy, epilogue_saved, dbias, norm_grads)
             dy = self.convs[n].backward(dy, conv_saved, grads, need_dx=n > 0)
+            if A_residual is not None:
+                A_residual.add_targets(dy, passed)
 
     def evaluate(self, operators, x: Matrix) -> np.ndarray:
         """Output of the first len(operators) layers, without dropout; nothing is kept of them."""
@@ -100,20 +108,28 @@ class Model:
 
     def layer_forward(self, n: int, A, x: Matrix) -> np.ndarray:
         """Layer n alone, without dropout: what exact layer-by-layer inference needs."""
-        return self._layer(n, A, x, NO_DROPOUT, NO_DROPOUT)[0]
+        return self._layer(n, A, x, NO_DROPOUT, NO_DROPOUT, training=False)[0]
 
-    def _layer(self, n: int, A, x, attention: Dropout, between: Dropout):
+    def _layer(self, n: int, A, x, attention: Dropout, between: Dropout, training: bool):
         y, conv_saved = self.convs[n].forward(A, x, attention)
-        y, epilogue_saved = self.epilogues[n].forward(y, A.target_ids, between)
-        return y, (conv_saved, epilogue_saved)
+        y, epilogue_saved = self.epilogues[n].forward(y, A.target_ids, between, A, training)
+        if not self._is_residual(n):
+            return y, (conv_saved, epilogue_saved, None)
+        out = buffers.empty(y.shape, y.dtype)
+        join_rows(y, A.targets(x), ADDED, out)
+        return out, (conv_saved, epilogue_saved, A)
+
+    def _is_residual(self, n: int) -> bool:
+        """Whether layer n adds its input: the first and the last change the width of the rows."""
+        return self.spec.residual and 0 < n < self.num_layers - 1
 
     def _epilogue(self, n: int) -> Epilogue:
         bias = self.parameters[f"convs.{n}.{self.convs[n].bias_name}"]
         if n + 1 == self.num_layers:
             return Epilogue("none", bias)
         norm = None
-        if self.spec.norm == "layer":
-            norm = LayerNorm(self.parameters.scope(f"norms.{n}."))
+        if self.spec.norm != "none":
+            norm = NORMS[self.spec.norm](self.parameters.scope(f"norms.{n}."))
         return Epilogue("elu" if self.spec.model == "gat" else "relu", bias, norm)
 
 
@@ -125,7 +141,7 @@ def _declare(spec: ModelSpec, widths: list[int]) -> dict[str, Declared]:
         last = n + 1 == spec.layers
         conv = kind.declare(d_in, d_out, 1 if last else spec.heads)
         declared |= {f"convs.{n}.{name}": each for name, each in conv.items()}
-        if spec.norm == "layer" and not last:
-            norm = LayerNorm.declare(d_out)
+        if spec.norm != "none" and not last:
+            norm = NORMS[spec.norm].declare(d_out)
             declared |= {f"norms.{n}.{name}": each for name, each in norm.items()}
     return declared

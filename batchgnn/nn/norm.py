@@ -1,12 +1,28 @@
-"""Layer normalisation between a convolution and its activation."""
+"""Normalisation between a convolution and its activation: of each row, or of columns over all rows.
+
+`forward(y, bias, A, training)`: A is the layer's graph operator, whose `total` adds up sums over
+its targets on all ranks; y (n, d) is used up. `backward(dy, saved, grads, dbias)`: dy becomes the
+gradient before the norm, dbias that of the convolution's bias.
+"""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from batchgnn import buffers
 from batchgnn.kernels.epilogue import ROWS_PER_CHUNK
-from batchgnn.kernels.norm import layer_norm, layer_norm_adjoint
+from batchgnn.kernels.norm import (
+    batch_norm,
+    batch_norm_adjoint,
+    column_products,
+    layer_norm,
+    layer_norm_adjoint,
+)
 from batchgnn.nn.init import Declared, ones, zeros
+
+EPS, MOMENTUM = 1e-5, 0.1
 
 
 class LayerNorm:
@@ -25,9 +41,9 @@ class LayerNorm:
         """Its parameters."""
         return {"weight": ones(width), "bias": zeros(width)}
 
-    def forward(self, y: np.ndarray, bias: np.ndarray):
+    def forward(self, y: np.ndarray, bias: np.ndarray, A=None, training: bool = True):
         """y (n, d) is used up."""
-        out, rstd = np.empty_like(y), np.empty(len(y), y.dtype)
+        out, rstd = buffers.empty(y.shape, y.dtype), np.empty(len(y), y.dtype)
         layer_norm(y, bias, self.gain, self.shift, y, rstd, out)
         return out, (y, rstd)
 
@@ -39,3 +55,72 @@ class LayerNorm:
         layer_norm_adjoint(dy, self.gain, normal, rstd, partial)
         grads["weight"][:], grads["bias"][:], dbias[:] = partial.sum(axis=0)
         return dy
+
+
+class BatchNorm:
+    """out = (y + bias - mean) / std * weight + bias', by column; the statistics are those of all
+    rows of all ranks in training, running averages of them afterwards.
+
+    arXiv:1502.03167; PyG's BatchNorm, torch's BatchNorm1d: momentum 0.1, the running variance is
+    the unbiased one. parameters: module.weight, module.bias, module.running_mean, .running_var.
+    """
+
+    def __init__(self, parameters: Mapping[str, np.ndarray]):
+        """parameters: views by the names of `declare`."""
+        self.gain, self.shift = parameters["module.weight"], parameters["module.bias"]
+        self.mean = parameters["module.running_mean"]
+        self.variance = parameters["module.running_var"]
+
+    @staticmethod
+    def declare(width: int) -> dict[str, Declared]:
+        """Its parameters, and the running averages, which are not trained."""
+        return {
+            "module.weight": ones(width),
+            "module.bias": zeros(width),
+            "module.running_mean": replace(zeros(width), trained=False),
+            "module.running_var": replace(ones(width), trained=False),
+        }
+
+    def forward(self, y: np.ndarray, bias: np.ndarray, A: Any = None, training: bool = True):
+        """y (n, d) is used up; A.total adds up sums over the ranks, called in training only."""
+        mean, variance, count = self.mean - bias, self.variance, 0.0
+        if training:
+            mean, variance, count = self._statistics(y, bias, A)
+        rstd = (1 / np.sqrt(variance + EPS)).astype(y.dtype)
+        out = buffers.empty(y.shape, y.dtype)
+        batch_norm(y, mean.astype(y.dtype), rstd, self.gain, self.shift, y, out)
+        return out, (y, rstd, count, A)
+
+    def backward(self, dy: np.ndarray, saved, grads: Mapping[str, np.ndarray], dbias: np.ndarray):
+        """As the module says; what the mean takes away, the bias, has no gradient."""
+        normal, rstd, count, A = saved
+        own = _column_sums(dy, normal)
+        grads["module.weight"][:], grads["module.bias"][:] = own
+        for name in ("module.running_mean", "module.running_var"):
+            grads[name][:] = 0
+        dbias[:] = 0
+        means = (A.total(own) / max(count, 1)).astype(dy.dtype)
+        batch_norm_adjoint(dy, normal, self.gain * rstd, *means)
+        return dy
+
+    def _statistics(self, y, bias, A) -> tuple[np.ndarray, np.ndarray, float]:
+        """Mean and variance of y's columns over all ranks, and rows; moves the running averages."""
+        total = A.total(np.append(_column_sums(y, y), float(len(y))))
+        squares, sums = total[:-1].reshape(2, -1)
+        count = max(total[-1], 1.0)
+        mean = sums / count
+        variance = np.maximum(squares / count - mean**2, 0)
+        unbiased = variance * count / max(count - 1, 1)
+        self.mean += MOMENTUM * (mean + bias - self.mean)
+        self.variance += MOMENTUM * (unbiased - self.variance)
+        return mean, variance, count
+
+
+def _column_sums(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """float64 (2, d): sums over the rows of a b, and of a."""
+    partial = np.empty((-(-len(a) // ROWS_PER_CHUNK), 2, a.shape[1]))
+    column_products(a, b, partial)
+    return partial.sum(axis=0)
+
+
+NORMS: dict[str, type[LayerNorm] | type[BatchNorm]] = {"layer": LayerNorm, "batch": BatchNorm}

@@ -28,11 +28,12 @@ class Adam:
     def step(self) -> None:
         """Move the parameters by their gradient."""
         self.steps += 1
+        moved = slice(self.parameters.num_trained)
         adam(
-            self.parameters.buffer,
-            self.parameters.grad,
-            self.arrays["first_moment"],
-            self.arrays["second_moment"],
+            self.parameters.buffer[moved],
+            self.parameters.grad[moved],
+            self.arrays["first_moment"][moved],
+            self.arrays["second_moment"][moved],
             self.lr,
             *self.betas,
             self.eps,
@@ -60,10 +61,11 @@ class Sgd:
     def step(self) -> None:
         """Move the parameters by their gradient."""
         self.steps += 1
+        moved = slice(self.parameters.num_trained)
         sgd(
-            self.parameters.buffer,
-            self.parameters.grad,
-            self.arrays["velocity"],
+            self.parameters.buffer[moved],
+            self.parameters.grad[moved],
+            self.arrays["velocity"][moved],
             self.lr,
             self.momentum,
             self.weight_decay,

@@ -16,29 +16,32 @@ NUM_WORDS = 2
 class Parameters(Mapping[str, np.ndarray]):
     """name -> view of `buffer`; `grads` has the same names as views of `grad`.
 
-    buffer, grad  (n,)  all parameters in the order of their declaration. Gaps between views, at
-                        most 15 elements each, are 0 in both and stay so.
+    buffer, grad  (n,)  all parameters in the order of their declaration, those that are not trained
+                        last. Gaps between views, at most 15 elements each, are 0 and stay so.
     words         (2,)  numbers that are summed over the ranks with the gradient, in one message:
                         whether a rank was asked to stop. `summed` is the gradient and they
     layout        name -> (offset, shape): says what a saved buffer holds
-    size          number of parameters, gaps not counted
+    size          number of trained parameters, gaps not counted
+    num_trained   optimisers move the elements before it
     """
 
     def __init__(self, declared: Mapping[str, Declared], seed: int, dtype=np.float32):
         """Allocates and draws the initial values; the same for every process."""
         self.layout: dict[str, tuple[int, tuple[int, ...]]] = {}
-        end = 0
-        for name, each in declared.items():
+        end = self.num_trained = 0
+        for name, each in sorted(declared.items(), key=lambda item: not item[1].trained):
             begin = end if each.follows else -(-end // ALIGNMENT) * ALIGNMENT
             self.layout[name] = (begin, each.shape)
             end = begin + math.prod(each.shape)
+            if each.trained:
+                self.num_trained = -(-end // ALIGNMENT) * ALIGNMENT
         end = -(-end // ALIGNMENT) * ALIGNMENT
         self.buffer = _aligned_zeros(end, dtype)
         self.summed = _aligned_zeros(end + NUM_WORDS, dtype)
         self.grad, self.words = self.summed[:end], self.summed[end:]
         self._views = self.views_of(self.buffer)
         self.grads = self.views_of(self.grad)
-        self.size = sum(view.size for view in self._views.values())
+        self.size = sum(view.size for name, view in self.items() if declared[name].trained)
         for place, (name, each) in enumerate(declared.items()):
             fill(self[name], each, seed, place)
 

@@ -1,8 +1,8 @@
 """A model's parameters as PyTorch Geometric has them: names, shapes and orientation.
 
 The state loads into a module with `convs`, a ModuleList of SAGEConv, GCNConv, GINConv(Sequential(
-Linear, ReLU, Linear)) or GATConv, and, with `--norm layer`, `norms`, a ModuleList of
-LayerNorm(mode="node").
+Linear, ReLU, Linear)) or GATConv, and, with `--norm layer` or `batch`, `norms`, a ModuleList of
+LayerNorm(mode="node") or BatchNorm.
 """
 
 import numpy as np
@@ -16,6 +16,10 @@ def pyg_state(model: Model) -> dict[str, np.ndarray]:
     if model.spec.model == "gin":
         eps = np.zeros(1, model.parameters.buffer.dtype)
         state |= {f"convs.{n}.eps": eps.copy() for n in range(model.num_layers)}
+    if model.spec.norm == "batch":
+        names = [name for name in state if name.endswith("running_var")]
+        counts = {name.replace("running_var", "num_batches_tracked") for name in names}
+        state |= {name: np.zeros((), np.int64) for name in sorted(counts)}
     return state
 
 

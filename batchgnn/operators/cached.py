@@ -61,13 +61,28 @@ class KeptOperator:
 
     only_inputs = True
 
-    def __init__(self, ids, aggregation: Aggregation, aggregated: Rows, features: Rows, dtype):
-        """ids: of the targets; aggregated, features: (n, d), A x and x; dtype: of the matrix."""
+    def __init__(self, ids, aggregation: Aggregation, aggregated: Rows, features: Rows, A, dtype):
+        """ids: of the targets; aggregated, features: (n, d), A x and x; dtype: of the matrix.
+
+        A: the operator that it stands for; not used but for sums over its targets
+        """
+        self.total = A.total
         self.source_ids = self.target_ids = ids
         self.num_sources = self.num_targets = len(ids)
         cached = CachedOperator(ids, aggregated)
         make = {"gcn": cached.gather, "sum": cached.gather_self, "mean": cached.gather_beside}
         self._matrix = make[aggregation](features).astype(dtype, copy=False)
+
+    @classmethod
+    def of(cls, operator, aggregation: Aggregation, x: np.ndarray) -> "KeptOperator":
+        """Kept is what an operator over the whole graph makes of x now; collective."""
+        kept = cls.__new__(cls)
+        kept.total = operator.total
+        kept.source_ids = kept.target_ids = operator.target_ids
+        kept.num_sources, kept.num_targets = operator.num_sources, operator.num_targets
+        names = {"gcn": "gather", "sum": "gather_self", "mean": "gather_beside"}
+        kept._matrix = getattr(operator, names[aggregation])(x)
+        return kept
 
     def prepare(self, adjoint: bool) -> None:
         """Nothing is left to do."""

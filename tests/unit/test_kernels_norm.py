@@ -1,11 +1,17 @@
-"""Layer normalisation against the reference."""
+"""Normalisation of rows and of columns against the reference."""
 
 import numpy as np
 import pytest
 from checks import assert_like_reference, poison
 
 from batchgnn.kernels.epilogue import ROWS_PER_CHUNK
-from batchgnn.kernels.norm import layer_norm, layer_norm_adjoint
+from batchgnn.kernels.norm import (
+    batch_norm,
+    batch_norm_adjoint,
+    column_products,
+    layer_norm,
+    layer_norm_adjoint,
+)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -33,3 +39,17 @@ def test_constant_rows_become_the_shift():
     normal, rstd, out = poison(x.shape), poison(2), poison(x.shape)
     layer_norm(x, np.zeros(4, np.float32), gain, shift, normal, rstd, out)
     np.testing.assert_allclose(out, [shift, shift], atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [0, 1, ROWS_PER_CHUNK, 2 * ROWS_PER_CHUNK + 1])
+@pytest.mark.parametrize("d", [1, 33])
+def test_norm_of_columns_and_its_adjoint(n, d, dtype):
+    rng = np.random.default_rng(1)
+    x, dy, normal, out = rng.normal(3, 2, size=(4, n, d)).astype(dtype)
+    mean, rstd, gain, shift, other = rng.normal(size=(5, d)).astype(dtype)
+    partial = poison((-(-n // ROWS_PER_CHUNK), 2, d), np.float64)
+    assert_like_reference(column_products, x, dy, partial, rtol=1e-11)
+    poisoned = poison(normal.shape, dtype), poison(out.shape, dtype)
+    assert_like_reference(batch_norm, x, mean, rstd, gain, shift, *poisoned, atol=1e-5)
+    assert_like_reference(batch_norm_adjoint, dy, normal, rstd, mean, other, atol=1e-5)

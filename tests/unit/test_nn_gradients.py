@@ -54,6 +54,7 @@ SPECS = {
     "dropout": {"dropout": 0.4, "input_dropout": 0.3, "attention_dropout": 0.3},
     "norm": {"norm": "layer"},
     "norm and dropout": {"norm": "layer", "dropout": 0.4},
+    "norm of columns, residual": {"norm": "batch", "residual": True, "dropout": 0.4},
 }
 
 

@@ -49,8 +49,12 @@ def forward(model, blocks, x, *, step=0, training=True):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_export_has_the_names_and_shapes_of_pyg(kind):
-    norms = {"norms.0.weight": (8,), "norms.0.bias": (8,)}
-    for norm, expected in (("none", NAMES[kind]), ("layer", NAMES[kind] | norms)):
+    rows = {"norms.0.weight": (8,), "norms.0.bias": (8,)}
+    names = ("weight", "bias", "running_mean", "running_var")
+    columns = {f"norms.0.module.{name}": (8,) for name in names}
+    columns["norms.0.module.num_batches_tracked"] = ()
+    for norm, more in (("none", {}), ("layer", rows), ("batch", columns)):
+        expected = NAMES[kind] | more
         state = pyg_state(small(kind, norm=norm))
         assert {name: value.shape for name, value in state.items()} == expected
         assert all(value.flags.c_contiguous for value in state.values())
@@ -203,3 +207,38 @@ def test_training_fits_random_labels(kind, optimizer):
     assert losses[-1] < 0.2 * losses[0]
     assert optimizer.steps == 150
     assert all(array.shape == model.parameters.buffer.shape for array in optimizer.arrays.values())
+
+
+def test_statistics_are_kept_up_and_not_trained():
+    """Running averages as torch has them: momentum 0.1, unbiased variance; no weight decay."""
+    rng = np.random.default_rng(9)
+    spec = ModelSpec(model="sage", layers=2, hidden=8, norm="batch")
+    model = Model(spec, 5, 3, seed=1, dtype=np.float64)
+    optimizer = make_optimizer("adam", model.parameters, lr=0.1, weight_decay=1.0)
+    blocks, x = block_chain(rng, [40, 20, 10]), rng.normal(size=(40, 5))
+    y, _ = model.convs[0].forward(LocalOperator(blocks[0], "mean"), x)
+    y += model.parameters["convs.0.lin_l.bias"]
+    logits, saved = forward(model, blocks, x)
+    model.backward(np.ones_like(logits), saved)
+    optimizer.step()
+    mean = model.parameters["norms.0.module.running_mean"]
+    variance = model.parameters["norms.0.module.running_var"]
+    np.testing.assert_allclose(mean, 0.1 * y.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(variance, 0.9 + 0.1 * y.var(axis=0, ddof=1), rtol=1e-12)
+    assert model.parameters.size == sum(
+        view.size for name, view in model.parameters.items() if "running" not in name
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hidden_layers_add_their_input(kind):
+    """With residual the sum of what the layer makes without it and of its input."""
+    rng = np.random.default_rng(10)
+    sizes = {"model": kind, "layers": 3, "hidden": 8, "heads": 2}
+    plain, residual = (Model(ModelSpec(**sizes, residual=r), 5, 3, seed=2) for r in (False, True))
+    block = random_block(rng, 6, 20)
+    for n, width in enumerate((5, 8, 8)):
+        A, x = LocalOperator(block, plain.aggregation), rng.normal(size=(20, width))
+        x = x.astype(np.float32)
+        expected = plain.layer_forward(n, A, x) + (x[:6] if n == 1 else 0)
+        np.testing.assert_allclose(residual.layer_forward(n, A, x), expected, rtol=1e-5, atol=1e-6)
