@@ -97,6 +97,19 @@ def own_seconds(spans, lane):
             yield span, (span.end_s - span.begin_s) - sum(s.end_s - s.begin_s for s in inside)
 
 
+def test_the_timeline_is_of_the_epoch_that_was_asked_for(runs, tmp_path):
+    """The last where there are fewer; a resume that passes by it again writes it anew."""
+    run, shards = tmp_path / "run", runs / "shards"
+    start = ["train", shards, "--run", run, *OPTIONS[:-2], "--epochs"]
+    succeed(*start, 1)
+    assert read_timeline(run / "timeline.json").epoch == 1
+    first = (run / "timeline.json").read_bytes()
+    succeed(*start, 2, "--resume", "--timeline-epoch", 0)
+    assert (run / "timeline.json").read_bytes() == first
+    succeed(*start, 4, "--resume", "--timeline-epoch", 3)
+    assert read_timeline(run / "timeline.json").epoch == 3
+
+
 def test_the_trace_is_what_perfetto_reads(runs):
     """The JSON object format of the trace events: complete events, ids above 0, named threads."""
     whole = json.loads((runs / "pair" / "timeline.json").read_text())
