@@ -13,6 +13,7 @@ import numba
 from batchgnn import machine
 from batchgnn.comm.failure import abort_on_exception
 from batchgnn.comm.grid import Grid, describe, start
+from batchgnn.comm.values import values_at_first, values_of_all
 from batchgnn.environment import rank_from_environment
 from batchgnn.errors import RankError
 from batchgnn.memory import format_bytes
@@ -45,12 +46,12 @@ def doctor(*, json: bool = False) -> None:
     safe = choose_threading_layer()
     try:
         with start() as grid, abort_on_exception(grid.world):
-            ranks = grid.world.gather(_facts(grid))
+            ranks = values_at_first(grid.world, _facts(grid))
             failed = False
             if ranks is not None:
                 job = {"mpi": describe(), "safe_layer": safe, "ranks": ranks}
                 failed = report(job, list(diagnose(job)), json)
-            failed = grid.world.bcast(failed)
+            failed = any(values_of_all(grid.world, failed))
     except RankError as error:
         if error.on_all_ranks or rank_from_environment() != 0:
             raise
@@ -61,7 +62,7 @@ def doctor(*, json: bool = False) -> None:
 
 def _facts(grid: Grid) -> dict[str, Any]:
     """The facts of this rank, with the threads that a run would have; collective on the node."""
-    threads = threads_for(None, own_cores(), grid.node.allgather(own_cores()))
+    threads = threads_for(None, own_cores(), values_of_all(grid.node, own_cores()))
     with use_threads(threads):
         found = {"kernel_threads": numba.get_num_threads(), "layer": numba.threading_layer()}
         return machine.facts() | found | {"rank": grid.rank, "threads": threads}

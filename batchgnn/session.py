@@ -10,6 +10,7 @@ import numpy as np
 
 from batchgnn.comm.failure import Watchdog, abort_on_exception, fail_together
 from batchgnn.comm.grid import Grid, start
+from batchgnn.comm.values import values_of_all
 from batchgnn.config import Metric, Settings
 from batchgnn.errors import StoreError
 from batchgnn.graph.assign import assign_shards
@@ -55,7 +56,7 @@ def open_session(shards: Path, settings: Settings, comm=None) -> Iterator[Sessio
     with start(comm) as grid, abort_on_exception(grid.world):
         with fail_together(grid.world, f"opening {shards}"):
             manifest, settings, own = _open_shards(grid, shards, settings)
-        cores = grid.node.allgather(own_cores())
+        cores = values_of_all(grid.node, own_cores())
         with fail_together(grid.world, "choosing threads"):
             threads = threads_for(settings.threads, cores[grid.node_rank], cores)
         if settings.overlap is None:  # alone, there are no messages to wait for

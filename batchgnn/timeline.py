@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from batchgnn import trace
+from batchgnn.comm.values import values_at_first, values_of_all
 from batchgnn.errors import StoreError
 from batchgnn.trace import Span
 
@@ -65,7 +66,7 @@ class Recorder:
         self.epoch, self.first_step = epoch, first_step
         with trace.collective("timeline start"):
             self.grid.world.Barrier()
-            said = self.grid.world.allgather((self.grid.host, time.perf_counter()))
+            said = values_of_all(self.grid.world, [self.grid.host, time.perf_counter()])
         self.origin_s = min(clock for host, clock in said if host == self.grid.host)
         trace.record(min(MOST_SPANS_OF_A_RANK, MOST_SPANS // self.grid.size))
 
@@ -77,8 +78,11 @@ class Recorder:
             for span in spans
         ]
         with trace.collective("timeline end"):
-            ranks = self.grid.world.gather(RankSpans(self.grid.host, moved, num_more))
-        return None if ranks is None else Timeline(self.epoch, self.first_step, ranks)
+            said = values_at_first(self.grid.world, [self.grid.host, moved, num_more])
+        if said is None:
+            return None
+        ranks = [RankSpans(host, [Span(*each) for each in spans], n) for host, spans, n in said]
+        return Timeline(self.epoch, self.first_step, ranks)
 
 
 def chrome_trace(timeline: Timeline) -> str:

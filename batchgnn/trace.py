@@ -11,7 +11,7 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -183,19 +183,19 @@ def peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def gather(comm: Any) -> dict[str, Any]:
-    """The counts of all ranks for a line of metrics; collective, the same on every rank.
+def counts() -> tuple[dict[str, Any], int]:
+    """What `merge` takes of this rank: its snapshot and its peak memory."""
+    return snapshot(), peak_memory_bytes()
+
+
+def merge(ranks: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    """The `counts` of all ranks as a line of metrics has them.
 
     `phase_seconds` and `collective_seconds` are those of the slowest rank, `collective_bytes` sums
     over ranks, `collective_calls` is that of one rank. Lists over ranks are `peak_memory_bytes`,
     `rank_sent_bytes` (by all collectives) and `rank_phase_seconds`: own seconds, which add up, by
     lane, by phase.
     """
-    return merge(comm.allgather((snapshot(), peak_memory_bytes())))
-
-
-def merge(ranks: list[tuple[dict[str, Any], int]]) -> dict[str, Any]:
-    """Join snapshots and peak memories of ranks as `gather` describes."""
     seconds: dict[str, dict[str, float]] = {"phases": {}, "collectives": {}}
     sent: dict[str, int] = {}
     calls: dict[str, int] = {}

@@ -10,6 +10,7 @@ from cyclopts import App
 from batchgnn import interrupt, trace
 from batchgnn.comm.exchange import allreduce_sum
 from batchgnn.comm.failure import fail_together
+from batchgnn.comm.values import values_of_all
 from batchgnn.config import FREE, Settings, settings_files
 from batchgnn.errors import ConfigError, Stopped
 from batchgnn.modes.choice import ADVICE, make_mode, plan_memory
@@ -156,7 +157,7 @@ class Trainer:
         last = state.epoch + 1 == self.settings.epochs
         if last or (state.epoch + 1) % self.settings.eval_every == 0:
             line |= self._evaluate()
-        line |= self.mode.counts() | trace.gather(self.world)
+        line |= self.mode.counts() | trace.merge(values_of_all(self.world, trace.counts()))
         if self._keeps_timeline():
             timeline = self.recorder.end()
             if timeline is not None:
@@ -262,11 +263,12 @@ class Trainer:
     def _held(self) -> dict[str, list]:
         """What every rank had to work on, for result.json; lists over ranks."""
         own, is_train = self.session.own, self.session.split() == SPLITS["train"]
-        mine = (self.session.grid.host, own.num_own, own.degree_in.sum(), is_train.sum())
-        hosts, *counts = zip(*self.world.allgather(mine), strict=True)
+        mine = (own.num_own, int(own.degree_in.sum()), int(is_train.sum()))
+        said = values_of_all(self.world, [self.session.grid.host, *mine])
+        hosts, *counts = zip(*said, strict=True)
         names = ("rank_vertices", "rank_edges", "rank_seeds")
         return {"hosts": list(hosts)} | {
-            name: [int(n) for n in each] for name, each in zip(names, counts, strict=True)
+            name: list(each) for name, each in zip(names, counts, strict=True)
         }
 
 

@@ -7,13 +7,15 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NoReturn
 
+import numpy as np
 from mpi4py import MPI
 
 from batchgnn import errors, trace
 from batchgnn.comm.grid import Grid
+from batchgnn.comm.values import decode, encode, values_of_all
 from batchgnn.errors import BatchGNNError, RankError
 
 
@@ -46,8 +48,9 @@ def fail_together(comm: MPI.Comm, doing: str) -> Iterator[None]:
     except Exception as error:
         mine = error
     with trace.collective("agreement", detail=doing):
-        said = comm.allgather(None if mine is None else _Failure.of(mine))
-    if any(said):
+        values = values_of_all(comm, None if mine is None else asdict(_Failure.of(mine)))
+    if any(values):
+        said = [None if value is None else _Failure(**value) for value in values]
         raise _joined(said, doing) from mine
 
 
@@ -147,11 +150,11 @@ class Watchdog:
         """Collective: ranks learn each other's host and process id."""
         self.grid, self.timeout_s, self.answer_s = grid, timeout_s, answer_s
         self.poll_s = min(1.0, timeout_s / 4)
-        self.places = grid.world.allgather(f"host {grid.host}, process {os.getpid()}")
+        self.places = values_of_all(grid.world, f"host {grid.host}, process {os.getpid()}")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
         self._patience = 0
-        self._sent: list[MPI.Request] = []
+        self._sent: list[tuple[MPI.Request, np.ndarray]] = []
 
     def __enter__(self) -> "Watchdog":
         if self.timeout_s > 0 and self.grid.size > 1:
@@ -176,13 +179,21 @@ class Watchdog:
         """Tell every rank that asked how far this one is."""
         comm, status = self.grid.watch, MPI.Status()
         while comm.Iprobe(MPI.ANY_SOURCE, ASK, status):
-            lane, question = comm.recv(source=status.source, tag=ASK)
-            self._send((question, trace.last_calls().get(lane)), status.source, ANSWER)
+            lane, question = self._receive(status)
+            last = trace.last_calls().get(lane)
+            self._send([question, last and asdict(last)], status.source, ANSWER)
 
     def _send(self, message: object, to: int, tag: int) -> None:
-        """Send without waiting: a stopped rank never receives."""
-        self._sent = [request for request in self._sent if not request.Test()]
-        self._sent.append(self.grid.watch.isend(message, to, tag))
+        """Send without waiting: a stopped rank never receives. What is sent stays until then."""
+        self._sent = [each for each in self._sent if not each[0].Test()]
+        text = encode(message)
+        self._sent.append((self.grid.watch.Isend(text, to, tag), text))
+
+    def _receive(self, found: MPI.Status) -> Any:
+        """The message that a probe has found."""
+        text = np.empty(found.Get_count(MPI.BYTE), np.uint8)
+        self.grid.watch.Recv(text, found.source, found.tag)
+        return decode(text)
 
     def _ask(self, call: trace.Call) -> dict[int, trace.Call | None]:
         """The last call on the same lane of every rank that answers in time."""
@@ -191,14 +202,14 @@ class Watchdog:
         question = time.monotonic()
         for rank in range(comm.size):
             if rank != comm.rank:
-                self._send((call.lane, question), rank, ASK)
+                self._send([call.lane, question], rank, ASK)
         end = question + self.answer_s + 2 * self.poll_s
         while len(answers) < comm.size and time.monotonic() < end and not self._stop.is_set():
             self._answer()
             while comm.Iprobe(MPI.ANY_SOURCE, ANSWER, status):
-                to, last = comm.recv(source=status.source, tag=ANSWER)
+                to, last = self._receive(status)
                 if to == question:
-                    answers[status.source] = last
+                    answers[status.source] = last and trace.Call(**last)
             time.sleep(0.02)
         return answers
 

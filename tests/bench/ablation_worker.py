@@ -16,6 +16,7 @@ from cluster.traffic import measure
 
 from batchgnn import trace
 from batchgnn.comm.exchange import finish
+from batchgnn.comm.values import values_of_all
 from batchgnn.config import Settings
 from batchgnn.modes.macrobatch import MacrobatchMode
 from batchgnn.session import Session, open_session
@@ -58,7 +59,7 @@ class Slices:
         self._finish_preparing()
         seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
         inputs = np.array([self.mode.num_inputs, self.mode.num_distinct]) - inputs
-        counted = trace.gather(self.world)
+        counted = trace.merge(values_of_all(self.world, trace.counts()))
         ranks = self.world.allgather((seconds, cpu, *sums, *inputs))
         slowest, _, *_ = np.max(ranks, axis=0)
         _, cpu, loss, num_seeds, num_inputs, num_distinct = np.sum(ranks, axis=0)
