@@ -12,7 +12,7 @@ from batchgnn.comm.failure import Watchdog, abort_on_exception, fail_together
 from batchgnn.comm.grid import Grid, start
 from batchgnn.comm.values import values_of_all
 from batchgnn.config import Metric, Settings
-from batchgnn.errors import StoreError
+from batchgnn.errors import ConfigError, StoreError
 from batchgnn.graph.assign import assign_shards
 from batchgnn.graph.ownership import Ownership
 from batchgnn.modes.memory import allowed_bytes
@@ -113,6 +113,11 @@ def _open_shards(grid: Grid, shards: Path, settings: Settings):
     ranks = assign_shards(manifest, grid.size, shards)
     ownership = Ownership(manifest.offset, ranks)
     if settings.stage_to is not None:
+        if settings.mode == "tensor":
+            raise ConfigError(
+                "--stage-to copies the shards that a rank owns; --mode tensor reads parts of all "
+                "of them: leave it out."
+            )
         wanted, show = ownership.own_shards(grid.rank), grid.rank == 0
         store = stage(store, wanted, Path(settings.stage_to), show=show)
     own = OwnShards(store, ownership, grid.rank, settings.feature_dtype)

@@ -30,6 +30,9 @@ FORMAT_VERSION = 1
 ALIGNMENT = 64
 "Datasets begin at a multiple of this many bytes: a cache line, and the width of the widest vector."
 
+DEEPEST = 8
+"Groups within groups that a file may have."
+
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CHECKSUM_CHUNK_BYTES = 16 << 20
 
@@ -82,6 +85,8 @@ def open_store(path: str | os.PathLike, wanted: str, what: str, make: str = "") 
         ) from error
     try:
         check_format(file, wanted, what)
+        if wanted != FORMAT_GRAPH:
+            _check_own(file, file)
     except BaseException:
         file.close()
         raise
@@ -99,6 +104,25 @@ def check_format(file: h5py.File, wanted: str, what: str) -> None:
             f"{file.filename} has format version {version}, this batchgnn reads up to "
             f"{FORMAT_VERSION}. Update: pip install --upgrade batchgnn"
         )
+
+
+def _check_own(file: h5py.File, group: h5py.Group, depth: int = 0) -> None:
+    """Raise StoreError when a name in the file stands for something outside of it.
+
+    HDF5 follows links to other files, and reads bytes of other files, wherever these are. Only a
+    graph store may have its features beside it, where its owner said so.
+    """
+    for name in group:
+        link = group.get(name, getlink=True)
+        own = isinstance(link, h5py.HardLink) and depth < DEEPEST
+        item = group[name] if own else None
+        if not own or (isinstance(item, h5py.Dataset) and (item.external or item.is_virtual)):
+            raise StoreError(
+                f"{file.filename}: {group.name.rstrip('/')}/{name} points out of the file, which "
+                "is never followed. Take the file from where it was made"
+            )
+        if isinstance(item, h5py.Group):
+            _check_own(file, item, depth + 1)
 
 
 def text(value) -> str:

@@ -5,8 +5,9 @@ node's own is faster, and nobody else's.
 """
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from batchgnn.errors import StoreError
 from batchgnn.memory import format_bytes
@@ -30,9 +31,10 @@ class StagedStore(ShardStore):
         return copy if copy.exists() else super().shard_path(s)
 
 
-def stage(store: ShardStore, shards: Sequence[int], to: Path, *, show: bool) -> StagedStore:
+def stage(store: ShardStore, shards: np.ndarray, to: Path, *, show: bool) -> StagedStore:
     """Copy the shards into a folder of this store's own below `to`; whole copies stay as they are.
 
+    shards: integers (n,), those that this rank reads
     show: whether progress is shown on stderr
     Raises StoreError when they do not fit, or when a copy is not what was written.
     """
@@ -47,8 +49,8 @@ def stage(store: ShardStore, shards: Sequence[int], to: Path, *, show: bool) -> 
     needed, free = sum(p.stat().st_size for p in missing), shutil.disk_usage(folder).free
     if needed > free:
         raise StoreError(
-            f"{folder}: {format_bytes(needed)} of shards do not fit, {format_bytes(free)} are free. "
-            "Remove what is left of other runs there, or leave --stage-to out."
+            f"{folder}: {format_bytes(needed)} of shards do not fit, {format_bytes(free)} are "
+            "free. Remove what is left of other runs there, or leave --stage-to out."
         )
     numbers = {store.shard_path(s): s for s in map(int, shards)}
     with progress(f"copying shards to {folder}", needed >> 20, "MiB", show=show) as bar:
