@@ -10,6 +10,7 @@ from cyclopts import App
 from batchgnn import interrupt, trace
 from batchgnn.comm.exchange import allreduce_sum
 from batchgnn.comm.failure import fail_together
+from batchgnn.comm.recorder import Recorder
 from batchgnn.comm.values import values_of_all
 from batchgnn.config import FREE, Settings, settings_files
 from batchgnn.errors import ConfigError, Stopped
@@ -22,7 +23,6 @@ from batchgnn.run_state import Pulse, note_job
 from batchgnn.scores import SPLITS, score
 from batchgnn.session import Session, open_session
 from batchgnn.store.checkpoint import Checkpoint
-from batchgnn.timeline import Recorder
 from batchgnn.training_state import TrainingState
 
 app = App(name="train", help="Train a model on a shard store.", config=settings_files)
