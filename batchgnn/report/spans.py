@@ -79,15 +79,17 @@ def _about(run: Run, timeline: Timeline) -> list[object]:
 
 
 def _rows(rank: int, each: RankSpans) -> list[svg.Row]:
-    """Two rows a thread, the second only where it made collectives."""
+    """A row for the phases of each thread and a row for its collectives, where it has any."""
     rows = []
     for lane in each.lanes:
         mine = [span for span in each.spans if span.lane == lane]
         phases = [span for span in mine if span.kind == "phases"]
         calls = [span for span in mine if span.kind == "collectives"]
-        rows.append(svg.Row(f"rank {rank} {lane}", phases, 18))
+        name = f"rank {rank} {lane}"
+        if phases:
+            rows.append(svg.Row(name, phases, 18))
         if calls:
-            rows.append(svg.Row("", calls, 7))
+            rows.append(svg.Row("" if phases else name, calls, 7))
     return rows
 
 

@@ -5,7 +5,10 @@ import json
 import os
 import re
 import socket
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -23,6 +26,8 @@ from batchgnn.report.run import read_run, read_runs, say_age
 from batchgnn.report.spans import steps_near
 from batchgnn.timeline import chrome_trace
 from batchgnn.trace import Span
+
+ROOT = Path(__file__).parents[2]
 
 
 def page_of(*paths):
@@ -461,6 +466,26 @@ def test_a_page_is_not_written_over_unless_asked(run, tmp_path):
     report(run, out=out, overwrite=True)
     assert out.read_text().startswith("<!DOCTYPE html>")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "run"]
+
+
+def test_reading_runs_needs_neither_mpi_nor_the_jit():
+    program = (
+        "import sys, batchgnn.report.command\n"
+        "print(sorted({'mpi4py', 'numba', 'scipy', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
+
+
+def test_a_thread_with_collectives_alone_has_one_row(run):
+    whole = make_timeline(1)
+    spans = [span._replace(lane="background") for span in whole.ranks[0].spans]
+    calls = [span for span in spans if span.kind == "collectives"]
+    only = [replace(whole.ranks[0], spans=[*whole.ranks[0].spans[:1], *calls])]
+    (run / "timeline.json").write_text(chrome_trace(replace(whole, ranks=only)))
+    picture = page_of(run).pictures["Timeline: Epoch 2, run"]
+    names = [text.text for text in picture.iter("text") if (text.text or "").startswith("rank")]
+    assert names == ["rank 0 main", "rank 0 background"]
 
 
 def test_too_many_runs_are_refused(tmp_path):
