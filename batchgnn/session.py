@@ -16,6 +16,7 @@ from batchgnn.errors import ConfigError, StoreError
 from batchgnn.graph.assign import assign_shards
 from batchgnn.graph.ownership import Ownership
 from batchgnn.modes.memory import allowed_bytes
+from batchgnn.modes.tensor import tensor_rows
 from batchgnn.nn.model import Model, ModelSpec
 from batchgnn.run_folder import RunFolder
 from batchgnn.store.own_shards import OwnShards
@@ -96,9 +97,9 @@ def build_model(manifest: Manifest, settings: Settings) -> Model:
         input_dropout=settings.input_dropout,
         attention_dropout=settings.attention_dropout,
         norm=settings.norm,
+        residual=settings.residual,
     )
     return Model(spec, manifest.num_features, manifest.num_classes, seed=settings.seed)
-        residual=settings.residual,
 
 
 def _open_shards(grid: Grid, shards: Path, settings: Settings):
@@ -110,8 +111,11 @@ def _open_shards(grid: Grid, shards: Path, settings: Settings):
             f"{shards} has {manifest.num_splits} splits, --split-index {settings.split_index} asks "
             f"for one more. Take 0 to {manifest.num_splits - 1}."
         )
-    ranks = assign_shards(manifest, grid.size, shards)
-    ownership = Ownership(manifest.offset, ranks)
+    if settings.mode == "tensor":
+        store, ownership = tensor_rows(store, grid.size)
+    else:
+        ranks = assign_shards(manifest, grid.size, shards)
+        ownership = Ownership(manifest.offset, ranks)
     if settings.stage_to is not None:
         if settings.mode == "tensor":
             raise ConfigError(

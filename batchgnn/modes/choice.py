@@ -16,10 +16,15 @@ from batchgnn.modes.macrobatch import MacrobatchMode
 from batchgnn.modes.memory import plan_memory as plan_macrobatch
 from batchgnn.modes.mode import ExactInference, Mode
 from batchgnn.modes.schedule import Schedule
+from batchgnn.modes.tensor import tensor_graph
+from batchgnn.modes.tensor_memory import plan_tensor
 from batchgnn.nn.optim import make_optimizer
 from batchgnn.scores import SPLITS
 
-WHOLE_GRAPHS: dict[str, Callable[..., WholeGraph]] = {"fullgraph": halo_graph}
+WHOLE_GRAPHS: dict[str, Callable[..., WholeGraph]] = {
+    "fullgraph": halo_graph,
+    "tensor": tensor_graph,
+}
 "Mode: what makes its operators, of (grid, own shards, model, settings); collective."
 
 ADVICE = {
@@ -27,6 +32,14 @@ ADVICE = {
     "ranks on more nodes, or raise --memory.",
     "fullgraph": "Start ranks on more nodes, lower --hidden or --layers, raise --memory, or train "
     "on samples: --mode macrobatch.",
+    "tensor": "Start ranks on more nodes, lower --hidden or --layers, raise --memory, or train on "
+    "samples: --mode macrobatch.",
+}
+
+PLANS: dict[str, Callable[..., MemoryPlan]] = {
+    "macrobatch": plan_macrobatch,
+    "fullgraph": plan_fullgraph,
+    "tensor": plan_tensor,
 }
 
 
@@ -56,8 +69,7 @@ def make_inference(session) -> ExactInference:
 
 def plan_memory(session) -> MemoryPlan:
     """Peak bytes on this rank, by what holds them."""
-    plan = plan_macrobatch if session.settings.mode == "macrobatch" else plan_fullgraph
-    return plan(session)
+    return PLANS[session.settings.mode](session)
 
 
 def make_schedule(session) -> Schedule:

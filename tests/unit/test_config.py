@@ -35,6 +35,7 @@ OTHER = {
     "macrobatch": 3,
     "macrobatch_memory": "256M",
     "topology": "node-shared",
+    "chunks": 4,
     "overlap": False,
     "aggregate_cache": "store",
     "aggregate_memory": "64M",

@@ -1,0 +1,75 @@
+"""Memory that a rank will need in mode tensor, before work starts; whether edges have to stream."""
+
+from batchgnn import buffers
+from batchgnn.memory import MemoryPlan
+from batchgnn.modes.fullgraph_memory import activation_bytes
+from batchgnn.modes.memory import INTERPRETER_BYTES, allowed_bytes
+
+WALK_BYTES = 32 << 20
+"Of mapped edges that a rank holds at a time, where it gives their pages back."
+MOST_CHUNKS = 1 << 14
+
+
+def plan_tensor(session) -> MemoryPlan:
+    """Peak bytes of `mode tensor` on this rank, by what holds them; session: a Session.
+
+    The edges are mapped. They count where their pages are given back to stay within the memory
+    that the rank may use, as far as they are held then.
+    """
+    settings, own, model = session.settings, session.own, session.model
+    parts = _parts(settings, own, model, session.grid.size)
+    if is_frugal(settings, session.grid.node_size, own, model, session.grid.size):
+        parts["mapped edges of a chunk"] = chunk_bytes(settings, session.manifest)
+    return MemoryPlan(parts)
+
+
+def is_frugal(settings, ranks_on_node: int, own, model, num_ranks: int) -> bool:
+    """Whether all edges in memory would be more than the rank may use."""
+    allowed = allowed_bytes(settings.memory, ranks_on_node)
+    held = sum(_parts(settings, own, model, num_ranks).values())
+    return held + topology_bytes(own.manifest, model.aggregation) > allowed
+
+
+def topology_bytes(manifest, aggregation: str) -> int:
+    """Bytes of all edges, as far as products read them."""
+    weighted = manifest.weighted and aggregation == "gcn"
+    edge = manifest.id_dtype.itemsize + 4 * weighted
+    one_way = 8 * manifest.num_vertices + edge * int(manifest.shard_edges.sum())
+    return one_way * (1 + manifest.directed)
+
+
+def walk_chunks(manifest) -> int:
+    """Chunks of which each has about WALK_BYTES of edges, with their weights."""
+    return min(MOST_CHUNKS, -(-topology_bytes(manifest, "gcn") // WALK_BYTES))
+
+
+def chunk_bytes(settings, manifest) -> int:
+    """Mapped edges of two chunks: the one being multiplied, and what is read ahead."""
+    chunks = walk_chunks(manifest) if settings.chunks == "auto" else settings.chunks
+    return 2 * topology_bytes(manifest, "gcn") // chunks
+
+
+def _parts(settings, own, model, num_ranks: int) -> dict[str, int]:
+    """What is held besides mapped pages."""
+    num_vertices, item = own.manifest.num_vertices, model.parameters.buffer.itemsize
+    kept, _ = activation_bytes(model, own.num_own, 0, 0, item)
+    widest = max(model.widths)
+    slices = num_vertices * -(-widest // num_ranks) * item
+    packed = own.num_own * widest * item
+    if model.aggregation == "attention":
+        heads = settings.heads
+        slices += len(model.widths) * slices + 8 * num_vertices * heads * item
+    inputs = own.num_own * own.manifest.num_features * item
+    if settings.aggregate_cache != "off":
+        inputs *= 2 + (model.aggregation == "mean")
+    groups = 24 * num_vertices * (1 + own.manifest.directed) if num_ranks > 1 else 0
+    return {
+        "the interpreter and its libraries": INTERPRETER_BYTES,
+        "parameters, gradients and moments": 6 * model.parameters.buffer.nbytes,
+        "labels, splits and ids": int(own.label.nbytes + own.split.nbytes + 64 * own.num_own),
+        "the first layer's input": inputs,
+        "activations and their gradients": int(buffers.GROWTH * kept),
+        "own columns of all rows": int(buffers.GROWTH * 2 * slices),
+        "rows on their way": int(buffers.GROWTH * 2 * packed),
+        "the order in which rows are sent": groups,
+    }

@@ -1,0 +1,346 @@
+"""The operator of tensor parallelism: each rank has some columns of all rows while it aggregates.
+
+A product is split -> the product over the whole topology on own columns -> join: perfect balance
+whatever the graph looks like. It goes in chunks of targets (`operators.walk`): the next chunk's
+rows and the last one's results travel while a chunk is multiplied. Every sum is pulled in the order
+of the edges: neither chunks, threads, overlap nor where the edges lie change a bit of it.
+
+What a weight has of a row or a column of A (1 / degree, GCN's norms) scales whole rows while they
+are packed and unpacked, so the walk reads edges and nothing else.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from batchgnn import buffers
+from batchgnn.comm.columns import ColumnExchange
+from batchgnn.comm.courier import Courier, Posted
+from batchgnn.comm.exchange import allreduce_sum
+from batchgnn.graph.cut_rows import even_bounds
+from batchgnn.kernels.aggregate import put_rows
+from batchgnn.kernels.attention_slice import (
+    attend_slice,
+    attend_slice_adjoint_sources,
+    attend_slice_adjoint_targets,
+)
+from batchgnn.kernels.columns import pack_columns, unpack_columns
+from batchgnn.kernels.rows import Rows
+from batchgnn.kernels.spmm import ADDED, BESIDE, PER_EDGE, PER_ROW, WITHOUT, spmm
+from batchgnn.nn.linear import dense
+from batchgnn.operators.local import Aggregation
+from batchgnn.operators.walk import Walk
+
+NO_SCALE, NO_OWN = np.empty(0, np.float32), np.empty(0, np.float64)
+
+
+class Scales(NamedTuple):
+    """A = diag(target) E diag(source) + diag(own), where E holds the edges' weights, or ones.
+
+    source, target  float32 (num_own,), empty: ones
+    own             float64 (num_own,), empty: zeros
+    weighted        whether E holds the graph's weights
+    """
+
+    source: np.ndarray = NO_SCALE
+    target: np.ndarray = NO_SCALE
+    own: np.ndarray = NO_OWN
+    weighted: bool = False
+
+
+def scales_of(aggregation: Aggregation, degree, norm, loops, *, weighted: bool) -> Scales:
+    """What A is made of.
+
+    degree  int64 (num_own,)    in-degrees
+    norm    float32 (num_own,)  GCN's rsqrt(1 + weighted in-degree)
+    loops   float64 (num_own,)  weight of the graph's self-loops, which GCN replaces by one of 1
+    """
+    if aggregation == "mean":
+        return Scales(target=1 / np.maximum(degree, 1).astype(np.float32))
+    if aggregation == "gcn":
+        return Scales(norm, norm, norm.astype(np.float64) ** 2 * (1 - loops), weighted)
+    return Scales()
+
+
+class Slices(NamedTuple):
+    """Columns of heads that each rank has while it attends.
+
+    bounds   int64 (P + 1,)  columns of rank p are bounds[p] : bounds[p + 1]
+    heads    int64 (P + 1,)  whole heads of each rank; None where heads are cut
+    segment, head            of this rank, as in kernels/attention_slice.py
+    """
+
+    bounds: np.ndarray
+    heads: np.ndarray | None
+    segment: np.ndarray
+    head: np.ndarray
+
+
+def slices_of(num_heads: int, width: int, num_ranks: int, rank: int) -> Slices:
+    """Whole heads for each rank where there are enough, else equal numbers of columns."""
+    if num_heads >= num_ranks:
+        heads = even_bounds(num_heads, num_ranks)
+        own = np.arange(heads[rank], heads[rank + 1])
+        return Slices(heads * width, heads, np.arange(len(own) + 1) * width, own)
+    bounds = even_bounds(num_heads * width, num_ranks)
+    begin, end = bounds[rank : rank + 2]
+    inside = np.arange(num_heads + 1) * width
+    cuts = np.unique([begin, *inside[(inside > begin) & (inside < end)], end])
+    return Slices(bounds, None, cuts - begin, cuts[:-1] // max(width, 1))
+
+
+class SlicedOperator:
+    """The operator of the whole graph; rows are dealt evenly, and columns while it aggregates.
+
+    x and every result have a row for each own vertex. All methods but `targets` and `add_targets`
+    are collective; `num_targets` and `num_sources` are those of the graph, on every rank.
+    """
+
+    only_inputs = False
+
+    def __init__(
+        self,
+        comm,
+        exchange: ColumnExchange,
+        courier: Courier,
+        walk: Walk,
+        back: Walk,
+        ids: np.ndarray,
+        scales: Scales,
+    ):
+        """Collective.
+
+        comm: for `total`; exchange: its communicator is the courier's alone, if that has a thread
+        walk, back: over the in-edges, and over the out-edges; of an undirected graph the same
+        ids: of the own vertices, the keys of dropout; vertex ids are rows of `walk`
+        """
+        self.comm, self.exchange, self.courier = comm, exchange, courier
+        self.walk, self.back, self.scales = walk, back, scales
+        self.rank, self.num_ranks = exchange.rank, exchange.size
+        self.num_targets = self.num_sources = walk.num_rows
+        self.source_ids = self.target_ids = ids
+        self.num_own = len(ids)
+        for each in {id(w): w for w in (walk, back)}.values():
+            each.set_groups(exchange.least(each.first_needed(self.rank)))
+
+    def prepare(self, adjoint: bool) -> None:
+        """Nothing is left to do."""
+
+    def gather(self, x: np.ndarray | Rows) -> np.ndarray:
+        """A x: (num_own, d) -> (num_own, d)."""
+        return self._product(x, WITHOUT)
+
+    def gather_self(self, x: np.ndarray | Rows) -> np.ndarray:
+        """A x + x: (num_own, d) -> (num_own, d)."""
+        return self._product(x, ADDED)
+
+    def gather_beside(self, x: np.ndarray | Rows) -> np.ndarray:
+        """[A x | x]: (num_own, d) -> (num_own, 2 d)."""
+        return self._product(x, BESIDE)
+
+    def gather_adjoint(self, dh: np.ndarray) -> np.ndarray:
+        """A^T dh: (num_own, d) -> (num_own, d)."""
+        return self._product_adjoint(dh, WITHOUT)
+
+    def gather_self_adjoint(self, dh: np.ndarray) -> np.ndarray:
+        """The adjoint of `gather_self`: (num_own, d) -> (num_own, d)."""
+        return self._product_adjoint(dh, ADDED)
+
+    def gather_beside_adjoint(self, dboth: np.ndarray) -> np.ndarray:
+        """The adjoint of `gather_beside`: (num_own, 2 d) -> (num_own, d)."""
+        return self._product_adjoint(dboth, BESIDE)
+
+    def targets(self, x: np.ndarray | Rows) -> np.ndarray:
+        """The rows of x that are targets: all."""
+        return dense(x)
+
+    def add_targets(self, dx: np.ndarray, dx_targets: np.ndarray) -> None:
+        """The adjoint of `targets`: dx += dx_targets."""
+        dx += dx_targets
+
+    def total(self, sums: np.ndarray) -> np.ndarray:
+        """Sums over the own vertices, added up over the ranks, in place."""
+        allreduce_sum(self.comm, sums, "sums over vertices")
+        return sums
+
+    def _product(self, x: np.ndarray | Rows, own: int) -> np.ndarray:
+        x, (source, target, coefficient, _) = np.ascontiguousarray(dense(x)), self.scales
+        width = x.shape[1]
+        out = buffers.empty((self.num_own, width * (2 if own == BESIDE else 1)), x.dtype)
+        if own == BESIDE:
+            out[:, width:] = x
+        elif own == ADDED:
+            coefficient = self._plus_one(coefficient)
+        put = partial(self._unpack, scale=target, own=coefficient, x=x, column=0, out=out)
+        self._multiply(self.walk, x, width, source, put)
+        return out
+
+    def _product_adjoint(self, dh: np.ndarray, own: int) -> np.ndarray:
+        dh, (source, target, coefficient, _) = np.ascontiguousarray(dh), self.scales
+        width, column = dh.shape[1] // (2 if own == BESIDE else 1), 0
+        if own == BESIDE:  # the aggregation of its layer, mean, has no own part
+            column, coefficient = width, self._plus_one(NO_OWN)
+        elif own == ADDED:
+            coefficient = self._plus_one(coefficient)
+        out = buffers.empty((self.num_own, width), dh.dtype)
+        put = partial(self._unpack, scale=source, own=coefficient, x=dh, column=column, out=out)
+        self._multiply(self.back, dh, width, target, put)
+        return out
+
+    def _plus_one(self, coefficient: np.ndarray) -> np.ndarray:
+        return coefficient + 1 if len(coefficient) else np.ones(self.num_own)
+
+    def _multiply(self, walk: Walk, x, width: int, scale, put) -> None:
+        """Split rows of x, multiply by the edges of `walk`, join; `put` takes what arrives."""
+        bounds = even_bounds(width, self.num_ranks)
+        z = self._empty_columns(bounds, x.dtype)
+
+        def product(chunk: int, out: np.ndarray) -> None:
+            for at, run in walk.runs(chunk) if z.shape[1] else ():
+                rows = len(run.indptr) - 1
+                weight, per = run.weight, PER_EDGE
+                if not self.scales.weighted:
+                    weight, per = np.ones(rows, np.float32), PER_ROW
+                spmm(run.indptr, run.indices, weight, per, z, WITHOUT, out[at : at + rows])
+
+        split = partial(self._post_split, walk, x, scale, bounds, z)
+        self._in_chunks(walk, bounds, x.dtype, split, product, put)
+
+    def _in_chunks(self, walk: Walk, bounds, dtype, split, compute, put) -> None:
+        """Compute chunk after chunk while rows of the next and results of the last one travel.
+
+        split(chunk): begins to fetch a group of rows, returns what waits for them
+        compute(chunk, out): out (rows of the chunk, own width), ordered by rank
+        put(walk, chunk, bounds, blocks): takes the results that arrived for own rows
+        """
+        width = int(bounds[self.rank + 1] - bounds[self.rank])
+        ahead, before = split(0), None
+        for chunk in range(walk.num_chunks):
+            arrive = ahead
+            if chunk + 1 < walk.num_chunks:
+                ahead = split(chunk + 1)
+            walk.expect(chunk + 1)
+            arrive()
+            counts = walk.counts(chunk)
+            out = buffers.empty((int(counts.sum()), width), dtype)
+            compute(chunk, out)
+            joining = self._post_join(out, counts, bounds)
+            if before is not None:
+                put(walk, chunk - 1, bounds, before.wait())
+            before = joining
+        if before is not None:
+            put(walk, walk.num_chunks - 1, bounds, before.wait())
+
+    def _post_split(self, walk, x, scale, bounds, z, chunk: int) -> Callable[[], None]:
+        """Begin to move a group's rows of x into own columns z; returns what waits for it."""
+        rows, counts = walk.own_group(chunk, self.rank), walk.group_counts(chunk)
+        blocks = buffers.empty(len(rows) * int(bounds[-1]), x.dtype)
+        pack_columns(x, rows, scale, bounds, blocks)
+        group = walk.group(chunk)
+        out = z if group is None else buffers.empty((len(group), z.shape[1]), z.dtype)
+        posted = self.courier.post(partial(self.exchange.split, blocks, counts, bounds, out))
+
+        def arrive() -> None:
+            arrived = posted.wait()
+            if group is not None:
+                put_rows(arrived, group, False, z)
+
+        return arrive
+
+    def _post_join(self, rows: np.ndarray, counts, bounds) -> Posted[np.ndarray]:
+        """Begin to send own columns of a chunk's rows to their ranks; own rows' blocks come."""
+        blocks = buffers.empty(int(counts[self.rank]) * int(bounds[-1]), rows.dtype)
+        return self.courier.post(partial(self.exchange.join, rows, counts, bounds, blocks))
+
+    def _unpack(self, walk: Walk, chunk: int, bounds, blocks, scale, own, x, column, out) -> None:
+        """Put arrived blocks into own rows of out, scaled, with what the own rows of x add."""
+        first, count = walk.stripe(chunk, self.rank)
+        unpack_columns(blocks, bounds, count, first, scale, own, x, column, out)
+
+    def _empty_columns(self, bounds, dtype) -> np.ndarray:
+        return buffers.empty(
+            (self.num_targets, int(bounds[self.rank + 1] - bounds[self.rank])), dtype
+        )
+
+    def attend(self, z, s_src, s_dst, dropout) -> tuple[np.ndarray, Any]:
+        """As `LocalOperator.attend`, over own vertices; z (num_own, heads, width)."""
+        slices = slices_of(z.shape[1], z.shape[2], self.num_ranks, self.rank)
+        bounds, flat = slices.bounds, np.ascontiguousarray(z).reshape(len(z), -1)
+        own_z = self._empty_columns(bounds, z.dtype)
+        scores = [self._all_rows(s, slices) for s in (s_src, s_dst)]
+        drop = dropout.key, dropout.threshold, dropout.scale
+        top, total = (np.empty_like(scores[0]) for _ in "ab")
+        given = (own_z, *scores, slices.segment, slices.head, *drop, top, total)
+
+        def forward(chunk: int, out: np.ndarray) -> None:
+            for at, run in self.walk.runs(chunk):
+                rows = out[at : at + len(run.indptr) - 1]
+                attend_slice(run.indptr, run.indices, run.first, *given, rows)
+
+        out = buffers.empty(flat.shape, z.dtype)
+        put = partial(self._unpack, scale=NO_SCALE, own=NO_OWN, x=flat, column=0, out=out)
+        split = partial(self._post_split, self.walk, flat, NO_SCALE, bounds, own_z)
+        self._in_chunks(self.walk, bounds, z.dtype, split, forward, put)
+        return out.reshape(z.shape), (slices, given)
+
+    def attend_adjoint(self, dh, saved) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The gradients of the own rows of z, s_src and s_dst from that of h."""
+        slices, given = saved
+        flat = np.ascontiguousarray(dh).reshape(len(dh), -1)
+        own_dh = self._all_columns(flat, slices.bounds)
+        mean, ds_src, ds_dst = (np.empty_like(given[1]) for _ in range(3))
+        for chunk in range(self.walk.num_chunks):
+            self.walk.expect(chunk + 1)
+            for _, run in self.walk.runs(chunk):
+                where = run.indptr, run.indices, run.first
+                attend_slice_adjoint_targets(*where, *given, own_dh, mean, ds_dst)
+
+        def backward(chunk: int, out: np.ndarray) -> None:
+            for at, run in self.back.runs(chunk):
+                where = run.indptr, run.indices, run.first
+                rows = out[at : at + len(run.indptr) - 1]
+                attend_slice_adjoint_sources(*where, *given, own_dh, mean, rows, ds_src)
+
+        dz = buffers.empty(flat.shape, dh.dtype)
+        put = partial(self._unpack, scale=NO_SCALE, own=NO_OWN, x=flat, column=0, out=dz)
+        self._in_chunks(self.back, slices.bounds, dh.dtype, _no_split, backward, put)
+        scores = [self._own_rows(ds, slices, dh.shape[1]) for ds in (ds_src, ds_dst)]
+        return dz.reshape(dh.shape), scores[0], scores[1]
+
+    def _all_columns(self, x: np.ndarray, bounds) -> np.ndarray:
+        """Own columns of all rows, in one exchange."""
+        out = self._empty_columns(bounds, x.dtype)
+        blocks = buffers.empty(x.shape[0] * int(bounds[-1]), x.dtype)
+        pack_columns(x, np.arange(len(x)), NO_SCALE, bounds, blocks)
+        counts = np.diff(self.walk.row_bounds)
+        self.courier.post(partial(self.exchange.split, blocks, counts, bounds, out)).wait()
+        return out
+
+    def _all_rows(self, scores: np.ndarray, slices: Slices) -> np.ndarray:
+        """(num_own, heads) -> (N, segments): the scores of this rank's segments, of all rows."""
+        scores = np.ascontiguousarray(scores)
+        if slices.heads is not None:
+            return self._all_columns(scores, slices.heads)
+        counts = np.diff(self.walk.row_bounds)
+        every = self.courier.post(partial(self.exchange.collect, scores, counts)).wait()
+        return np.ascontiguousarray(every[:, slices.head])
+
+    def _own_rows(self, sums: np.ndarray, slices: Slices, num_heads: int) -> np.ndarray:
+        """The adjoint of `_all_rows`: (N, segments) -> (num_own, heads)."""
+        counts = np.diff(self.walk.row_bounds)
+        if slices.heads is not None:
+            out = np.empty((self.num_own, num_heads), sums.dtype)
+            blocks = self._post_join(sums, counts, slices.heads).wait()
+            none = (NO_SCALE, NO_OWN, out, 0)
+            unpack_columns(blocks, slices.heads, self.num_own, 0, *none, out)
+            return out
+        every = np.zeros((len(sums), num_heads), sums.dtype)
+        every[:, slices.head] = sums
+        return self.courier.post(partial(self.exchange.reduce, every, counts)).wait()
+
+
+def _no_split(_chunk: int) -> Callable[[], None]:
+    """All rows are there."""
+    return lambda: None

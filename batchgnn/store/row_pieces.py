@@ -1,0 +1,34 @@
+"""Consecutive rows of shards, each as if it were a shard: what a rank of `mode tensor` owns."""
+
+from dataclasses import replace
+
+from batchgnn.graph.cut_rows import RowCut
+from batchgnn.store.shard_store import Shard, ShardStore
+
+PER_VERTEX = (
+    "original_id", "features", "label", "split", "degree_in", "degree_out", "name", "weighted_in",
+)  # fmt: skip
+
+
+class RowPieces(ShardStore):
+    """A shard store whose `shard(p)` is piece p of a `RowCut`; the manifest is that of the store.
+
+    `in_indptr` of a piece does not begin with 0, and its `in_indices` are those of the whole shard.
+    """
+
+    def __init__(self, store: ShardStore, cut: RowCut):
+        """store: an open one; nothing is read."""
+        self.path, self.manifest, self.cut = store.path, store.manifest, cut
+
+    def shard(self, s: int) -> Shard:
+        """Map piece s. Raises StoreError as `ShardStore.shard`."""
+        whole = super().shard(int(self.cut.shard[s]))
+        begin, end = int(self.cut.begin[s]), int(self.cut.end[s])
+        arrays = {name: slice(begin, end) for name in PER_VERTEX}
+        arrays |= {"in_indptr": slice(begin, end + 1), "out_indptr": slice(begin, end + 1)}
+        cut = {
+            name: getattr(whole, name)[rows]
+            for name, rows in arrays.items()
+            if getattr(whole, name) is not None
+        }
+        return replace(whole, first_vertex=whole.first_vertex + begin, **cut)
