@@ -3,12 +3,14 @@
 import dataclasses
 import shlex
 import subprocess
+import tomllib
 from pathlib import Path
+from typing import Any
 
 from cyclopts import App
+from cyclopts.config import Dict
 
-from batchgnn.config import settings_files
-from batchgnn.errors import BatchGNNError, StoreError
+from batchgnn.errors import BatchGNNError, ConfigError, StoreError
 from batchgnn.launch import queue
 from batchgnn.launch.mpirun import Flavour, find_mpirun
 from batchgnn.launch.slurm import Pipeline, scripts
@@ -17,10 +19,30 @@ from batchgnn.store.format import atomic_folder
 SCRIPTS, JOBS = "jobs", "jobs.json"
 NOTHING_SET = Pipeline()
 
+
+def pipeline_file(app: Any, commands: tuple[str, ...], arguments: Any) -> None:
+    """Take what the command line leaves open from `--config`.
+
+    Not cyclopts' reader of TOML: it passes over keys that are also commands, `train` among them.
+    """
+    path = next((a.tokens[0].value for a in arguments if a.name == "--config" and a.tokens), None)
+    if path is None:
+        return
+    try:
+        values = tomllib.loads(Path(path).read_text())
+    except OSError as error:
+        raise ConfigError(f"--config {path}: {error.strerror}.") from error
+    except ValueError as error:  # also of bytes that are no UTF-8
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from error
+    for command in reversed(commands):
+        values = {command: values}
+    Dict(values, source=path, allow_unknown=False)(app, commands, arguments)
+
+
 app = App(
     name="slurm",
     help="Batch scripts for Slurm: convert, partition, train, evaluate, report.",
-    config=settings_files,
+    config=pipeline_file,
 )
 
 

@@ -124,6 +124,7 @@ def test_a_pipeline_from_a_file_runs_unattended_on_four_nodes(slurm, tmp_path):
     assert begun[2]["ExitCode"] == "0:0"
     result = json.loads((folder / "run" / "result.json").read_text())
     assert result["ranks"] == 4
+    assert result["epochs"] == 2
     scores = json.loads((folder / "logs" / "evaluate-4.log").read_text())
     assert scores["test_accuracy"] == result["test_accuracy"]
     finished = succeed("status", folder)

@@ -113,9 +113,13 @@ def test_what_no_script_can_be_made_of_is_refused(settings, message):
 
 def test_a_file_and_options_make_one_pipeline_and_dry_run_writes_nothing(tmp_path):
     settings, out = tmp_path / "p.toml", tmp_path / "p"
-    settings.write_text('train = "--model gin"\nnodes = 3\nmpi = "mpich"\ntime = "90"\n')
+    settings.write_text(
+        'train = "--model gin"\nnodes = 3\nmpi = "mpich"\ntime = "90"\npartition = "fast"\n'
+    )
     line = ["slurm", "write", out, "--config", settings, "--nodes", 2]
     shown = succeed(*line, "--dry-run")
+    assert "--model gin" in shown
+    assert "#SBATCH --partition=fast" in shown
     assert "#SBATCH --nodes=2" in shown
     assert "#SBATCH --time=90" in shown
     assert "mpiexec -n 2" in shown
