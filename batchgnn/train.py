@@ -1,5 +1,6 @@
 """`batchgnn train`: the loop over epochs, with evaluation, checkpoints and the run folder."""
 
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from batchgnn.run_folder import RunFolder
 from batchgnn.run_state import Pulse, note_job
 from batchgnn.scores import SPLITS, score
 from batchgnn.session import Session, open_session
+from batchgnn.slow_rank import slow_rank
 from batchgnn.store.checkpoint import Checkpoint
 from batchgnn.training_state import TrainingState
 
@@ -95,6 +97,7 @@ class Trainer:
         self.inference = self.mode.inference()
         self.last_checkpoint_s = time.monotonic()
         self.recorder = Recorder(session.grid)
+        self.places = values_of_all(self.world, f"host {session.grid.host}")
         self.pulse = Pulse(folder.path, self.settings.epochs)
         self.state = TrainingState(best_parameters=self.model.parameters.buffer.copy())
 
@@ -170,6 +173,8 @@ class Trainer:
             self._checkpoint(stop)
         if self.session.is_first:
             print(describe(line), flush=True)
+            if self.settings.mode == "macrobatch" and (note := slow_rank(line, self.places)):
+                print(note, file=sys.stderr, flush=True)
         if stop:
             raise stop
 
