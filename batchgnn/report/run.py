@@ -83,6 +83,12 @@ class Run:
         """The mean of one entry of such a table; an epoch without it counts as 0."""
         return self.mean(lambda line: line.get(table, {}).get(name, 0)) or 0.0
 
+    def mean_total(self, table: str) -> float | None:
+        """The mean of all entries of such a table together; None where no epoch has it."""
+        if not any(table in line for line in self.lines):
+            return None
+        return self.mean(lambda line: sum(line.get(table, {}).values()))
+
     def rank_means(self, table: str) -> list[float]:
         """Means per rank of a list over ranks, such as rank_sent_bytes; empty where unknown."""
         held = [line[table] for line in self.settled if table in line]

@@ -1,0 +1,137 @@
+"""Sections of facts: what each run was, its plan beside its measurement, settings, versions."""
+
+from collections.abc import Callable, Sequence
+
+from batchgnn.report.html import (
+    NOTHING,
+    Cell,
+    Html,
+    escape,
+    join,
+    number,
+    seconds,
+    share,
+    size,
+    table,
+    tag,
+)
+from batchgnn.report.layout import heads, run_name
+from batchgnn.report.run import Run
+
+NUMBERS_OF_PLAN = {"s": seconds, "bytes": size}
+
+
+def summary(runs: Sequence[Run]) -> Html:
+    """What each run was and what came of it."""
+    rows = [[name, *(value(run) for run in runs)] for name, value in SUMMARY.items()]
+    rows = [row for row in rows if any(_says(cell) for cell in row[1:])]
+    notes = [tag("li", tag("strong", f"{run.name}: "), note) for run in runs for note in run.notes]
+    return join(
+        [
+            table("Runs", ["", *heads(runs)], rows, class_="facts", label="Summary of the runs"),
+            tag("ul", *notes, class_="notes") if notes else "",
+        ]
+    )
+
+
+def _says(cell: object) -> bool:
+    return cell.value is not None if isinstance(cell, Cell) else bool(cell)
+
+
+def _model(run: Run) -> str:
+    said = [run.settings.get("model", "?"), f"{run.settings.get('layers', '?')} layers"]
+    return ", ".join([*said, f"hidden width {run.settings.get('hidden', '?')}"])
+
+
+def _ranks(run: Run) -> str:
+    ranks, threads = run.num_ranks, run.result.get("threads")
+    hosts = len(set(run.result.get("hosts", [])))
+    said = f"{ranks} rank{'s' if ranks > 1 else ''}"
+    said += f" on {hosts} nodes" if hosts > 1 else ""
+    return said + (f", {threads} thread{'s' if threads > 1 else ''} each" if threads else "")
+
+
+def _score(split: str) -> Callable[[Run], Cell]:
+    return lambda run: number(run.result.get(f"{split}_{run.metric}"))
+
+
+def _peak(run: Run) -> float | None:
+    return max((max(line.get("peak_memory_bytes", [0])) for line in run.lines), default=0) or None
+
+
+SUMMARY: dict[str, Callable[[Run], object]] = {
+    "Folder": lambda run: str(run.path),
+    "State": lambda run: run.state,
+    "Mode": lambda run: run.settings.get("mode", "?"),
+    "Exactness": lambda run: run.exactness,
+    "Model": _model,
+    "Ranks": _ranks,
+    "Epochs": lambda run: number(len(run.lines)),
+    "Best epoch": lambda run: number(run.result.get("best_epoch")),
+    "Score": lambda run: run.metric,
+    "Validation score": _score("val"),
+    "Test score": _score("test"),
+    "Seconds an epoch": lambda run: seconds(run.mean(lambda line: line["seconds"])),
+    "First epoch": lambda run: seconds(run.lines[0]["seconds"]),
+    "Evaluation": lambda run: seconds(run.mean(lambda line: line.get("evaluate_seconds"))),
+    "Bytes sent an epoch": lambda run: size(run.mean_total("collective_bytes")),
+    "Collective calls an epoch": lambda run: number(run.mean_total("collective_calls"), 1),
+    "Input rows, distinct part": lambda run: share(run.mean(lambda li: li.get("deduplication"))),
+    "Remote rows found in the cache": lambda run: share(run.result.get("feature_cache_hit_rate")),
+    "Peak memory of a rank": lambda run: size(_peak(run)),
+    "Parameters": lambda run: number(run.result.get("num_parameters")),
+}
+"Rows of the summary; one that says nothing of any run is left out."
+
+
+def plan(runs: Sequence[Run]) -> Html:
+    """What `batchgnn plan` predicted, beside what was measured (DESIGN section 11)."""
+    tables = []
+    for n, run in enumerate(runs):
+        planned = run.result.get("plan")
+        if not planned:
+            continue
+        rows = []
+        for term in planned["terms"]:
+            say = NUMBERS_OF_PLAN.get(term["unit"], number)
+            predicted, measured = term.get("predicted"), term.get("measured")
+            ratio = measured / predicted if predicted and measured is not None else None
+            rows.append([term["name"], say(predicted), say(measured), number(ratio, 2)])
+        keys = ["term", "predicted", "measured", "measured / predicted"]
+        caption = join(["Plan of ", run_name(n, run)])
+        why = [tag("p", planned["why"])] if planned.get("why") else []
+        numbers = table(caption, keys, rows, label=f"Plan of {run.name}", class_="many")
+        tables += [*why, numbers]
+    return join(tables)
+
+
+def configuration(runs: Sequence[Run]) -> Html:
+    """Every setting, resolved; those that differ between the runs are marked."""
+    rows = _compared([run.settings for run in runs])
+    caption = "Settings, as resolved" + (" (≠: they differ)" if len(runs) > 1 else "")
+    return table(caption, ["setting", *heads(runs)], rows, class_="facts")
+
+
+def versions(runs: Sequence[Run]) -> Html:
+    """Versions of what the runs used."""
+    held = [run.result.get("versions", {}) for run in runs]
+    if not any(held):
+        return Html("")
+    return table("Versions", ["", *heads(runs)], _compared(held), class_="facts")
+
+
+def _compared(tables: Sequence[dict]) -> list[list[object]]:
+    """A row for each key of any table."""
+    rows: list[list[object]] = []
+    for key in dict.fromkeys(key for each in tables for key in each):
+        values = [each.get(key, NOTHING) for each in tables]
+        differ = any(value != values[0] for value in values)
+        head = join([tag("span", "≠ ", class_="differs"), escape(key)]) if differ else key
+        rows.append([head, *(Cell(_said(value), kind="text") for value in values)])
+    return rows
+
+
+def _said(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
