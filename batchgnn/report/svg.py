@@ -201,7 +201,7 @@ def timeline(
             tag("line", x1=x, x2=x, y1=2.0, y2=axes_y, class_="grid"),
             tag("text", said, x=x, y=axes_y + 14, text_anchor="middle"),
         ]
-    drawn.append(tag("text", unit, x=TIMELINE_LEFT - 8, y=axes_y + 14, text_anchor="end"))
+    drawn.append(tag("text", unit, x=TIMELINE_LEFT - 24, y=axes_y + 14, text_anchor="end"))
     for row in rows_:
         middle = y + row.height / 2 + 4
         drawn.append(tag("text", row.name, x=TIMELINE_LEFT - 8, y=middle, text_anchor="end"))
