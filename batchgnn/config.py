@@ -37,8 +37,9 @@ class Settings:
     )
     "When things happen; see the table of modes in README.md."
 
-    model: Annotated[Literal["sage", "gcn", "gin", "gat"], Parameter(group=MODEL)] = "sage"
-    "GraphSAGE with mean aggregation, GCN, GIN or GAT, as PyTorch Geometric defines them."
+    model: Annotated[Literal["sage", "gcn", "gin", "gat", "gcnii"], Parameter(group=MODEL)] = "sage"
+    """GraphSAGE with mean aggregation, GCN, GIN or GAT, as PyTorch Geometric defines them; gcnii: a
+    deep GCN whose layers see the first one's rows again (whole-graph modes)."""
 
     layers: Annotated[int, Parameter(group=MODEL, validator=AT_LEAST_ONE)] = 3
     "Convolutions; the model sees this many hops."
@@ -52,6 +53,12 @@ class Settings:
     norm: Annotated[Literal["none", "layer", "batch"], Parameter(group=MODEL)] = "none"
     """Normalisation between layers: layer = of each row; batch = of each column over all vertices
     (whole-graph modes), by running averages once trained."""
+
+    alpha: Annotated[float, Parameter(group=MODEL, validator=PROBABILITY)] = 0.1
+    "Share of the first layer's rows in every layer of gcnii."
+
+    theta: Annotated[float, Parameter(group=MODEL, validator=NOT_NEGATIVE)] = 0.5
+    "How much the weights of gcnii's layers count: layer l's as log(theta / l + 1)."
 
     residual: Annotated[bool, Parameter(group=MODEL)] = False
     "Hidden layers add their input to their output: for deep models."
@@ -192,7 +199,8 @@ class Settings:
         task, stored: the task of the shards, and what their features are stored as
         """
         if self.aggregate_cache is None:
-            keeps = self.mode != "macrobatch" and self.model != "gat" and not self.input_dropout
+            keeps = self.mode != "macrobatch" and self.model not in ("gat", "gcnii")
+            keeps = keeps and not self.input_dropout
             return dataclasses.replace(self, aggregate_cache="memory" if keeps else "off").resolved(
                 task, stored
             )
@@ -200,6 +208,7 @@ class Settings:
             self._check_no_sampling()
         self._check_tensor()
         self._check_norm()
+        self._check_gcnii()
         fanouts = self._resolved_fanouts() if self.mode == "macrobatch" else None
         self._check_aggregates()
         self._check_features(stored)
@@ -250,6 +259,21 @@ class Settings:
             raise ConfigError(
                 "--norm batch takes its means over the vertices of a step, and which of them two "
                 "ranks both count depends on their number: take --norm layer, or --mode fullgraph."
+            )
+
+    def _check_gcnii(self) -> None:
+        """Raise ConfigError for what gcnii does not have."""
+        if self.model != "gcnii":
+            return
+        if self.mode == "macrobatch":
+            raise ConfigError(
+                "--model gcnii is for deep models, whose neighbourhoods sampling cannot follow: "
+                "take --mode fullgraph, or --model gcn."
+            )
+        if self.residual or self.norm != "none":
+            raise ConfigError(
+                "--model gcnii adds the first layer's rows to each layer and has no norm: leave "
+                "--residual and --norm out."
             )
 
     def _check_no_sampling(self) -> None:
@@ -310,6 +334,11 @@ class Settings:
                 f"--aggregate-cache {self.aggregate_cache} cannot serve --model gat, whose "
                 "learned attention weighs the neighbours anew in every step: take sage, gcn or "
                 "gin, or leave --aggregate-cache out."
+            )
+        if self.model == "gcnii":
+            raise ConfigError(
+                f"--aggregate-cache {self.aggregate_cache} cannot serve --model gcnii, whose first "
+                "convolution aggregates learned rows, not features: leave --aggregate-cache out."
             )
         if self.input_dropout:
             raise ConfigError(

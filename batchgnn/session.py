@@ -17,6 +17,7 @@ from batchgnn.graph.assign import assign_shards
 from batchgnn.graph.ownership import Ownership
 from batchgnn.modes.memory import allowed_bytes
 from batchgnn.modes.tensor import tensor_rows
+from batchgnn.nn.gcnii import make_model
 from batchgnn.nn.model import Model, ModelSpec
 from batchgnn.run_folder import RunFolder
 from batchgnn.store.own_shards import OwnShards
@@ -98,8 +99,10 @@ def build_model(manifest: Manifest, settings: Settings) -> Model:
         attention_dropout=settings.attention_dropout,
         norm=settings.norm,
         residual=settings.residual,
+        alpha=settings.alpha,
+        theta=settings.theta,
     )
-    return Model(spec, manifest.num_features, manifest.num_classes, seed=settings.seed)
+    return make_model(spec, manifest.num_features, manifest.num_classes, seed=settings.seed)
 
 
 def _open_shards(grid: Grid, shards: Path, settings: Settings):

@@ -14,6 +14,8 @@ def pyg_module(state, kind):
     while f"norms.{len(norms)}.weight" in state:
         width = len(state[f"norms.{len(norms)}.weight"])
         norms.append(pyg.LayerNorm(width, mode="node"))
+    while f"norms.{len(norms)}.module.weight" in state:
+        norms.append(pyg.BatchNorm(len(state[f"norms.{len(norms)}.module.weight"])).eval())
     module = torch.nn.ModuleDict({"convs": convs, "norms": norms})
     module.load_state_dict({name: torch.from_numpy(v) for name, v in state.items()}, strict=True)
     return module
@@ -40,3 +42,23 @@ def pyg_logits(module, kind, x, edge_index, edge_weight=None):
             x = module["norms"][n](x) if len(module["norms"]) else x
             x = torch.nn.functional.elu(x) if kind == "gat" else torch.relu(x)
     return x
+
+
+def pyg_gcnii(state, spec):
+    """The modules of PyG's example of GCN2Conv, with the exported weights."""
+    hidden = spec.hidden
+    kind = {"alpha": spec.alpha, "theta": spec.theta, "shared_weights": True}
+    convs = [pyg.GCN2Conv(hidden, layer=n + 1, **kind) for n in range(spec.layers)]
+    ends = [state["lins.0.weight"].shape, state["lins.1.weight"].shape]
+    lins = [torch.nn.Linear(d_in, d_out) for d_out, d_in in ends]
+    parts = {"convs": torch.nn.ModuleList(convs), "lins": torch.nn.ModuleList(lins)}
+    module = torch.nn.ModuleDict(parts)
+    module.load_state_dict({name: torch.from_numpy(v) for name, v in state.items()}, strict=True)
+    return module
+
+
+def pyg_gcnii_logits(module, x, edge_index):
+    x = initial = torch.relu(module["lins"][0](x))
+    for conv in module["convs"]:
+        x = torch.relu(conv(x, initial, edge_index))
+    return module["lins"][1](x)

@@ -5,6 +5,7 @@ maps the layer's parameter names to views that are overwritten. A layer holds no
 views. The bias, which the epilogue adds, is declared here under `bias_name` and used there.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
@@ -207,6 +208,48 @@ class Gat:
         diagonal_blocks(z.T @ ds_src, grads["att_src"])
         diagonal_blocks(A.targets(z).T @ ds_dst, grads["att_dst"])
         return linear_backward(dz, x, self.weight, grads["lin.weight"], need_dx)
+
+
+class GcnII:
+    """y = h ((1 - beta) I + beta W), where h = (1 - alpha) A x + alpha x_0.
+
+    A is GCN's, x_0 the rows that entered the first layer; beta = log(theta / l + 1), where l = 1,
+    2, ... is the number of the layer.
+    arXiv:2007.02133, Eq. 5; PyG's GCN2Conv with shared weights. It has no bias.
+    """
+
+    aggregation = "gcn"
+
+    def __init__(self, parameters: Views, below: int = 0, alpha: float = 0.1, theta: float = 0.5):
+        """parameters: views by the names of `declare`; below: layers below this one."""
+        self.weight, self.alpha = parameters["weight1"], alpha
+        self.beta = math.log(theta / (below + 1) + 1)
+
+    @staticmethod
+    def declare(d_in: int, d_out: int, heads: int = 1) -> dict[str, Declared]:
+        """Its parameters; d_in = d_out."""
+        return {"weight1": glorot(d_in, d_out)}
+
+    def forward(self, A, x: np.ndarray, initial: np.ndarray):
+        """x, initial (n_src, d) -> (n_dst, d)."""
+        h = A.gather(x)
+        h *= 1 - self.alpha
+        h += self.alpha * A.targets(initial)
+        return linear(h, self._mixed()), (A, h)
+
+    def backward(self, dy: np.ndarray, saved, grads: Views, dinitial: np.ndarray) -> np.ndarray:
+        """(n_dst, d) -> (n_src, d); the gradient of `initial` is added into dinitial."""
+        A, h = saved
+        dh = linear_backward(dy, h, self._mixed(), grads["weight1"])
+        grads["weight1"][...] *= self.beta
+        A.add_targets(dinitial, self.alpha * dh)
+        dh *= 1 - self.alpha
+        return A.gather_adjoint(dh)
+
+    def _mixed(self) -> np.ndarray:
+        """(1 - beta) I + beta W."""
+        identity = np.eye(len(self.weight), dtype=self.weight.dtype)
+        return (1 - self.beta) * identity + self.beta * self.weight
 
 
 CONVOLUTIONS: dict[str, type[Convolution]] = {"sage": SageMean, "gcn": Gcn, "gin": Gin, "gat": Gat}

@@ -22,7 +22,7 @@ from batchgnn.nn.parameters import Parameters
 class ModelSpec:
     """What a model is, apart from the widths of its input and output."""
 
-    model: Literal["sage", "gcn", "gin", "gat"] = "sage"
+    model: Literal["sage", "gcn", "gin", "gat", "gcnii"] = "sage"
     layers: int = 3
     hidden: int = 256
     "Width of the hidden layers; for gat heads x width of a head."
@@ -32,6 +32,9 @@ class ModelSpec:
     input_dropout: float = 0.0
     attention_dropout: float = 0.0
     norm: Literal["none", "layer", "batch"] = "none"
+    alpha: float = 0.1
+    theta: float = 0.5
+    "Of gcnii: the share of the first layer's rows in each layer, and how much weights count."
     residual: bool = False
     "Hidden layers of equal width add their input to their output."
 

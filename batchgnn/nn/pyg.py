@@ -2,7 +2,7 @@
 
 The state loads into a module with `convs`, a ModuleList of SAGEConv, GCNConv, GINConv(Sequential(
 Linear, ReLU, Linear)) or GATConv, and, with `--norm layer` or `batch`, `norms`, a ModuleList of
-LayerNorm(mode="node") or BatchNorm.
+LayerNorm(mode="node") or BatchNorm. GCNII's has GCN2Convs in `convs`, and two Linear in `lins`.
 """
 
 import numpy as np
@@ -26,6 +26,6 @@ def pyg_state(model: Model) -> dict[str, np.ndarray]:
 def _as_pyg(name: str, value: np.ndarray) -> np.ndarray:
     if name.endswith((".att_src", ".att_dst")):
         return value[None].copy()  # (1, heads, width)
-    if value.ndim == 2:
+    if value.ndim == 2 and not name.endswith(".weight1"):  # GCN2Conv's is (in, out), as here
         return np.ascontiguousarray(value.T)  # (out, in)
     return value.copy()

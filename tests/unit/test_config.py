@@ -27,6 +27,9 @@ OTHER = {
     "hidden": 12,
     "heads": 3,
     "norm": "layer",
+    "alpha": 0.2,
+    "theta": 1.5,
+    "residual": True,
     "dropout": 0.25,
     "input_dropout": 0.125,
     "attention_dropout": 0.5,
@@ -264,3 +267,17 @@ def test_the_whole_graph_is_not_sampled(given):
     option = next(iter(given)).replace("_", "-")
     with pytest.raises(ConfigError, match=f"--{option} is for sampled minibatches"):
         Settings(mode="fullgraph", **given).resolved("multiclass")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"model": "gcnii"}, "--model gcnii is for deep models"),
+        ({"model": "gcnii", "mode": "fullgraph", "norm": "layer"}, "has no norm"),
+        ({"model": "gcnii", "mode": "fullgraph", "aggregate_cache": "memory"}, "cannot serve"),
+        ({"norm": "batch"}, "--norm batch takes its means"),
+    ],
+)
+def test_what_a_mode_or_model_lacks_is_refused(given, said):
+    with pytest.raises(ConfigError, match=said):
+        Settings(**given).resolved("multiclass")

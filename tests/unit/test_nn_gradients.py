@@ -7,6 +7,7 @@ from checks import assert_gradient
 
 from batchgnn.nn.conv import CONVOLUTIONS
 from batchgnn.nn.dropout import NO_DROPOUT, Dropout
+from batchgnn.nn.gcnii import make_model
 from batchgnn.nn.loss import loss_and_gradient
 from batchgnn.nn.model import Model, ModelSpec
 from batchgnn.nn.parameters import Parameters
@@ -94,3 +95,33 @@ def test_model_gradients(kind, options, multilabel):
             rng,
             **CLOSE,
         )
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_gcnii_gradients(dropout):
+    """Over one square block, its targets are its sources; every parameter of 3 layers."""
+    rng = np.random.default_rng(4)
+    spec = ModelSpec(model="gcnii", layers=3, hidden=6, dropout=dropout, input_dropout=dropout)
+    model = make_model(spec, 5, 4, seed=2, dtype=np.float64)
+    model.parameters.buffer += 0.1 * rng.normal(size=model.parameters.buffer.shape)
+    operators = [LocalOperator(random_block(rng, 30, 30, weighted=True), "gcn")] * 3
+    x, labels = rng.normal(size=(30, 5)), rng.integers(-1, 4, 30).astype(np.int32)
+
+    def forward():
+        return model.forward(operators, x, seed=3, epoch=1, step=2, training=True)
+
+    logits, saved = forward()
+    _, _, dlogits = loss_and_gradient(logits, labels, 0.1)
+    for view in model.parameters.grads.values():
+        view[...] = np.nan  # poison: backward must overwrite all of it
+    model.backward(dlogits, saved)
+    for name, grad in model.parameters.grads.items():
+        assert_gradient(
+            lambda: 0.1 * loss_and_gradient(forward()[0], labels, 0.1)[0],
+            model.parameters[name],
+            grad,
+            rng,
+            **CLOSE,
+        )
+    if not dropout:
+        np.testing.assert_array_equal(model.evaluate(operators, x), forward()[0])

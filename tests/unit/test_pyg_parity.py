@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from batchgnn.graph.block import Block
+from batchgnn.nn.gcnii import make_model
 from batchgnn.nn.init import Declared
 from batchgnn.nn.loss import loss_and_gradient
 from batchgnn.nn.model import Model, ModelSpec
@@ -23,7 +24,13 @@ torch = pytest.importorskip(
 )
 pytest.importorskip("torch_geometric.nn", reason="torch_geometric is not installed")
 
-from torch_models import pyg_conv, pyg_logits, pyg_module  # noqa: E402  (needs torch)
+from torch_models import (  # noqa: E402  (needs torch)
+    pyg_conv,
+    pyg_gcnii,
+    pyg_gcnii_logits,
+    pyg_logits,
+    pyg_module,
+)
 
 ROOT = Path(__file__).parents[2]
 CORA = Path(os.environ.get("BATCHGNN_DATA", ROOT / "../shared/data")) / "static" / "cora.npz"
@@ -52,7 +59,7 @@ def edge_index_of(block):
 
 
 @needs_cora
-@pytest.mark.parametrize("norm", ["none", "layer"])
+@pytest.mark.parametrize("norm", ["none", "layer", "batch"])
 @pytest.mark.parametrize("kind", ["sage", "gcn", "gin", "gat"])
 def test_exported_weights_give_the_same_logits_on_cora(kind, norm):
     rng = np.random.default_rng(0)
@@ -68,6 +75,29 @@ def test_exported_weights_give_the_same_logits_on_cora(kind, norm):
         expected = pyg_logits(module, kind, torch.from_numpy(x), edge_index_of(block)).numpy()
     assert np.ptp(expected) > 0.1
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
+
+
+@needs_cora
+def test_gcnii_gives_the_logits_and_gradients_of_gcn2conv_on_cora():
+    """As in PyG's example: Linear, GCN2Conv with shared weights, each with ReLU, then Linear."""
+    x, block = read_cora()
+    labels = torch.from_numpy(np.load(CORA)["y"]).long()
+    spec = ModelSpec(model="gcnii", layers=4, hidden=32, alpha=0.2, theta=0.7)
+    model = make_model(spec, 1433, 7, seed=3)
+    logits, saved = model.forward(
+        [LocalOperator(block, "gcn")] * 4, x, seed=0, epoch=0, step=0, training=True
+    )
+    _, _, dlogits = loss_and_gradient(logits, labels.numpy().astype(np.int32), 1 / len(labels))
+    model.backward(dlogits, saved)
+    module = pyg_gcnii(pyg_state(model), spec)
+    theirs = pyg_gcnii_logits(module, torch.from_numpy(x), edge_index_of(block))
+    np.testing.assert_allclose(logits, theirs.detach().numpy(), rtol=0, atol=1e-4)
+    torch.nn.functional.cross_entropy(theirs, labels).backward()
+    expected = dict(module.named_parameters())
+    model.parameters.buffer[:] = model.parameters.grad
+    for name, grad in pyg_state(model).items():
+        scale = float(expected[name].grad.abs().max())
+        np.testing.assert_allclose(grad, expected[name].grad.numpy(), rtol=0, atol=1e-4 * scale)
 
 
 @needs_cora

@@ -15,7 +15,7 @@ from batchgnn import trace
 from batchgnn.config import Settings
 from batchgnn.modes.choice import make_mode
 from batchgnn.modes.inference import Inference
-from batchgnn.nn.model import Model
+from batchgnn.nn.gcnii import make_model
 from batchgnn.session import open_session
 
 EPOCHS = 20
@@ -34,7 +34,6 @@ VARIANTS = {
     "kept aggregate": {},
     "input dropout": {"input_dropout": 0.2, "overlap": True},
     "layer norm, no cache": {"norm": "layer", "aggregate_cache": "off"},
-    "deep": {"layers": 8, "norm": "batch", "residual": True, "overlap": True},
 }
 GRAPHS = {
     "undirected": {"num_vertices": 397},
@@ -68,7 +67,7 @@ def opened(session, dtype=np.float64):
     """The mode of the session with a model of this precision."""
     manifest, spec = session.manifest, session.model.spec
     sizes = manifest.num_features, manifest.num_classes
-    session.model = Model(spec, *sizes, seed=session.settings.seed, dtype=dtype)
+    session.model = make_model(spec, *sizes, seed=session.settings.seed, dtype=dtype)
     return make_mode(session)
 
 
@@ -112,7 +111,18 @@ def settings_of(model, variant):
 @pytest.mark.parametrize("model", ["sage", "gcn", "gin", "gat"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_ranks_train_as_one(comm, shards, alone, model, variant):
-    settings = settings_of(model, variant)
+    same_as_one(comm, shards, alone, settings_of(model, variant))
+
+
+@pytest.mark.parametrize("model", ["sage", "gcn", "gin", "gat", "gcnii"])
+def test_deep_models_train_as_one(comm, shared_folder, alone, model):
+    shards = written(shared_folder, "directed weighted")
+    deep = {"input_dropout": 0.1} if model == "gcnii" else {"norm": "batch", "residual": True}
+    same_as_one(comm, shards, alone, replace(BASE, model=model, layers=8, overlap=True, **deep))
+
+
+def same_as_one(comm, shards, alone, settings):
+    """Losses, gradients, last parameters and exact logits are those of one rank."""
     expected, gradient, parameters, rows = alone(shards, replace(settings, overlap=False))
     losses, first, last, logits = train(comm, shards, settings)
     np.testing.assert_allclose(losses, expected, rtol=1e-12)
