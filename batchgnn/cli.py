@@ -10,7 +10,7 @@ import time
 from cyclopts import App, CycloptsError
 
 from batchgnn import __version__
-from batchgnn.environment import keep_idle_threads_quiet, rank_from_environment
+from batchgnn.environment import keep_idle_threads_quiet, rank_from_environment, tell_success
 from batchgnn.errors import BatchGNNError, ConfigError
 
 COMMANDS = {
@@ -58,8 +58,14 @@ def main(arguments: list[str] | None = None) -> None:
     except BatchGNNError as error:
         if is_first:
             print(f"batchgnn: {error}", file=sys.stderr, flush=True)
+        if is_first and not error.exit_status:
+            tell_success()
         let_the_first_rank_speak(is_first)
         sys.exit(error.exit_status)
+    except SystemExit as end:
+        if is_first and not end.code:
+            tell_success()
+        raise
     except CycloptsError:
         let_the_first_rank_speak(is_first)
         sys.exit(2)

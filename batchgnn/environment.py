@@ -1,8 +1,12 @@
 """What the launcher told this process through its environment, before MPI is started."""
 
 import os
+import sys
 
 RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
+LAUNCH_VARIABLE = "BATCHGNN_LAUNCH"
+"Set by `batchgnn launch` to the launch's own name in every rank, so that none is left behind."
+
 SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 
 
@@ -34,6 +38,22 @@ def rank_from_environment() -> int:
 def size_from_environment() -> int:
     """The number of ranks that mpirun started; 1 without it. Slurm's count says nothing of MPI."""
     return _first(SIZE_VARIABLES, 1)
+
+
+def word_of_success(launch: str) -> str:
+    """The line by which a job's first rank tells its launcher that it ended well.
+
+    Open MPI 5's mpirun ends with status 0 also when it has lost a host.
+    """
+    return f"batchgnn: launch {launch} is done"
+
+
+def tell_success() -> None:
+    """Say so to `batchgnn launch`, which keeps the line to itself; nothing without it."""
+    if launch := os.environ.get(LAUNCH_VARIABLE):
+        sys.stdout.flush()
+        sys.stderr.write(f"{word_of_success(launch)}\n")
+        sys.stderr.flush()
 
 
 def _first(variables: tuple[str, ...], default: int) -> int:

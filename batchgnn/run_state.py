@@ -58,6 +58,7 @@ class RunState:
     """What the files of a run folder say; a file that is not there is an empty dictionary.
 
     lines: of metrics.jsonl
+    result: of the last start; empty when that has not finished
     """
 
     path: Path
@@ -100,15 +101,19 @@ class RunState:
 def read_run(run: Path) -> RunState:
     """The state of a run folder."""
     files = {name: run / f"{name}.json" for name in ("job", "progress", "stopped", "result")}
+    job, result = files["job"], files["result"]
+    if job.exists() and result.exists() and result.stat().st_mtime_ns < job.stat().st_mtime_ns:
+        del files["result"]
     settings = run / "config.toml"
     lines = run / "metrics.jsonl"
     text = lines.read_text() if lines.exists() else ""
     whole = text[: text.rfind("\n") + 1].splitlines()  # the last may be half written
+    values = {name: json.loads(p.read_text()) if p.exists() else {} for name, p in files.items()}
     return RunState(
         path=run,
         settings=tomllib.loads(settings.read_text()) if settings.exists() else {},
         lines=[json.loads(line) for line in whole],
-        **{name: json.loads(p.read_text()) if p.exists() else {} for name, p in files.items()},
+        **{"result": {}, **values},
     )
 
 

@@ -76,7 +76,7 @@ def launch(
             found, placement, program, words, hosts=on, max_restarts=max_restarts
         )
     else:
-        ended = run(found, placement, line, on)
+        ended = run(found, placement, line, on, tells_success=True)
     if ended.sentence:
         print(ended.sentence, file=sys.stderr, flush=True)
     if ended.status:

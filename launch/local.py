@@ -17,7 +17,7 @@ from typing import TextIO
 
 import psutil
 
-from batchgnn.environment import RANK_VARIABLES
+from batchgnn.environment import RANK_VARIABLES, word_of_success
 from batchgnn.launch.mpirun import MARK, Flavour, Mpirun, Placement, job_environment, mpirun_argv
 from batchgnn.launch.notice import killed_in, without_notices
 
@@ -25,6 +25,11 @@ FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 GRACE_S = {signal.SIGINT: 15.0, signal.SIGTERM: 60.0}
 "How long a job may take to end after a signal, before all of it is killed."
 
+LOST = (
+    "batchgnn: mpirun has ended, but the first rank never said that it was done: a host is "
+    "gone, or mpirun's daemon on it. Go on from the last checkpoint with the same command and "
+    "--resume."
+)
 LOOK_S, GONE_S = 2.0, 10.0
 PR_SET_PDEATHSIG = 1
 
@@ -50,11 +55,15 @@ class Job:
         placement: Placement,
         command: list[str],
         hosts: dict[str, int] | None = None,
+        *,
+        tells_success: bool = False,
     ):
         """Start `command` on every rank; the stream that carries mpirun's notices is filtered.
 
         hosts: ranks that each host may have; None: those that mpirun knows of
+        tells_success: the command is one of batchgnn's, whose first rank says that it ended well
         """
+        self.tells_success, self._succeeded = tells_success, False
         self.name = uuid.uuid4().hex
         added = job_environment(mpirun, placement, os.geteuid(), self.name)
         self.process = subprocess.Popen(
@@ -121,9 +130,12 @@ class Job:
         killed = killed_in("".join(self._notices))
         status = 128 - status if status < 0 else status
         if killed is None:
+            if status == 0 and self.tells_success and not self._succeeded:
+                return Ended(1, LOST, self._told)
             return Ended(status, was_told=self._told)
         sentence = None if self._deadline_s is not None else killed.sentence()
-        return Ended(128 + killed.signal, sentence, self._told)
+        status = status or 1 if killed.signal is None else 128 + killed.signal
+        return Ended(status, sentence, self._told)
 
     def _waits_for_nobody(self, now: float) -> bool:
         """Whether the ranks here ended a while ago, and mpirun waits for a host that is gone."""
@@ -165,6 +177,9 @@ class Job:
         with source:
             lines = (line.decode(errors="replace") for line in source)
             for text in without_notices(lines, self._notices):
+                if word_of_success(self.name) in text:
+                    self._succeeded = True
+                    continue
                 to.write(text)
                 to.flush()
 
@@ -174,9 +189,14 @@ def run(
     placement: Placement,
     command: list[str],
     hosts: dict[str, int] | None = None,
+    *,
+    tells_success: bool = False,
 ) -> Ended:
     """Run a job to its end and forward signals meanwhile; call it from the main thread."""
-    with Job(mpirun, placement, command, hosts) as job, _forwarding(job):
+    with (
+        Job(mpirun, placement, command, hosts, tells_success=tells_success) as job,
+        _forwarding(job),
+    ):
         return job.wait()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from batchgnn.environment import LAUNCH_VARIABLE
 from batchgnn.errors import ConfigError
 
 NAMES = ("mpirun", "mpiexec")
@@ -20,8 +21,7 @@ THREAD_VARIABLES = (
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
 )
-MARK = "BATCHGNN_LAUNCH"
-"Set to the launch's own name in every rank, so that none is left behind."
+MARK = LAUNCH_VARIABLE
 
 
 class Flavour(StrEnum):

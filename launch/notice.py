@@ -13,6 +13,7 @@ NOISE = (
     "non-zero status",
     "non-zero exit code",
     "exited on signal",
+    "peer process has unexpectedly disconnected",
     "BAD TERMINATION OF ONE OF YOUR",
 )
 BELOW = (
@@ -27,14 +28,18 @@ KILLED = (
     ),
     re.compile(r"APPLICATION TERMINATED WITH THE EXIT STRING: .*?\(signal (?P<signal>\d+)\)"),
 )
+GONE = re.compile(r"peer process has unexpectedly disconnected.*? Peer host: (?P<host>\S+)")
 MPICH_HOST = re.compile(r"PID \d+ RUNNING AT (?P<host>\S+)")
 
 
 @dataclass(frozen=True)
 class Killed:
-    """A rank that a signal ended; rank and host are None where mpirun does not tell."""
+    """A rank that a signal ended, or that is gone (signal None).
 
-    signal: int
+    rank and host are None where mpirun does not tell.
+    """
+
+    signal: int | None
     rank: int | None = None
     host: str | None = None
 
@@ -42,11 +47,14 @@ class Killed:
         """What happened and how to go on."""
         who = "a rank" if self.rank is None else f"rank {self.rank}"
         where = "" if self.host is None else f" on {self.host}"
-        name = signal.Signals(self.signal).name
-        often = " (often the kernel, out of memory)" if self.signal == signal.SIGKILL else ""
+        if self.signal is None:
+            what = "is gone, or its host"
+        else:
+            often = " (often the kernel, out of memory)" if self.signal == signal.SIGKILL else ""
+            what = f"was ended by {signal.Signals(self.signal).name}{often}"
         return (
-            f"batchgnn: {who}{where} was ended by {name}{often}; all ranks have ended. "
-            "Go on from the last checkpoint with the same command and --resume."
+            f"batchgnn: {who}{where} {what}; all ranks have ended. Go on from the last checkpoint "
+            "with the same command and --resume."
         )
 
 
@@ -59,6 +67,8 @@ def killed_in(text: str) -> Killed | None:
             host = groups.get("host") or (m["host"] if (m := MPICH_HOST.search(flat)) else None)
             rank = groups.get("rank")
             return Killed(int(groups["signal"]), None if rank is None else int(rank), host)
+    if found := GONE.search(flat):
+        return Killed(None, host=found["host"])
     return None
 
 

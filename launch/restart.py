@@ -64,7 +64,7 @@ def run_restarting(
     """Run `program command`; when it is lost, again on what is left, at most so many times."""
     folder = run_folder_of(command)
     for restart in range(max_restarts + 1):
-        ended = run(mpirun, placement, [*program, *command], hosts)
+        ended = run(mpirun, placement, [*program, *command], hosts, tells_success=True)
         if ended.status in FINAL or ended.was_told or restart == max_restarts:
             return ended
         time.sleep(PAUSE_S)

@@ -42,6 +42,13 @@ class Running:
         self.out = out
         self.process = start("train", shards, "--run", out, *OPTIONS, *options, ranks=ranks)
 
+    @classmethod
+    def of(cls, process, out):
+        """A run that was started otherwise."""
+        self = cls.__new__(cls)
+        self.process, self.out = process, out
+        return self
+
     def __enter__(self):
         end = time.monotonic() + 60
         while not (self.out / "metrics.jsonl").exists():

@@ -144,12 +144,23 @@ MPICH_KILLED = (
 )  # fmt: skip
 
 
+OPENMPI5_PEER_GONE = f"""{RULE}An MPI communication peer process has unexpectedly disconnected.
+This usually indicates a failure in the peer process (e.g., a crash or
+otherwise exiting without calling MPI_FINALIZE first).
+
+  Local host: n1
+  Local PID:  5980
+  Peer host:  n3
+{RULE}"""
+
+
 @pytest.mark.parametrize(
     ("text", "killed"),
     [
         (OPENMPI5_KILLED, Killed(9, 1, "n07")),
         (OPENMPI4_KILLED, Killed(11, 3, "n07")),
         (MPICH_KILLED, Killed(9, None, "n07")),
+        (OPENMPI5_PEER_GONE, Killed(None, None, "n3")),
         ("nothing of the kind", None),
     ],
 )
