@@ -1,0 +1,1 @@
+"""What a mode will cost on P ranks, from the manifest alone: memory, bytes, rounds, seconds."""

@@ -1,0 +1,94 @@
+"""What a layer has to do, by its widths: matrix products, products with the edges, rows between.
+
+Follows `nn.conv`: which of (A x) W and A (x W) a layer takes, and what backward leaves out.
+"""
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from batchgnn.config import Settings
+
+
+@dataclass(frozen=True)
+class LayerWork:
+    """Forward and backward of a layer over given rows.
+
+    flops     of matrix products
+    gathers   widths of the products with the edges, forward and backward
+    attends   widths (all heads together), and heads, of attention, forward with backward
+    elements  numbers that pass bias, activation and dropout
+    """
+
+    flops: float
+    gathers: list[int] = field(default_factory=list)
+    attends: list[tuple[int, int]] = field(default_factory=list)
+    elements: float = 0.0
+
+
+def layer_work(
+    model: str,
+    d_in: int,
+    d_out: int,
+    num_sources: float,
+    num_targets: float,
+    *,
+    first: bool,
+    kept: bool = False,
+    heads: int = 1,
+) -> LayerWork:
+    """One convolution of `model` with its epilogue.
+
+    first: no gradient of x is needed; kept: A x was computed before training
+    heads: of gat
+    """
+    passes = 2 + (not first)
+    product = 2 * d_in * d_out
+    elements = num_targets * d_out
+    if model == "gat":
+        scores = 3 * 2 * d_out * heads * (num_sources + num_targets)
+        flops = passes * product * num_sources + scores
+        return LayerWork(flops, [], [(d_out, heads)], elements)
+    transforms = not kept and d_out * num_sources <= d_in * num_targets
+    rows = num_sources if transforms else num_targets
+    flops = passes * product * rows
+    if model == "sage":
+        flops += passes * product * num_targets
+    if model == "gin":
+        flops += 3 * 2 * d_out * d_out * num_targets
+    if kept:
+        gathers = []
+    elif transforms:
+        gathers = [d_out, d_out]
+    else:
+        gathers = [d_in] * (1 + (not first))
+    return LayerWork(flops, gathers, [], elements)
+
+
+def whole_graph_work(settings: Settings, widths: list[int], num_rows: float) -> list[LayerWork]:
+    """A step over the whole graph, of which a rank has so many rows; settings: resolved."""
+    kept = settings.aggregate_cache != "off"
+    if settings.model == "gcnii":
+        return _gcnii(widths, num_rows)
+    last = settings.layers - 1
+    return [
+        layer_work(
+            settings.model,
+            d_in,
+            d_out,
+            num_rows,
+            num_rows,
+            first=n == 0,
+            kept=n == 0 and kept,
+            heads=1 if n == last else settings.heads,
+        )
+        for n, (d_in, d_out) in enumerate(pairwise(widths))
+    ]
+
+
+def _gcnii(widths: list[int], num_rows: float) -> list[LayerWork]:
+    """A linear layer before the convolutions, and one after them."""
+    before, hidden, after = widths[0], widths[1], widths[-1]
+    work = [LayerWork(2 * 2 * before * hidden * num_rows, elements=hidden * num_rows)]
+    deep = LayerWork(3 * 2 * hidden**2 * num_rows, [hidden, hidden], [], 3 * hidden * num_rows)
+    work += [deep] * (len(widths) - 2)
+    return [*work, LayerWork(3 * 2 * hidden * after * num_rows, elements=after * num_rows)]
