@@ -7,6 +7,7 @@ same rows, and not the machine's bandwidth in order.
 import numpy as np
 import pytest
 from bench.machine import median_seconds, random_row_rate, show, triad_bandwidth
+from commands import succeed
 
 from batchgnn.kernels.address import addresses
 from batchgnn.kernels.half import narrow_rows
@@ -14,6 +15,7 @@ from batchgnn.kernels.relabel import relabel
 from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.sample import NUM_SHARES, draw_neighbors, locate
 from batchgnn.kernels.spmm import BESIDE, PER_COLUMN, PER_ROW, WITHOUT, spmm, spmm_adjoint
+from batchgnn.store.shard_store import ShardStore
 
 pytestmark = pytest.mark.slow
 
@@ -65,6 +67,29 @@ def test_spmm_and_its_adjoint(width):
         lambda: spmm_adjoint(indptr, indices, scale, PER_COLUMN, x, NUM_TARGETS, WITHOUT, out)
     )
     show(f"spmm_adjoint d={width}", seconds, floor)
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory):
+    path = tmp_path_factory.mktemp("order") / "g.h5"
+    sizes = ["--vertices", 300_000, "--degree", 24, "--features", 1, "--classes", 47]
+    succeed("data", "generate", "communities", path, *sizes)
+    return path
+
+
+def test_spmm_by_the_order_of_vertices(graph):
+    """All in-neighbours, on vertices as they were generated and as `partition` orders them."""
+    x, natural = np.random.default_rng(0).random((300_000, 100), np.float32), None
+    for order in ("natural", "rcm"):
+        shards = graph.with_name(order)
+        cut = ["--shards", 1, "--method", "metis", "--order", order]
+        succeed("partition", graph, shards, *cut, timeout_s=600)
+        shard = ShardStore(shards).shard(0)
+        indptr, indices = np.array(shard.in_indptr), shard.in_indices.astype(np.int32)
+        scale, out = np.ones(len(x), np.float32), np.empty_like(x)
+        seconds = median_seconds(lambda: spmm(indptr, indices, scale, PER_ROW, x, WITHOUT, out))  # noqa: B023
+        natural = natural or seconds
+        show(f"spmm d=100, {order} order", seconds, natural, "floor: the natural order")
 
 
 @pytest.mark.parametrize("dense", [False, True], ids=["hashed", "dense"])

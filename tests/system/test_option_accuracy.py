@@ -1,4 +1,4 @@
-"""Options that make training faster leave the accuracy on real graphs where it was."""
+"""Options that make training faster, and more ranks, leave the accuracy where it was."""
 
 import json
 import tomllib
@@ -46,3 +46,21 @@ def test_accuracy_stays(graph, tmp_path):
     found = {name: score(name, options) for name, (options, _) in OPTIONS.items()}
     for name, (_, most) in OPTIONS.items():
         assert found[name] == pytest.approx(plain, abs=most), name
+
+
+def test_accuracy_does_not_fall_with_ranks(tmp_path):
+    """At equal epochs, because a batch is that of all ranks together."""
+    sizes = ("--vertices", 200_000, "--degree", 48, "--features", 100, "--classes", 47)
+    batchgnn("data", "generate", "communities", tmp_path / "g.h5", *sizes)
+    batchgnn("partition", tmp_path / "g.h5", tmp_path / "shards", "--shards", 4)
+    settings = {"model": "sage", "layers": 3, "hidden": 64, "fanouts": [15, 10, 5],
+                "batch-size": 1000, "epochs": 2, "lr": 0.003}  # fmt: skip
+    config, scores = tmp_path / "train.toml", []
+    config.write_text(tomli_w.dumps(settings))
+    for ranks in (1, 2, 4):
+        run = tmp_path / f"run-{ranks}"
+        launch = ("launch", "-n", ranks, "--threads", 1, "--")
+        batchgnn(*launch, "train", tmp_path / "shards", "--run", run, "--config", config)
+        scores.append(json.loads((run / "result.json").read_text())["test_accuracy"])
+    print("\naccuracy on 1, 2, 4 ranks:", *np.round(scores, 4), end="")
+    assert scores == pytest.approx([scores[0]] * 3, abs=0.002)
