@@ -192,8 +192,9 @@ class MacrobatchMode:
 
         with Background(prepare, len(groups), enabled=self.overlap) as prepared:
             for minibatches in prepared:
-                for minibatch in minibatches:
-                    yield self.train(epoch, minibatch)
+                minibatches.reverse()
+                while minibatches:  # what was trained is let go before the next are prepared
+                    yield self.train(epoch, minibatches.pop())
 
     def prepare(self, epoch: int, steps: range, shuffled) -> list[Minibatch]:
         """Sample and fetch what the steps need: 2 L + 2 rounds of messages for all of them."""
