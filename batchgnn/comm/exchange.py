@@ -1,21 +1,16 @@
 """All-to-all exchanges of uneven parts: parts once, or rows by a plan that is used both ways.
 
 Every function and method here is collective: all ranks of the communicator call it, in one order.
-Only ranks that have something for each other exchange messages, of at most `MAX_MESSAGE_BYTES`.
+Only ranks that have something for each other exchange messages.
 """
 
-import time
 from typing import Protocol
 
 import numpy as np
 from mpi4py import MPI
-from mpi4py.util.dtlib import from_numpy_dtype
 
 from batchgnn import buffers, interrupt, trace
-
-MAX_MESSAGE_BYTES = 64 << 20
-SPINS = 200
-POLL_S = 50e-6
+from batchgnn.comm.pieces import finish, move
 
 
 class RowSource(Protocol):
@@ -46,18 +41,6 @@ def starts(counts: np.ndarray) -> np.ndarray:
     return out
 
 
-def finish(requests: list) -> None:
-    """Wait for all requests; after a short spin, sleep between polls.
-
-    A blocking wait keeps a core busy that another thread of this rank could compute on.
-    """
-    spins = 0
-    while not MPI.Request.Testall(requests):
-        spins += 1
-        if spins > SPINS:
-            time.sleep(POLL_S)
-
-
 def exchange_counts(comm, counts: np.ndarray, name: str) -> np.ndarray:
     """Send row p of `counts`, int64 (P, ...), to rank p; returns what rank p sent, in row p."""
     counts = np.ascontiguousarray(counts)
@@ -80,32 +63,17 @@ def exchange_parts(comm, src, src_counts, dst, dst_counts, name: str) -> None:
     dst[dst_start[me] : dst_start[me + 1]] = src[src_start[me] : src_start[me + 1]]
     if size == 1:
         return
-    row_bytes = src.dtype.itemsize * int(np.prod(src.shape[1:], dtype=np.int64))
-    sent_rows = int(src_start[-1]) - int(src_counts[me])
-    row = from_numpy_dtype(src.dtype).Create_contiguous(row_bytes // src.dtype.itemsize).Commit()
-    most = max(1, MAX_MESSAGE_BYTES // max(row_bytes, 1))
-    try:
-        with trace.collective(name, sent_rows * row_bytes):
-            requests = []
-            for step in range(1, size):
-                peer = (me - step) % size
-                requests += [
-                    comm.Irecv([part, len(part), row], source=peer)
-                    for part in _pieces(dst, dst_start[peer], dst_start[peer + 1], most)
-                ]
-            for step in range(1, size):
-                peer = (me + step) % size
-                requests += [
-                    comm.Isend([part, len(part), row], dest=peer)
-                    for part in _pieces(src, src_start[peer], src_start[peer + 1], most)
-                ]
-            finish(requests)
-    finally:
-        row.Free()
+    sends = _by_rank(src, src_start, me)
+    with trace.collective(name, sum(part.nbytes for part in sends.values())):
+        move(comm, sends, _by_rank(dst, dst_start, me))
 
 
-def _pieces(array, begin, end, most):
-    return (array[b : min(b + most, end)] for b in range(int(begin), int(end), most))
+def _by_rank(array: np.ndarray, start: np.ndarray, me: int) -> dict[int, np.ndarray]:
+    """The parts that are another rank's and not empty; the next rank's first."""
+    size = len(start) - 1
+    ranks = [(me + step) % size for step in range(1, size)]
+    parts = {rank: array[start[rank] : start[rank + 1]] for rank in ranks}
+    return {rank: part for rank, part in parts.items() if len(part)}
 
 
 class RowExchange:
@@ -165,7 +133,7 @@ def allreduce_sum(comm, array: np.ndarray, name: str) -> None:
     """Sum a contiguous array over the ranks, in place."""
     if comm.size > 1:
         with trace.collective(name, array.nbytes):
-            comm.Allreduce(MPI.IN_PLACE, array, op=MPI.SUM)
+            finish([comm.Iallreduce(MPI.IN_PLACE, array, op=MPI.SUM)])
 
 
 def allreduce_gradient(comm, parameters) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from cluster.traffic import measure
 
 from batchgnn import trace
-from batchgnn.comm.exchange import finish
+from batchgnn.comm.pieces import finish
 from batchgnn.comm.values import values_of_all
 from batchgnn.config import Settings
 from batchgnn.modes.macrobatch import MacrobatchMode

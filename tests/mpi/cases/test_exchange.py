@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from batchgnn import trace
-from batchgnn.comm import exchange
+from batchgnn.comm import pieces
 from batchgnn.comm.exchange import ArrayRows, RowExchange, exchange_counts, exchange_parts
 
 
@@ -26,7 +26,7 @@ def test_exchange_parts_delivers_in_rank_order(comm):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.uint64])
 def test_long_messages_travel_in_pieces(comm, monkeypatch, dtype):
-    monkeypatch.setattr(exchange, "MAX_MESSAGE_BYTES", 32)
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 32)
     counts = np.full(comm.size, 17)
     src = (np.arange(17 * comm.size * 3).reshape(-1, 3) + comm.rank).astype(dtype)
     dst = np.zeros_like(src)
@@ -34,6 +34,17 @@ def test_long_messages_travel_in_pieces(comm, monkeypatch, dtype):
     base = np.arange(17 * comm.size * 3).reshape(comm.size, 17, 3)[comm.rank]
     for p in range(comm.size):
         np.testing.assert_array_equal(dst[17 * p : 17 * (p + 1)], (base + p).astype(dtype))
+
+
+def test_long_messages_of_uneven_sizes_both_ways(comm):
+    """More pieces than are asked for at a time, none for some ranks."""
+    rows = [(p * (comm.rank + 1)) % 4 * 1_000_003 for p in range(comm.size)]
+    received = exchange_counts(comm, np.array(rows), "t")
+    src = np.concatenate([np.arange(n, dtype=np.int32) + 7 * p for p, n in enumerate(rows)])
+    dst = np.full(received.sum(), -1, np.int32)
+    exchange_parts(comm, src, rows, dst, received, "t")
+    expected = [np.arange(n, dtype=np.int32) + 7 * comm.rank for n in received]
+    np.testing.assert_array_equal(dst, np.concatenate(expected))
 
 
 def test_forward_fetches_the_wanted_rows(comm):
