@@ -15,10 +15,10 @@ from batchgnn.config import Metric, Settings
 from batchgnn.errors import ConfigError, StoreError
 from batchgnn.graph.assign import assign_shards
 from batchgnn.graph.ownership import Ownership
+from batchgnn.modes.choice import build_model
 from batchgnn.modes.memory import allowed_bytes
 from batchgnn.modes.tensor import tensor_rows
-from batchgnn.nn.gcnii import make_model
-from batchgnn.nn.model import Model, ModelSpec
+from batchgnn.nn.model import Model
 from batchgnn.run_folder import RunFolder
 from batchgnn.store.own_shards import OwnShards
 from batchgnn.store.shard_store import Manifest, ShardStore
@@ -87,24 +87,6 @@ def load_best(session: Session, run: Path) -> None:
     session.model.parameters.buffer[:] = best.arrays["parameters"]
 
 
-def build_model(manifest: Manifest, settings: Settings) -> Model:
-    """The model of the settings, with the initial weights of its seed."""
-    spec = ModelSpec(
-        model=settings.model,
-        layers=settings.layers,
-        hidden=settings.hidden,
-        heads=settings.heads,
-        dropout=settings.dropout,
-        input_dropout=settings.input_dropout,
-        attention_dropout=settings.attention_dropout,
-        norm=settings.norm,
-        residual=settings.residual,
-        alpha=settings.alpha,
-        theta=settings.theta,
-    )
-    return make_model(spec, manifest.num_features, manifest.num_classes, seed=settings.seed)
-
-
 def _open_shards(grid: Grid, shards: Path, settings: Settings):
     store = ShardStore(shards)
     manifest = store.manifest
@@ -115,7 +97,7 @@ def _open_shards(grid: Grid, shards: Path, settings: Settings):
             f"for one more. Take 0 to {manifest.num_splits - 1}."
         )
     if settings.mode == "tensor":
-        store, ownership = tensor_rows(store, grid.size)
+        store, ownership = tensor_rows(store, grid.size, settings.tensor_ways)
     else:
         ranks = assign_shards(manifest, grid.size, shards)
         ownership = Ownership(manifest.offset, ranks)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from batchgnn.config import Settings
 from batchgnn.memory import MemoryPlan
 from batchgnn.modes.fullgraph import FullgraphMode, WholeGraph, WholeInference, halo_graph
 from batchgnn.modes.fullgraph_memory import plan_fullgraph
@@ -18,8 +19,11 @@ from batchgnn.modes.mode import ExactInference, Mode
 from batchgnn.modes.schedule import Schedule
 from batchgnn.modes.tensor import tensor_graph
 from batchgnn.modes.tensor_memory import plan_tensor
+from batchgnn.nn.gcnii import make_model
+from batchgnn.nn.model import Model, ModelSpec
 from batchgnn.nn.optim import make_optimizer
 from batchgnn.scores import SPLITS
+from batchgnn.store.shard_store import Manifest
 
 WHOLE_GRAPHS: dict[str, Callable[..., WholeGraph]] = {
     "fullgraph": halo_graph,
@@ -41,6 +45,24 @@ PLANS: dict[str, Callable[..., MemoryPlan]] = {
     "fullgraph": plan_fullgraph,
     "tensor": plan_tensor,
 }
+
+
+def build_model(manifest: Manifest, settings: Settings) -> Model:
+    """The model of the settings, with the initial weights of its seed."""
+    spec = ModelSpec(
+        model=settings.model,
+        layers=settings.layers,
+        hidden=settings.hidden,
+        heads=settings.heads,
+        dropout=settings.dropout,
+        input_dropout=settings.input_dropout,
+        attention_dropout=settings.attention_dropout,
+        norm=settings.norm,
+        residual=settings.residual,
+        alpha=settings.alpha,
+        theta=settings.theta,
+    )
+    return make_model(spec, manifest.num_features, manifest.num_classes, seed=settings.seed)
 
 
 def make_mode(session) -> Mode:
