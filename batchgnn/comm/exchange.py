@@ -4,13 +4,14 @@ Every function and method here is collective: all ranks of the communicator call
 Only ranks that have something for each other exchange messages.
 """
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
 from mpi4py import MPI
 
 from batchgnn import buffers, interrupt, trace
-from batchgnn.comm.pieces import finish, move
+from batchgnn.comm.pieces import OFFERED, cut, finish, move, rows_of_a_piece
 
 
 class RowSource(Protocol):
@@ -65,7 +66,8 @@ def exchange_parts(comm, src, src_counts, dst, dst_counts, name: str) -> None:
         return
     sends = _by_rank(src, src_start, me)
     with trace.collective(name, sum(part.nbytes for part in sends.values())):
-        move(comm, sends, _by_rank(dst, dst_start, me))
+        pieces = {rank: cut(part) for rank, part in sends.items()}
+        move(comm, pieces, _by_rank(dst, dst_start, me))
 
 
 def _by_rank(array: np.ndarray, start: np.ndarray, me: int) -> dict[int, np.ndarray]:
@@ -103,11 +105,17 @@ class RowExchange:
 
     def forward(self, source: RowSource, out: np.ndarray | None = None) -> np.ndarray:
         """The wanted rows, (k, width), in the order of `wanted`."""
-        rows = buffers.empty((len(self.send_rows), source.width), source.dtype)
-        source.take(self.send_rows, rows)
         if out is None:
             out = buffers.empty((self.num_received, source.width), source.dtype)
-        return self.send(rows, out)
+        me, start, end = self.comm.rank, starts(self.send_counts), starts(self.recv_counts)
+        source.take(self.send_rows[start[me] : start[me + 1]], out[end[me] : end[me + 1]])
+        if self.comm.size > 1:
+            rows = _by_rank(self.send_rows, start, me)
+            sent_bytes = sum(map(len, rows.values())) * source.width * source.dtype.itemsize
+            with trace.collective(self.name, sent_bytes):
+                sends = {rank: _gathered(source, rows[rank]) for rank in rows}
+                move(self.comm, sends, _by_rank(out, end, me))
+        return out
 
     def backward(self, dy: np.ndarray, num_rows: int) -> np.ndarray:
         """(k, d) -> (num_rows, d): sum of the gradients of each own row, in fixed rank order."""
@@ -127,6 +135,16 @@ class RowExchange:
         name = f"{self.name} adjoint"
         exchange_parts(self.comm, dy, self.recv_counts, home, self.send_counts, name)
         return home
+
+
+def _gathered(source: RowSource, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """The pieces of the rows, copied out a few pieces at a time."""
+    most = OFFERED * rows_of_a_piece(source.width * source.dtype.itemsize)
+    for begin in range(0, len(rows), most):
+        chosen = rows[begin : begin + most]
+        out = buffers.empty((len(chosen), source.width), source.dtype)
+        source.take(chosen, out)
+        yield from cut(out)
 
 
 def allreduce_sum(comm, array: np.ndarray, name: str) -> None:

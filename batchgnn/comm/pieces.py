@@ -6,7 +6,8 @@ such as the sum of a gradient, has to wait behind.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import islice
 
 import numpy as np
 from mpi4py import MPI
@@ -42,17 +43,19 @@ def finish(requests: list) -> None:
         patience.wait()
 
 
-def move(comm, sends: dict[int, np.ndarray], receives: dict[int, np.ndarray]) -> None:
+def move(
+    comm, sends: Mapping[int, Iterator[np.ndarray]], receives: Mapping[int, np.ndarray]
+) -> None:
     """Send each rank its rows and receive each rank's; collective over the ranks that are named.
 
-    sends, receives: contiguous (n, ...) arrays by rank; the other rank's array has as many rows.
+    sends: by rank, the pieces that `cut` would make of its rows, made when they are offered
+    receives: contiguous (n, ...) arrays by rank, overwritten
     """
     asked = max(1, ASKED // max(1, len(receives)))
-    lanes = [(_each(comm.Irecv, rows, rank), asked) for rank, rows in receives.items()]
-    lanes += [(_each(comm.Isend, rows, rank), OFFERED) for rank, rows in sends.items()]
-    pairs = [(next(lane, None), lane) for lane, most in lanes for _ in range(most)]
-    running = [(request, lane) for request, lane in pairs if request is not None]
-    requests, lane_of = [r for r, _ in running], [lane for _, lane in running]
+    lanes = [(_started(comm.Irecv, cut(rows), rank), asked) for rank, rows in receives.items()]
+    lanes += [(_started(comm.Isend, pieces, rank), OFFERED) for rank, pieces in sends.items()]
+    running = [(request, lane) for lane, most in lanes for request in islice(lane, most)]
+    requests, lane_of = [request for request, _ in running], [lane for _, lane in running]
     patience = Patience()
     while (done := MPI.Request.Testsome(requests)) is not None:
         for k in done:
@@ -63,9 +66,16 @@ def move(comm, sends: dict[int, np.ndarray], receives: dict[int, np.ndarray]) ->
             patience.wait()
 
 
-def _each(start, rows: np.ndarray, rank: int) -> Iterator[MPI.Request]:
-    """Starts one piece after the other."""
-    row_bytes = max(1, rows[:1].nbytes)
-    most = max(1, PIECE_BYTES // row_bytes)
-    for begin in range(0, len(rows), most):
-        yield start(rows[begin : begin + most], rank)
+def cut(rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Consecutive rows of a contiguous array in pieces of at most PIECE_BYTES, or of one row."""
+    most = rows_of_a_piece(rows[:1].nbytes)
+    return (rows[begin : begin + most] for begin in range(0, len(rows), most))
+
+
+def rows_of_a_piece(row_bytes: int) -> int:
+    """How many rows of so many bytes are a piece."""
+    return max(1, PIECE_BYTES // max(1, row_bytes))
+
+
+def _started(start, pieces: Iterator[np.ndarray], rank: int) -> Iterator[MPI.Request]:
+    return (start(piece, rank) for piece in pieces)
