@@ -26,6 +26,7 @@ COMMANDS = {
     "slurm": ("batchgnn.launch.slurm_cli:app", "Write and submit batch scripts for Slurm."),
     "status": ("batchgnn.launch.status:status", "Print how far a run or its jobs are."),
     "cancel": ("batchgnn.launch.status:cancel", "End a run or its jobs; training saves first."),
+    "plan": ("batchgnn.plan.command:app", "Predict seconds and memory of each mode on P ranks."),
     "train": ("batchgnn.train:app", "Train a model on a shard store."),
     "evaluate": ("batchgnn.evaluate:evaluate", "Print the exact score of a run's best model."),
     "predict": ("batchgnn.predict:predict", "Write probabilities or embeddings of all vertices."),

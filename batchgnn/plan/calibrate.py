@@ -1,0 +1,207 @@
+"""Measuring what `plan.rates` holds, on all ranks at once: they share memory, caches and network.
+
+Each rate is the best of a few repetitions on every rank, then that of the slowest rank.
+"""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from batchgnn.comm.exchange import exchange_parts
+from batchgnn.comm.values import values_of_all
+from batchgnn.graph.block import Block
+from batchgnn.kernels.columns import pack_columns
+from batchgnn.kernels.spmm import PER_ROW, WITHOUT, spmm
+from batchgnn.modes.in_edges import InEdges
+from batchgnn.modes.sampler import Sampler
+from batchgnn.nn.dropout import NO_DROPOUT, DropoutStream
+from batchgnn.nn.epilogue import Epilogue
+from batchgnn.nn.linear import linear, linear_backward
+from batchgnn.operators.local import LocalOperator
+from batchgnn.plan.rates import EdgeRates, Line, Link, Rates
+from batchgnn.session import Session
+
+REPETITIONS = 3
+MOST_EDGES, MOST_ATTENDED = 1 << 23, 1 << 21
+WIDTHS = (8, 32, 128)
+MOST_BYTES = 1 << 30
+"Of the matrix that edges are multiplied with: fewer columns are tried on a larger one."
+ROWS, SEEDS, FANOUT = 1 << 15, 1 << 13, 15
+LARGE_BYTES, SMALL_CALLS = 4 << 20, 20
+
+
+def calibrate(session: Session) -> Rates:
+    """The rates of this job's ranks, on the session's graph; collective, under a minute."""
+    grid, width = session.grid, max(16, session.settings.hidden)
+    hosts = set(values_of_all(grid.world, grid.host))
+    clock = Clock(grid.world)
+    edges = EdgeRates(*_edge_lines(session, clock), _sample_s(session, clock))
+    all_to_all = {size: _all_to_all(grid, size, clock) for size in group_sizes(grid.size)}
+    per_node = f"{grid.size} ranks on {len(hosts)} {'node' if len(hosts) == 1 else 'nodes'}"
+    return Rates(
+        where=f"measured on {per_node}, {session.threads} threads a rank",
+        num_nodes=len(hosts),
+        flops=_flops(clock, width),
+        element_s=_element_s(clock, width),
+        copy_s=_copy_s(clock, width),
+        edges=edges,
+        all_to_all=all_to_all or {2: Link(0.0, 1e12)},
+        neighbours=_neighbours(grid, clock),
+    )
+
+
+def group_sizes(num_ranks: int) -> list[int]:
+    """2, 4, 8, ... and all ranks."""
+    sizes = [2**k for k in range(1, 32) if 2**k < num_ranks]
+    return [*sizes, num_ranks] if num_ranks > 1 else []
+
+
+class Clock:
+    """Seconds of something that all ranks do at once: the best time of the slowest rank."""
+
+    def __init__(self, comm):
+        self.comm = comm
+
+    def __call__(self, work: Callable[[], object]) -> float:
+        """Collective. The first time, which compiles, does not count."""
+        work()
+        seconds = []
+        for _ in range(REPETITIONS):
+            self.comm.Barrier()
+            begin = time.perf_counter()
+            work()
+            seconds.append(time.perf_counter() - begin)
+        return max(values_of_all(self.comm, min(seconds)))
+
+
+def line_through(widths, seconds, num_edges: int) -> Line:
+    """t0 + t1 d of an edge: least squares of the relative error, neither below 0."""
+    widths, per_edge = np.asarray(widths, float), np.asarray(seconds) / max(num_edges, 1)
+    columns = np.stack([np.ones(len(widths)), widths], axis=1) / per_edge[:, None]
+    edge, column = np.linalg.lstsq(columns, np.ones(len(widths)), rcond=None)[0]
+    if edge < 0 or column < 0:
+        return Line(0.0, float((per_edge / widths).mean()))
+    return Line(float(edge), float(column))
+
+
+def _edge_lines(session: Session, clock: Clock) -> tuple[Line, Line]:
+    """Products with the first edges of this rank's first shard, and attention over them."""
+    found = InEdges(session.own, session.grid.size, [0])
+    indptr, rows = found.rows(0)
+    indptr, rows = _first_edges(indptr, rows, MOST_EDGES)
+    num_rows = session.own.num_own + len(found.remote)
+    widths = [d for d in WIDTHS if d == WIDTHS[0] or 4 * d * num_rows <= MOST_BYTES]
+    count = min(values_of_all(session.grid.world, len(widths)))
+    seconds, num_edges = [], max(len(rows), 1)
+    weight = np.ones(len(indptr) - 1, np.float32)
+    for d in WIDTHS[:count]:
+        x, out = np.ones((num_rows, d), np.float32), np.empty((len(weight), d), np.float32)
+        args = (indptr, rows, weight, PER_ROW, x, WITHOUT, out)
+        seconds.append(clock(lambda args=args: spmm(*args)))
+    spmm_line = line_through(WIDTHS[:count], seconds, num_edges)
+
+    indptr, rows = _first_edges(indptr, rows, MOST_ATTENDED)
+    seconds = [clock(_attention(indptr, rows, num_rows, d)) for d in WIDTHS[:2]]
+    return spmm_line, line_through(WIDTHS[:2], seconds, max(len(rows) + len(indptr) - 1, 1))
+
+
+def _first_edges(indptr, rows, most: int):
+    """The first rows of a CSR, with about `most` edges."""
+    end = max(1, int(np.searchsorted(indptr, most, side="right")) - 1) if len(indptr) > 1 else 0
+    return indptr[: end + 1], rows[: indptr[end]]
+
+
+def _attention(indptr, rows, num_rows: int, width: int) -> Callable[[], object]:
+    """Forward and backward of attention with 4 heads, `width` wide together."""
+    heads, num_targets = 4, len(indptr) - 1
+    block = Block(indptr, rows, np.arange(num_rows), np.diff(indptr))
+    operator = LocalOperator(block, "attention")
+    operator.prepare(adjoint=True)
+    z = np.ones((num_rows, heads, width // heads), np.float32)
+    s_src, s_dst = np.ones((num_rows, heads), np.float32), np.ones((num_targets, heads), np.float32)
+
+    def work() -> None:
+        out, saved = operator.attend(z, s_src, s_dst, NO_DROPOUT)
+        operator.attend_adjoint(out, saved)
+
+    return work
+
+
+def _sample_s(session: Session, clock: Clock) -> float:
+    """Seconds of a drawn edge of own vertices, relabelled; no messages."""
+    own, alone = session.own, session.grid.world.Split(session.grid.rank)
+    try:
+        sampler = Sampler(alone, own, gcn=False)
+        chosen = np.random.default_rng(0).permutation(own.num_own)[:SEEDS]
+        frontier = [np.ascontiguousarray(own.ids[chosen])]
+        keys = np.array([7], np.uint64)
+        num_edges = sampler.hop(frontier, keys, FANOUT)[0].num_edges
+        seconds = clock(lambda: sampler.hop(frontier, keys, FANOUT))
+        rates = values_of_all(session.grid.world, seconds / max(num_edges, 1))
+        return float(np.median(rates))
+    finally:
+        alone.Free()
+
+
+def _flops(clock: Clock, width: int) -> float:
+    """Of a product, forward and backward."""
+    x, weight = np.ones((ROWS, width), np.float32), np.ones((width, width), np.float32)
+    dweight = np.empty_like(weight)
+
+    def work() -> None:
+        linear_backward(linear(x, weight), x, weight, dweight)
+
+    return 3 * 2 * ROWS * width**2 / clock(work)
+
+
+def _element_s(clock: Clock, width: int) -> float:
+    """Bias, ReLU and dropout of a number, there and back."""
+    y, ids = np.ones((ROWS, width), np.float32), np.arange(ROWS, dtype=np.uint32)
+    bias, dbias = np.ones(width, np.float32), np.empty(width, np.float32)
+    layer, dropout = Epilogue("relu", bias), DropoutStream(0, 0, 0).layer(1, 0.5)
+
+    def work() -> None:
+        out, saved = layer.forward(y, ids, dropout)
+        layer.backward(out, saved, dbias)
+
+    return clock(work) / y.size
+
+
+def _copy_s(clock: Clock, width: int) -> float:
+    """A number, packed by columns."""
+    x, rows = np.ones((ROWS, width), np.float32), np.arange(ROWS)
+    bounds, out = np.array([0, width // 2, width]), np.empty(ROWS * width, np.float32)
+    return clock(lambda: pack_columns(x, rows, np.empty(0, np.float32), bounds, out)) / x.size
+
+
+def _all_to_all(grid, size: int, clock: Clock) -> Link:
+    """Between groups of `size` consecutive ranks, all groups at once."""
+    comm = grid.world.Split(grid.rank // size, grid.rank)
+    try:
+        return _link(comm, np.arange(comm.size) != comm.rank, clock)
+    finally:
+        comm.Free()
+
+
+def _neighbours(grid, clock: Clock) -> Link:
+    """With the ranks before and after."""
+    if grid.size == 1:
+        return Link(0.0, 1e12)
+    partner = np.zeros(grid.size, bool)
+    partner[[(grid.rank + 1) % grid.size, (grid.rank - 1) % grid.size]] = True
+    return _link(grid.world, partner, clock)
+
+
+def _link(comm, partner: np.ndarray, clock: Clock) -> Link:
+    """Messages to the partners and from them: latency of small ones, bandwidth of large ones."""
+
+    def exchange(total: int) -> Callable[[], object]:
+        counts = np.where(partner, total // max(int(partner.sum()), 1), 0)
+        src, dst = (np.ones(int(counts.sum()), np.uint8) for _ in "ab")
+        return lambda: exchange_parts(comm, src, counts, dst, counts, "calibration")
+
+    small = exchange(64 * comm.size)
+    latency = clock(lambda: [small() for _ in range(SMALL_CALLS)]) / SMALL_CALLS
+    seconds = clock(exchange(LARGE_BYTES))
+    return Link(latency, LARGE_BYTES / max(seconds - latency, 1e-9))

@@ -1,0 +1,116 @@
+"""All modes predicted side by side, and which of them `--mode auto` takes, and why."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from batchgnn.config import Settings
+from batchgnn.errors import ConfigError
+from batchgnn.memory import format_bytes
+from batchgnn.modes.choice import build_model
+from batchgnn.plan.prediction import Prediction
+from batchgnn.plan.rates import Rates
+from batchgnn.plan.sampled import predict_macrobatch
+from batchgnn.plan.shares import Shares
+from batchgnn.plan.stand_in import Job
+from batchgnn.plan.whole import predict_fullgraph, predict_tensor
+from batchgnn.store.shard_store import Manifest
+
+MODES: dict[str, Callable[[Job, Rates], Prediction]] = {
+    "macrobatch": predict_macrobatch,
+    "fullgraph": predict_fullgraph,
+    "tensor": predict_tensor,
+}
+FEW_LABELS = 0.01
+"""Share of the vertices that are trained on, under which whole-graph training computes mostly for
+vertices that no loss needs (it lost 5 to 12 times there in NeutronTP's own tables)."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is known of every mode before a run.
+
+    predictions  those that fit first, the quickest epoch first
+    refused      mode -> why these settings cannot be trained in it
+    labelled     share of the vertices that are trained on
+    """
+
+    predictions: list[Prediction]
+    refused: dict[str, str]
+    labelled: float
+    rates: Rates
+
+    @property
+    def best(self) -> Prediction:
+        """The mode to take: macrobatch under FEW_LABELS, else the quickest that fits.
+
+        Raises ConfigError where none fits.
+        """
+        fitting = [each for each in self.predictions if each.fits]
+        if not fitting:
+            raise ConfigError(self._nothing_fits())
+        sampled = [each for each in fitting if each.mode == "macrobatch"]
+        return sampled[0] if sampled and self.labelled < FEW_LABELS else fitting[0]
+
+    @property
+    def why(self) -> str:
+        """Why `best` is the best, in a sentence or two."""
+        best = self.best
+        others = [each for each in self.predictions if each is not best]
+        if best.mode == "macrobatch" and self.labelled < FEW_LABELS:
+            text = (
+                f"macrobatch, because {self.labelled:.2%} of the vertices are trained on: "
+                "whole-graph modes would compute mostly for others"
+            )
+        elif others:
+            beaten = ", ".join(f"{each.mode} {epoch_text(each)}" for each in others)
+            text = (
+                f"{best.mode} has the shortest predicted epoch that fits into memory, "
+                f"{best.epoch_s:.3g} s ({beaten})"
+            )
+        else:
+            text = f"{best.mode} is the only mode for these settings"
+        if best.steps == 1:
+            text += "; an epoch is one optimiser step there, so it needs more of them"
+        return f"{text}. Rates {self.rates.where}."
+
+    def _nothing_fits(self) -> str:
+        needs = ", ".join(
+            f"{each.mode} {format_bytes(each.memory.total)}" for each in self.predictions
+        )
+        reasons = " ".join(self.refused.values())
+        if not self.predictions:
+            return f"--mode auto: no mode can train these settings. {reasons}"
+        allowed = min(each.allowed for each in self.predictions)
+        return (
+            f"--mode auto: no mode fits into {format_bytes(allowed)} of memory a rank: {needs}. "
+            "Start ranks on more nodes, lower --hidden, --batch-size or --fanouts, or raise "
+            "--memory."
+        )
+
+
+def epoch_text(prediction: Prediction) -> str:
+    """Its seconds, or that it does not fit."""
+    if prediction.fits:
+        return f"{prediction.epoch_s:.3g} s"
+    return f"needs {format_bytes(prediction.memory.total)}"
+
+
+def compare_modes(
+    manifest: Manifest, settings: Settings, shares: Shares, ranks_per_node: int, rates: Rates
+) -> Choice:
+    """Every mode that there is, with these settings; `settings.mode` does not matter."""
+    predictions, refused = [], {}
+    for mode, predict in MODES.items():
+        try:
+            resolved = replace(settings, mode=mode).resolved(  # type: ignore[arg-type]
+                manifest.task, manifest.feature_name
+            )
+        except ConfigError as error:
+            refused[mode] = str(error)
+            continue
+        model = build_model(manifest, resolved)
+        predictions.append(predict(Job(manifest, resolved, model, shares, ranks_per_node), rates))
+    predictions.sort(key=lambda each: (not each.fits, each.epoch_s))
+    num_train = int(manifest.num_train[:, settings.split_index].sum())
+    labelled = num_train / max(manifest.num_vertices, 1)
+    return Choice(predictions, refused, labelled, rates)

@@ -1,0 +1,140 @@
+"""`batchgnn plan`: every mode on P ranks, before a job is queued; `--calibrate` measures first."""
+
+import json as json_format
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter, validators
+from rich.console import Console
+
+from batchgnn.config import Settings, settings_files
+from batchgnn.environment import rank_from_environment, size_from_environment
+from batchgnn.errors import ConfigError
+from batchgnn.plan.choose import Choice, compare_modes
+from batchgnn.plan.prediction import TERMS
+from batchgnn.plan.rates import ASSUMED, Rates, rates_path, read_rates, write_rates
+from batchgnn.plan.shares import Shares, share_graph
+from batchgnn.plan.table import plan_table
+from batchgnn.store.shard_store import Manifest, read_manifest
+
+ABOUT = """
+Without --calibrate one process reads the manifest of the shards and nothing else; seconds then come
+from the rates that --calibrate kept on this host for as many ranks, else from stated defaults. To
+measure them, on the ranks and nodes that will train: batchgnn launch -n P -- plan SHARDS
+--calibrate. Options of `train` describe the run; --mode does not matter. After a run, result.json
+and `batchgnn report` have the plan beside the measurement.
+"""
+
+app = App(name="plan", help_epilogue=ABOUT, config=settings_files)
+
+
+@app.default
+def plan(
+    shards: Path,
+    *,
+    ranks: Annotated[int | None, Parameter(validator=validators.Number(gte=1))] = None,
+    ranks_per_node: Annotated[int | None, Parameter(validator=validators.Number(gte=1))] = None,
+    calibrate: Annotated[bool, Parameter(negative=())] = False,
+    json: Annotated[bool, Parameter(negative=())] = False,
+    config: Path | None = None,
+    settings: Settings = Settings(),  # noqa: B008
+) -> None:
+    """Predict memory, messages and seconds of each mode on a number of ranks.
+
+    Parameters
+    ----------
+    shards
+        shard store, made by `batchgnn partition`
+    ranks
+        ranks that will train; by default as many as were started
+    ranks_per_node
+        how many of them share a node and its memory; by default all, or as many as were measured
+    calibrate
+        first measure, on the ranks that were started, how fast products, sampling and messages are
+        here, and keep that in the cache folder
+    json
+        print everything as JSON
+    config
+        TOML file with the settings of `train`
+    """
+    started = size_from_environment()
+    ranks = ranks or started
+    manifest = read_manifest(shards)
+    if calibrate:
+        _measure(shards, settings, ranks)
+    if rank_from_environment() != 0:
+        return
+    shares = share_graph(manifest, ranks, shards)
+    rates = known_rates(manifest, ranks)
+    per_node = ranks_per_node or default_ranks_per_node(ranks, rates)
+    choice = compare_modes(manifest, settings, shares, per_node, rates)
+    if json:
+        print(json_format.dumps(as_json(manifest, shares, choice, per_node), indent=2))
+    else:
+        Console().print(plan_table(manifest, shares, choice, per_node))
+
+
+def known_rates(manifest: Manifest, num_ranks: int) -> Rates:
+    """Measured on this host for so many ranks, else assumed. Raises StoreError."""
+    return read_rates(rates_path(num_ranks), manifest.fingerprint) or ASSUMED
+
+
+def default_ranks_per_node(num_ranks: int, rates: Rates) -> int:
+    """All ranks on one node like this, unless they were measured on several."""
+    return num_ranks if rates is ASSUMED else -(-num_ranks // rates.num_nodes)
+
+
+def as_json(manifest: Manifest, shares: Shares, choice: Choice, per_node: int) -> dict[str, Any]:
+    """The plan, for programs; seconds, bytes and counts are those of an epoch."""
+    return {
+        "graph": manifest.name,
+        "ranks": shares.num_ranks,
+        "ranks_per_node": per_node,
+        "kappa": shares.balance,
+        "rho": shares.halo_factor,
+        "labelled": choice.labelled,
+        "rates": choice.rates.where,
+        "best": choice.best.mode if any(p.fits for p in choice.predictions) else None,
+        "why": choice.why if any(p.fits for p in choice.predictions) else None,
+        "refused": choice.refused,
+        "modes": [
+            {
+                "mode": each.mode,
+                "exactness": each.exactness,
+                "fits": each.fits,
+                "seconds": each.epoch_s,
+                "terms": {name: each.seconds.get(name, 0.0) for name in TERMS},
+                "hidden_seconds": each.hidden_s,
+                "steps": each.steps,
+                "bytes": each.bytes,
+                "calls": each.calls,
+                "memory_bytes": each.memory.total,
+                "memory": each.memory.parts,
+                "allowed_bytes": each.allowed,
+                "notes": each.notes,
+            }
+            for each in choice.predictions
+        ],
+    }
+
+
+def _measure(shards: Path, settings: Settings, ranks: int) -> None:
+    """Measure on all ranks that were started, and keep what was found; collective."""
+    from batchgnn.plan.calibrate import calibrate
+    from batchgnn.session import open_session
+
+    started = size_from_environment()
+    if started != ranks:
+        raise ConfigError(
+            f"--calibrate measures on the ranks that will train, {ranks}, and {started} were "
+            f"started. Start them: batchgnn launch -n {ranks} -- plan {shards} --calibrate"
+        )
+    measured = replace(settings, mode="macrobatch", model="sage", fanouts=None, features="mapped")
+    measured = replace(measured, aggregate_cache="off", aggregate_memory=None, norm="none")
+    measured = replace(measured, chunks="auto", stage_to=None)
+    with open_session(shards, measured) as session:
+        rates = calibrate(session)
+        if session.is_first:
+            path = rates_path(ranks)
+            write_rates(path, rates, session.manifest.name, session.manifest.fingerprint)

@@ -1,0 +1,211 @@
+"""Prediction for mode macrobatch: how many vertices and edges a minibatch will have, and the rest.
+
+Frontiers are expected values as if neighbours were drawn evenly, from the rank's own vertices and
+from those of others by their share of the edges. Vertices of many edges, which are drawn again and
+again, make real ones smaller.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+from batchgnn.memory import parse_bytes
+from batchgnn.modes.macrobatch_size import EDGE_BYTES, MOST, SLACK
+from batchgnn.modes.memory import allowed_bytes
+from batchgnn.plan.prediction import (
+    AGGREGATION,
+    MESSAGES,
+    PACKING,
+    PRODUCTS,
+    ROWS,
+    SAMPLING,
+    Prediction,
+)
+from batchgnn.plan.rates import Rates
+from batchgnn.plan.stand_in import Job
+from batchgnn.plan.whole import gradient_seconds, hidden_seconds, largest_plan
+from batchgnn.plan.work import LayerWork, layer_work
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """Vertices of a hop's result on one rank: own ones, and those of others."""
+
+    own: float
+    remote: float
+
+    @property
+    def size(self) -> float:
+        """All of them."""
+        return self.own + self.remote
+
+
+def frontiers_of(
+    seeds: float, fanouts, num_vertices: int, num_edges: int, num_ranks: int, cut: float
+) -> tuple[list[Frontier], list[float]]:
+    """Frontiers of a rank's minibatch, the seeds first, and the edges drawn for each hop.
+
+    seeds: of the rank, its own vertices; cut: share of the edges that join two ranks
+    """
+    degree = num_edges / max(num_vertices, 1)
+    inside = num_vertices / num_ranks
+    outside = num_vertices - inside
+    elsewhere = cut / max(num_ranks - 1, 1)  # an edge of a remote vertex that leads back here
+    frontiers, edges = [Frontier(min(seeds, inside), 0.0)], []
+    for fanout in fanouts:
+        last = frontiers[-1]
+        kept = degree if fanout < 0 else min(fanout, degree)
+        edges.append(last.size * kept)
+        to_own = kept * (last.own * (1 - cut) + last.remote * elsewhere)
+        own = last.own + distinct(to_own, inside) * (1 - last.own / max(inside, 1))
+        remote = last.remote
+        if num_ranks > 1:
+            found = distinct(edges[-1] - to_own, outside)
+            remote += found * (1 - last.remote / max(outside, 1))
+        frontiers.append(Frontier(own, remote))
+    return frontiers, edges
+
+
+def distinct(draws: float, among: float) -> float:
+    """How many different ones so many even draws meet."""
+    return among * -math.expm1(-draws / among) if among > 0 else 0.0
+
+
+def group_sizes(num_steps: int, setting: int | str, fitting: int) -> list[int]:
+    """Minibatches of each macrobatch of an epoch, as `MacrobatchSize` groups them."""
+    sizes: list[int] = []
+    size, most = (1, fitting) if setting == "auto" else (int(setting), int(setting))
+    while (done := sum(sizes)) < num_steps:
+        sizes.append(min(size, num_steps - done))
+        size = min(2 * size, most)
+    return sizes
+
+
+def predict_macrobatch(job: Job, rates: Rates) -> Prediction:
+    """Sampled minibatches, M of them fetched together in the background."""
+    settings, manifest, num_ranks = job.settings, job.manifest, job.num_ranks
+    num_train = int(manifest.num_train[:, settings.split_index].sum())
+    steps = max(1, -(-num_train // settings.batch_size))
+    seeds = num_train / steps / num_ranks
+    sizes = manifest.num_vertices, manifest.num_edges, num_ranks, job.shares.cut
+    frontiers, edges = frontiers_of(seeds, settings.hops, *sizes)
+    works = sampled_work(job, frontiers)
+    row_bytes = input_row_bytes(job)
+    groups = group_sizes(steps, settings.macrobatch, fitting_size(job, frontiers, edges, row_bytes))
+    seconds = {
+        SAMPLING: steps * sum(edges) * rates.edges.sample_s,
+        AGGREGATION: steps * _aggregation(works, list(reversed(edges)), frontiers, rates),
+        PRODUCTS: steps * sum(each.flops for each in works) / rates.flops,
+        ROWS: steps * sum(each.elements for each in works) * rates.element_s,
+        PACKING: 0.0,
+        MESSAGES: 0.0,
+    }
+    rank_bytes, calls, hidden = 0.0, 0, 0.0
+    if num_ranks > 1:
+        rank_bytes = sampling_bytes(job, frontiers, edges, steps)
+        remote = manifest.num_vertices * (1 - 1 / num_ranks)
+        fetched = sum(distinct_of(frontiers[-1].remote, remote, size) for size in groups)
+        rank_bytes += fetched * (row_bytes + manifest.id_dtype.itemsize)
+        calls = rounds(job) * len(groups)
+        seconds[PACKING] = 2 * fetched * row_bytes / 4 * rates.copy_s
+        seconds[MESSAGES] = rates.link(num_ranks).seconds(calls, rank_bytes)
+        training = seconds[AGGREGATION] + seconds[PRODUCTS] + seconds[ROWS]
+        hidden = hidden_seconds(job, rates, seconds[MESSAGES], training)
+        seconds[MESSAGES] += steps * gradient_seconds(job, rates)
+    notes = ["minibatches estimated as if neighbours were drawn evenly"]
+    if settings.feature_cache is not None:
+        notes.append("without what --feature-cache saves")
+    exactness = "exact SGD"
+    if settings.aggregate_cache != "off":
+        exactness += "; first layer unsampled"
+    return Prediction(
+        mode="macrobatch",
+        exactness=exactness,
+        seconds=seconds,
+        hidden_s=hidden,
+        steps=steps,
+        bytes=num_ranks * rank_bytes + steps * job.gradient_bytes,
+        calls=calls + steps if num_ranks > 1 else 0,
+        memory=largest_plan(job),
+        allowed=allowed_bytes(settings.memory, job.ranks_per_node),
+        notes=tuple(notes),
+    )
+
+
+def sampled_work(job: Job, frontiers: list[Frontier]) -> list[LayerWork]:
+    """The layers of a minibatch on one rank, from the input on."""
+    settings, widths = job.settings, job.model.widths
+    rows = [each.size for each in reversed(frontiers)]
+    kept = len(frontiers) == settings.layers
+    if kept:
+        rows = [rows[0], *rows]
+    return [
+        layer_work(
+            settings.model,
+            d_in,
+            d_out,
+            rows[n],
+            rows[n + 1],
+            first=n == 0,
+            kept=kept and n == 0,
+            heads=1 if n == settings.layers - 1 else settings.heads,
+        )
+        for n, (d_in, d_out) in enumerate(pairwise(widths))
+    ]
+
+
+def _aggregation(works, edges, frontiers, rates: Rates) -> float:
+    """Seconds of a minibatch's products with its edges; edges: from the input on."""
+    missing = len(works) - len(edges)  # a layer whose aggregate is kept multiplies no edges
+    drawn = [0.0] * missing + edges
+    targets = [0.0] * missing + [each.size for each in reversed(frontiers[:-1])]
+    total = 0.0
+    for work, num_edges, num_targets in zip(works, drawn, targets, strict=True):
+        total += sum(rates.edges.spmm.seconds(num_edges, d) for d in work.gathers)
+        with_loops = num_edges + num_targets
+        total += sum(rates.edges.attend.seconds(with_loops, d) for d, _ in work.attends)
+    return total
+
+
+def input_row_bytes(job: Job) -> int:
+    """A fetched row: features, and their aggregate where it is kept; GCN's norm."""
+    settings = job.settings
+    item = 4 if settings.feature_dtype in (None, "float32") else 2
+    matrices = 1
+    if settings.aggregate_cache != "off" and settings.aggregate_memory is None:
+        matrices = 1 if settings.model == "gcn" else 2
+    return job.manifest.num_features * item * matrices + 4 * (settings.model == "gcn")
+
+
+def sampling_bytes(job: Job, frontiers, edges, steps: int) -> float:
+    """Sent by a rank in an epoch: requests for remote vertices, and the replies to as many."""
+    if job.settings.topology == "node-shared":
+        return 0.0
+    word = job.manifest.id_dtype.itemsize
+    gcn = job.settings.model == "gcn"
+    words = 0.0
+    for frontier, drawn in zip(frontiers, edges, strict=False):
+        share = frontier.remote / max(frontier.size, 1e-9)
+        words += frontier.remote * (3 + gcn)
+        words += share * drawn * (1 + (gcn and job.manifest.weighted))
+    return steps * words * word
+
+
+def rounds(job: Job) -> int:
+    """Rounds of messages of a macrobatch, without those of counts."""
+    settings = job.settings
+    if settings.topology == "node-shared":
+        return 2
+    return 2 * len(settings.hops) + 2 + (settings.model == "gcn")
+
+
+def distinct_of(each: float, among: float, times: int) -> float:
+    """Different ones in so many even choices of `each`."""
+    return among * (1 - (1 - min(each / among, 1)) ** times) if among > 0 else 0.0
+
+
+def fitting_size(job: Job, frontiers, edges, row_bytes: int) -> int:
+    """Minibatches that --macrobatch-memory holds, as `MacrobatchSize` counts them."""
+    held = sum(edges) * EDGE_BYTES + frontiers[-1].remote * row_bytes
+    budget = parse_bytes(job.settings.macrobatch_memory)
+    return max(1, min(MOST, int(budget / ((1 + job.overlap) * max(held, 1) * SLACK))))
