@@ -19,7 +19,7 @@ import psutil
 
 from batchgnn.environment import RANK_VARIABLES, word_of_success
 from batchgnn.launch.mpirun import MARK, Flavour, Mpirun, Placement, job_environment, mpirun_argv
-from batchgnn.launch.notice import killed_in, without_notices
+from batchgnn.launch.notice import aborted_with, killed_in, without_notices
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 GRACE_S = {signal.SIGINT: 15.0, signal.SIGTERM: 60.0}
@@ -64,7 +64,7 @@ class Job:
         tells_success: the command is one of batchgnn's, whose first rank says that it ended well
         """
         self.tells_success, self._succeeded = tells_success, False
-        self.name = uuid.uuid4().hex
+        self.name, self.flavour = uuid.uuid4().hex, mpirun.flavour
         added = job_environment(mpirun, placement, os.geteuid(), self.name)
         self.process = subprocess.Popen(
             mpirun_argv(mpirun, placement, command, hosts=hosts),
@@ -77,6 +77,7 @@ class Job:
         self._notices: list[str] = []
         self._deadline_s: float | None = None
         self._told = False
+        self._aborted: int | None = None
         self._look_s = self._rank_seen_s = 0.0
         streams = [(self.process.stdout, sys.stdout), (self.process.stderr, sys.stderr)]
         self._pumps = [
@@ -96,13 +97,14 @@ class Job:
     def send(self, number: int) -> None:
         """Forward a signal; mpirun hands it to the ranks.
 
-        On SIGTERM it would kill them a second later, before they have saved anything: it gets
-        SIGUSR2, which means the same to them and which it only hands on.
+        On SIGTERM Open MPI's kills them a second later, before they have saved anything: it gets
+        SIGUSR2, which means the same to them and which it only hands on. MPICH's hands SIGTERM on.
         """
         self._told = True
         if number in GRACE_S and self._deadline_s is None:
             self._deadline_s = time.monotonic() + GRACE_S[signal.Signals(number)]
-        passed = signal.SIGUSR2 if number == signal.SIGTERM else number
+        hands_on = self.flavour is Flavour.MPICH or number != signal.SIGTERM
+        passed = number if hands_on else signal.SIGUSR2
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(passed)
 
@@ -129,6 +131,8 @@ class Job:
             pump.join(5)
         killed = killed_in("".join(self._notices))
         status = 128 - status if status < 0 else status
+        if self._aborted is not None:
+            return Ended(self._aborted, was_told=self._told)
         if killed is None:
             if status == 0 and self.tells_success and not self._succeeded:
                 return Ended(1, LOST, self._told)
@@ -179,6 +183,9 @@ class Job:
             for text in without_notices(lines, self._notices):
                 if word_of_success(self.name) in text:
                     self._succeeded = True
+                    continue
+                if (status := aborted_with(text)) is not None:
+                    self._aborted = status
                     continue
                 to.write(text)
                 to.flush()

@@ -28,6 +28,7 @@ KILLED = (
     ),
     re.compile(r"APPLICATION TERMINATED WITH THE EXIT STRING: .*?\(signal (?P<signal>\d+)\)"),
 )
+ABORTED = re.compile(r"Abort\(\d+\) on node .*application called MPI_Abort\(comm=\w+, (\d+)\)")
 GONE = re.compile(r"peer process has unexpectedly disconnected.*? Peer host: (?P<host>\S+)")
 MPICH_HOST = re.compile(r"PID \d+ RUNNING AT (?P<host>\S+)")
 
@@ -70,6 +71,15 @@ def killed_in(text: str) -> Killed | None:
     if found := GONE.search(flat):
         return Killed(None, host=found["host"])
     return None
+
+
+def aborted_with(line: str) -> int | None:
+    """The status of MPICH's line about a rank that ended the job itself: no signal ended it.
+
+    The ranks that mpiexec then kills are named in its box as if they had been killed first.
+    """
+    found = ABORTED.search(line)
+    return int(found[1]) if found else None
 
 
 def without_notices(lines: Iterable[str], notices: list[str]) -> Iterator[str]:

@@ -202,6 +202,7 @@ class _Writer:
             run=self._run(options=True),
             start=self._start(),
             command=last,
+            end="TERM" if of.mpi == "mpich" and of.start == "mpirun" else "USR2",
         )
 
     def evaluate(self) -> str:

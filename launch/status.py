@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from pathlib import Path
 
 from batchgnn.errors import StoreError
@@ -119,7 +120,8 @@ def _runs(run: RunState) -> bool:
     number = run.job.get("slurm_job")
     if number and queue.has_slurm():
         return any(state.state == "RUNNING" for state in queue.states(number))
-    return run.is_here or (run.is_fresh and not run.result)
+    elsewhere = run.job.get("host") != socket.gethostname()
+    return run.is_here or (elsewhere and run.is_fresh and not run.result)
 
 
 def _spoken(seconds: float) -> str:

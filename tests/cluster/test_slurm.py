@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.cluster,
     pytest.mark.skipif(REASON is not None, reason=str(REASON)),
 ]
-PLACE = ["--nodes", 4, "--no-bind", "--save-before", 30, "--time", 5]
+PLACE = ["--nodes", 4, "--no-bind", "--save-before", 30]
 PROGRAM = ["--program", f"{sys.executable} -m batchgnn"]
 SHORT = "--layers 2 --fanouts 6 3 --hidden 16 --batch-size 40 --macrobatch 4 --lr 0.003 --epochs"
 
@@ -61,10 +61,11 @@ def whole(shards):
     return out
 
 
-def submit(folder, shards, *options, epochs=4):
+def submit(folder, shards, *, epochs=4, minutes=5):
     train = f"{SHORT} {epochs} --no-overlap"
     work = ["--shards", shards, "--train", train, "--no-report"]
-    return succeed("slurm", "submit", folder, *work, *PLACE, *PROGRAM, *options)
+    time = ["--time", minutes]
+    return succeed("slurm", "submit", folder, *work, *PLACE, *time, *PROGRAM)
 
 
 def jobs_of(folder):
@@ -219,24 +220,17 @@ def test_a_job_array_trains_every_seed(slurm, shards, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_slurms_own_time_limit(slurm, shards, tmp_path):
     """A limit of a minute, and a run that takes more: it goes on in a second job, or a third."""
     folder, whole = tmp_path / "p", tmp_path / "whole"
-    epochs = 60
-    submit(folder, shards, "--time", 1, epochs=epochs)
-    succeed(
-        "train",
-        shards,
-        "--run",
-        whole,
-        *SHORT.split(),
-        epochs,
-        "--no-overlap",
-        ranks=4,
-        timeout_s=280,
-    )
-    wait(slurm, all_ended(slurm, folder), folder, timeout_s=280)
+    epochs = 200
+    line = ["train", shards, "--run", whole, *SHORT.split(), epochs, "--no-overlap"]
+    succeed(*line, ranks=4, timeout_s=280)
+    submit(folder, shards, epochs=epochs, minutes=1)
+    wait(slurm, all_ended(slurm, folder), folder, timeout_s=400)
     train = jobs_of(folder)["train"]
+    print(f"started again {state(slurm, train)['Restarts']} times by the time limit")
     assert int(state(slurm, train)["Restarts"]) >= 1
     assert state(slurm, train)["JobState"] == "COMPLETED"
     assert_same_weights(folder / "run", whole)

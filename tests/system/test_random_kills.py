@@ -12,7 +12,7 @@ from system.test_resume import arrays, last_checkpoint, metrics, result
 KILLS, RANKS = 20, 2
 OPTIONS = [
     *("--layers", 2, "--fanouts", 6, 3, "--hidden", 16, "--batch-size", 40, "--macrobatch", 4),
-    *("--lr", 0.003, "--epochs", 60, "--eval-every", 10, "--input-dropout", 0.1),
+    *("--lr", 0.003, "--epochs", 90, "--eval-every", 10, "--input-dropout", 0.1),
     *("--checkpoint-every", 20, "--checkpoint-seconds", 0),
 ]
 "150 steps an epoch."

@@ -12,7 +12,7 @@ from commands import finish, refused, start, succeed
 from system.test_resume import arrays, last_checkpoint, rank_1
 
 OPTIONS = [
-    *("--layers", 2, "--fanouts", 6, 3, "--hidden", 16, "--batch-size", 20, "--epochs", 2),
+    *("--layers", 2, "--fanouts", 6, 3, "--hidden", 16, "--batch-size", 20, "--epochs", 5),
     *("--macrobatch", 4, "--lr", 0.003),
 ]
 """300 steps an epoch and no checkpoint inside of it: what is saved, a signal has saved."""
@@ -97,19 +97,20 @@ def test_a_signal_saves_and_a_resume_ends_as_if_it_had_not_come(
 ):
     out = tmp_path / "run"
     with Running(shards, out, ranks=2) as job:
-        time.sleep(0.2)  # into the second epoch
+        time.sleep(0.2)  # into a later epoch
         pid = job.process.pid
         (job.process if to == "launcher" else rank_1(pid)).send_signal(number)
         done = job.ended()
     assert done.returncode == status, done.stderr
     said = "will be started again" if status == 0 else "was told to end"
-    where = rf"batchgnn: the run {said}: its state at epoch 2 step (\d+) is saved. Go on with"
+    where = rf"batchgnn: the run {said}: its state at epoch \d step (\d+) is saved. Go on with"
     assert len(re.findall(where, done.stderr)) == 1, done.stderr
     note = note_of(out)
-    assert (note["requeue"], note["epoch"]) == (status == 0, 1)
-    assert 0 < note["step"] < 300
+    assert note["requeue"] == (status == 0)
+    assert 1 <= note["epoch"] < 5
+    assert 0 <= note["step"] <= 300
     newest = sorted((out / "checkpoint").glob("*.h5"))[-1].name
-    assert newest == f"epoch-000001-step-{note['step']:08d}.h5"
+    assert newest == f"epoch-{note['epoch']:06d}-step-{note['step']:08d}.h5"
     assert not (out / "result.json").exists()
     succeed("train", shards, "--run", out, "--resume", ranks=2)
     assert_same_end(out, whole)
@@ -149,7 +150,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_anew(shards, whole, tmp
     said = succeed("train", shards, "--run", out, "--resume", ranks=2)
     assert f"{out} has no checkpoint yet: it begins anew" in said
     lines = (out / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4, 5]
     assert_same_end(out, whole)
     shutil.rmtree(out / "checkpoint")  # now it has a model: its checkpoints were lost
     assert "no checkpoint to resume from" in refused("train", shards, "--run", out, "--resume")

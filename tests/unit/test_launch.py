@@ -13,7 +13,7 @@ from batchgnn.launch.mpirun import (
     mpirun_argv,
     place,
 )
-from batchgnn.launch.notice import Killed, killed_in, without_notices
+from batchgnn.launch.notice import Killed, aborted_with, killed_in, without_notices
 
 RULE = "-" * 74 + "\n"
 PASSED_ON = (
@@ -184,3 +184,10 @@ def test_boxes_of_others_and_all_else_pass():
     notices = []
     assert list(without_notices(lines, notices)) == lines
     assert notices == []
+
+
+def test_mpichs_word_about_an_abort_has_its_status():
+    where = "Abort(7) on node 1 (rank 1 in comm 496)"
+    said = f"{where}: application called MPI_Abort(comm=0x84000001, 7) - process 1\n"
+    assert aborted_with(said) == 7
+    assert aborted_with("batchgnn: rank 1 failed; all ranks are ended.") is None
