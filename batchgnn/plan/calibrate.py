@@ -5,6 +5,7 @@ Each rate is the best of a few repetitions on every rank, then that of the slowe
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -98,7 +99,7 @@ def _edge_lines(session: Session, clock: Clock) -> tuple[Line, Line]:
     for d in WIDTHS[:count]:
         x, out = np.ones((num_rows, d), np.float32), np.empty((len(weight), d), np.float32)
         args = (indptr, rows, weight, PER_ROW, x, WITHOUT, out)
-        seconds.append(clock(lambda args=args: spmm(*args)))
+        seconds.append(clock(partial(spmm, *args)))
     spmm_line = line_through(WIDTHS[:count], seconds, num_edges)
 
     indptr, rows = _first_edges(indptr, rows, MOST_ATTENDED)

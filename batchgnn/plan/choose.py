@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from batchgnn.config import Settings
-from batchgnn.errors import ConfigError
+from batchgnn.errors import ConfigError, StoreError
 from batchgnn.memory import format_bytes
 from batchgnn.modes.choice import build_model
 from batchgnn.plan.prediction import Prediction
 from batchgnn.plan.rates import Rates
 from batchgnn.plan.sampled import predict_macrobatch
-from batchgnn.plan.shares import Shares
+from batchgnn.plan.shares import Shares, share_graph, share_rows
 from batchgnn.plan.stand_in import Job
 from batchgnn.plan.whole import predict_fullgraph, predict_tensor
 from batchgnn.store.shard_store import Manifest
@@ -32,12 +33,14 @@ class Choice:
     predictions  those that fit first, the quickest epoch first
     refused      mode -> why these settings cannot be trained in it
     labelled     share of the vertices that are trained on
+    shares       whole shards on the ranks; None where there are fewer shards than ranks
     """
 
     predictions: list[Prediction]
     refused: dict[str, str]
     labelled: float
     rates: Rates
+    shares: Shares | None
 
     @property
     def best(self) -> Prediction:
@@ -96,21 +99,54 @@ def epoch_text(prediction: Prediction) -> str:
 
 
 def compare_modes(
-    manifest: Manifest, settings: Settings, shares: Shares, ranks_per_node: int, rates: Rates
+    shards: Path,
+    manifest: Manifest,
+    settings: Settings,
+    num_ranks: int,
+    per_node: int,
+    rates: Rates,
 ) -> Choice:
-    """Every mode that there is, with these settings; `settings.mode` does not matter."""
-    predictions, refused = [], {}
-    for mode, predict in MODES.items():
+    """Every mode that there is, with these settings; `settings.mode` does not matter.
+
+    shards: named where there are too few; per_node: ranks that share a node's memory
+    """
+    predictions, refused, shares = [], {}, None
+    for mode in MODES:
         try:
-            resolved = replace(settings, mode=mode).resolved(  # type: ignore[arg-type]
-                manifest.task, manifest.feature_name
-            )
-        except ConfigError as error:
+            job = make_job(shards, manifest, replace(settings, mode=mode), num_ranks, per_node)  # type: ignore[arg-type]
+            shares = job.shares if mode != "tensor" else shares
+            predictions.append(predict(job, rates))
+        except (ConfigError, StoreError) as error:
             refused[mode] = str(error)
-            continue
-        model = build_model(manifest, resolved)
-        predictions.append(predict(Job(manifest, resolved, model, shares, ranks_per_node), rates))
     predictions.sort(key=lambda each: (not each.fits, each.epoch_s))
+    return Choice(predictions, refused, labelled_share(manifest, settings), rates, shares)
+
+
+def make_job(
+    shards: Path, manifest: Manifest, settings: Settings, num_ranks: int, per_node: int
+) -> Job:
+    """What a mode's prediction needs. Raises ConfigError, StoreError where it cannot be run."""
+    if settings.split_index >= manifest.num_splits:
+        raise StoreError(
+            f"{shards} has {manifest.num_splits} splits, --split-index {settings.split_index} asks "
+            f"for one more. Take 0 to {manifest.num_splits - 1}."
+        )
+    settings = settings.resolved(manifest.task, manifest.feature_name)
+    if settings.mode == "tensor":
+        shares = share_rows(manifest, num_ranks)
+    else:
+        shares = share_graph(manifest, num_ranks, shards)
+    return Job(manifest, settings, build_model(manifest, settings), shares, per_node)
+
+
+def predict(job: Job, rates: Rates) -> Prediction:
+    """The prediction of the job's mode."""
+    return MODES[job.settings.mode](job, rates)
+
+
+def labelled_share(manifest: Manifest, settings: Settings) -> float:
+    """Share of the vertices that are trained on."""
+    if settings.split_index >= manifest.num_splits:
+        return 0.0
     num_train = int(manifest.num_train[:, settings.split_index].sum())
-    labelled = num_train / max(manifest.num_vertices, 1)
-    return Choice(predictions, refused, labelled, rates)
+    return num_train / max(manifest.num_vertices, 1)

@@ -14,7 +14,6 @@ from batchgnn.errors import ConfigError
 from batchgnn.plan.choose import Choice, compare_modes
 from batchgnn.plan.prediction import TERMS
 from batchgnn.plan.rates import ASSUMED, Rates, rates_path, read_rates, write_rates
-from batchgnn.plan.shares import Shares, share_graph
 from batchgnn.plan.table import plan_table
 from batchgnn.store.shard_store import Manifest, read_manifest
 
@@ -65,19 +64,13 @@ def plan(
         _measure(shards, settings, ranks)
     if rank_from_environment() != 0:
         return
-    shares = share_graph(manifest, ranks, shards)
-    rates = known_rates(manifest, ranks)
+    rates = read_rates(rates_path(ranks), manifest.fingerprint) or ASSUMED
     per_node = ranks_per_node or default_ranks_per_node(ranks, rates)
-    choice = compare_modes(manifest, settings, shares, per_node, rates)
+    choice = compare_modes(shards, manifest, settings, ranks, per_node, rates)
     if json:
-        print(json_format.dumps(as_json(manifest, shares, choice, per_node), indent=2))
+        print(json_format.dumps(as_json(manifest, choice, ranks, per_node), indent=2))
     else:
-        Console().print(plan_table(manifest, shares, choice, per_node))
-
-
-def known_rates(manifest: Manifest, num_ranks: int) -> Rates:
-    """Measured on this host for so many ranks, else assumed. Raises StoreError."""
-    return read_rates(rates_path(num_ranks), manifest.fingerprint) or ASSUMED
+        Console().print(plan_table(manifest, choice, ranks, per_node))
 
 
 def default_ranks_per_node(num_ranks: int, rates: Rates) -> int:
@@ -85,18 +78,19 @@ def default_ranks_per_node(num_ranks: int, rates: Rates) -> int:
     return num_ranks if rates is ASSUMED else -(-num_ranks // rates.num_nodes)
 
 
-def as_json(manifest: Manifest, shares: Shares, choice: Choice, per_node: int) -> dict[str, Any]:
+def as_json(manifest: Manifest, choice: Choice, ranks: int, per_node: int) -> dict[str, Any]:
     """The plan, for programs; seconds, bytes and counts are those of an epoch."""
+    shares, fits = choice.shares, any(each.fits for each in choice.predictions)
     return {
         "graph": manifest.name,
-        "ranks": shares.num_ranks,
+        "ranks": ranks,
         "ranks_per_node": per_node,
-        "kappa": shares.balance,
-        "rho": shares.halo_factor,
+        "kappa": None if shares is None else shares.balance,
+        "rho": None if shares is None else shares.halo_factor,
         "labelled": choice.labelled,
         "rates": choice.rates.where,
-        "best": choice.best.mode if any(p.fits for p in choice.predictions) else None,
-        "why": choice.why if any(p.fits for p in choice.predictions) else None,
+        "best": choice.best.mode if fits else None,
+        "why": choice.why if fits else None,
         "refused": choice.refused,
         "modes": [
             {

@@ -106,7 +106,7 @@ def predict_macrobatch(job: Job, rates: Rates) -> Prediction:
         remote = manifest.num_vertices * (1 - 1 / num_ranks)
         fetched = sum(distinct_of(frontiers[-1].remote, remote, size) for size in groups)
         rank_bytes += fetched * (row_bytes + manifest.id_dtype.itemsize)
-        calls = rounds(job) * len(groups)
+        calls = calls_of_macrobatch(job) * len(groups)
         seconds[PACKING] = 2 * fetched * row_bytes / 4 * rates.copy_s
         seconds[MESSAGES] = rates.link(num_ranks).seconds(calls, rank_bytes)
         training = seconds[AGGREGATION] + seconds[PRODUCTS] + seconds[ROWS]
@@ -191,12 +191,12 @@ def sampling_bytes(job: Job, frontiers, edges, steps: int) -> float:
     return steps * words * word
 
 
-def rounds(job: Job) -> int:
-    """Rounds of messages of a macrobatch, without those of counts."""
+def calls_of_macrobatch(job: Job) -> int:
+    """Collectives: 2 L + 2 rounds, and one of counts before each whose sizes are not known yet."""
     settings = job.settings
     if settings.topology == "node-shared":
-        return 2
-    return 2 * len(settings.hops) + 2 + (settings.model == "gcn")
+        return 3
+    return 4 * len(settings.hops) + 3 + (settings.model == "gcn")
 
 
 def distinct_of(each: float, among: float, times: int) -> float:

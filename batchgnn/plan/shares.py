@@ -1,10 +1,11 @@
-"""What each rank will hold, from the manifest alone: shards dealt as `train` deals them."""
+"""What each rank will hold, from the manifest alone: vertices dealt as `train` deals them."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from batchgnn.graph.assign import assign_shards
+from batchgnn.graph.cut_rows import even_bounds
 from batchgnn.store.shard_store import Manifest
 
 
@@ -78,3 +79,11 @@ def share_graph(manifest: Manifest, num_ranks: int, path: object = None) -> Shar
         len(pairs) / num_ranks,
         num_ranks in (1, manifest.num_shards),
     )
+
+
+def share_rows(manifest: Manifest, num_ranks: int) -> Shares:
+    """Vertices in equal numbers, as mode tensor deals them; edges and halo are nobody's."""
+    vertices = np.diff(even_bounds(manifest.num_vertices, num_ranks))
+    none = np.zeros(num_ranks)
+    rank = np.zeros(manifest.num_shards, np.int32)
+    return Shares(rank, vertices, none.astype(np.int64), none, none, num_ranks - 1.0, True)

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import numpy as np
 
 from batchgnn.config import Settings
-from batchgnn.graph.cut_rows import even_bounds
 from batchgnn.graph.ownership import Ownership
 from batchgnn.kernels.half import FEATURE_DTYPES
 from batchgnn.nn.model import Model
@@ -46,8 +45,6 @@ class Job:
         manifest, settings = self.manifest, replace(self.settings, overlap=self.overlap)
         shards = np.flatnonzero(self.shares.rank_of_shard == rank)
         num_own, num_edges = int(self.shares.vertices[rank]), int(self.shares.edges[rank])
-        if settings.mode == "tensor":
-            num_own = int(np.diff(even_bounds(manifest.num_vertices, self.num_ranks))[rank])
         own = SimpleNamespace(
             num_own=num_own,
             shards=shards,

@@ -7,17 +7,17 @@ from rich.text import Text
 from batchgnn.memory import format_bytes
 from batchgnn.plan.choose import FEW_LABELS, Choice
 from batchgnn.plan.prediction import TERMS, Prediction
-from batchgnn.plan.shares import Shares
 from batchgnn.store.shard_store import Manifest
 
 
-def plan_table(manifest: Manifest, shares: Shares, choice: Choice, per_node: int) -> Group:
+def plan_table(manifest: Manifest, choice: Choice, ranks: int, per_node: int) -> Group:
     """Everything that `batchgnn plan` says."""
     title = (
-        f"{manifest.name} on {shares.num_ranks} ranks, {per_node} a node: {manifest.num_vertices:,}"
-        f" vertices, {manifest.num_edges:,} edges; balance {shares.balance:.3f}, halo factor "
-        f"{shares.halo_factor:.3f}, {choice.labelled:.1%} trained on"
+        f"{manifest.name} on {ranks} ranks, {per_node} a node: {manifest.num_vertices:,} vertices, "
+        f"{manifest.num_edges:,} edges, {choice.labelled:.1%} of the vertices trained on"
     )
+    if (shares := choice.shares) is not None:
+        title += f"; balance {shares.balance:.3f}, halo factor {shares.halo_factor:.3f}"
     said = [Text(text) for text in remarks(choice)]
     return Group(Text(title), _modes(choice), _terms(choice), *said)
 
