@@ -127,6 +127,11 @@ class Settings:
     the last one travel meanwhile; auto = by the size of messages, and so many that the edges fit
     into --memory a chunk at a time where all of them do not."""
 
+    tensor_ways: Annotated[int | None, Parameter(group=RUN, validator=AT_LEAST_ONE)] = None
+    """With mode tensor: groups of so many ranks slice the columns among themselves, and the shards
+    are dealt to the groups, which exchange a halo; a divisor of the number of ranks. Let a group be
+    on one node. [default: all ranks are one group]"""
+
     optimizer: Annotated[Literal["adam", "sgd"], Parameter(group=OPTIMISER)] = "adam"
     "Adam, or SGD with momentum 0.9."
 
@@ -298,6 +303,11 @@ class Settings:
                 f"--chunks is how --mode tensor walks the edges; this is --mode {self.mode}: leave "
                 "it out."
             )
+        if self.tensor_ways is not None and self.mode != "tensor":
+            raise ConfigError(
+                f"--tensor-ways makes groups of ranks for --mode tensor; this is --mode {self.mode}: "
+                "leave it out."
+            )
         if self.chunks != "auto" and not 1 <= self.chunks <= MOST_CHUNKS:
             raise ConfigError(f"--chunks {self.chunks}: give 1 to {MOST_CHUNKS}, or auto.")
         if self.mode == "tensor" and self.aggregate_cache == "store":
@@ -351,7 +361,7 @@ class Settings:
 
 FREE = {
     "epochs", "features", "macrobatch", "macrobatch_memory", "topology", "overlap", "threads",
-    "chunks",
+    "chunks", "tensor_ways",
     "memory", "checkpoint_every", "checkpoint_seconds", "checkpoint_keep", "timeline_epoch",
     "collective_timeout", "stage_to", "patience", "eval_every", "aggregate_cache", "aggregate_memory",
     "feature_cache",

@@ -219,14 +219,16 @@ def softmax_over_edges(indptr, indices, s_src, s_dst):
     return out
 
 
-def attention(indptr, indices, z, s_src, s_dst, ids, key, threshold, scale, coefficient, out):
+def attention(
+    indptr, indices, z, s_src, s_dst, ids, key, threshold, scale, first_head, coefficient, out
+):
     alpha = softmax_over_edges(indptr, indices, s_src, s_dst)
     out[:] = 0
     total = np.zeros(out.shape)
     for v, u, e in edges_of(indptr, indices):
         edge_key = draw(draw(key, ids[v]), ids[u])
         for h in range(z.shape[1]):
-            dropped = threshold > 0 and column_bits(edge_key, h) < threshold
+            dropped = threshold > 0 and column_bits(edge_key, first_head + h) < threshold
             coefficient[e, h] = -alpha[e, h] if dropped else alpha[e, h]
             if not dropped:
                 total[v, h] += alpha[e, h] * scale * z[u, h].astype(np.float64)

@@ -3,6 +3,7 @@
 import atexit
 import socket
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import cast
@@ -12,6 +13,24 @@ from mpi4py import MPI
 from batchgnn.comm.shared import Layout, SharedArrays
 from batchgnn.environment import leave_out_slow_transports, size_from_environment
 from batchgnn.errors import RankError
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Some of the ranks of a job, and this one's place among them; fields as of `Grid`."""
+
+    world: MPI.Intracomm
+    background: MPI.Intracomm
+
+    @property
+    def rank(self) -> int:
+        """This rank's number among them."""
+        return self.world.rank
+
+    @property
+    def size(self) -> int:
+        """How many they are."""
+        return self.world.size
 
 
 class Grid:
@@ -37,6 +56,7 @@ class Grid:
         self.node_rank, self.node_size = self.node.rank, self.node.size
         self.host = socket.gethostname()
         self._shared: list[SharedArrays] = []
+        self._some: list[Ranks] = []
         self.thread_multiple = MPI.Query_thread() == MPI.THREAD_MULTIPLE
 
     def __enter__(self) -> "Grid":
@@ -57,10 +77,19 @@ class Grid:
         self._shared.append(SharedArrays(self.node, layout))
         return self._shared[-1]
 
+    def some(self, group: int) -> Ranks:
+        """The ranks that give the same group, in the order of all, until `free`; collective."""
+        both = (cast(MPI.Intracomm, c.Split(group)) for c in (self.world, self.background))
+        self._some.append(Ranks(*both))
+        return self._some[-1]
+
     def free(self) -> None:
         """Give shared arrays and communicators back; collective."""
         for shared in self._shared:
             shared.free()
+        for ranks in self._some:
+            ranks.background.Free()
+            ranks.world.Free()
         for comm in (self.node, self.watch, self.background, self.world):
             comm.Free()
 

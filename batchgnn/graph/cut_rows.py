@@ -1,15 +1,33 @@
 """Rows of all vertices in equal numbers to the ranks, whatever the shards: for `mode tensor`."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from batchgnn.errors import ConfigError
+from batchgnn.graph.assign import Quotient, assign_shards
 from batchgnn.graph.ownership import Ownership
 
 
 def even_bounds(count: int, parts: int) -> np.ndarray:
     """int64 (parts + 1,): where each of nearly equal consecutive parts of `count` things begins."""
     return count * np.arange(parts + 1, dtype=np.int64) // parts
+
+
+def group_shards(quotient: Quotient, num_ranks: int, ways: int | None, path: Path) -> np.ndarray:
+    """int (K,): which group of `ways` ranks works on each shard; None: all ranks are one group.
+
+    quotient: a manifest; path: its store, for errors. Raises ConfigError, StoreError.
+    """
+    if ways is None or ways == num_ranks:
+        return np.zeros(quotient.num_shards, np.int64)
+    if num_ranks % ways:
+        raise ConfigError(
+            f"--tensor-ways {ways}: {num_ranks} ranks are not groups of {ways}. Take a divisor of "
+            "the number of ranks, or leave it out."
+        )
+    return assign_shards(quotient, num_ranks // ways, path)
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,7 +41,9 @@ def softmax_of_edges(begin, end, indices, s_src, s_dst, out):
 
 
 @parallel_kernel(fastmath={"contract"})
-def attention(indptr, indices, z, s_src, s_dst, ids, key, threshold, scale, coefficient, out):
+def attention(
+    indptr, indices, z, s_src, s_dst, ids, key, threshold, scale, first_head, coefficient, out
+):
     """out[v, h] = sum over edges e from u of dropout(softmax(leaky(s_src[u] + s_dst[v]))) z[u, h].
 
     indptr   int64   (n + 1,)   edges into v are indptr[v] : indptr[v + 1], its self-loop among them
@@ -50,6 +52,7 @@ def attention(indptr, indices, z, s_src, s_dst, ids, key, threshold, scale, coef
     s_src, s_dst     as z (n_src, heads), (n, heads)
     ids      uint32/uint64 (n_src,)  global ids: dropout is keyed by (target, source, head)
     key, threshold, scale       as in `epilogue.dropout`
+    first_head       number of the first head, where z has some of a layer's heads
     coefficient      as z (m, heads)        overwritten: the softmax, negative where dropped
     out      as z (n, heads, width)         overwritten
 
@@ -69,7 +72,7 @@ def attention(indptr, indices, z, s_src, s_dst, ids, key, threshold, scale, coef
                         np.uint32(bits >> np.uint64(32)),
                     )
                     for h in range(num_heads):
-                        if column_bits(low, high, h) < threshold:
+                        if column_bits(low, high, first_head + h) < threshold:
                             coefficient[e, h] = -coefficient[e, h]
             for h in range(num_heads):
                 row = out[v, h]

@@ -12,13 +12,14 @@ import numpy as np
 from batchgnn.comm.columns import ColumnExchange
 from batchgnn.comm.courier import Courier
 from batchgnn.comm.exchange import allreduce_max
-from batchgnn.graph.cut_rows import cut_rows
+from batchgnn.graph.cut_rows import cut_rows, even_bounds, group_shards
 from batchgnn.graph.ownership import Ownership
 from batchgnn.kernels.walk import loop_weights
-from batchgnn.modes.fullgraph import WholeGraph
-from batchgnn.modes.tensor_memory import is_frugal, walk_chunks
+from batchgnn.modes.fullgraph import WholeGraph, halo_operator
+from batchgnn.modes.tensor_memory import is_frugal, is_grid, walk_chunks
 from batchgnn.nn.linear import dense
 from batchgnn.operators.cached import KeptOperator
+from batchgnn.operators.gridded import GridOperator
 from batchgnn.operators.sliced import SlicedOperator, scales_of
 from batchgnn.operators.walk import Walk
 from batchgnn.store.edges import MappedEdges, advise
@@ -33,10 +34,13 @@ MOST_CHUNKS = 64
 NARROW = 8
 
 
-def tensor_rows(store: ShardStore, num_ranks: int) -> tuple[RowPieces, Ownership]:
-    """The vertices in equal numbers to the ranks, in the order of their ids."""
-    parts = np.zeros(store.manifest.num_shards, np.int64)
-    cut = cut_rows(store.manifest.offset, parts, num_ranks)
+def tensor_rows(store: ShardStore, num_ranks: int, ways: int | None) -> tuple[RowPieces, Ownership]:
+    """The vertices of each part of the shards in equal numbers to the `ways` ranks of a group.
+
+    Rank g x ways + t is the t-th of group g. Raises ConfigError when ranks do not make groups.
+    """
+    parts = group_shards(store.manifest, num_ranks, ways, store.path)
+    cut = cut_rows(store.manifest.offset, parts, ways or num_ranks)
     return RowPieces(store, cut), cut.ownership
 
 
@@ -45,9 +49,9 @@ def tensor_graph(grid, own: OwnShards, model, settings) -> WholeGraph:
 
     settings: a config.Settings. Slices travel on `grid.background` with overlap.
     """
-    A = sliced_operator(grid, own, model, settings)
+    A = make_operator(grid, own, model, settings)
     labels = list(filter(None, [own.rounded_features]))
-    warn_of_narrow_slices(model.widths[1:-1] or model.widths[1:], grid)
+    warn_of_narrow_slices(model.widths[1:-1] or model.widths[1:], A.num_ranks, grid.rank)
     x = dense(own.features.at(np.arange(own.num_own)))
     if A.walk.frugal and not own.copied_feature_bytes:
         for part in own.features.parts:
@@ -58,6 +62,26 @@ def tensor_graph(grid, own: OwnShards, model, settings) -> WholeGraph:
         operators[0] = KeptOperator.of(A, model.aggregation, x)
         x = np.empty((own.num_own, 0), x.dtype)
     return WholeGraph(operators, x, labels, {})
+
+
+def make_operator(grid, own: OwnShards, model, settings) -> SlicedOperator:
+    """The operator of all layers: sliced, or of the grid with --tensor-ways; collective."""
+    make = grid_operator if is_grid(settings, grid.size) else sliced_operator
+    return make(grid, own, model, settings)
+
+
+def grid_operator(grid, own: OwnShards, model, settings) -> GridOperator:
+    """The operator of parts by rows and groups by columns; collective."""
+    ways = settings.tensor_ways
+    group, way = divmod(grid.rank, ways)
+    beside, within = grid.some(way), grid.some(group)
+    parts = group_shards(own.manifest, grid.size, ways, own.path)
+    part = OwnShards(ShardStore(own.path), Ownership(own.manifest.offset, parts), group)
+    inner = halo_operator(beside, part, model.aggregation, overlap=settings.overlap)
+    inner.courier = Courier(enabled=settings.overlap)
+    exchange = ColumnExchange(within.background if settings.overlap else within.world)
+    bounds = even_bounds(part.num_own, ways)
+    return GridOperator(grid.world, exchange, inner, bounds, own.ids)
 
 
 def sliced_operator(grid, own: OwnShards, model, settings) -> SlicedOperator:
@@ -112,11 +136,11 @@ def auto_chunks(widths: list[int], num_vertices: int, num_ranks: int, overlap: b
     return min(MOST_CHUNKS, max(1, round(message / MESSAGE_BYTES)))
 
 
-def warn_of_narrow_slices(widths: list[int], grid) -> None:
+def warn_of_narrow_slices(widths: list[int], ways: int, rank: int) -> None:
     """Say so where a rank multiplies by so few columns that reading the edges takes longer."""
-    if grid.rank == 0 and grid.size > 1 and min(widths) < NARROW * grid.size:
+    if rank == 0 and ways > 1 and min(widths) < NARROW * ways:
         print(
-            f"batchgnn: {min(widths)} columns on {grid.size} ranks are fewer than {NARROW} a rank: "
+            f"batchgnn: {min(widths)} columns on {ways} ranks are fewer than {NARROW} a rank: "
             "an edge takes as long to read as about 11 columns to multiply; fewer ranks may be as "
             "fast.",
             flush=True,

@@ -1,8 +1,9 @@
 """Memory that a rank will need in mode tensor, before work starts; whether edges have to stream."""
 
 from batchgnn import buffers
+from batchgnn.graph.cut_rows import group_shards
 from batchgnn.memory import MemoryPlan
-from batchgnn.modes.fullgraph_memory import activation_bytes
+from batchgnn.modes.fullgraph_memory import PLANNING_BYTES, activation_bytes
 from batchgnn.modes.memory import INTERPRETER_BYTES, allowed_bytes
 
 WALK_BYTES = 32 << 20
@@ -18,9 +19,22 @@ def plan_tensor(session) -> MemoryPlan:
     """
     settings, own, model = session.settings, session.own, session.model
     parts = _parts(settings, own, model, session.grid.size)
-    if is_frugal(settings, session.grid.node_size, own, model, session.grid.size):
+    if is_grid(settings, session.grid.size):
+        groups = group_shards(
+            session.manifest, session.grid.size, settings.tensor_ways, session.own.path
+        )
+        in_part = groups == session.grid.rank // settings.tensor_ways
+        num_edges = int(session.manifest.shard_edges[in_part].sum())
+        num_edges += int(session.manifest.shard_vertices[in_part].sum())
+        parts["edges of the group's part"] = num_edges * PLANNING_BYTES
+    elif is_frugal(settings, session.grid.node_size, own, model, session.grid.size):
         parts["mapped edges of a chunk"] = chunk_bytes(settings, session.manifest)
     return MemoryPlan(parts)
+
+
+def is_grid(settings, num_ranks: int) -> bool:
+    """Whether ranks are several groups."""
+    return settings.tensor_ways not in (None, num_ranks)
 
 
 def is_frugal(settings, ranks_on_node: int, own, model, num_ranks: int) -> bool:
@@ -54,7 +68,11 @@ def _parts(settings, own, model, num_ranks: int) -> dict[str, int]:
     num_vertices, item = own.manifest.num_vertices, model.parameters.buffer.itemsize
     kept, _ = activation_bytes(model, own.num_own, 0, 0, item)
     widest = max(model.widths)
-    slices = num_vertices * -(-widest // num_ranks) * item
+    ways, rows, exchanged = num_ranks, num_vertices, 0
+    if is_grid(settings, num_ranks):
+        ways = settings.tensor_ways
+        rows, exchanged = (own.num_own + 1) * ways, 2 * num_vertices * -(-widest // ways) * item
+    slices = rows * -(-widest // ways) * item
     packed = own.num_own * widest * item
     if model.aggregation == "attention":
         heads = settings.heads
@@ -70,6 +88,6 @@ def _parts(settings, own, model, num_ranks: int) -> dict[str, int]:
         "the first layer's input": inputs,
         "activations and their gradients": int(buffers.GROWTH * kept),
         "own columns of all rows": int(buffers.GROWTH * 2 * slices),
-        "rows on their way": int(buffers.GROWTH * 2 * packed),
+        "rows on their way": int(buffers.GROWTH * (2 * packed + exchanged)),
         "the order in which rows are sent": groups,
     }

@@ -11,10 +11,14 @@ from batchgnn.rng import Purpose
 
 @dataclass(frozen=True)
 class Dropout:
-    """One use of dropout: a stream key (uint64) and the probability of dropping, below 1."""
+    """One use of dropout: a stream key (uint64) and the probability of dropping, below 1.
+
+    first: number of the first attention head, where some of a layer's heads are at hand
+    """
 
     key: np.uint64
     probability: float
+    first: int = 0
 
     @property
     def threshold(self) -> np.uint32:

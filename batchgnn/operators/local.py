@@ -122,6 +122,7 @@ class LocalOperator:
             dropout.key,
             dropout.threshold,
             dropout.scale,
+            dropout.first,
             coefficient,
             out,
         )

@@ -123,7 +123,8 @@ class SlicedOperator:
         self.source_ids = self.target_ids = ids
         self.num_own = len(ids)
         for each in {id(w): w for w in (walk, back)}.values():
-            each.set_groups(exchange.least(each.first_needed(self.rank)))
+            if each.num_chunks > 1:
+                each.set_groups(exchange.least(each.first_needed(self.rank)))
 
     def prepare(self, adjoint: bool) -> None:
         """Nothing is left to do."""
@@ -198,15 +199,20 @@ class SlicedOperator:
         z = self._empty_columns(bounds, x.dtype)
 
         def product(chunk: int, out: np.ndarray) -> None:
-            for at, run in walk.runs(chunk) if z.shape[1] else ():
-                rows = len(run.indptr) - 1
-                weight, per = run.weight, PER_EDGE
-                if not self.scales.weighted:
-                    weight, per = np.ones(rows, np.float32), PER_ROW
-                spmm(run.indptr, run.indices, weight, per, z, WITHOUT, out[at : at + rows])
+            if z.shape[1]:
+                self._edges_times(walk, chunk, z, out)
 
         split = partial(self._post_split, walk, x, scale, bounds, z)
         self._in_chunks(walk, bounds, x.dtype, split, product, put)
+
+    def _edges_times(self, walk: Walk, chunk: int, z: np.ndarray, out: np.ndarray) -> None:
+        """out = E z of a chunk's targets: own columns (N, w) -> (rows of the chunk, w)."""
+        for at, run in walk.runs(chunk):
+            rows = len(run.indptr) - 1
+            weight, per = run.weight, PER_EDGE
+            if not self.scales.weighted:
+                weight, per = np.ones(rows, np.float32), PER_ROW
+            spmm(run.indptr, run.indices, weight, per, z, WITHOUT, out[at : at + rows])
 
     def _in_chunks(self, walk: Walk, bounds, dtype, split, compute, put) -> None:
         """Compute chunk after chunk while rows of the next and results of the last one travel.
@@ -260,9 +266,8 @@ class SlicedOperator:
         unpack_columns(blocks, bounds, count, first, scale, own, x, column, out)
 
     def _empty_columns(self, bounds, dtype) -> np.ndarray:
-        return buffers.empty(
-            (self.num_targets, int(bounds[self.rank + 1] - bounds[self.rank])), dtype
-        )
+        width = int(bounds[self.rank + 1] - bounds[self.rank])
+        return buffers.empty((self.walk.num_rows, width), dtype)
 
     def attend(self, z, s_src, s_dst, dropout) -> tuple[np.ndarray, Any]:
         """As `LocalOperator.attend`, over own vertices; z (num_own, heads, width)."""

@@ -61,7 +61,7 @@ class Walk:
     def first_needed(self, rank: int) -> np.ndarray:
         """int32 (N,): the first chunk in which an edge of this rank's rows needs each row."""
         out = np.full(self.num_rows, self.num_chunks - 1, np.int32)
-        for chunk in range(self.num_chunks if self.num_chunks > 1 else 0):
+        for chunk in range(self.num_chunks):
             begin, end = int(self._cuts[chunk, rank]), int(self._cuts[chunk + 1, rank])
             for run in self.edges.runs(begin, end):
                 first_chunks(run.indptr, run.indices, run.first, chunk, out)
@@ -71,10 +71,9 @@ class Walk:
 
     def set_groups(self, first_needed: np.ndarray) -> None:
         """first_needed: int32 (N,), the least of `first_needed` over the ranks."""
-        if self.num_chunks > 1:
-            order = np.argsort(first_needed.astype(np.uint16), kind="stable")
-            counts = np.bincount(first_needed, minlength=self.num_chunks)
-            self._groups = np.split(order, np.cumsum(counts)[:-1])
+        order = np.argsort(first_needed.astype(np.uint16), kind="stable")
+        counts = np.bincount(first_needed, minlength=self.num_chunks)
+        self._groups = np.split(order, np.cumsum(counts)[:-1])
 
     def group(self, chunk: int) -> np.ndarray | None:
         """int64: rows that a chunk is the first to need, ascending; None: all of them."""

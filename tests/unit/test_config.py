@@ -39,6 +39,7 @@ OTHER = {
     "macrobatch_memory": "256M",
     "topology": "node-shared",
     "chunks": 4,
+    "tensor_ways": 2,
     "overlap": False,
     "aggregate_cache": "store",
     "aggregate_memory": "64M",

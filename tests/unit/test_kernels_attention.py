@@ -36,7 +36,7 @@ def test_attention_and_its_adjoint(graph, drop, heads, width, dtype):
     s_src, s_dst = (3 * rng.normal(size=(k, heads)).astype(dtype) for k in (n_src, n))
     ids = rng.permutation(n_src).astype(np.uint32)
     coefficient, out = poison((m, heads), dtype), poison((n, heads, width), dtype)
-    dropped = (ids, KEY, threshold, scale)
+    dropped = (ids, KEY, threshold, scale, 2)
     assert_like_reference(
         attention,
         indptr,
@@ -80,7 +80,7 @@ def test_coefficients_are_a_softmax_even_for_huge_scores():
     s_src = np.array([[1e30], [-1e30], [1e30], [0]], np.float32)
     coefficient, out = poison((4, 1)), poison((4, 1, 2))
     z = np.arange(8, dtype=np.float32).reshape(4, 1, 2)
-    nothing = np.arange(4, dtype=np.uint32), KEY, np.uint32(0), np.float32(1)
+    nothing = np.arange(4, dtype=np.uint32), KEY, np.uint32(0), np.float32(1), 0
     attention(indptr, indices, z, s_src, np.zeros((4, 1), np.float32), *nothing, coefficient, out)
     np.testing.assert_array_equal(coefficient[:, 0], [0.5, 0, 0.5, 0])
     np.testing.assert_array_equal(out[0, 0], (z[0, 0] + z[2, 0]) / 2)
@@ -107,6 +107,7 @@ def test_dropped_coefficients_do_not_depend_on_where_an_edge_lies():
             KEY,
             np.uint32(1 << 31),
             np.float32(2),
+            0,
             coefficient,
             out,
         )

@@ -115,7 +115,7 @@ def test_attention_of_all_columns_is_that_of_a_block(drop):
     heads, coefficient = z.reshape(n, 2, 3), np.empty((count, 2))
     block = (looped, sources, heads, s_src, s_dst)
     expected = np.empty_like(heads)
-    attention(*block, ids, *drop, coefficient, expected)
+    attention(*block, ids, *drop, 0, coefficient, expected)
     np.testing.assert_allclose(out.reshape(expected.shape), expected, rtol=1e-13, atol=1e-14)
     dscore, expected_dst = np.empty_like(coefficient), np.empty_like(s_dst)
     gradient = dout.reshape(heads.shape)

@@ -1,6 +1,7 @@
 """Tensor-parallel training in float64: P ranks are one process with a local operator; bytes."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -42,6 +43,7 @@ GRAPHS = {
     "many labels": {"multilabel": True, "num_vertices": 203},
     "even": {"num_vertices": 396, "num_classes": 12},
 }
+GRID = {"directed weighted"}  # as many shards as there are groups of ranks, at most
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def stores(tmp_path_factory):
     folder = MPI.COMM_WORLD.bcast(tmp_path_factory.mktemp("shared"))
     if MPI.COMM_WORLD.rank == 0:
         for name, options in GRAPHS.items():
-            shards_of(learnable_graph(**options), folder / name, 2)
+            shards_of(learnable_graph(**options), folder / name, 4 if name in GRID else 2)
     MPI.COMM_WORLD.Barrier()
     return {name: folder / name for name in GRAPHS}
 
@@ -63,11 +65,11 @@ def with_model(session, dtype):
     return session
 
 
-def local_graph(own, model):
-    """One process: a local operator over all edges, GCN's weights in full precision."""
+def local_graph(own, model, exact):
+    """One process: a local operator over all edges; exact: GCN's weights in full precision."""
     edges = InEdges(own, 1).block()
     A = LocalOperator(replace(edges, scale=own.gcn_scale), model.aggregation)
-    if model.aggregation == "gcn":
+    if model.aggregation == "gcn" and exact:
         indptr, indices, edge = A._looped
         target = np.repeat(np.arange(own.num_own), np.diff(indptr))
         scale = own.gcn_scale.astype(np.float64)
@@ -77,12 +79,12 @@ def local_graph(own, model):
     return WholeGraph([A] * model.num_layers, x)
 
 
-def local_mode(session):
+def local_mode(session, exact=True):
     """What trains on it."""
     settings, own, model = session.settings, session.own, session.model
     optimizer = make_optimizer("adam", model.parameters, lr=settings.lr, weight_decay=0)
     rows = np.flatnonzero(is_seed(session))
-    graph, world = local_graph(own, model), session.grid.world
+    graph, world = local_graph(own, model, exact), session.grid.world
     return FullgraphMode(
         world, graph, own.label, rows, len(rows), model, optimizer, seed=settings.seed
     )
@@ -127,8 +129,25 @@ def settings_of(model, variant, **other):
 def test_ranks_train_as_one_process(comm, stores, model, graph, variant):
     settings = settings_of(model, variant)
     alone = replace(settings, mode="fullgraph", aggregate_cache="off", chunks="auto", overlap=False)
-    expected, gradient, parameters, rows = train(MPI.COMM_SELF, stores[graph], alone, local_mode)
-    losses, first, last, logits = train(comm, stores[graph], settings)
+    expected = train(MPI.COMM_SELF, stores[graph], alone, local_mode)
+    assert_equal_runs(train(comm, stores[graph], settings), expected)
+
+
+@pytest.mark.parametrize("model", ["sage", "gcn", "gin", "gat"])
+@pytest.mark.parametrize("variant", ["kept aggregate", "input dropout"])
+def test_the_grid_trains_as_one_process(comm, stores, model, variant):
+    """4 ranks are 2 groups of 2, others groups of one; its GCN has the halo operator's weights."""
+    settings = replace(settings_of(model, variant), tensor_ways=1 + (comm.size == 4), chunks="auto")
+    changes = {"mode": "fullgraph", "aggregate_cache": "off", "overlap": False, "tensor_ways": None}
+    alone, shards = replace(settings, **changes), stores["directed weighted"]
+    expected = train(MPI.COMM_SELF, shards, alone, partial(local_mode, exact=False))
+    assert_equal_runs(train(comm, shards, settings), expected)
+
+
+def assert_equal_runs(got, expected):
+    """Losses to 1e-12, the first gradient to 1e-10, parameters and logits after all epochs."""
+    losses, first, last, logits = got
+    expected, gradient, parameters, rows = expected
     np.testing.assert_allclose(losses, expected, rtol=1e-12)
     assert losses[-1] < losses[0]
     for name, grad in first.items():
@@ -219,3 +238,23 @@ def test_bytes_of_attention(comm, stores, heads):
             scores += 4 * n * num_heads * (num_ranks - 1) * 4
     assert moved_bytes(comm, counts, "scores", "scores adjoint") == scores
     assert moved_bytes(comm, counts, "split", "join") == dealt
+
+
+def test_bytes_of_the_grid(comm, stores):
+    """2 L halo rows x d of every part, and split and join inside the groups."""
+    ways = 2 if comm.size == 4 else 1
+    settings = replace(BASE, model="gcn", hidden=12, tensor_ways=ways, aggregate_cache="off")
+    with open_session(stores["directed weighted"], settings, comm) as session:
+        mode = make_mode(session)
+        trace.reset()
+        list(mode.epoch(0))
+        counts = trace.snapshot()
+        halo = mode.graph.operators[0].inner.num_halo
+        rows = np.array(comm.allgather(session.own.num_own)).reshape(-1, ways)
+    halo = sum(comm.allgather(halo)[::ways])
+    widths = [12, 12, 4]
+    assert moved_bytes(comm, counts, "halo", "halo adjoint") == 2 * halo * sum(widths) * 4
+    columns = np.array([np.diff(even_bounds(width, ways)) for width in widths])
+    others = (rows[:, None, :] * (np.array(widths)[:, None] - columns)).sum()
+    assert moved_bytes(comm, counts, "split", "join") == 4 * others * 4
+    assert (halo > 0) == (comm.size > 1)
