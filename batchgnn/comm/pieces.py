@@ -18,22 +18,29 @@ ASKED = 8
 OFFERED = 4
 "Pieces that a rank offers to each other rank at a time."
 SPINS = 200
-POLL_S = 50e-6
+LEAST_SLEEP_S, MOST_SLEEP_S = 50e-6, 1e-3
 
 
 class Patience:
-    """A short spin, then sleep between polls: a blocking wait would keep a core busy that another
-    thread of this rank could compute on.
+    """A short spin, then sleep between polls, for an eighth of the time that nothing has come.
+
+    A blocking wait would keep a core busy that another thread of this rank could compute on.
     """
 
     def __init__(self) -> None:
-        self.spins = 0
+        self.spins, self.since = SPINS, time.perf_counter()
 
     def wait(self) -> None:
         """Before polling again."""
-        self.spins += 1
-        if self.spins > SPINS:
-            time.sleep(POLL_S)
+        if self.spins:
+            self.spins -= 1
+            return
+        waited = time.perf_counter() - self.since
+        time.sleep(min(max(waited / 8, LEAST_SLEEP_S), MOST_SLEEP_S))
+
+    def renew(self) -> None:
+        """Something has come."""
+        self.since = time.perf_counter()
 
 
 def finish(requests: list) -> None:
@@ -61,7 +68,7 @@ def move(
         for k in done:
             requests[k] = next(lane_of[k], MPI.REQUEST_NULL)
         if done:
-            patience = Patience()
+            patience.renew()
         else:
             patience.wait()
 
