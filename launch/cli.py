@@ -36,15 +36,23 @@ def launch(
 
     Parameters
     ----------
-    command: the command and its options, after `--`
-    ranks: MPI processes
-    threads: threads of each rank; by default an even share of this machine's cores
-    mpirun: the launcher to use; by default this Python's own, then the first on PATH
-    bind: bind each rank to cores of its own, when there are enough
-    hosts: HOST:RANKS,HOST:RANKS; by default this machine, or what mpirun knows of
-    max_restarts: times that training is started again, from its last checkpoint and on the hosts
+    command
+        the command and its options, after `--`
+    ranks
+        MPI processes
+    threads
+        threads of each rank; by default an even share of this machine's cores
+    mpirun
+        the launcher to use; by default this Python's own, then the first on PATH
+    bind
+        bind each rank to cores of its own, when there are enough
+    hosts
+        HOST:RANKS,HOST:RANKS; by default this machine, or what mpirun knows of
+    max_restarts
+        times that training is started again, from its last checkpoint and on the hosts
         that are left, when a rank or a host is lost
-    dry_run: print the command line and what is added to the environment, start nothing
+    dry_run
+        print the command line and what is added to the environment, start nothing
     """
     if not command:
         raise ConfigError("nothing to launch. Try: batchgnn launch -n 2 -- train SHARDS --run RUN")

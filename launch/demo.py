@@ -20,7 +20,8 @@ def demo(folder: Path | None = None) -> None:
 
     Parameters
     ----------
-    folder: folder to write; must not exist. By default batchgnn-demo here, or with a number
+    folder
+        folder to write; must not exist. By default batchgnn-demo here, or with a number
     """
     begin = time.monotonic()
     folder = folder or free_folder(Path("batchgnn-demo"))

@@ -59,9 +59,12 @@ def write(
 
     Parameters
     ----------
-    folder: holds what the steps make: graph.h5, shards, run, logs
-    config: TOML file with the same settings; the command line wins
-    dry_run: print the scripts, write nothing
+    folder
+        holds what the steps make: graph.h5, shards, run, logs
+    config
+        TOML file with the same settings; the command line wins
+    dry_run
+        print the scripts, write nothing
     """
     made = scripts(_resolved(pipeline), folder.absolute())
     if dry_run:
@@ -88,9 +91,12 @@ def submit(
 
     Parameters
     ----------
-    folder: as for `write`
-    config: TOML file with the same settings; the command line wins
-    dry_run: print what would be called, submit nothing
+    folder
+        as for `write`
+    config
+        TOML file with the same settings; the command line wins
+    dry_run
+        print what would be called, submit nothing
     """
     if pipeline != NOTHING_SET:
         made = scripts(_resolved(pipeline), folder.absolute())

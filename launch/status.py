@@ -16,7 +16,8 @@ def status(path: Path, /) -> None:
 
     Parameters
     ----------
-    path: run folder, or the folder of `batchgnn slurm`
+    path
+        run folder, or the folder of `batchgnn slurm`
     """
     jobs, runs = found(path)
     for job in jobs:
@@ -30,8 +31,10 @@ def cancel(path: Path, /, *, now: bool = False) -> None:
 
     Parameters
     ----------
-    path: run folder, or the folder of `batchgnn slurm`
-    now: do not let it save first
+    path
+        run folder, or the folder of `batchgnn slurm`
+    now
+        do not let it save first
     """
     jobs, runs = found(path)
     numbers = [job.number for job in jobs] or [

@@ -118,14 +118,23 @@ class Slurm:
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
-                if process.environ().get("SLURM_CONF") == self.environment["SLURM_CONF"]:
+                mine = process.environ().get("SLURM_CONF") == self.environment["SLURM_CONF"]
+                if mine or (process.name().startswith("slurmstepd") and self._has_open(process)):
                     found.append(process)
         return found
+
+    def _has_open(self, process: psutil.Process) -> bool:
+        """Whether a process, whose environment Slurm has cleared, writes to a log of ours."""
+        files = Path(f"/proc/{process.pid}/fd").iterdir()
+        return any(os.readlink(each).startswith(f"{self.folder}/") for each in files)
 
     def down(self) -> None:
         """End all jobs, then the daemons, last what they left."""
         with contextlib.suppress(AssertionError, subprocess.TimeoutExpired, OSError):
             self.call("scancel", "--user", getpass.getuser())
+            end = time.monotonic() + DOWN_S
+            while self.call("squeue", "-h") and time.monotonic() < end:
+                time.sleep(0.2)
         for daemon in reversed(self.daemons):
             daemon.terminate()
         end = time.monotonic() + DOWN_S

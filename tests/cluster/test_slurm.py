@@ -224,7 +224,7 @@ def test_a_job_array_trains_every_seed(slurm, shards, tmp_path):
 def test_slurms_own_time_limit(slurm, shards, tmp_path):
     """A limit of a minute, and a run that takes more: it goes on in a second job, or a third."""
     folder, whole = tmp_path / "p", tmp_path / "whole"
-    epochs = 200
+    epochs = 90
     line = ["train", shards, "--run", whole, *SHORT.split(), epochs, "--no-overlap"]
     succeed(*line, ranks=4, timeout_s=280)
     submit(folder, shards, epochs=epochs, minutes=1)

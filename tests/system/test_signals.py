@@ -12,7 +12,7 @@ from commands import finish, refused, start, succeed
 from system.test_resume import arrays, last_checkpoint, rank_1
 
 OPTIONS = [
-    *("--layers", 2, "--fanouts", 6, 3, "--hidden", 16, "--batch-size", 20, "--epochs", 5),
+    *("--layers", 2, "--fanouts", 6, 3, "--hidden", 16, "--batch-size", 20, "--epochs", 3),
     *("--macrobatch", 4, "--lr", 0.003),
 ]
 """300 steps an epoch and no checkpoint inside of it: what is saved, a signal has saved."""
@@ -107,7 +107,7 @@ def test_a_signal_saves_and_a_resume_ends_as_if_it_had_not_come(
     assert len(re.findall(where, done.stderr)) == 1, done.stderr
     note = note_of(out)
     assert note["requeue"] == (status == 0)
-    assert 1 <= note["epoch"] < 5
+    assert 1 <= note["epoch"] < 3
     assert 0 <= note["step"] <= 300
     newest = sorted((out / "checkpoint").glob("*.h5"))[-1].name
     assert newest == f"epoch-{note['epoch']:06d}-step-{note['step']:08d}.h5"
@@ -117,14 +117,14 @@ def test_a_signal_saves_and_a_resume_ends_as_if_it_had_not_come(
 
 
 def test_one_rank_without_a_launcher(shards, tmp_path):
-    out, whole = tmp_path / "run", tmp_path / "whole"
-    succeed("train", shards, "--run", whole, *OPTIONS)
+    out = tmp_path / "run"
     with Running(shards, out, ranks=None) as job:
         job.process.send_signal(signal.SIGTERM)
         assert job.ended().returncode == 143
-    assert note_of(out)["requeue"] is False
-    succeed("train", shards, "--run", out, "--resume")
-    assert_same_end(out, whole)
+    note = note_of(out)
+    assert note["requeue"] is False
+    newest = sorted((out / "checkpoint").glob("*.h5"))[-1].name
+    assert newest == f"epoch-{note['epoch']:06d}-step-{note['step']:08d}.h5"
 
 
 def test_a_second_signal_ends_at_once_even_a_rank_that_waits_for_a_stopped_one(shards, tmp_path):
@@ -150,7 +150,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_anew(shards, whole, tmp
     said = succeed("train", shards, "--run", out, "--resume", ranks=2)
     assert f"{out} has no checkpoint yet: it begins anew" in said
     lines = (out / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4, 5]
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
     assert_same_end(out, whole)
     shutil.rmtree(out / "checkpoint")  # now it has a model: its checkpoints were lost
     assert "no checkpoint to resume from" in refused("train", shards, "--run", out, "--resume")
