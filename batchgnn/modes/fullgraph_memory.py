@@ -61,9 +61,9 @@ def activation_bytes(model, num_own: int, halo: int, sent: int, item: int) -> tu
         first = n > 0 and before < width
         beside = 2 if model.aggregation == "mean" else 1
         kept += width + first * beside * before
-        kept += width * (spec.residual + (spec.model == "gcnii"))
+        kept += width * (spec.residual + (spec.model in ("gcnii", "gin")))
         kept += width * (spec.norm != "none") + width * (model.aggregation == "attention")
-    temporary = 4 * max(widths[1:]) + 3 * widths[-1]
+    temporary = (4 + spec.residual) * max(widths[1:]) + 3 * widths[-1]
     extra = spec.heads if model.aggregation == "attention" else 0
     exchanged = 2 * (halo + sent) * (max(widths[1:]) + extra) * item
     if model.aggregation == "attention":

@@ -10,7 +10,8 @@ from graphs import learnable_graph, shards_of
 from batchgnn.config import read_settings
 from batchgnn.graph.assign import assign_shards
 from batchgnn.graph.ownership import Ownership
-from batchgnn.modes.memory import INTERPRETER_BYTES, plan_memory
+from batchgnn.modes.choice import plan_memory
+from batchgnn.modes.memory import INTERPRETER_BYTES
 from batchgnn.session import build_model
 from batchgnn.store.own_shards import OwnShards
 from batchgnn.store.shard_store import ShardStore
@@ -96,10 +97,40 @@ def test_the_peak_is_within_the_plan(shards, interpreter_bytes, tmp_path, ranks,
     run = tmp_path / "run"
     line = ["train", shards, "--run", run, *OPTIONS, *options, "--epochs", 2, "--eval-every", 2]
     succeed(*line, ranks=ranks)
+    is_within_the_plan(run, ranks, interpreter_bytes)
+
+
+WHOLE = [
+    pytest.param(2, ["--model", "sage"], id="sage"),
+    pytest.param(1, ["--model", "gcn"], id="gcn, 1 rank", marks=pytest.mark.slow),
+    pytest.param(
+        2, ["--model", "gcn", "--aggregate-cache", "off"], id="gcn", marks=pytest.mark.slow
+    ),
+    pytest.param(2, ["--model", "gat", "--heads", 4], id="gat", marks=pytest.mark.slow),
+    pytest.param(
+        2,
+        ["--model", "gin", "--layers", 8, "--residual", "--norm", "batch"],
+        id="deep gin",
+        marks=pytest.mark.slow,
+    ),
+    pytest.param(2, ["--model", "gcnii", "--layers", 8], id="gcnii", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("ranks", "options"), WHOLE)
+def test_the_whole_graph_is_within_the_plan(shards, interpreter_bytes, tmp_path, ranks, options):
+    run = tmp_path / "run"
+    line = ["train", shards, "--run", run, "--mode", "fullgraph", "--hidden", 64, *options]
+    succeed(*line, "--epochs", 2, "--eval-every", 2, ranks=ranks, timeout_s=200)
+    is_within_the_plan(run, ranks, interpreter_bytes)
+
+
+def is_within_the_plan(run, ranks, interpreter_bytes):
+    """Every rank's peak, in training and with the evaluation at the end."""
     training, everything = peaks(run)
     assert len(training) == len(everything) == ranks
     for rank, (plan, mapped) in enumerate(planned(run, ranks)):
-        evaluation = plan.parts["layers of the exact evaluation"]
+        evaluation = plan.parts.get("layers of the exact evaluation", 0)
         base = interpreter_bytes + mapped
         parts = {name: f"{size / 2**20:.0f} MiB" for name, size in plan.parts.items()}
         said = (
