@@ -41,7 +41,8 @@ def doctor(*, json: bool = False) -> None:
 
     Parameters
     ----------
-    json: print everything as JSON
+    json
+        print everything as JSON
     """
     safe = choose_threading_layer()
     try:
