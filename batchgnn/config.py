@@ -146,6 +146,12 @@ class Settings:
 
     patience: Annotated[int, Parameter(group=OPTIMISER, validator=NOT_NEGATIVE)] = 0
     "Stop after this many evaluations without a better validation score; 0 = never."
+    conv_weight_decay: Annotated[
+        float | None, Parameter(group=OPTIMISER, validator=NOT_NEGATIVE)
+    ] = None
+    """That of the convolutions, where it is another than that of what stands around them: of
+    norms, and of gcnii's linear layers. [default: as --weight-decay]"""
+
 
     eval_every: Annotated[int, Parameter(group=OPTIMISER, validator=AT_LEAST_ONE)] = 1
     "Epochs between exact evaluations over all vertices."
