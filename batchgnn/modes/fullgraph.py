@@ -57,6 +57,8 @@ class FullgraphMode:
         self.comm, self.graph, self.model, self.optimizer = comm, graph, model, optimizer
         self.train_rows, self.train_label = train_rows, np.ascontiguousarray(label[train_rows])
         self.num_seeds, self.seed = num_seeds, seed
+        for A in graph.operators:
+            A.prepare(adjoint=True)  # before activations need the memory
 
     @property
     def exactness(self) -> str:

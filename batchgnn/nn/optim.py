@@ -1,9 +1,14 @@
 """Optimisers on the flat buffer of parameters. Their state is flat arrays and a step count."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from batchgnn.kernels.optim import adam, sgd
 from batchgnn.nn.parameters import Parameters
+
+Decays = Sequence[tuple[str, float]]
+"Beginnings of names, each with the weight decay of the parameters that are called so."
 
 
 class Adam:
@@ -17,9 +22,11 @@ class Adam:
         weight_decay: float = 0.0,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
+        decays: Decays = (),
     ):
         """parameters: whose buffer is moved by its grad; betas, eps: as torch has them."""
-        self.parameters, self.lr, self.weight_decay = parameters, lr, weight_decay
+        self.parameters, self.lr = parameters, lr
+        self.parts = _parts(parameters, weight_decay, decays)
         self.betas, self.eps = betas, eps
         self.steps = 0
         moments = np.zeros((2, len(parameters.buffer)), parameters.buffer.dtype)
@@ -28,18 +35,18 @@ class Adam:
     def step(self) -> None:
         """Move the parameters by their gradient."""
         self.steps += 1
-        moved = slice(self.parameters.num_trained)
-        adam(
-            self.parameters.buffer[moved],
-            self.parameters.grad[moved],
-            self.arrays["first_moment"][moved],
-            self.arrays["second_moment"][moved],
-            self.lr,
-            *self.betas,
-            self.eps,
-            self.weight_decay,
-            self.steps,
-        )
+        for moved, weight_decay in self.parts:
+            adam(
+                self.parameters.buffer[moved],
+                self.parameters.grad[moved],
+                self.arrays["first_moment"][moved],
+                self.arrays["second_moment"][moved],
+                self.lr,
+                *self.betas,
+                self.eps,
+                weight_decay,
+                self.steps,
+            )
 
 
 class Sgd:
@@ -52,26 +59,46 @@ class Sgd:
         lr: float,
         weight_decay: float = 0.0,
         momentum: float = 0.9,
+        decays: Decays = (),
     ):
         """parameters: whose buffer is moved by its grad."""
-        self.parameters, self.lr, self.weight_decay = parameters, lr, weight_decay
+        self.parameters, self.lr = parameters, lr
+        self.parts = _parts(parameters, weight_decay, decays)
         self.momentum, self.steps = momentum, 0
         self.arrays = {"velocity": np.zeros_like(parameters.buffer)}
 
     def step(self) -> None:
         """Move the parameters by their gradient."""
         self.steps += 1
-        moved = slice(self.parameters.num_trained)
-        sgd(
-            self.parameters.buffer[moved],
-            self.parameters.grad[moved],
-            self.arrays["velocity"][moved],
-            self.lr,
-            self.momentum,
-            self.weight_decay,
-        )
+        for moved, weight_decay in self.parts:
+            sgd(
+                self.parameters.buffer[moved],
+                self.parameters.grad[moved],
+                self.arrays["velocity"][moved],
+                self.lr,
+                self.momentum,
+                weight_decay,
+            )
 
 
-def make_optimizer(name: str, parameters: Parameters, *, lr: float, weight_decay: float):
-    """The optimiser called "adam" or "sgd" (momentum 0.9)."""
-    return {"adam": Adam, "sgd": Sgd}[name](parameters, lr=lr, weight_decay=weight_decay)
+def make_optimizer(
+    name: str, parameters: Parameters, *, lr: float, weight_decay: float, decays: Decays = ()
+):
+    """The optimiser called "adam" or "sgd" (momentum 0.9).
+
+    decays: other weight decays, by the beginning of the parameters' names
+    """
+    kind = {"adam": Adam, "sgd": Sgd}[name]
+    return kind(parameters, lr=lr, weight_decay=weight_decay, decays=decays)
+
+
+def _parts(parameters: Parameters, weight_decay: float, decays: Decays):
+    """Slices of the buffer that are moved, each with its weight decay; consecutive ones joined."""
+    begins = [(0, weight_decay)]
+    for name, (begin, _) in parameters.layout.items():
+        own = [decay for prefix, decay in decays if name.startswith(prefix)]
+        decay = own[0] if own else weight_decay
+        if decay != begins[-1][1] and begin < parameters.num_trained:
+            begins.append((begin, decay))
+    ends = [begin for begin, _ in begins[1:]] + [parameters.num_trained]
+    return [(slice(begin, end), decay) for (begin, decay), end in zip(begins, ends, strict=True)]

@@ -77,7 +77,9 @@ class HaloOperator:
         if hasattr(self, "whole"):
             self.whole.prepare(adjoint)
         elif adjoint:
-            _ = self.local.transposed, self.halo.transposed, self._homeward
+            _ = self.local.transposed, self.halo.transposed
+        if adjoint:
+            _ = self._homeward
 
     def gather(self, x: np.ndarray | Rows) -> np.ndarray:
         """A x: (num_own, d) -> (num_own, d)."""

@@ -242,3 +242,19 @@ def test_hidden_layers_add_their_input(kind):
         x = x.astype(np.float32)
         expected = plain.layer_forward(n, A, x) + (x[:6] if n == 1 else 0)
         np.testing.assert_allclose(residual.layer_forward(n, A, x), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_convolutions_may_decay_by_themselves(optimizer):
+    """Without a gradient weight decay alone moves parameters: only those it is given for."""
+    spec = ModelSpec(model="sage", layers=2, hidden=8, norm="batch")
+    parameters = Model(spec, 5, 3, seed=1).parameters
+    before = parameters.buffer.copy()
+    decays = [("convs.", 0.0)]
+    make_optimizer(optimizer, parameters, lr=0.1, weight_decay=0.5, decays=decays).step()
+    moved = {
+        name
+        for name, view in parameters.views_of(parameters.buffer != before).items()
+        if view.any()
+    }
+    assert moved == {"norms.0.module.weight"}

@@ -145,6 +145,16 @@ def test_overlap_changes_no_bit(comm, shared_folder, model):
     np.testing.assert_array_equal(results[0][1], results[1][1])
 
 
+@pytest.mark.parametrize("model", ["sage", "gcn"])
+def test_aggregates_kept_in_files_are_the_same(comm, shared_folder, model):
+    shards, losses = written(shared_folder, "undirected"), []
+    for keep in ("memory", "store"):
+        settings = replace(BASE, model=model, aggregate_cache=keep)
+        losses.append(train(comm, shards, settings, np.float32, epochs=3)[0])
+    assert losses[0] == losses[1]
+    assert (shards / "aggregate").is_dir()
+
+
 @pytest.mark.parametrize("model", ["sage", "gcn", "gin", "gat"])
 def test_exact_evaluation_is_that_of_the_other_modes(comm, shared_folder, model):
     shards = written(shared_folder, "directed weighted")
