@@ -69,7 +69,13 @@ def make_mode(session) -> Mode:
     """The training mode of the settings, with its optimiser; collective."""
     settings, model, own = session.settings, session.model, session.own
     optimizer = make_optimizer(
-        settings.optimizer, model.parameters, lr=settings.lr, weight_decay=settings.weight_decay
+        settings.optimizer,
+        model.parameters,
+        lr=settings.lr,
+        weight_decay=settings.weight_decay,
+        decays=[]
+        if settings.conv_weight_decay is None
+        else [("convs.", settings.conv_weight_decay)],
     )
     if settings.mode == "macrobatch":
         schedule = make_schedule(session)
