@@ -127,6 +127,10 @@ class Settings:
     the last one travel meanwhile; auto = by the size of messages, and so many that the edges fit
     into --memory a chunk at a time where all of them do not."""
 
+    decoupled: Annotated[bool, Parameter(group=MODEL)] = False
+    """With mode tensor and model gcn: another model than GCN, an MLP of --layers layers and then as
+    many propagations of its result by GCN's matrix: 4 all-to-alls an epoch whatever --layers."""
+
     tensor_ways: Annotated[int | None, Parameter(group=RUN, validator=AT_LEAST_ONE)] = None
     """With mode tensor: groups of so many ranks slice the columns among themselves, and the shards
     are dealt to the groups, which exchange a halo; a divisor of the number of ranks. Let a group be
@@ -211,7 +215,7 @@ class Settings:
         """
         if self.aggregate_cache is None:
             keeps = self.mode != "macrobatch" and self.model not in ("gat", "gcnii")
-            keeps = keeps and not self.input_dropout
+            keeps = keeps and not self.input_dropout and not self.decoupled
             return dataclasses.replace(self, aggregate_cache="memory" if keeps else "off").resolved(
                 task, stored
             )
@@ -309,6 +313,8 @@ class Settings:
                 f"--chunks is how --mode tensor walks the edges; this is --mode {self.mode}: leave "
                 "it out."
             )
+        if self.decoupled:
+            self._check_decoupled()
         if self.tensor_ways is not None and self.mode != "tensor":
             raise ConfigError(
                 f"--tensor-ways makes groups of ranks for --mode tensor; this is --mode {self.mode}: "
@@ -321,6 +327,23 @@ class Settings:
                 "--aggregate-cache store keeps a file for each shard, and --mode tensor deals "
                 "vertices in other runs: take --aggregate-cache memory."
             )
+
+    def _check_decoupled(self) -> None:
+        """Raise ConfigError for what a decoupled model has not."""
+        lacking = {
+            f"--mode {self.mode}": self.mode != "tensor",
+            f"--model {self.model}": self.model != "gcn",
+            f"--norm {self.norm}": self.norm != "none",
+            "--residual": self.residual,
+            "--tensor-ways": self.tensor_ways is not None,
+            f"--aggregate-cache {self.aggregate_cache}": self.aggregate_cache != "off",
+        }
+        for option, is_given in lacking.items():
+            if is_given:
+                raise ConfigError(
+                    f"--decoupled, an MLP and then propagations by GCN's matrix, is not there with "
+                    f"{option}: take --mode tensor --model gcn, and leave --decoupled out for GCN."
+                )
 
     def _check_features(self, stored: str) -> None:
         """Raise ConfigError for rows that cannot be made, or a cache of no size."""

@@ -39,11 +39,11 @@ class ColumnExchange:
         exchange_parts(self.comm, rows.reshape(-1), sent, out, received, "join")
         return out
 
-    def collect(self, rows: np.ndarray, counts) -> np.ndarray:
+    def collect(self, rows: np.ndarray, counts, name: str = "scores") -> np.ndarray:
         """All rows, whole, on every rank: (counts[rank], d) -> (sum of counts, d)."""
         out = np.empty((int(np.sum(counts)), rows.shape[1]), rows.dtype)
         sent = np.full(self.size, len(rows), np.int64)
-        exchange_parts(self.comm, np.concatenate([rows] * self.size), sent, out, counts, "scores")
+        exchange_parts(self.comm, np.concatenate([rows] * self.size), sent, out, counts, name)
         return out
 
     def reduce(self, sums: np.ndarray, counts) -> np.ndarray:

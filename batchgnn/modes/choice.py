@@ -19,6 +19,7 @@ from batchgnn.modes.mode import ExactInference, Mode
 from batchgnn.modes.schedule import Schedule
 from batchgnn.modes.tensor import tensor_graph
 from batchgnn.modes.tensor_memory import plan_tensor
+from batchgnn.nn.decoupled import DecoupledModel
 from batchgnn.nn.gcnii import make_model
 from batchgnn.nn.model import Model, ModelSpec
 from batchgnn.nn.optim import make_optimizer
@@ -62,7 +63,8 @@ def build_model(manifest: Manifest, settings: Settings) -> Model:
         alpha=settings.alpha,
         theta=settings.theta,
     )
-    return make_model(spec, manifest.num_features, manifest.num_classes, seed=settings.seed)
+    make = DecoupledModel if settings.decoupled else make_model
+    return make(spec, manifest.num_features, manifest.num_classes, seed=settings.seed)
 
 
 def make_mode(session) -> Mode:

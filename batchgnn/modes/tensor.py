@@ -58,6 +58,9 @@ def tensor_graph(grid, own: OwnShards, model, settings) -> WholeGraph:
             advise(part, mmap.MADV_DONTNEED)
     x = x.astype(model.parameters.buffer.dtype, copy=False)
     operators: list[Any] = [A] * model.num_layers
+    if settings.decoupled:
+        rounds = model.num_layers
+        labels.append(f"decoupled: an MLP, then {rounds} propagations; another model than GCN")
     if settings.aggregate_cache != "off":
         operators[0] = KeptOperator.of(A, model.aggregation, x)
         x = np.empty((own.num_own, 0), x.dtype)
@@ -117,14 +120,12 @@ def own_bounds(own: OwnShards, num_ranks: int) -> np.ndarray:
 
 def own_loops(walk: Walk, rank: int) -> np.ndarray:
     """float64 (num_own,): total weight of the self-loops of each own vertex."""
-    begin, end = (int(b) for b in walk.row_bounds[rank : rank + 2])
-    out = np.zeros(end - begin)
-    for run in walk.edges.runs(begin, end):
-        at = run.first - begin
+    first, end = walk.row_bounds[rank : rank + 2]
+    out = np.zeros(end - first)
+    for run in walk.own_runs(rank):
+        at = run.first - first
         part = out[at : at + len(run.indptr) - 1]
         loop_weights(run.indptr, run.indices, run.weight, run.first, part)
-    if walk.frugal:
-        walk.edges.forget(begin, end)
     return out
 
 

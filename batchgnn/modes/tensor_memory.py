@@ -77,6 +77,8 @@ def _parts(settings, own, model, num_ranks: int) -> dict[str, int]:
     if model.aggregation == "attention":
         heads = settings.heads
         slices += len(model.widths) * slices + 8 * num_vertices * heads * item
+    if settings.decoupled:
+        slices += slices // 2 + 20 * num_vertices
     inputs = own.num_own * own.manifest.num_features * item
     if settings.aggregate_cache != "off":
         inputs *= 2 + (model.aggregation == "mean")

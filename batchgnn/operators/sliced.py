@@ -122,6 +122,7 @@ class SlicedOperator:
         self.num_targets = self.num_sources = walk.num_rows
         self.source_ids = self.target_ids = ids
         self.num_own = len(ids)
+        self._every: dict[int, np.ndarray] = {}
         for each in {id(w): w for w in (walk, back)}.values():
             if each.num_chunks > 1:
                 each.set_groups(exchange.least(each.first_needed(self.rank)))
@@ -189,6 +190,53 @@ class SlicedOperator:
         put = partial(self._unpack, scale=source, own=coefficient, x=dh, column=column, out=out)
         self._multiply(self.back, dh, width, target, put)
         return out
+
+    def propagate(self, z: np.ndarray, rounds: int) -> np.ndarray:
+        """A^rounds z: (num_own, d) -> (num_own, d), by one split and one join."""
+        return self._propagated(self.walk, z, rounds, self.scales.source, self.scales.target)
+
+    def propagate_adjoint(self, dy: np.ndarray, rounds: int) -> np.ndarray:
+        """The adjoint of `propagate`."""
+        return self._propagated(self.back, dy, rounds, self.scales.target, self.scales.source)
+
+    def _propagated(self, walk: Walk, x: np.ndarray, rounds: int, before, after) -> np.ndarray:
+        """Rounds of diag(after) E diag(before) + diag(own) on own columns."""
+        bounds, flat = even_bounds(x.shape[1], self.num_ranks), np.ascontiguousarray(x)
+        z = self._all_columns(flat, bounds)
+        before, after, own = (self._of_all_rows(each) for each in (before, after, self.scales.own))
+        every, whole = np.arange(len(z)), np.array([0, z.shape[1]])
+        for _ in range(rounds if z.shape[1] else 0):
+            scaled = np.empty_like(z)
+            pack_columns(z, every, before, whole, scaled.reshape(-1))
+            product = np.empty_like(z)
+            for chunk in range(walk.num_chunks):
+                walk.expect(chunk + 1)
+                self._edges_times_in_place(walk, chunk, scaled, product)
+            unpack_columns(product.reshape(-1), whole, len(z), 0, after, own, z, 0, scaled)
+            z = scaled
+        counts, out = np.diff(walk.row_bounds), buffers.empty(x.shape, x.dtype)
+        blocks = self._post_join(z, counts, bounds).wait()
+        unpack_columns(blocks, bounds, self.num_own, 0, NO_SCALE, NO_OWN, out, 0, out)
+        return out
+
+    def _edges_times_in_place(self, walk: Walk, chunk: int, z: np.ndarray, out: np.ndarray) -> None:
+        """The rows of a chunk's targets in out (N, w) = E z."""
+        results = buffers.empty((int(walk.counts(chunk).sum()), z.shape[1]), z.dtype)
+        self._edges_times(walk, chunk, z, results)
+        at = 0
+        for begin, end in walk.stripes(chunk):
+            out[begin:end] = results[at : at + end - begin]
+            at += end - begin
+
+    def _of_all_rows(self, own: np.ndarray) -> np.ndarray:
+        """What every row has: (num_own,) -> (N,); nothing of nothing. Kept: it never changes."""
+        if own is NO_SCALE or own is NO_OWN:
+            return own
+        if id(own) not in self._every:
+            counts = np.diff(self.walk.row_bounds)
+            collect = partial(self.exchange.collect, own[:, None], counts, "norms")
+            self._every[id(own)] = self.courier.post(collect).wait()[:, 0].copy()
+        return self._every[id(own)]
 
     def _plus_one(self, coefficient: np.ndarray) -> np.ndarray:
         return coefficient + 1 if len(coefficient) else np.ones(self.num_own)

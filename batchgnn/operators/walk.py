@@ -45,7 +45,7 @@ class Walk:
     def runs(self, chunk: int) -> Iterator[tuple[int, Run]]:
         """The edges of a chunk's targets, and where their rows begin in the chunk's result."""
         at = 0
-        for begin, end in self._stripes(chunk):
+        for begin, end in self.stripes(chunk):
             for run in self.edges.runs(begin, end):
                 yield at, run
                 at += len(run.indptr) - 1
@@ -55,19 +55,27 @@ class Walk:
     def expect(self, chunk: int) -> None:
         """Let the system read a chunk's edges ahead, if pages are given back."""
         if self.frugal and chunk < self.num_chunks:
-            for begin, end in self._stripes(chunk):
+            for begin, end in self.stripes(chunk):
                 self.edges.expect(begin, end)
 
     def first_needed(self, rank: int) -> np.ndarray:
         """int32 (N,): the first chunk in which an edge of this rank's rows needs each row."""
         out = np.full(self.num_rows, self.num_chunks - 1, np.int32)
         for chunk in range(self.num_chunks):
-            begin, end = int(self._cuts[chunk, rank]), int(self._cuts[chunk + 1, rank])
-            for run in self.edges.runs(begin, end):
+            for run in self._own_runs(chunk, rank):
                 first_chunks(run.indptr, run.indices, run.first, chunk, out)
-            if self.frugal:
-                self.edges.forget(begin, end)
         return out
+
+    def own_runs(self, rank: int) -> Iterator[Run]:
+        """The edges of the rows of one rank."""
+        for chunk in range(self.num_chunks):
+            yield from self._own_runs(chunk, rank)
+
+    def _own_runs(self, chunk: int, rank: int) -> Iterator[Run]:
+        begin, end = int(self._cuts[chunk, rank]), int(self._cuts[chunk + 1, rank])
+        yield from self.edges.runs(begin, end)
+        if self.frugal:
+            self.edges.forget(begin, end)
 
     def set_groups(self, first_needed: np.ndarray) -> None:
         """first_needed: int32 (N,), the least of `first_needed` over the ranks."""
@@ -94,6 +102,7 @@ class Walk:
             return np.arange(end - begin)
         return group[slice(*np.searchsorted(group, (begin, end)))] - begin
 
-    def _stripes(self, chunk: int) -> Iterator[tuple[int, int]]:
+    def stripes(self, chunk: int) -> Iterator[tuple[int, int]]:
+        """First row of each rank's stripe of a chunk, and last row + 1."""
         cuts = self._cuts[chunk : chunk + 2].tolist()
         yield from zip(*cuts, strict=True)

@@ -12,6 +12,7 @@ import pytest
 import tomli_w
 from commands import refused, succeed
 from graphs import learnable_graph, shards_of
+from mpi.ranks import HERE, run_on_ranks
 from shards import DATA
 
 from batchgnn.store.shard_store import ShardStore
@@ -51,6 +52,8 @@ def test_a_run_is_resumed_evaluated_and_predicted_on_other_ranks(tmp_path):
         (["--aggregate-cache", "store"], "--aggregate-cache memory"),
         (["--mode", "fullgraph", "--chunks", 2], "leave it out"),
         (["--stage-to", "/tmp/elsewhere"], "leave it out"),
+        (["--tensor-ways", 3], "not groups of 3"),
+        (["--decoupled", "--model", "sage"], "take --mode tensor --model gcn"),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path, options, said):
@@ -100,14 +103,11 @@ def test_ranks_compute_equally_long_on_a_skewed_graph(tmp_path):
     succeed("data", "generate", "rmat", tmp_path / "graph.h5", *sizes, timeout_s=600)
     cut = ["--shards", 4, "--method", "random"]
     succeed("partition", tmp_path / "graph.h5", tmp_path / "shards", *cut, timeout_s=600)
-    model = ["--mode", "tensor", "--model", "gcn", "--layers", 2, "--hidden", 64]
-    often = ["--epochs", 6, "--eval-every", 6]
-    line = ["train", tmp_path / "shards", "--run", tmp_path / "run", *model, *often]
-    succeed(*line, ranks=4, timeout_s=900)
-    compute = np.zeros(4)
-    for each in metrics(tmp_path / "run")[1:]:  # the first one loads kernels
-        phases = each["rank_phase_seconds"]["main"]
-        compute += np.add(phases["forward"], phases["backward"])
+    program = [HERE / "programs" / "balance.py", tmp_path / "shards", "tensor", 4]
+    done = run_on_ranks(4, program, timeout_s=600)
+    assert done.status == 0, done.output
+    said = next(line for line in done.output.splitlines() if line.startswith("{"))
+    compute = np.array(json.loads(said)["compute_seconds"])
     print(f"\nseconds of computing {compute}, max / mean {compute.max() / compute.mean():.3f}")
     assert compute.max() / compute.mean() <= 1.05
 

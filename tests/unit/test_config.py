@@ -39,7 +39,9 @@ OTHER = {
     "macrobatch_memory": "256M",
     "topology": "node-shared",
     "chunks": 4,
+    "stage_to": "/local",
     "tensor_ways": 2,
+    "decoupled": True,
     "overlap": False,
     "aggregate_cache": "store",
     "aggregate_memory": "64M",
@@ -89,6 +91,7 @@ def test_none_is_left_out_and_read_as_none(tmp_path):
     values = tomllib.loads((tmp_path / "c.toml").read_text())
     left_out = {"fanouts", "metric", "threads", "memory", "aggregate_cache", "aggregate_memory"}
     left_out |= {"conv_weight_decay", "feature_dtype", "feature_cache", "overlap"}
+    left_out |= {"stage_to", "tensor_ways"}
     left_out |= {"stage_to", "tensor_ways"}
     assert left_out.isdisjoint(values)
     assert len(values) == 1 + len(dataclasses.fields(Settings)) - len(left_out)

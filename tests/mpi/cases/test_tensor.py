@@ -15,7 +15,6 @@ from batchgnn.modes.choice import is_seed, make_mode
 from batchgnn.modes.fullgraph import FullgraphMode, WholeGraph
 from batchgnn.modes.in_edges import InEdges
 from batchgnn.nn.linear import dense
-from batchgnn.nn.model import Model
 from batchgnn.nn.optim import make_optimizer
 from batchgnn.operators.local import LocalOperator
 from batchgnn.session import open_session
@@ -60,15 +59,29 @@ def stores(tmp_path_factory):
 def with_model(session, dtype):
     """The session with a model of this precision."""
     sizes = session.manifest.num_features, session.manifest.num_classes
-    spec = session.model.spec
-    session.model = Model(spec, *sizes, seed=session.settings.seed, dtype=dtype)
+    spec, kind = session.model.spec, type(session.model)
+    session.model = kind(spec, *sizes, seed=session.settings.seed, dtype=dtype)
     return session
+
+
+class WholeOperator(LocalOperator):
+    """With propagation as what it says."""
+
+    def propagate(self, z, rounds):
+        for _ in range(rounds):
+            z = self.gather(z)
+        return z
+
+    def propagate_adjoint(self, dy, rounds):
+        for _ in range(rounds):
+            dy = self.gather_adjoint(dy)
+        return dy
 
 
 def local_graph(own, model, exact):
     """One process: a local operator over all edges; exact: GCN's weights in full precision."""
     edges = InEdges(own, 1).block()
-    A = LocalOperator(replace(edges, scale=own.gcn_scale), model.aggregation)
+    A = WholeOperator(replace(edges, scale=own.gcn_scale), model.aggregation)
     if model.aggregation == "gcn" and exact:
         indptr, indices, edge = A._looped
         target = np.repeat(np.arange(own.num_own), np.diff(indptr))
@@ -116,17 +129,18 @@ def settings_of(model, variant, **other):
     )
 
 
-@pytest.mark.parametrize("model", ["sage", "gcn", "gin", "gat"])
-@pytest.mark.parametrize(
-    ("graph", "variant"),
-    [
-        ("undirected", "kept aggregate"),
-        ("directed weighted", "kept aggregate"),
-        ("directed weighted", "input dropout"),
-        ("many labels", "batch norm, no cache"),
-    ],
-)
-def test_ranks_train_as_one_process(comm, stores, model, graph, variant):
+ON = {
+    "kept aggregate": ["undirected", "directed weighted"],
+    "input dropout": ["directed weighted"],
+    "batch norm, no cache": ["many labels"],
+}
+MODELS = ["sage", "gcn", "gin", "gat"]
+CASES = [(graph, variant, m) for variant, graphs in ON.items() for graph in graphs for m in MODELS]
+CASES += [("directed weighted", "input dropout", "gcnii")]
+
+
+@pytest.mark.parametrize(("graph", "variant", "model"), CASES)
+def test_ranks_train_as_one_process(comm, stores, graph, variant, model):
     settings = settings_of(model, variant)
     alone = replace(settings, mode="fullgraph", aggregate_cache="off", chunks="auto", overlap=False)
     expected = train(MPI.COMM_SELF, stores[graph], alone, local_mode)
@@ -142,6 +156,36 @@ def test_the_grid_trains_as_one_process(comm, stores, model, variant):
     alone, shards = replace(settings, **changes), stores["directed weighted"]
     expected = train(MPI.COMM_SELF, shards, alone, partial(local_mode, exact=False))
     assert_equal_runs(train(comm, shards, settings), expected)
+
+
+@pytest.mark.parametrize("graph", ["undirected", "directed weighted"])
+def test_decoupled_ranks_train_as_one_decoupled_process(comm, stores, graph):
+    settings = replace(
+        BASE, model="gcn", decoupled=True, input_dropout=0.2, chunks=3, overlap=comm.size > 1
+    )
+    expected = train(MPI.COMM_SELF, stores[graph], replace(settings, overlap=False), local_mode)
+    assert_equal_runs(train(comm, stores[graph], settings), expected)
+    with open_session(stores[graph], settings, comm) as session:
+        assert "another model than GCN" in make_mode(session).exactness
+
+
+@pytest.mark.parametrize("layers", [2, 5])
+def test_a_decoupled_epoch_has_two_splits_and_two_joins(comm, stores, layers):
+    """4 (1 - 1/P) N K bytes, whatever the layers: K = 12 classes."""
+    settings = replace(BASE, model="gcn", decoupled=True, layers=layers, chunks=3)
+    with open_session(stores["even"], settings, comm) as session:
+        mode = make_mode(session)
+        list(mode.epoch(0))
+        trace.reset()
+        list(mode.epoch(1))
+        counts = trace.snapshot()
+    assert moved_bytes(comm, counts, "split", "join") * comm.size == (
+        4 * (comm.size - 1) * 396 * 12 * 4
+    )
+    if comm.size > 1:
+        calls = [lane["collectives"] for lane in counts.values()]
+        assert sum(c[name]["calls"] for c in calls for name in ("split", "join") if name in c) == 4
+        assert not any("norms" in c for c in calls)
 
 
 def assert_equal_runs(got, expected):
