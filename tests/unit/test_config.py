@@ -51,9 +51,9 @@ OTHER = {
     "optimizer": "sgd",
     "lr": 1e-5,
     "weight_decay": 5e-4,
+    "conv_weight_decay": 0.01,
     "epochs": 7,
     "patience": 4,
-    "conv_weight_decay": 0.01,
     "eval_every": 2,
     "metric": "roc-auc",
     "split_index": 9,
@@ -91,7 +91,6 @@ def test_none_is_left_out_and_read_as_none(tmp_path):
     values = tomllib.loads((tmp_path / "c.toml").read_text())
     left_out = {"fanouts", "metric", "threads", "memory", "aggregate_cache", "aggregate_memory"}
     left_out |= {"conv_weight_decay", "feature_dtype", "feature_cache", "overlap"}
-    left_out |= {"stage_to", "tensor_ways"}
     left_out |= {"stage_to", "tensor_ways"}
     assert left_out.isdisjoint(values)
     assert len(values) == 1 + len(dataclasses.fields(Settings)) - len(left_out)
