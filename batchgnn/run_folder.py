@@ -87,6 +87,12 @@ class RunFolder:
                 raise no_room(path) from error
             raise
 
+    def read_metrics(self) -> list[dict]:
+        """The lines of metrics.jsonl."""
+        path = self.path / "metrics.jsonl"
+        text = path.read_text() if path.is_file() else ""
+        return [json.loads(line) for line in text.splitlines()]
+
     def cut_metrics(self, num_epochs: int) -> None:
         """Keep the lines of the first `num_epochs` epochs: a resume trains the others again.
 

@@ -19,6 +19,7 @@ from batchgnn.modes.choice import build_model
 from batchgnn.modes.memory import allowed_bytes
 from batchgnn.modes.tensor import tensor_rows
 from batchgnn.nn.model import Model
+from batchgnn.plan.auto import choose_mode
 from batchgnn.run_folder import RunFolder
 from batchgnn.store.own_shards import OwnShards
 from batchgnn.store.shard_store import Manifest, ShardStore
@@ -36,6 +37,8 @@ class Session:
     settings: Settings
     model: Model
     threads: int
+    why_mode: str = ""
+    "Why `settings.mode` was taken, if it was asked to be chosen."
 
     @property
     def is_first(self) -> bool:
@@ -56,6 +59,7 @@ def open_session(shards: Path, settings: Settings, comm=None) -> Iterator[Sessio
     """
     thread_safe = choose_threading_layer()
     with start(comm) as grid, abort_on_exception(grid.world):
+        settings, why_mode = choose_mode(grid, shards, settings)
         with fail_together(grid.world, f"opening {shards}"):
             manifest, settings, own = _open_shards(grid, shards, settings)
         cores = values_of_all(grid.node, own_cores())
@@ -67,7 +71,7 @@ def open_session(shards: Path, settings: Settings, comm=None) -> Iterator[Sessio
             settings = _without_overlap(settings, grid)
         with Watchdog(grid, settings.collective_timeout), use_threads(threads):
             model = build_model(manifest, settings)
-            yield Session(grid, manifest, own, settings, model, threads)
+            yield Session(grid, manifest, own, settings, model, threads, why_mode)
 
 
 @contextmanager

@@ -188,6 +188,12 @@ def counts() -> tuple[dict[str, Any], int]:
     return snapshot(), peak_memory_bytes()
 
 
+def sent() -> tuple[int, int]:
+    """Bytes that this rank sent since the last reset, and the collectives that it was in."""
+    each = list(_over_lanes(snapshot(), "collectives").values())
+    return sum(int(a["bytes"]) for a in each), sum(int(a["calls"]) for a in each)
+
+
 def merge(ranks: Sequence[Sequence[Any]]) -> dict[str, Any]:
     """The `counts` of all ranks as a line of metrics has them.
 

@@ -18,6 +18,7 @@ from batchgnn.errors import ConfigError, Stopped
 from batchgnn.modes.choice import ADVICE, make_mode, plan_memory
 from batchgnn.modes.memory import allowed_bytes
 from batchgnn.modes.mode import ExactInference
+from batchgnn.plan.beside import plan_entry, plan_of
 from batchgnn.progress import progress
 from batchgnn.run_folder import RunFolder
 from batchgnn.run_state import Pulse, note_job
@@ -52,6 +53,9 @@ def train(
     config
         TOML file with the same settings; the command line wins
     """
+    if resume and settings.mode == "auto":  # it was chosen when the run began
+        before = RunFolder(run).settings()
+        settings = replace(settings, mode=before.mode, tensor_ways=before.tensor_ways)
     with interrupt.listening(), open_session(shards, settings) as session:
         folder = RunFolder(run)
         with fail_together(session.grid.world, f"opening {run}"):
@@ -100,6 +104,8 @@ class Trainer:
         self.places = values_of_all(self.world, f"host {session.grid.host}")
         self.pulse = Pulse(folder.path, self.settings.epochs)
         self.state = TrainingState(best_parameters=self.model.parameters.buffer.copy())
+        self.moved = (0, 0)
+        self.planned = plan_of(session, shards) if session.is_first else None
 
     def train(self, resume: bool) -> None:
         """All epochs that are left; writes the run folder."""
@@ -117,7 +123,7 @@ class Trainer:
             self._end_epoch(loss, seconds)
         held = self._held()
         if self.session.is_first:
-            self.folder.write_result(self._result() | held)
+            self.folder.write_result(self._result() | held | {"plan": self._plan()})
             print(self.folder.summary(), flush=True)
 
     def _finished(self) -> bool:
@@ -150,13 +156,15 @@ class Trainer:
                     steps.throw(stop)
                 if every and state.step % every == 0 and state.step < self.mode.num_steps:
                     self._checkpoint()
-        loss_sum, num_seeds = self._sum(state.loss_sum, state.num_seeds)
+        loss_sum, num_seeds, *moved = self._sum(state.loss_sum, state.num_seeds, *trace.sent())
+        self.moved = int(moved[0]), int(moved[1]) // self.session.grid.size
         return loss_sum / max(num_seeds, 1), time.perf_counter() - begin
 
     def _end_epoch(self, loss: float, seconds: float) -> None:
         """Evaluate, keep the best model, write the epoch's line and a checkpoint."""
         state = self.state
         line = {"epoch": state.epoch + 1, "loss": loss, "seconds": seconds}
+        line |= dict(zip(("training_bytes", "training_calls"), self.moved, strict=True))
         last = state.epoch + 1 == self.settings.epochs
         if last or (state.epoch + 1) % self.settings.eval_every == 0:
             line |= self._evaluate()
@@ -264,6 +272,13 @@ class Trainer:
             **self.mode.totals(),
             "num_parameters": int(self.model.parameters.size),
         }
+
+    def _plan(self) -> dict:
+        """What was predicted of the epochs beside what they took."""
+        assert self.planned is not None
+        prediction, rates = self.planned
+        why = self.session.why_mode or f"--mode {self.settings.mode}. Rates {rates.where}."
+        return plan_entry(prediction, why, self.folder.read_metrics())
 
     def _held(self) -> dict[str, list]:
         """What every rank had to work on, for result.json; lists over ranks."""

@@ -64,8 +64,11 @@ class Clock:
     def __init__(self, comm):
         self.comm = comm
 
-    def __call__(self, work: Callable[[], object]) -> float:
-        """Collective. The first time, which compiles, does not count."""
+    def __call__(self, work: Callable[[], object], count: int = 1) -> float:
+        """Seconds of one of the `count` things that `work` does on this rank; collective.
+
+        A rank that has none does not count. The first time, which compiles, does not count.
+        """
         work()
         seconds = []
         for _ in range(REPETITIONS):
@@ -73,12 +76,12 @@ class Clock:
             begin = time.perf_counter()
             work()
             seconds.append(time.perf_counter() - begin)
-        return max(values_of_all(self.comm, min(seconds)))
+        return max(values_of_all(self.comm, min(seconds) / count if count else 0.0))
 
 
-def line_through(widths, seconds, num_edges: int) -> Line:
+def line_through(widths, seconds) -> Line:
     """t0 + t1 d of an edge: least squares of the relative error, neither below 0."""
-    widths, per_edge = np.asarray(widths, float), np.asarray(seconds) / max(num_edges, 1)
+    widths, per_edge = np.asarray(widths, float), np.maximum(seconds, 1e-12)
     columns = np.stack([np.ones(len(widths)), widths], axis=1) / per_edge[:, None]
     edge, column = np.linalg.lstsq(columns, np.ones(len(widths)), rcond=None)[0]
     if edge < 0 or column < 0:
@@ -94,17 +97,18 @@ def _edge_lines(session: Session, clock: Clock) -> tuple[Line, Line]:
     num_rows = session.own.num_own + len(found.remote)
     widths = [d for d in WIDTHS if d == WIDTHS[0] or 4 * d * num_rows <= MOST_BYTES]
     count = min(values_of_all(session.grid.world, len(widths)))
-    seconds, num_edges = [], max(len(rows), 1)
+    seconds = []
     weight = np.ones(len(indptr) - 1, np.float32)
     for d in WIDTHS[:count]:
         x, out = np.ones((num_rows, d), np.float32), np.empty((len(weight), d), np.float32)
         args = (indptr, rows, weight, PER_ROW, x, WITHOUT, out)
-        seconds.append(clock(partial(spmm, *args)))
-    spmm_line = line_through(WIDTHS[:count], seconds, num_edges)
+        seconds.append(clock(partial(spmm, *args), len(rows)))
+    spmm_line = line_through(WIDTHS[:count], seconds)
 
     indptr, rows = _first_edges(indptr, rows, MOST_ATTENDED)
-    seconds = [clock(_attention(indptr, rows, num_rows, d)) for d in WIDTHS[:2]]
-    return spmm_line, line_through(WIDTHS[:2], seconds, max(len(rows) + len(indptr) - 1, 1))
+    with_loops = len(rows) + len(indptr) - 1
+    seconds = [clock(_attention(indptr, rows, num_rows, d), with_loops) for d in WIDTHS[:2]]
+    return spmm_line, line_through(WIDTHS[:2], seconds)
 
 
 def _first_edges(indptr, rows, most: int):
@@ -138,9 +142,7 @@ def _sample_s(session: Session, clock: Clock) -> float:
         frontier = [np.ascontiguousarray(own.ids[chosen])]
         keys = np.array([7], np.uint64)
         num_edges = sampler.hop(frontier, keys, FANOUT)[0].num_edges
-        seconds = clock(lambda: sampler.hop(frontier, keys, FANOUT))
-        rates = values_of_all(session.grid.world, seconds / max(num_edges, 1))
-        return float(np.median(rates))
+        return clock(lambda: sampler.hop(frontier, keys, FANOUT), num_edges)
     finally:
         alone.Free()
 

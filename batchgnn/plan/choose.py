@@ -3,15 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from batchgnn.config import Settings
 from batchgnn.errors import ConfigError, StoreError
+from batchgnn.graph.cut_rows import group_shards
 from batchgnn.memory import format_bytes
 from batchgnn.modes.choice import build_model
 from batchgnn.plan.prediction import Prediction
 from batchgnn.plan.rates import Rates
 from batchgnn.plan.sampled import predict_macrobatch
-from batchgnn.plan.shares import Shares, share_graph, share_rows
+from batchgnn.plan.shares import Shares, share_graph
 from batchgnn.plan.stand_in import Job
 from batchgnn.plan.whole import predict_fullgraph, predict_tensor
 from batchgnn.store.shard_store import Manifest
@@ -43,12 +45,17 @@ class Choice:
     shares: Shares | None
 
     @property
+    def is_possible(self) -> bool:
+        """Whether any exact mode fits."""
+        return any(each.fits and each.is_exact for each in self.predictions)
+
+    @property
     def best(self) -> Prediction:
         """The mode to take: macrobatch under FEW_LABELS, else the quickest that fits.
 
         Raises ConfigError where none fits.
         """
-        fitting = [each for each in self.predictions if each.fits]
+        fitting = [each for each in self.predictions if each.fits and each.is_exact]
         if not fitting:
             raise ConfigError(self._nothing_fits())
         sampled = [each for each in fitting if each.mode == "macrobatch"]
@@ -58,27 +65,27 @@ class Choice:
     def why(self) -> str:
         """Why `best` is the best, in a sentence or two."""
         best = self.best
-        others = [each for each in self.predictions if each is not best]
+        others = [each for each in self.predictions if each is not best and each.is_exact]
         if best.mode == "macrobatch" and self.labelled < FEW_LABELS:
             text = (
                 f"macrobatch, because {self.labelled:.2%} of the vertices are trained on: "
                 "whole-graph modes would compute mostly for others"
             )
         elif others:
-            beaten = ", ".join(f"{each.mode} {epoch_text(each)}" for each in others)
+            beaten = ", ".join(f"{each.name} {epoch_text(each)}" for each in others)
             text = (
-                f"{best.mode} has the shortest predicted epoch that fits into memory, "
+                f"{best.name} has the shortest predicted epoch that fits into memory, "
                 f"{best.epoch_s:.3g} s ({beaten})"
             )
         else:
-            text = f"{best.mode} is the only mode for these settings"
+            text = f"{best.name} is the only mode for these settings"
         if best.steps == 1:
             text += "; an epoch is one optimiser step there, so it needs more of them"
         return f"{text}. Rates {self.rates.where}."
 
     def _nothing_fits(self) -> str:
         needs = ", ".join(
-            f"{each.mode} {format_bytes(each.memory.total)}" for each in self.predictions
+            f"{each.name} {format_bytes(each.memory.total)}" for each in self.predictions
         )
         reasons = " ".join(self.refused.values())
         if not self.predictions:
@@ -111,15 +118,28 @@ def compare_modes(
     shards: named where there are too few; per_node: ranks that share a node's memory
     """
     predictions, refused, shares = [], {}, None
-    for mode in MODES:
+    for mode, options in candidates(settings, num_ranks):
+        asked = replace(settings, mode=mode, **options)  # type: ignore[arg-type]
         try:
-            job = make_job(shards, manifest, replace(settings, mode=mode), num_ranks, per_node)  # type: ignore[arg-type]
-            shares = job.shares if mode != "tensor" else shares
-            predictions.append(predict(job, rates))
+            job = make_job(shards, manifest, asked, num_ranks, per_node)
+            predictions.append(replace(predict(job, rates), options=options))
+            shares = job.shares if job.ways == 1 else shares
         except (ConfigError, StoreError) as error:
-            refused[mode] = str(error)
-    predictions.sort(key=lambda each: (not each.fits, each.epoch_s))
+            if not options:
+                refused[mode] = str(error)
+    predictions.sort(key=lambda each: (not each.is_exact, not each.fits, each.epoch_s))
     return Choice(predictions, refused, labelled_share(manifest, settings), rates, shares)
+
+
+def candidates(settings: Settings, num_ranks: int) -> list[tuple[str, dict[str, Any]]]:
+    """The modes, with options that the settings leave open: grids, and the decoupled model."""
+    found: list[tuple[str, dict[str, Any]]] = [(mode, {}) for mode in MODES]
+    if settings.tensor_ways is None and not getattr(settings, "decoupled", False):
+        ways = [w for w in range(2, num_ranks) if num_ranks % w == 0]
+        found += [("tensor", {"tensor_ways": w}) for w in ways]
+        if settings.model == "gcn" and hasattr(settings, "decoupled"):
+            found.append(("tensor", {"decoupled": True}))
+    return found
 
 
 def make_job(
@@ -132,11 +152,13 @@ def make_job(
             f"for one more. Take 0 to {manifest.num_splits - 1}."
         )
     settings = settings.resolved(manifest.task, manifest.feature_name)
+    ways = 1
     if settings.mode == "tensor":
-        shares = share_rows(manifest, num_ranks)
-    else:
-        shares = share_graph(manifest, num_ranks, shards)
-    return Job(manifest, settings, build_model(manifest, settings), shares, per_node)
+        ways = settings.tensor_ways or num_ranks
+        group_shards(manifest, num_ranks, ways, shards)  # refuses ways that are no divisor
+    shares = share_graph(manifest, num_ranks // ways, shards)
+    model = build_model(manifest, settings)
+    return Job(shards, manifest, settings, model, shares, per_node, ways)
 
 
 def predict(job: Job, rates: Rates) -> Prediction:

@@ -80,7 +80,7 @@ def default_ranks_per_node(num_ranks: int, rates: Rates) -> int:
 
 def as_json(manifest: Manifest, choice: Choice, ranks: int, per_node: int) -> dict[str, Any]:
     """The plan, for programs; seconds, bytes and counts are those of an epoch."""
-    shares, fits = choice.shares, any(each.fits for each in choice.predictions)
+    shares, fits = choice.shares, choice.is_possible
     return {
         "graph": manifest.name,
         "ranks": ranks,
@@ -89,12 +89,13 @@ def as_json(manifest: Manifest, choice: Choice, ranks: int, per_node: int) -> di
         "rho": None if shares is None else shares.halo_factor,
         "labelled": choice.labelled,
         "rates": choice.rates.where,
-        "best": choice.best.mode if fits else None,
+        "best": choice.best.name if fits else None,
         "why": choice.why if fits else None,
         "refused": choice.refused,
         "modes": [
             {
                 "mode": each.mode,
+                "options": each.options,
                 "exactness": each.exactness,
                 "fits": each.fits,
                 "seconds": each.epoch_s,

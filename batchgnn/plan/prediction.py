@@ -1,6 +1,7 @@
 """What is predicted of one mode: seconds by what takes them, bytes, calls, memory, and remarks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from batchgnn.memory import MemoryPlan
 
@@ -13,6 +14,8 @@ TERMS = (SAMPLING, AGGREGATION, PRODUCTS, ROWS, PACKING, MESSAGES)
 class Prediction:
     """A mode on P ranks; an epoch of training, without evaluation.
 
+    options   settings besides the mode that it was predicted with, where they are not the user's
+    is_exact  whether it trains the model that was asked for, as one process would
     seconds   of the slowest rank, by the names of TERMS
     hidden_s  part of the messages' seconds that passes while edges are multiplied
     steps     optimiser steps of an epoch
@@ -31,6 +34,17 @@ class Prediction:
     memory: MemoryPlan
     allowed: int
     notes: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+    is_exact: bool = True
+
+    @property
+    def name(self) -> str:
+        """The mode, with its options as on the command line."""
+        given = [
+            f"--{key.replace('_', '-')}{'' if value is True else f' {value}'}"
+            for key, value in self.options.items()
+        ]
+        return " ".join([self.mode, *given])
 
     @property
     def epoch_s(self) -> float:

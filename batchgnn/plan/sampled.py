@@ -125,7 +125,7 @@ def predict_macrobatch(job: Job, rates: Rates) -> Prediction:
         hidden_s=hidden,
         steps=steps,
         bytes=num_ranks * rank_bytes + steps * job.gradient_bytes,
-        calls=calls + steps if num_ranks > 1 else 0,
+        calls=calls + steps + (settings.macrobatch == "auto") if num_ranks > 1 else 0,
         memory=largest_plan(job),
         allowed=allowed_bytes(settings.memory, job.ranks_per_node),
         notes=tuple(notes),

@@ -29,7 +29,7 @@ def _modes(choice: Choice) -> Table:
     for each in ranked(choice):
         memory = format_bytes(each.memory.total)
         table.add_row(
-            each.mode,
+            each.name,
             each.exactness,
             f"{each.epoch_s:.3g} s",
             f"{each.steps:,}",
@@ -45,7 +45,7 @@ def _terms(choice: Choice) -> Table:
     table.add_column("term")
     modes = ranked(choice)
     for each in modes:
-        table.add_column(each.mode, justify="right")
+        table.add_column(each.name, justify="right")
     for name in TERMS:
         table.add_row(name, *(f"{each.seconds.get(name, 0.0):.3g}" for each in modes))
     table.add_row("hidden behind products", *(f"{-each.hidden_s:.3g}" for each in modes))
@@ -54,7 +54,7 @@ def _terms(choice: Choice) -> Table:
 
 def ranked(choice: Choice) -> list[Prediction]:
     """As in `choice`, what `--mode auto` takes first."""
-    if not any(each.fits for each in choice.predictions):
+    if not choice.is_possible:
         return choice.predictions
     best = choice.best
     return [best, *(each for each in choice.predictions if each is not best)]
@@ -63,7 +63,7 @@ def ranked(choice: Choice) -> list[Prediction]:
 def remarks(choice: Choice) -> list[str]:
     """Sentences under the tables."""
     lines = []
-    if any(each.fits for each in choice.predictions):
+    if choice.is_possible:
         lines.append(f"--mode auto: {choice.why}")
     else:
         lines.append(f"No mode fits. Rates {choice.rates.where}.")
@@ -73,11 +73,11 @@ def remarks(choice: Choice) -> list[str]:
             f"{FEW_LABELS:.0%}: take --mode macrobatch."
         )
     lines += [
-        f"warning: {each.mode} needs {format_bytes(each.memory.total)} on a rank that may use "
+        f"warning: {each.name} needs {format_bytes(each.memory.total)} on a rank that may use "
         f"{format_bytes(each.allowed)}; the largest part is {each.memory.largest}."
         for each in choice.predictions
         if not each.fits
     ]
-    lines += [f"{each.mode}: {note}." for each in choice.predictions for note in each.notes]
+    lines += [f"{each.name}: {note}." for each in choice.predictions for note in each.notes]
     lines += [f"{mode} is left out: {why}" for mode, why in choice.refused.items()]
     return lines

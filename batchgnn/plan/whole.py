@@ -8,6 +8,8 @@ Per rank, for each product of the edges with rows of width d:
 so that tensor moves less where rho, the halo rows by vertex, is above 2 (1 - 1/P).
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from batchgnn.graph.cut_rows import even_bounds
@@ -26,10 +28,11 @@ from batchgnn.plan.prediction import (
 )
 from batchgnn.plan.rates import Rates
 from batchgnn.plan.stand_in import Job
-from batchgnn.plan.work import LayerWork, whole_graph_work
+from batchgnn.plan.work import LayerWork, decoupled_work, whole_graph_work
 
 ITEM = 4
 "Bytes of a number on the wire."
+ESTIMATED = "rows of the halo estimated from those of the shards"
 
 
 def predict_fullgraph(job: Job, rates: Rates) -> Prediction:
@@ -74,45 +77,69 @@ def predict_fullgraph(job: Job, rates: Rates) -> Prediction:
 
 
 def predict_tensor(job: Job, rates: Rates) -> Prediction:
-    """Tensor parallelism: every rank multiplies all edges with its own columns."""
-    manifest, num_ranks, settings = job.manifest, job.num_ranks, job.settings
-    num_vertices, widths = manifest.num_vertices, job.model.widths
-    works = whole_graph_work(settings, widths, 1)
-    rows = -(-num_vertices // num_ranks)
-    seconds = rank_seconds(works, rows, manifest.num_edges, num_ranks, rates)
+    """Tensor parallelism: a group's ranks multiply all edges of its part with their own columns.
+
+    One group of all ranks by default; several (--tensor-ways) exchange the halo of their slices.
+    """
+    settings, widths, ways = job.settings, job.model.widths, job.ways
+    decoupled = getattr(settings, "decoupled", False)
+    works = decoupled_work(widths) if decoupled else whole_graph_work(settings, widths, 1)
+    once = [LayerWork(0.0, works[-1].gathers[:2])] if decoupled else works
     chunks = num_chunks(job)
-    alone = num_ranks == 1
-    total = sum(column_numbers(each, num_vertices, num_ranks) for each in works) * ITEM
-    calls = sum(2 * chunks * len(each.gathers) for each in works)
-    calls += sum((3 * chunks + 5) * len(each.attends) for each in works)
+    slowest: dict[str, float] = {}
+    hidden = total = 0.0
+    calls = sum(calls_of_layer(each, 1 if decoupled else chunks, job) for each in once)
     # the rows of a product are packed and unpacked as they go and again as they come back
-    moved = sum(2 * sum(each.gathers) + 4 * sum(d for d, _ in each.attends) for each in works)
-    seconds[PACKING] = 2 * rows * moved * rates.copy_s
-    seconds[MESSAGES] = 0.0
-    if not alone:
-        seconds[MESSAGES] = rates.link(num_ranks).seconds(calls, total / num_ranks)
-    meanwhile = seconds[AGGREGATION] * (1 - 1 / chunks)
-    hidden = hidden_seconds(job, rates, seconds[MESSAGES], meanwhile)
-    seconds[MESSAGES] += gradient_seconds(job, rates)
-    narrow = min((min(each.gathers) for each in works if each.gathers), default=NARROW * num_ranks)
-    notes = []
-    if narrow < NARROW * num_ranks and not alone:
-        notes.append(
-            f"slices of {narrow} columns on {num_ranks} ranks are under {NARROW}: an edge takes as "
-            "long to read as about 11 columns to multiply"
-        )
+    moved = sum(2 * sum(each.gathers) + 4 * sum(d for d, _ in each.attends) for each in once)
+    halo_slices = sum(halo_numbers(each, ways) for each in works)
+    for part in range(job.shares.num_parts):
+        rows, halo = job.num_rows(part), float(job.shares.halo[part])
+        seconds = rank_seconds(works, int(rows.max()), float(job.shares.edges[part]), ways, rates)
+        dealt_bytes = ITEM * sum(column_numbers(each, int(rows.sum()), ways) for each in once)
+        halo_bytes = ITEM * halo * halo_slices
+        total += dealt_bytes + halo_bytes
+        seconds[PACKING] = (2 * rows.max() * moved + halo * halo_slices / ways) * rates.copy_s
+        seconds[MESSAGES] = rates.link(ways).seconds(calls, dealt_bytes / ways) if ways > 1 else 0.0
+        if job.shares.num_parts > 1:
+            seconds[MESSAGES] += halo_bytes / ways / rates.link(job.shares.num_parts).bytes_per_s
+        meanwhile = 0.0 if decoupled else seconds[AGGREGATION] * (1 - 1 / chunks)
+        behind = hidden_seconds(job, rates, seconds[MESSAGES], meanwhile)
+        if sum(seconds.values()) - behind > sum(slowest.values()) - hidden:
+            slowest, hidden = seconds, behind
+    slowest[MESSAGES] += gradient_seconds(job, rates)
+    alone = job.num_ranks == 1
+    exactness = "another model" if decoupled else "exact"
     return Prediction(
         mode="tensor",
-        exactness="exact",
-        seconds=seconds,
+        exactness=exactness,
+        is_exact=not decoupled,
+        seconds=slowest,
         hidden_s=hidden,
         steps=1,
         bytes=0 if alone else total + job.gradient_bytes,
         calls=0 if alone else calls + 1,
         memory=largest_plan(job),
         allowed=allowed_bytes(settings.memory, job.ranks_per_node),
-        notes=tuple(notes),
+        notes=tuple(_notes_on_slices(once, job)),
     )
+
+
+def _notes_on_slices(works: list[LayerWork], job: Job) -> Iterator[str]:
+    narrow = min((min(each.gathers) for each in works if each.gathers), default=NARROW * job.ways)
+    if narrow < NARROW * job.ways and job.ways > 1:
+        yield (
+            f"slices of {narrow} columns on {job.ways} ranks are under {NARROW}: an edge takes as "
+            "long to read as about 11 columns to multiply"
+        )
+    if job.shares.num_parts > 1 and not job.shares.is_exact:
+        yield ESTIMATED
+
+
+def calls_of_layer(work: LayerWork, chunks: int, job: Job) -> int:
+    """Collectives of a rank for a layer: split and join, and the halo's on a grid."""
+    halo = job.shares.num_parts > 1
+    calls = (2 * chunks + halo) * len(work.gathers)
+    return calls + (3 * chunks + 5 + 4 * halo) * len(work.attends)
 
 
 def rank_seconds(
@@ -137,9 +164,17 @@ def rank_seconds(
     }
 
 
-def halo_numbers(work: LayerWork) -> int:
-    """Numbers of a halo row that travel for a layer, there and back."""
-    return sum(work.gathers) + 2 * sum(d + heads for d, heads in work.attends)
+def halo_numbers(work: LayerWork, ways: int = 1) -> int:
+    """Numbers of a halo row that travel for a layer, there and back, over all slices of it.
+
+    ways: slices; a head that several slices share has its score in each
+    """
+    numbers = sum(work.gathers)
+    for d, heads in work.attends:
+        inside = np.arange(heads + 1) * (d // heads)
+        cut = np.unique(np.concatenate([inside, even_bounds(d, ways)]))
+        numbers += 2 * (d + (heads if heads >= ways else len(cut) - 1))
+    return numbers
 
 
 def column_numbers(work: LayerWork, num_vertices: int, num_ranks: int) -> int:
@@ -165,6 +200,8 @@ def dealt(num_vertices: int, bounds: np.ndarray) -> int:
 def num_chunks(job: Job) -> int:
     """As `modes.tensor` cuts the walk over the edges."""
     settings, manifest = job.settings, job.manifest
+    if job.shares.num_parts > 1:
+        return 1  # the halo operator takes a part's edges as a whole
     if settings.chunks != "auto":
         return settings.chunks
     chunks = auto_chunks(job.model.widths, manifest.num_vertices, job.num_ranks, job.overlap)

@@ -92,3 +92,16 @@ def _gcnii(widths: list[int], num_rows: float) -> list[LayerWork]:
     deep = LayerWork(3 * 2 * hidden**2 * num_rows, [hidden, hidden], [], 3 * hidden * num_rows)
     work += [deep] * (len(widths) - 2)
     return [*work, LayerWork(3 * 2 * hidden * after * num_rows, elements=after * num_rows)]
+
+
+def decoupled_work(widths: list[int]) -> list[LayerWork]:
+    """An MLP for one row, and in its last layer as many products with the edges as layers, twice.
+
+    arXiv:1902.07153, arXiv:1810.05997: the products are on the width of the classes alone.
+    """
+    work = [
+        LayerWork((2 + (n > 0)) * 2 * d_in * d_out, elements=d_out)
+        for n, (d_in, d_out) in enumerate(pairwise(widths))
+    ]
+    rounds = [widths[-1]] * (2 * len(work))
+    return [*work, LayerWork(0.0, rounds)]

@@ -1,0 +1,108 @@
+"""What `batchgnn plan` predicts of messages is what training sends; rates can be measured."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from graphs import learnable_graph, shards_of
+from mpi4py import MPI
+
+from batchgnn import trace
+from batchgnn.comm.grid import start
+from batchgnn.config import Settings
+from batchgnn.modes.choice import make_mode
+from batchgnn.plan import calibrate
+from batchgnn.plan.auto import choose_mode
+from batchgnn.plan.beside import plan_of
+from batchgnn.session import open_session
+
+BASE = Settings(layers=3, hidden=14, heads=2, threads=1, collective_timeout=60)
+
+
+@pytest.fixture(scope="module")
+def shared_folder(tmp_path_factory):
+    """One folder for all ranks."""
+    return Path(MPI.COMM_WORLD.bcast(str(tmp_path_factory.mktemp("plan"))))
+
+
+@pytest.fixture(scope="module")
+def shards(shared_folder):
+    """As many shards as ranks, of sizes that ranks do not divide."""
+    return written(shared_folder, MPI.COMM_WORLD.size)
+
+
+def written(folder, num_shards):
+    """The same shard store on every rank; the first writes it."""
+    path = folder / f"shards-{num_shards}"
+    if MPI.COMM_WORLD.rank == 0 and not path.exists():
+        shards_of(learnable_graph(num_vertices=397), path, num_shards)
+    MPI.COMM_WORLD.Barrier()
+    return path
+
+
+@pytest.mark.parametrize("model", ["sage", "gcn", "gin", "gat", "gcnii"])
+@pytest.mark.parametrize("mode", ["fullgraph", "tensor"])
+def test_bytes_and_calls_of_a_whole_epoch_are_those_predicted(comm, shards, mode, model):
+    settings = replace(BASE, mode=mode, model=model)
+    with open_session(shards, settings, comm) as session:
+        prediction, _ = plan_of(session, shards)
+        mode = make_mode(session)
+        trace.reset()
+        list(mode.epoch(0))
+        num_bytes, num_calls = trace.sent()
+    assert comm.allreduce(num_bytes) == prediction.bytes
+    assert num_calls == prediction.calls
+
+
+@pytest.mark.parametrize("model", ["gin", "gat"])
+def test_bytes_and_calls_of_a_grid_are_those_predicted(comm, shared_folder, model):
+    """Two groups of two ranks on two shards; halo and slices."""
+    if comm.size != 4:
+        return
+    shards = written(shared_folder, 2)
+    settings = replace(BASE, mode="tensor", tensor_ways=2, model=model)
+    with open_session(shards, settings, comm) as session:
+        prediction, _ = plan_of(session, shards)
+        mode = make_mode(session)
+        trace.reset()
+        list(mode.epoch(0))
+        num_bytes, num_calls = trace.sent()
+    assert comm.allreduce(num_bytes) == prediction.bytes
+    assert num_calls == prediction.calls
+
+
+def test_bytes_of_sampled_minibatches_are_near_those_predicted(comm, shards):
+    """Of a graph of uneven degrees, whose neighbours the prediction takes for evenly drawn."""
+    settings = replace(BASE, batch_size=100, fanouts=(3, 3, 3), macrobatch=2)
+    with open_session(shards, settings, comm) as session:
+        prediction, _ = plan_of(session, shards)
+        mode = make_mode(session)
+        list(mode.epoch(0))
+        trace.reset()
+        list(mode.epoch(1))
+        num_bytes, num_calls = trace.sent()
+    assert comm.allreduce(num_bytes) == pytest.approx(prediction.bytes, rel=0.3)
+    assert num_calls == prediction.calls
+
+
+def test_auto_takes_one_mode_on_all_ranks(comm, shards):
+    with start(comm) as grid:
+        given, why = choose_mode(grid, shards, BASE)
+        assert (given, why) == (BASE, "")
+        chosen, why = choose_mode(grid, shards, replace(BASE, mode="auto"))
+    assert why.startswith(chosen.mode)
+    assert len(set(comm.allgather((chosen.mode, why)))) == 1
+
+
+def test_rates_are_measured_alike_on_all_ranks(comm, shards, monkeypatch):
+    monkeypatch.setattr(calibrate, "REPETITIONS", 1)
+    with open_session(shards, BASE, comm) as session:
+        rates = calibrate.calibrate(session)
+    assert len(set(map(repr, comm.allgather(rates)))) == 1
+    assert rates.num_nodes == 1
+    assert 1e7 < rates.flops < 1e13
+    assert sorted(rates.all_to_all) == (calibrate.group_sizes(comm.size) or [2])
+    numbers = [rates.element_s, rates.copy_s, rates.edges.sample_s]
+    numbers += [line.edge + line.column for line in (rates.edges.spmm, rates.edges.attend)]
+    assert np.all(np.array(numbers) > 0)
