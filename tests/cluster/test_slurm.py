@@ -15,7 +15,7 @@ from cluster.private_slurm import private_slurm, why_not
 from commands import ROOT, refused, succeed
 from system.test_resume import last_checkpoint
 
-from batchgnn.launch.mpirun import Flavour, find_mpirun, root_environment
+from batchgnn.launch.mpirun import find_mpirun, root_environment
 
 REASON = why_not()
 pytestmark = [
@@ -219,21 +219,6 @@ def test_a_job_array_trains_every_seed(slurm, shards, tmp_path):
             f"{jobs_of(folder)['train']}_{task}"
         )
     assert "2 runs, 2 COMPLETED" in succeed("status", folder)
-
-
-def test_srun_starts_the_ranks_where_slurm_and_the_mpi_share_a_pmi(slurm, shards, tmp_path):
-    if find_mpirun().flavour is not Flavour.MPICH:
-        pytest.skip("Debian's Slurm speaks PMI-2 with MPICH, and no PMIx that Open MPI would need")
-    folder = tmp_path / "p"
-    work = ["--shards", shards, "--train", f"{SHORT} 3", "--no-report", *PLACE, *PROGRAM]
-    succeed("slurm", "submit", folder, *work, "--start", "srun")
-    assert "srun --mpi=pmi2 --ntasks=4" in (folder / "jobs" / "1-train.sh").read_text()
-    train = jobs_of(folder)["train"]
-    wait(slurm, (folder / "run" / "metrics.jsonl").exists, folder)
-    slurm.call("scancel", "--batch", "--signal=USR1", train)
-    wait(slurm, lambda: state(slurm, train)["Restarts"] == "1", folder)
-    wait(slurm, all_ended(slurm, folder), folder)
-    assert json.loads((folder / "run" / "result.json").read_text())["ranks"] == 4
 
 
 @pytest.mark.slow
