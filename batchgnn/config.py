@@ -32,10 +32,11 @@ MOST_CHUNKS = 1 << 14
 class Settings:
     """How a model is trained. Settings named in `FREE` may change on a resume."""
 
-    mode: Annotated[Literal["macrobatch", "fullgraph", "tensor"], Parameter(group=RUN)] = (
+    mode: Annotated[Literal["macrobatch", "fullgraph", "tensor", "auto"], Parameter(group=RUN)] = (
         "macrobatch"
     )
-    "When things happen; see the table of modes in README.md."
+    """When things happen; see the table of modes in README.md. auto: the one with the shortest
+    epoch of those that fit into memory, as `batchgnn plan` predicts it."""
 
     model: Annotated[Literal["sage", "gcn", "gin", "gat", "gcnii"], Parameter(group=MODEL)] = "sage"
     """GraphSAGE with mean aggregation, GCN, GIN or GAT, as PyTorch Geometric defines them; gcnii: a

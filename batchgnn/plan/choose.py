@@ -134,10 +134,10 @@ def compare_modes(
 def candidates(settings: Settings, num_ranks: int) -> list[tuple[str, dict[str, Any]]]:
     """The modes, with options that the settings leave open: grids, and the decoupled model."""
     found: list[tuple[str, dict[str, Any]]] = [(mode, {}) for mode in MODES]
-    if settings.tensor_ways is None and not getattr(settings, "decoupled", False):
+    if settings.tensor_ways is None and not settings.decoupled:
         ways = [w for w in range(2, num_ranks) if num_ranks % w == 0]
         found += [("tensor", {"tensor_ways": w}) for w in ways]
-        if settings.model == "gcn" and hasattr(settings, "decoupled"):
+        if settings.model == "gcn":
             found.append(("tensor", {"decoupled": True}))
     return found
 

@@ -82,7 +82,7 @@ def predict_tensor(job: Job, rates: Rates) -> Prediction:
     One group of all ranks by default; several (--tensor-ways) exchange the halo of their slices.
     """
     settings, widths, ways = job.settings, job.model.widths, job.ways
-    decoupled = getattr(settings, "decoupled", False)
+    decoupled = settings.decoupled
     works = decoupled_work(widths) if decoupled else whole_graph_work(settings, widths, 1)
     once = [LayerWork(0.0, works[-1].gathers[:2])] if decoupled else works
     chunks = num_chunks(job)
