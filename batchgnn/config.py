@@ -146,17 +146,17 @@ class Settings:
     weight_decay: Annotated[float, Parameter(group=OPTIMISER, validator=NOT_NEGATIVE)] = 0.0
     "L2 penalty, added to the gradient."
 
-    epochs: Annotated[int, Parameter(group=OPTIMISER, validator=AT_LEAST_ONE)] = 20
-    "Passes over the training vertices."
-
-    patience: Annotated[int, Parameter(group=OPTIMISER, validator=NOT_NEGATIVE)] = 0
-    "Stop after this many evaluations without a better validation score; 0 = never."
     conv_weight_decay: Annotated[
         float | None, Parameter(group=OPTIMISER, validator=NOT_NEGATIVE)
     ] = None
     """That of the convolutions, where it is another than that of what stands around them: of
     norms, and of gcnii's linear layers. [default: as --weight-decay]"""
 
+    epochs: Annotated[int, Parameter(group=OPTIMISER, validator=AT_LEAST_ONE)] = 20
+    "Passes over the training vertices."
+
+    patience: Annotated[int, Parameter(group=OPTIMISER, validator=NOT_NEGATIVE)] = 0
+    "Stop after this many evaluations without a better validation score; 0 = never."
 
     eval_every: Annotated[int, Parameter(group=OPTIMISER, validator=AT_LEAST_ONE)] = 1
     "Epochs between exact evaluations over all vertices."
@@ -318,8 +318,8 @@ class Settings:
             self._check_decoupled()
         if self.tensor_ways is not None and self.mode != "tensor":
             raise ConfigError(
-                f"--tensor-ways makes groups of ranks for --mode tensor; this is --mode {self.mode}: "
-                "leave it out."
+                "--tensor-ways makes groups of ranks for --mode tensor; this is --mode "
+                f"{self.mode}: leave it out."
             )
         if self.chunks != "auto" and not 1 <= self.chunks <= MOST_CHUNKS:
             raise ConfigError(f"--chunks {self.chunks}: give 1 to {MOST_CHUNKS}, or auto.")
@@ -393,8 +393,8 @@ FREE = {
     "epochs", "features", "macrobatch", "macrobatch_memory", "topology", "overlap", "threads",
     "chunks", "tensor_ways",
     "memory", "checkpoint_every", "checkpoint_seconds", "checkpoint_keep", "timeline_epoch",
-    "collective_timeout", "stage_to", "patience", "eval_every", "aggregate_cache", "aggregate_memory",
-    "feature_cache",
+    "collective_timeout", "stage_to", "patience", "eval_every", "aggregate_cache",
+    "aggregate_memory", "feature_cache",
 }  # fmt: skip
 "Settings that do not change the numbers of a step, or may change on a resume."
 
