@@ -66,15 +66,14 @@ class HaloOperator:
         self.num_targets = self.num_sources = num_vertices
         self.num_own, self.num_halo = block.num_targets, exchange.num_received
         self.source_ids = self.target_ids = block.ids[: self.num_own]
-        if aggregation == "attention":
-            self.whole = LocalOperator(block, aggregation)
-        else:
+        self.whole = LocalOperator(block, aggregation) if aggregation == "attention" else None
+        if self.whole is None:
             matrix = LocalOperator(block, aggregation).matrix()
             self.local, self.halo = _split(matrix, self.num_own, self.num_halo, symmetric)
 
     def prepare(self, adjoint: bool) -> None:
         """Build now what gathering needs, and its adjoint."""
-        if hasattr(self, "whole"):
+        if self.whole is not None:
             self.whole.prepare(adjoint)
         elif adjoint:
             _ = self.local.transposed, self.halo.transposed
@@ -115,10 +114,12 @@ class HaloOperator:
             out[:num_own] = x
             far.wait()
         all_z, all_s = all_rows
+        assert self.whole is not None
         return self.whole.attend(all_z.reshape(every, *z.shape[1:]), all_s, s_dst, dropout)
 
     def attend_adjoint(self, dh, saved) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The gradients of the own rows of z, s_src and s_dst from that of h."""
+        assert self.whole is not None
         num_own, every = self.num_own, self.num_own + self.num_halo
         dscore, ds_dst = self.whole.score_gradients(dh, saved)
         far = self.whole.source_gradients(dh, saved, dscore, num_own, every)
