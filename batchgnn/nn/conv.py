@@ -16,7 +16,7 @@ from batchgnn.kernels.rows import Rows
 from batchgnn.nn.dropout import NO_DROPOUT, Dropout
 from batchgnn.nn.epilogue import Epilogue
 from batchgnn.nn.init import Declared, glorot, kaiming, kaiming_bias, zeros
-from batchgnn.nn.linear import dense, linear, linear_backward
+from batchgnn.nn.linear import dense, linear, linear_backward, linear_onto
 from batchgnn.nn.parameters import stacked
 
 Views = Mapping[str, np.ndarray]
@@ -74,7 +74,7 @@ class SageMean:
         if transforms_first(A, self.nbr):
             y, saved = propagate(A, x, self.nbr)
             x_dst = A.targets(saved[1])
-            y += linear(x_dst, self.own)
+            linear_onto(x_dst, self.own, y)
             return y, (A, saved, x_dst)
         both = A.gather_beside(x)  # (n_dst, 2 d_in)
         return linear(both, self.both), (A, None, both)
@@ -87,9 +87,8 @@ class SageMean:
             dboth = linear_backward(dy, own_rows, self.both, dweight, need_dx)
             return A.gather_beside_adjoint(dboth) if need_dx else None
         dx = propagate_backward(dy, propagated, self.nbr, grads["lin_l.weight"], need_dx)
-        dx_own = linear_backward(dy, own_rows, self.own, grads["lin_r.weight"], need_dx)
-        if need_dx:
-            A.add_targets(dx, dx_own)
+        onto = A.targets(dx) if need_dx else None
+        linear_backward(dy, own_rows, self.own, grads["lin_r.weight"], need_dx, onto)
         return dx
 
 

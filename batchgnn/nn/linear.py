@@ -29,15 +29,32 @@ def linear(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return out
 
 
+def linear_onto(x: np.ndarray, weight: np.ndarray, y: np.ndarray) -> None:
+    """y (n, d_out) += x (n, d_in) @ weight (d_in, d_out), each part while it is in the cache."""
+    parts = _parts(len(x))
+
+    def multiply(k: int) -> None:
+        y[parts[k]] += x[parts[k]] @ weight
+
+    for_each(multiply, len(parts))
+
+
 def linear_backward(
-    dy: np.ndarray, x: np.ndarray, weight: np.ndarray, dweight: np.ndarray, need_dx: bool = True
+    dy: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray,
+    dweight: np.ndarray,
+    need_dx: bool = True,
+    onto: np.ndarray | None = None,
 ) -> Any:
     """Overwrites dweight with x^T dy; returns dy weight^T, or None unless it is needed.
 
+    onto: (n, d_in), to which dy weight^T is added instead of returning it
     The parts of x^T dy do not depend on the number of threads, nor does their sum.
     """
     parts = _parts(len(x))
-    dx = buffers.empty((len(dy), len(weight)), dy.dtype) if need_dx else None
+    own = need_dx and onto is None
+    dx = buffers.empty((len(dy), len(weight)), dy.dtype) if own else None
     wide = 2 * dy.shape[1] <= x.shape[1]  # BLAS is a tenth faster at the wide one of two products
     shape = dweight.shape[::-1] if wide else dweight.shape
     products = buffers.empty((len(parts), *shape), dy.dtype)
@@ -48,6 +65,8 @@ def linear_backward(
         np.matmul(left.T, right, out=products[k])
         if dx is not None:
             np.matmul(dy_part, weight.T, out=dx[parts[k]])
+        elif need_dx and onto is not None:
+            onto[parts[k]] += dy_part @ weight.T
 
     for_each(multiply, len(parts))
     total = products.sum(axis=0)
