@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from batchgnn.nn.linear import LEAST_ROWS, linear, linear_backward
+from batchgnn.nn.linear import LEAST_ROWS, linear, linear_backward, linear_onto
 from batchgnn.threads import for_each, use_threads
 
 
@@ -34,3 +34,16 @@ def test_each_part_is_done_once_and_errors_arrive():
     assert sorted(done) == list(range(100))
     for_each(done.append, 3)
     assert done[100:] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2 * LEAST_ROWS + 5])
+def test_products_are_added_onto_what_is_there(rows):
+    rng = np.random.default_rng(1)
+    x, dy, weight = rng.normal(size=(rows, 8)), rng.normal(size=(rows, 3)), rng.normal(size=(8, 3))
+    y, dx, dweight = dy.copy(), x.copy(), np.full((8, 3), np.nan)
+    with use_threads(2):
+        linear_onto(x, weight, y)
+        assert linear_backward(dy, x, weight, dweight, onto=dx) is None
+    np.testing.assert_allclose(y, dy + x @ weight, atol=1e-12)
+    np.testing.assert_allclose(dx, x + dy @ weight.T, atol=1e-12)
+    np.testing.assert_allclose(dweight, x.T @ dy, atol=1e-9)
