@@ -5,7 +5,9 @@ Each rank writes the names of its passed tests as a line each to `$BATCHGNN_TEST
 """
 
 import os
+import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -17,8 +19,16 @@ from batchgnn.comm.grid import start
 REPORT = os.environ.get("BATCHGNN_TEST_REPORT")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
+    """Temporary files of its own: ranks that tidy up one folder together trip over each other."""
     start().free()
+    config.option.basetemp = tempfile.mkdtemp(prefix="batchgnn-rank-")
+
+
+def pytest_unconfigure(config):
+    MPI.COMM_WORLD.Barrier()  # ranks may read what another one wrote
+    shutil.rmtree(config.option.basetemp, ignore_errors=True)
 
 
 def pytest_report_header():
