@@ -20,7 +20,6 @@ from batchgnn.kernels.gather import copy_rows
 from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.segment import transpose_csr
 from batchgnn.kernels.spmm import (
-    ADDED,
     BESIDE,
     ONTO,
     PER_COLUMN,
@@ -32,9 +31,10 @@ from batchgnn.kernels.spmm import (
 )
 from batchgnn.nn.linear import dense
 from batchgnn.operators.local import Aggregation, LocalOperator
+from batchgnn.operators.products import Products
 
 
-class HaloOperator:
+class HaloOperator(Products):
     """The operator of the whole graph, whose rows and columns are dealt to the ranks.
 
     x and every result have a row for each own vertex. All methods but `targets` and `add_targets`
@@ -79,30 +79,6 @@ class HaloOperator:
             _ = self.local.transposed, self.halo.transposed
         if adjoint:
             _ = self._homeward
-
-    def gather(self, x: np.ndarray | Rows) -> np.ndarray:
-        """A x: (num_own, d) -> (num_own, d)."""
-        return self._product(x, WITHOUT)
-
-    def gather_self(self, x: np.ndarray | Rows) -> np.ndarray:
-        """A x + x: (num_own, d) -> (num_own, d)."""
-        return self._product(x, ADDED)
-
-    def gather_beside(self, x: np.ndarray | Rows) -> np.ndarray:
-        """[A x | x]: (num_own, d) -> (num_own, 2 d)."""
-        return self._product(x, BESIDE)
-
-    def gather_adjoint(self, dh: np.ndarray) -> np.ndarray:
-        """A^T dh: (num_own, d) -> (num_own, d)."""
-        return self._product_adjoint(dh, WITHOUT)
-
-    def gather_self_adjoint(self, dh: np.ndarray) -> np.ndarray:
-        """The adjoint of `gather_self`: (num_own, d) -> (num_own, d)."""
-        return self._product_adjoint(dh, ADDED)
-
-    def gather_beside_adjoint(self, dboth: np.ndarray) -> np.ndarray:
-        """The adjoint of `gather_beside`: (num_own, 2 d) -> (num_own, d)."""
-        return self._product_adjoint(dboth, BESIDE)
 
     def attend(self, z, s_src, s_dst, dropout) -> tuple[np.ndarray, Any]:
         """As `LocalOperator.attend`, over own vertices: the halo's z and scores are fetched."""

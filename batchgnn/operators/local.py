@@ -15,22 +15,21 @@ from batchgnn.kernels.attention import (
 from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.segment import add_self_loops, gcn_weights, transpose_csr
 from batchgnn.kernels.spmm import (
-    ADDED,
     BESIDE,
     PER_COLUMN,
     PER_EDGE,
     PER_ROW,
-    WITHOUT,
     spmm,
     spmm_adjoint,
 )
 from batchgnn.nn.linear import dense
+from batchgnn.operators.products import Products
 
 Aggregation = Literal["mean", "sum", "gcn", "attention"]
 NO_WEIGHTS = np.empty(0, np.float32)
 
 
-class LocalOperator:
+class LocalOperator(Products):
     """A graph operator A of shape (num_targets, num_sources) over a block; DESIGN section 4.
 
     `gather` is A x, `gather_adjoint` is A^T dh. What A holds for a drawn edge u -> v:
@@ -63,30 +62,6 @@ class LocalOperator:
     def matrix(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
         """A as a weighted CSR: indptr, indices, weight, per (as `kernels.spmm.spmm` takes them)."""
         return *self._csr, self._weight, self._per
-
-    def gather(self, x: np.ndarray | Rows) -> np.ndarray:
-        """A x: (num_sources, d) -> (num_targets, d)."""
-        return self._product(x, WITHOUT)
-
-    def gather_self(self, x: np.ndarray | Rows) -> np.ndarray:
-        """A x + x_targets: (num_sources, d) -> (num_targets, d)."""
-        return self._product(x, ADDED)
-
-    def gather_beside(self, x: np.ndarray | Rows) -> np.ndarray:
-        """[A x | x_targets]: (num_sources, d) -> (num_targets, 2 d)."""
-        return self._product(x, BESIDE)
-
-    def gather_adjoint(self, dh: np.ndarray) -> np.ndarray:
-        """A^T dh: (num_targets, d) -> (num_sources, d)."""
-        return self._product_adjoint(dh, WITHOUT)
-
-    def gather_self_adjoint(self, dh: np.ndarray) -> np.ndarray:
-        """The adjoint of `gather_self`: (num_targets, d) -> (num_sources, d)."""
-        return self._product_adjoint(dh, ADDED)
-
-    def gather_beside_adjoint(self, dboth: np.ndarray) -> np.ndarray:
-        """The adjoint of `gather_beside`: (num_targets, 2 d) -> (num_sources, d)."""
-        return self._product_adjoint(dboth, BESIDE)
 
     def _product(self, x: np.ndarray | Rows, own: int) -> np.ndarray:
         width = x.shape[1] * (2 if own == BESIDE else 1)

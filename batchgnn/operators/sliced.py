@@ -31,6 +31,7 @@ from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.spmm import ADDED, BESIDE, PER_EDGE, PER_ROW, WITHOUT, spmm
 from batchgnn.nn.linear import dense
 from batchgnn.operators.local import Aggregation
+from batchgnn.operators.products import Products
 from batchgnn.operators.walk import Walk
 
 NO_SCALE, NO_OWN = np.empty(0, np.float32), np.empty(0, np.float64)
@@ -91,7 +92,7 @@ def slices_of(num_heads: int, width: int, num_ranks: int, rank: int) -> Slices:
     return Slices(bounds, None, cuts - begin, cuts[:-1] // max(width, 1))
 
 
-class SlicedOperator:
+class SlicedOperator(Products):
     """The operator of the whole graph; rows are dealt evenly, and columns while it aggregates.
 
     x and every result have a row for each own vertex. All methods but `targets` and `add_targets`
@@ -129,30 +130,6 @@ class SlicedOperator:
 
     def prepare(self, adjoint: bool) -> None:
         """Nothing is left to do."""
-
-    def gather(self, x: np.ndarray | Rows) -> np.ndarray:
-        """A x: (num_own, d) -> (num_own, d)."""
-        return self._product(x, WITHOUT)
-
-    def gather_self(self, x: np.ndarray | Rows) -> np.ndarray:
-        """A x + x: (num_own, d) -> (num_own, d)."""
-        return self._product(x, ADDED)
-
-    def gather_beside(self, x: np.ndarray | Rows) -> np.ndarray:
-        """[A x | x]: (num_own, d) -> (num_own, 2 d)."""
-        return self._product(x, BESIDE)
-
-    def gather_adjoint(self, dh: np.ndarray) -> np.ndarray:
-        """A^T dh: (num_own, d) -> (num_own, d)."""
-        return self._product_adjoint(dh, WITHOUT)
-
-    def gather_self_adjoint(self, dh: np.ndarray) -> np.ndarray:
-        """The adjoint of `gather_self`: (num_own, d) -> (num_own, d)."""
-        return self._product_adjoint(dh, ADDED)
-
-    def gather_beside_adjoint(self, dboth: np.ndarray) -> np.ndarray:
-        """The adjoint of `gather_beside`: (num_own, 2 d) -> (num_own, d)."""
-        return self._product_adjoint(dboth, BESIDE)
 
     def targets(self, x: np.ndarray | Rows) -> np.ndarray:
         """The rows of x that are targets: all."""

@@ -1,0 +1,47 @@
+"""What every operator with a product offers: a target's own row left out, added, or beside."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from batchgnn.kernels.rows import Rows
+from batchgnn.kernels.spmm import ADDED, BESIDE, WITHOUT
+
+
+class Products(ABC):
+    """The six products of a graph operator A (DESIGN section 4), by two that subclasses have.
+
+    x has the rows of sources that this rank holds, the result those of targets.
+    """
+
+    @abstractmethod
+    def _product(self, x: np.ndarray | Rows, own: int) -> np.ndarray:
+        """A x, and of x_targets what `own` says: WITHOUT, ADDED or BESIDE."""
+
+    @abstractmethod
+    def _product_adjoint(self, dh: np.ndarray, own: int) -> np.ndarray:
+        """The adjoint of `_product`."""
+
+    def gather(self, x: np.ndarray | Rows) -> np.ndarray:
+        """A x: (sources, d) -> (targets, d)."""
+        return self._product(x, WITHOUT)
+
+    def gather_self(self, x: np.ndarray | Rows) -> np.ndarray:
+        """A x + x_targets: (sources, d) -> (targets, d)."""
+        return self._product(x, ADDED)
+
+    def gather_beside(self, x: np.ndarray | Rows) -> np.ndarray:
+        """[A x | x_targets]: (sources, d) -> (targets, 2 d)."""
+        return self._product(x, BESIDE)
+
+    def gather_adjoint(self, dh: np.ndarray) -> np.ndarray:
+        """A^T dh: (targets, d) -> (sources, d)."""
+        return self._product_adjoint(dh, WITHOUT)
+
+    def gather_self_adjoint(self, dh: np.ndarray) -> np.ndarray:
+        """The adjoint of `gather_self`: (targets, d) -> (sources, d)."""
+        return self._product_adjoint(dh, ADDED)
+
+    def gather_beside_adjoint(self, dboth: np.ndarray) -> np.ndarray:
+        """The adjoint of `gather_beside`: (targets, 2 d) -> (sources, d)."""
+        return self._product_adjoint(dboth, BESIDE)
