@@ -1,7 +1,8 @@
 """A pytest plugin for one rank: `mpirun -n P python -m pytest -p worker CASES`.
 
 A failing test prints its report, then ends the job, so that the other ranks do not wait for it.
-Each rank writes the names of its passed tests as a line each to `$BATCHGNN_TEST_REPORT.RANK`.
+Each rank writes the names of its passed tests as a line each to `$BATCHGNN_TEST_REPORT.RANK`, and
+the first one those of all tests to `$BATCHGNN_TEST_REPORT.collected`.
 """
 
 import os
@@ -31,6 +32,16 @@ def pytest_unconfigure(config):
     shutil.rmtree(config.option.basetemp, ignore_errors=True)
 
 
+def pytest_collection_finish(session):
+    if REPORT and MPI.COMM_WORLD.rank == 0:
+        names = [_name(item.nodeid) for item in session.items]
+        Path(f"{REPORT}.collected").write_text("\n".join(names))
+
+
+def _name(nodeid):
+    return nodeid.partition("cases/")[2]
+
+
 def pytest_report_header():
     comm = MPI.COMM_WORLD
     library = MPI.Get_library_version().partition(",")[0]
@@ -48,6 +59,6 @@ def pytest_runtest_logreport(report):
         sys.stderr.flush()
         time.sleep(0.3)
         comm.Abort(1)
-    if report.when == "call" and REPORT:
+    if REPORT and (report.when == "call" or report.skipped):
         with Path(f"{REPORT}.{comm.rank}").open("a") as file:
-            file.write(report.nodeid.partition("cases/")[2] + "\n")
+            file.write(_name(report.nodeid) + "\n")
