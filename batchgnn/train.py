@@ -14,12 +14,12 @@ from batchgnn.comm.failure import fail_together
 from batchgnn.comm.recorder import Recorder
 from batchgnn.comm.values import values_of_all
 from batchgnn.config import FREE, Settings, settings_files
-from batchgnn.errors import ConfigError, Stopped
+from batchgnn.errors import BatchGNNError, ConfigError, Stopped
 from batchgnn.modes.choice import ADVICE, make_mode, plan_memory
 from batchgnn.modes.memory import allowed_bytes
-from batchgnn.modes.mode import ExactInference
+from batchgnn.modes.mode import ExactInference, StepResult
 from batchgnn.plan.beside import plan_entry, plan_of
-from batchgnn.progress import progress
+from batchgnn.progress import Progress, progress
 from batchgnn.run_folder import RunFolder
 from batchgnn.run_state import Pulse, note_job
 from batchgnn.scores import SPLITS, score
@@ -142,23 +142,31 @@ class Trainer:
         with progress(label, self.mode.num_steps, "steps", show=self.session.is_first) as shown:
             shown.advance(state.step)
             steps = self.mode.epoch(state.epoch, state.step)
-            for result in steps:
-                state.step = result.step + 1
-                trace.mark(f"after epoch {state.epoch + 1} step {state.step}")
-                state.loss_sum += result.loss_sum
-                state.num_seeds += result.num_seeds
-                shown.advance(1, f"loss {state.loss_sum / max(state.num_seeds, 1):.4f}")
-                state.seconds = time.perf_counter() - begin
-                if self.session.is_first:
-                    self.pulse.beat(state.epoch + 1, state.step, self.mode.num_steps)
-                if stop := self._stopped(self.model.parameters.words):
-                    self._checkpoint(stop)
-                    steps.throw(stop)
-                if every and state.step % every == 0 and state.step < self.mode.num_steps:
-                    self._checkpoint()
+            try:
+                for result in steps:
+                    self._note(result, shown)
+                    state.seconds = time.perf_counter() - begin
+                    if stop := self._stopped(self.model.parameters.words):
+                        self._checkpoint(stop)
+                        raise stop
+                    if every and state.step % every == 0 and state.step < self.mode.num_steps:
+                        self._checkpoint()
+            except BatchGNNError as error:
+                steps.throw(error)  # what is prepared ahead calls MPI: let it end first
         loss_sum, num_seeds, *moved = self._sum(state.loss_sum, state.num_seeds, *trace.sent())
         self.moved = int(moved[0]), int(moved[1]) // self.session.grid.size
         return loss_sum / max(num_seeds, 1), time.perf_counter() - begin
+
+    def _note(self, result: StepResult, shown: Progress) -> None:
+        """A step is done."""
+        state = self.state
+        state.step = result.step + 1
+        trace.mark(f"after epoch {state.epoch + 1} step {state.step}")
+        state.loss_sum += result.loss_sum
+        state.num_seeds += result.num_seeds
+        shown.advance(1, f"loss {state.loss_sum / max(state.num_seeds, 1):.4f}")
+        if self.session.is_first:
+            self.pulse.beat(state.epoch + 1, state.step, self.mode.num_steps)
 
     def _end_epoch(self, loss: float, seconds: float) -> None:
         """Evaluate, keep the best model, write the epoch's line and a checkpoint."""

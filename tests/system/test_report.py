@@ -145,7 +145,7 @@ def test_the_page_says_what_the_runs_say(runs, page):
     assert sum(result["rank_edges"]) == sum(
         json.loads((runs / "alone" / "result.json").read_text())["rank_edges"]
     )
-    sections = "summary learning time communication balance timeline configuration versions"
+    sections = "summary learning time communication balance timeline plan configuration versions"
     assert shown.sections == sections.split()
 
 

@@ -110,10 +110,13 @@ def metrics(out):
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
+TIMED = ("epoch_seconds", "ranks", "versions", "plan")
+
+
 def result(out):
     """What a run ended with, apart from how long it took and on what."""
     values = json.loads((out / "result.json").read_text())
-    return {k: v for k, v in values.items() if k not in ("epoch_seconds", "ranks", "versions")}
+    return {k: v for k, v in values.items() if k not in TIMED}
 
 
 def assert_same_run(out, expected, *, rtol):

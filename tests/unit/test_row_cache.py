@@ -49,7 +49,7 @@ def plan(tmp_path):
     ownership = Ownership(manifest.offset, np.array([0, 0, 0, 1], np.int32))
 
     def of(**options):
-        settings = Settings(**{"macrobatch": 8, **options}).resolved("multiclass")
+        settings = Settings(**{"macrobatch": 8, "overlap": True, **options}).resolved("multiclass")
         own = OwnShards(store, ownership, 1, settings.feature_dtype)
         model = build_model(manifest, settings)
         session = SimpleNamespace(settings=settings, manifest=manifest, own=own, model=model)
