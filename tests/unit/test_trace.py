@@ -1,5 +1,8 @@
 """Counters of collectives and phases."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -138,3 +141,12 @@ def test_a_recording_holds_so_many_spans_and_counts_the_others():
     spans, num_dropped = trace.recorded()
     assert [span.name for span in spans] == ["a", "b"]
     assert num_dropped == 3
+
+
+def test_peak_memory_is_that_of_the_program_and_not_of_what_started_it():
+    """A child of a process that holds 256 MiB; `ru_maxrss` would have them."""
+    held = bytearray(os.urandom(1 << 20)) * 256
+    program = "from batchgnn import trace; print(trace.peak_memory_bytes())"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert len(held) == 256 << 20
+    assert 1 << 20 < int(said.stdout) < 128 << 20 < trace.peak_memory_bytes()
