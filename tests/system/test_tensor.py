@@ -1,7 +1,6 @@
-"""Mode tensor from the command line: on other ranks, equal to other modes, balanced, frugal.
+"""Mode tensor from the command line: on other ranks, equal to other modes, balanced.
 
-The slow ones train real graphs for 200 epochs, a skewed graph of 16 M edges, and one whose edges
-are larger than the memory that is allowed.
+The slow ones train real graphs for 200 epochs, and a skewed graph of 16 M edges.
 """
 
 import json
@@ -15,8 +14,8 @@ from graphs import learnable_graph, shards_of
 from mpi.ranks import HERE, run_on_ranks
 from shards import DATA
 
-from batchgnn.store.shard_store import ShardStore
-
+EPOCHS = 7
+"In which computing is measured."
 SMALL = ["--mode", "tensor", "--model", "gcn", "--layers", 2, "--hidden", 16, "--lr", 0.01]
 
 
@@ -51,9 +50,8 @@ def test_a_run_is_resumed_evaluated_and_predicted_on_other_ranks(tmp_path):
         (["--chunks", 0], "give 1 to"),
         (["--aggregate-cache", "store"], "--aggregate-cache memory"),
         (["--mode", "fullgraph", "--chunks", 2], "leave it out"),
-        (["--stage-to", "/tmp/elsewhere"], "leave it out"),
         (["--tensor-ways", 3], "not groups of 3"),
-        (["--decoupled", "--model", "sage"], "take --mode tensor --model gcn"),
+        (["--decoupled", "--model", "sage"], "take --mode tensor --model gcn or gat"),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path, options, said):
@@ -95,42 +93,32 @@ def test_published_gcn_has_the_losses_of_fullgraph_and_of_one_process(tmp_path, 
     assert min(scores.values()) >= (0.80 if graph == "cora" else 0.78)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_ranks_compute_equally_long_on_a_skewed_graph(tmp_path):
-    """4 ranks, 0.5 M vertices, 16 M edges of a power law, cut without a thought: within 5 %."""
+@pytest.fixture(scope="module")
+def skewed(tmp_path_factory):
+    """0.5 M vertices, 16 M edges of a power law."""
+    graph = tmp_path_factory.mktemp("skewed") / "graph.h5"
     sizes = ["--vertices", 1 << 19, "--degree", 61, "--features", 64, "--classes", 16]
-    succeed("data", "generate", "rmat", tmp_path / "graph.h5", *sizes, timeout_s=600)
-    cut = ["--shards", 4, "--method", "random"]
-    succeed("partition", tmp_path / "graph.h5", tmp_path / "shards", *cut, timeout_s=600)
-    program = [HERE / "programs" / "balance.py", tmp_path / "shards", "tensor", 4]
+    succeed("data", "generate", "rmat", graph, *sizes, timeout_s=600)
+    return graph
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("mode", "method", "most"), [("tensor", "random", 1.05), ("fullgraph", "metis", 1.1)]
+)
+def test_ranks_compute_equally_long_on_a_skewed_graph(skewed, tmp_path, mode, method, most):
+    """4 ranks: tensor parallelism cut without a thought, graph parallelism by weighted METIS.
+
+    Of each rank the median of its epochs.
+    """
+    cut = ["--shards", 4, "--method", method]
+    succeed("partition", skewed, tmp_path / "shards", *cut, timeout_s=900)
+    program = [HERE / "programs" / "balance.py", tmp_path / "shards", mode, EPOCHS]
     done = run_on_ranks(4, program, timeout_s=600)
     assert done.status == 0, done.output
-    said = next(line for line in done.output.splitlines() if line.startswith("{"))
-    compute = np.array(json.loads(said)["compute_seconds"])
-    print(f"\nseconds of computing {compute}, max / mean {compute.max() / compute.mean():.3f}")
-    assert compute.max() / compute.mean() <= 1.05
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_edges_larger_than_the_memory_are_streamed(tmp_path):
-    """800 MB of edges, 640 MB allowed: the resident set stays within, and the numbers the same."""
-    sizes = ["--vertices", 1 << 18, "--degree", 780, "--features", 8, "--classes", 8]
-    succeed("data", "generate", "rmat", tmp_path / "graph.h5", *sizes, timeout_s=600)
-    cut = ["--shards", 2, "--method", "random"]
-    succeed("partition", tmp_path / "graph.h5", tmp_path / "shards", *cut, timeout_s=600)
-    (tmp_path / "graph.h5").unlink()
-    edges = sum(int(n) for n in ShardStore(tmp_path / "shards").manifest.shard_edges)
-    model = ["--mode", "tensor", "--model", "gcn", "--layers", 2, "--hidden", 8, "--epochs", 2]
-    said = {}
-    for memory in ("640M", "4G"):
-        run = tmp_path / memory
-        line = ["train", tmp_path / "shards", "--run", run, *model, "--memory", memory]
-        succeed(*line, timeout_s=600)
-        said[memory] = max(max(each["peak_memory_bytes"]) for each in metrics(run))
-    print(f"\n{4 * edges / 2**20:.0f} MiB of edges; peaks", {k: v >> 20 for k, v in said.items()})
-    assert 4 * edges > 640 << 20
-    assert said["640M"] <= 640 << 20
-    assert said["4G"] > 4 * edges
-    assert losses(tmp_path / "640M") == losses(tmp_path / "4G")
+    said = json.loads(next(line for line in done.output.splitlines() if line.startswith("{")))
+    compute = np.median(said["compute_seconds"], axis=0)
+    apart = compute.max() / compute.mean()
+    print(f"\n{mode}: median seconds of computing {compute}, max / mean {apart:.3f}; {said}")
+    assert apart <= most

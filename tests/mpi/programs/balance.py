@@ -1,6 +1,8 @@
 """`balance.py SHARDS MODE EPOCHS`: processor seconds that each rank's main thread computes for.
 
-Messages are another thread's; waiting for it takes no processor. Prints a line of JSON.
+Messages are another thread's; waiting for it takes no processor. Seconds of the processor, and not
+of the clock: the ranks of a test share too few cores, and one that waits for a core computes
+nothing. Prints a line of JSON: lists over the epochs of lists over the ranks.
 """
 
 import json
@@ -8,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from batchgnn.comm.values import values_of_all
 from batchgnn.config import Settings
 from batchgnn.modes.choice import make_mode
 from batchgnn.session import open_session
@@ -17,14 +20,17 @@ def main(shards, mode, epochs):
     """Train, the first epoch not counted: it loads kernels."""
     settings = Settings(mode=mode, model="gcn", layers=2, hidden=64, threads=1, overlap=True)
     with open_session(Path(shards), settings) as session:
-        trained, seconds = make_mode(session), 0.0
+        trained, seconds = make_mode(session), []
         for epoch in range(1 + int(epochs)):
             begin = time.thread_time()
             list(trained.epoch(epoch))
-            seconds += (epoch > 0) * (time.thread_time() - begin)
-        every = session.grid.world.allgather(seconds)
+            seconds.append(time.thread_time() - begin)
+        every = values_of_all(session.grid.world, seconds[1:])
+        held = session.own.num_own, int(session.own.degree_in.sum())
+        held = values_of_all(session.grid.world, held)
         if session.is_first:
-            print(json.dumps({"compute_seconds": every}), flush=True)
+            by_epoch = list(zip(*every, strict=True))
+            print(json.dumps({"compute_seconds": by_epoch, "held": held}), flush=True)
 
 
 if __name__ == "__main__":
