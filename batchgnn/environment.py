@@ -7,6 +7,10 @@ RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID
 LAUNCH_VARIABLE = "BATCHGNN_LAUNCH"
 "Set by `batchgnn launch` to the launch's own name in every rank, so that none is left behind."
 
+LAST_CALLS_VARIABLE = "BATCHGNN_LAST_CALLS"
+"""Set by `batchgnn launch` to a folder of its machine's: the ranks there keep in it which
+collective they were last in, for it to say when one of them is lost."""
+
 SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 
 

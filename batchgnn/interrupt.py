@@ -21,8 +21,9 @@ from collections.abc import Iterator
 from batchgnn.environment import rank_from_environment
 from batchgnn.errors import Stopped
 
-REQUEUE, END = 0, 1
-"Places of the two requests in `asked()` and in the words beside the gradient."
+REQUEUE, END, COMPUTED = 0, 1, 2
+"""Places in the words beside the gradient: the two requests, as in `asked()`, and the seconds that
+a rank computed."""
 
 REQUESTS = {signal.SIGUSR1: REQUEUE, signal.SIGTERM: END, signal.SIGUSR2: END}
 STATUS = {REQUEUE: 0, END: 128 + signal.SIGTERM}
@@ -40,9 +41,10 @@ def asked() -> tuple[int, int]:
 def stopped(words, where: str) -> Stopped | None:
     """What to raise on all ranks for the sum of `asked()` over them; None: go on.
 
+    words: that sum, or the words beside the gradient
     where: how far training is, for the message
     """
-    if not any(words):
+    if not (words[REQUEUE] or words[END]):
         return None
     request = END if words[END] else REQUEUE
     said = "will be started again" if request == REQUEUE else "was told to end"

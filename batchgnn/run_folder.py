@@ -10,6 +10,7 @@ from pathlib import Path
 from batchgnn import __version__
 from batchgnn.config import Settings, read_settings, write_settings
 from batchgnn.errors import StoreError
+from batchgnn.run_state import JOB, note_job
 from batchgnn.store.checkpoint import (
     Checkpoint,
     latest_checkpoint,
@@ -56,6 +57,16 @@ class RunFolder:
         """stopped.json: a signal ended training here, and whether to start it again."""
         note = {"requeue": requeue, "epoch": epoch, "step": step, "time": round(time.time(), 3)}
         self._write(STOPPED, json.dumps(note) + "\n")
+
+    def note_job(self, ranks: int, host: str) -> None:
+        """job.json: where the run is; raises StoreError when the disk is full."""
+        path = self.path / JOB
+        try:
+            note_job(self.path, ranks, host)
+        except OSError as error:
+            if is_no_room(error):
+                raise no_room(path) from error
+            raise
 
     def write_settings(self, shards: Path, settings: Settings) -> None:
         """config.toml, everything resolved."""

@@ -3,6 +3,7 @@
 The first rank writes both into the run folder. Reading needs neither MPI nor HDF5.
 """
 
+import contextlib
 import json
 import os
 import socket
@@ -50,7 +51,8 @@ class Pulse:
         if time.monotonic() >= self.next_s:
             self.next_s = time.monotonic() + BEAT_S
             values = {"epoch": epoch, "epochs": self.epochs, "step": step, "num_steps": num_steps}
-            _replace(self.path, {**values, "time": round(time.time(), 3)})
+            with contextlib.suppress(OSError):  # a full disk is a checkpoint's to tell
+                _replace(self.path, {**values, "time": round(time.time(), 3)})
 
 
 @dataclass(frozen=True)
@@ -120,5 +122,8 @@ def read_run(run: Path) -> RunState:
 def _replace(path: Path, values: dict[str, Any]) -> None:
     """Readers see the old text or the new one; not synced, for it may be lost."""
     beside = path.with_name(f".{path.name}.part")
-    beside.write_text(json.dumps(values) + "\n")
-    beside.rename(path)
+    try:
+        beside.write_text(json.dumps(values) + "\n")
+        beside.rename(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from batchgnn.comm.failure import Watchdog, abort_on_exception, fail_together
 from batchgnn.comm.grid import Grid, start
 from batchgnn.comm.values import values_of_all
 from batchgnn.config import Metric, Settings
-from batchgnn.errors import ConfigError, StoreError
+from batchgnn.errors import StoreError
 from batchgnn.graph.assign import assign_shards
 from batchgnn.graph.ownership import Ownership
 from batchgnn.modes.choice import build_model
@@ -22,6 +22,7 @@ from batchgnn.nn.model import Model
 from batchgnn.plan.auto import choose_mode
 from batchgnn.run_folder import RunFolder
 from batchgnn.store.own_shards import OwnShards
+from batchgnn.store.row_pieces import RowPieces
 from batchgnn.store.shard_store import Manifest, ShardStore
 from batchgnn.store.stage import stage
 from batchgnn.threads import choose_threading_layer, own_cores, threads_for, use_threads
@@ -61,7 +62,10 @@ def open_session(shards: Path, settings: Settings, comm=None) -> Iterator[Sessio
     with start(comm) as grid, abort_on_exception(grid.world):
         settings, why_mode = choose_mode(grid, shards, settings)
         with fail_together(grid.world, f"opening {shards}"):
-            manifest, settings, own = _open_shards(grid, shards, settings)
+            store, ownership, settings = _open_store(grid, shards, settings)
+        with fail_together(grid.world, f"opening {shards}"):  # all copies of the node are there
+            own = _own_shards(grid, store, ownership, settings)
+            manifest = own.manifest
         cores = values_of_all(grid.node, own_cores())
         with fail_together(grid.world, "choosing threads"):
             threads = threads_for(settings.threads, cores[grid.node_rank], cores)
@@ -91,7 +95,8 @@ def load_best(session: Session, run: Path) -> None:
     session.model.parameters.buffer[:] = best.arrays["parameters"]
 
 
-def _open_shards(grid: Grid, shards: Path, settings: Settings):
+def _open_store(grid: Grid, shards: Path, settings: Settings):
+    """The store, staged where that is asked for, who owns what in it, the settings resolved."""
     store = ShardStore(shards)
     manifest = store.manifest
     settings = settings.resolved(manifest.task, manifest.feature_name)
@@ -100,25 +105,29 @@ def _open_shards(grid: Grid, shards: Path, settings: Settings):
             f"{shards} has {manifest.num_splits} splits, --split-index {settings.split_index} asks "
             f"for one more. Take 0 to {manifest.num_splits - 1}."
         )
+    pieces = None
     if settings.mode == "tensor":
-        store, ownership = tensor_rows(store, grid.size, settings.tensor_ways)
+        pieces, ownership = tensor_rows(store, grid.size, settings.tensor_ways)
     else:
-        ranks = assign_shards(manifest, grid.size, shards)
-        ownership = Ownership(manifest.offset, ranks)
+        ownership = Ownership(manifest.offset, assign_shards(manifest, grid.size, shards))
     if settings.stage_to is not None:
-        if settings.mode == "tensor":
-            raise ConfigError(
-                "--stage-to copies the shards that a rank owns; --mode tensor reads parts of all "
-                "of them: leave it out."
-            )
-        wanted, show = ownership.own_shards(grid.rank), grid.rank == 0
-        store = stage(store, wanted, Path(settings.stage_to), show=show)
+        mine = ownership.own_shards(grid.rank)
+        if pieces is not None:  # every rank reads all shards: those of a node copy them together
+            mine = np.arange(manifest.num_shards)[grid.node_rank :: grid.node_size]
+        store = stage(store, mine, Path(settings.stage_to), show=grid.rank == 0)
+    if pieces is not None:
+        store = RowPieces(store, pieces.cut)
+    return store, ownership, settings
+
+
+def _own_shards(grid: Grid, store: ShardStore, ownership: Ownership, settings: Settings):
+    """This rank's share of the store."""
     own = OwnShards(store, ownership, grid.rank, settings.feature_dtype)
     most = allowed_bytes(settings.memory, grid.node_size) // 4
     random_rows = settings.mode == "macrobatch"  # whole-graph modes make the matrix they read
     fit = settings.features == "auto" and random_rows and own.feature_bytes <= most
     own.features_in_memory = fit or settings.features == "memory"
-    return manifest, settings, own
+    return own
 
 
 def _without_overlap(settings: Settings, grid: Grid) -> Settings:

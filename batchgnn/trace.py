@@ -6,6 +6,7 @@ which collective a lane is in. When asked to `record`, each phase and collective
 span, for a timeline.
 """
 
+import mmap
 import os
 import resource
 import sys
@@ -14,9 +15,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from batchgnn.environment import rank_from_environment
+
+KEPT_BYTES = 256
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Span(NamedTuple):
 class _Local(threading.local):
     lane = "main"
     inner_s = 0.0  # seconds of the phases that ended inside the present one
+    waited_s = 0.0  # in collectives and in phases "wait", since `computed_s` was last asked
+    asked_s = 0.0  # when that was
 
 
 _local = _Local()
@@ -58,6 +64,7 @@ _lock = threading.Lock()
 _counters: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
 _last: dict[str, Call] = {}
 _mark = ""
+_kept: mmap.mmap | None = None
 _spans: list[Span] | None = None
 _most_spans = 0
 _num_spans = 0
@@ -74,6 +81,32 @@ def mark(text: str) -> None:
     _mark = text
 
 
+def where() -> str:
+    """What `mark` said last, and the last collective of the main lane; parted by commas."""
+    call = last_calls().get("main")
+    said = f"at collective {call.number}, {call.name}" if call else ""
+    return ", ".join(filter(None, [_mark, said]))
+
+
+def computed_s() -> float:
+    """Seconds that the calling thread did not wait for others, since it asked this last."""
+    now = time.perf_counter()
+    seconds = now - _local.asked_s - _local.waited_s
+    _local.asked_s, _local.waited_s = now, 0.0
+    return max(seconds, 0.0)
+
+
+def keep_last_call(path: Path) -> None:
+    """From now on a new file has `where()` as of the last collective, however this process ends.
+
+    The file is mapped: writing it costs a copy of KEPT_BYTES in memory.
+    """
+    global _kept
+    with path.open("xb+") as file:
+        file.truncate(KEPT_BYTES)
+        _kept = mmap.mmap(file.fileno(), KEPT_BYTES)
+
+
 @contextmanager
 def phase(name: str) -> Iterator[None]:
     """Count the seconds of the block under `name`."""
@@ -85,6 +118,8 @@ def phase(name: str) -> Iterator[None]:
         end = time.perf_counter()
         seconds = end - begin
         own, _local.inner_s = seconds - _local.inner_s, outer + seconds
+        if name == "wait":
+            _local.waited_s += seconds
         _count("phases", name, calls=1, seconds=seconds, own_seconds=own)
         if _spans is not None:
             _keep(Span(_local.lane, "phases", name, begin, end))
@@ -102,12 +137,15 @@ def collective(name: str, sent_bytes: int = 0, detail: str = "") -> Iterator[Non
         number = _last[lane].number + 1 if lane in _last else 1
         call = Call(lane, said, number, _mark, time.monotonic())
         _last[lane] = call
+    if _kept is not None and lane == "main":
+        _kept[:] = where().encode()[:KEPT_BYTES].ljust(KEPT_BYTES)
     begin = time.perf_counter()
     try:
         yield
     finally:
         end = time.perf_counter()
         seconds = end - begin
+        _local.waited_s += seconds
         with _lock:
             if _last[lane] is call:
                 ended = Call(lane, said, number, call.mark, call.entered_s, under_way=False)

@@ -15,16 +15,17 @@ from batchgnn.comm.recorder import Recorder
 from batchgnn.comm.values import values_of_all
 from batchgnn.config import FREE, Settings, settings_files
 from batchgnn.errors import BatchGNNError, ConfigError, Stopped
+from batchgnn.interrupt import COMPUTED
 from batchgnn.modes.choice import ADVICE, make_mode, plan_memory
 from batchgnn.modes.memory import allowed_bytes
 from batchgnn.modes.mode import ExactInference, StepResult
 from batchgnn.plan.beside import plan_entry, plan_of
 from batchgnn.progress import Progress, progress
 from batchgnn.run_folder import RunFolder
-from batchgnn.run_state import Pulse, note_job
+from batchgnn.run_state import Pulse
 from batchgnn.scores import SPLITS, score
 from batchgnn.session import Session, open_session
-from batchgnn.slow_rank import slow_rank
+from batchgnn.slow_rank import Pace
 from batchgnn.store.checkpoint import Checkpoint
 from batchgnn.training_state import TrainingState
 
@@ -101,7 +102,7 @@ class Trainer:
         self.inference = self.mode.inference()
         self.last_checkpoint_s = time.monotonic()
         self.recorder = Recorder(session.grid)
-        self.places = values_of_all(self.world, f"host {session.grid.host}")
+        self.pace = Pace(session.grid.rank, session.grid.size, f"host {session.grid.host}")
         self.pulse = Pulse(folder.path, self.settings.epochs)
         self.state = TrainingState(best_parameters=self.model.parameters.buffer.copy())
         self.moved = (0, 0)
@@ -117,7 +118,7 @@ class Trainer:
         elif self.session.is_first:
             self.folder.write_settings(self.shards, self.settings)
         if self.session.is_first:
-            note_job(self.folder.path, self.session.grid.size, self.session.grid.host)
+            self.folder.note_job(self.session.grid.size, self.session.grid.host)
         while not self._finished():
             loss, seconds = self._epoch()
             self._end_epoch(loss, seconds)
@@ -138,6 +139,7 @@ class Trainer:
             self.recorder.begin(state.epoch + 1, state.step)
         begin = time.perf_counter() - state.seconds
         trace.reset()
+        trace.computed_s()  # what was evaluated and saved since the last step is not training
         label = f"epoch {state.epoch + 1}/{self.settings.epochs}"
         with progress(label, self.mode.num_steps, "steps", show=self.session.is_first) as shown:
             shown.advance(state.step)
@@ -151,6 +153,7 @@ class Trainer:
                         raise stop
                     if every and state.step % every == 0 and state.step < self.mode.num_steps:
                         self._checkpoint()
+                        trace.computed_s()
             except BatchGNNError as error:
                 steps.throw(error)  # what is prepared ahead calls MPI: let it end first
         loss_sum, num_seeds, *moved = self._sum(state.loss_sum, state.num_seeds, *trace.sent())
@@ -167,6 +170,9 @@ class Trainer:
         shown.advance(1, f"loss {state.loss_sum / max(state.num_seeds, 1):.4f}")
         if self.session.is_first:
             self.pulse.beat(state.epoch + 1, state.step, self.mode.num_steps)
+        mine, all_ranks = self.model.parameters.own_words, self.model.parameters.words
+        if note := self.pace.step(float(mine[COMPUTED]), float(all_ranks[COMPUTED])):
+            print(note, file=sys.stderr, flush=True)
 
     def _end_epoch(self, loss: float, seconds: float) -> None:
         """Evaluate, keep the best model, write the epoch's line and a checkpoint."""
@@ -189,8 +195,6 @@ class Trainer:
             self._checkpoint(stop)
         if self.session.is_first:
             print(describe(line), flush=True)
-            if self.settings.mode == "macrobatch" and (note := slow_rank(line, self.places)):
-                print(note, file=sys.stderr, flush=True)
         if stop:
             raise stop
 

@@ -5,10 +5,11 @@ import shlex
 import sys
 from typing import Annotated
 
-from cyclopts import Parameter, validators
+from cyclopts import Parameter
 
+from batchgnn.config import AT_LEAST_ONE, NOT_NEGATIVE
 from batchgnn.errors import ConfigError
-from batchgnn.launch.local import own_command, run
+from batchgnn.launch.local import GO_ON, own_command, run
 from batchgnn.launch.mpirun import (
     Placement,
     find_mpirun,
@@ -19,8 +20,6 @@ from batchgnn.launch.mpirun import (
 )
 from batchgnn.launch.restart import parse_hosts, run_folder_of, run_restarting
 
-AT_LEAST_ONE = validators.Number(gte=1)
-
 
 def launch(
     *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
@@ -29,7 +28,7 @@ def launch(
     mpirun: str | None = None,
     bind: bool = True,
     hosts: str | None = None,
-    max_restarts: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 0,
+    max_restarts: Annotated[int, Parameter(validator=NOT_NEGATIVE)] = 0,
     dry_run: bool = False,
 ) -> None:
     """Run a command of batchgnn on several ranks: `batchgnn launch -n 4 -- train SHARDS --run RUN`.
@@ -86,6 +85,6 @@ def launch(
     else:
         ended = run(found, placement, line, on, tells_success=True)
     if ended.sentence:
-        print(ended.sentence, file=sys.stderr, flush=True)
+        print(ended.sentence, GO_ON, file=sys.stderr, flush=True)
     if ended.status:
         sys.exit(ended.status)

@@ -4,9 +4,11 @@ import contextlib
 import ctypes
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -17,9 +19,9 @@ from typing import TextIO
 
 import psutil
 
-from batchgnn.environment import RANK_VARIABLES, word_of_success
+from batchgnn.environment import LAST_CALLS_VARIABLE, RANK_VARIABLES, word_of_success
 from batchgnn.launch.mpirun import MARK, Flavour, Mpirun, Placement, job_environment, mpirun_argv
-from batchgnn.launch.notice import aborted_with, killed_in, without_notices
+from batchgnn.launch.notice import aborted_with, killed_in, last_calls, without_notices
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 GRACE_S = {signal.SIGINT: 15.0, signal.SIGTERM: 60.0}
@@ -27,16 +29,16 @@ GRACE_S = {signal.SIGINT: 15.0, signal.SIGTERM: 60.0}
 
 LOST = (
     "batchgnn: mpirun has ended, but the first rank never said that it was done: a host is "
-    "gone, or mpirun's daemon on it. Go on from the last checkpoint with the same command and "
-    "--resume."
+    "gone, or mpirun's daemon on it."
 )
+GO_ON = "Go on from the last checkpoint with the same command and --resume."
 LOOK_S, GONE_S = 2.0, 10.0
 PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a job ended: mpirun's status, and a sentence when a rank was killed.
+    """How a job ended: mpirun's status, and what happened when a rank or a host was lost.
 
     was_told: whether a signal to this launcher asked for it
     """
@@ -66,6 +68,8 @@ class Job:
         self.tells_success, self._succeeded = tells_success, False
         self.name, self.flavour = uuid.uuid4().hex, mpirun.flavour
         added = job_environment(mpirun, placement, os.geteuid(), self.name)
+        self._last_calls = Path(tempfile.mkdtemp(prefix="batchgnn-launch-"))
+        added[LAST_CALLS_VARIABLE] = str(self._last_calls)
         self.process = subprocess.Popen(
             mpirun_argv(mpirun, placement, command, hosts=hosts),
             env=dict(os.environ) | added,
@@ -93,6 +97,7 @@ class Job:
 
     def __exit__(self, *error: object) -> None:
         self.end()
+        shutil.rmtree(self._last_calls, ignore_errors=True)
 
     def send(self, number: int) -> None:
         """Forward a signal; mpirun hands it to the ranks.
@@ -135,9 +140,11 @@ class Job:
             return Ended(self._aborted, was_told=self._told)
         if killed is None:
             if status == 0 and self.tells_success and not self._succeeded:
-                return Ended(1, LOST, self._told)
+                return Ended(1, LOST + last_calls(self._last_calls, None), self._told)
             return Ended(status, was_told=self._told)
-        sentence = None if self._deadline_s is not None else killed.sentence()
+        sentence = None
+        if self._deadline_s is None:
+            sentence = killed.sentence() + last_calls(self._last_calls, killed)
         status = status or 1 if killed.signal is None else 128 + killed.signal
         return Ended(status, sentence, self._told)
 

@@ -4,6 +4,7 @@ import re
 import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 RULE = re.compile(r"^[-=]{60,}\s*$")
 LONGEST = 20
@@ -21,6 +22,10 @@ BELOW = (
     "This typically refers to a problem with your application",
     "Please see the FAQ page for debugging suggestions",
 )
+OFTEN = {
+    signal.SIGKILL: "the kernel, out of memory",
+    signal.SIGBUS: "a shard that can no longer be read, or a full /dev/shm",
+}
 KILLED = (
     re.compile(
         r"process rank (?P<rank>\d+) with PID \d+ on node (?P<host>\S+) "
@@ -45,18 +50,16 @@ class Killed:
     host: str | None = None
 
     def sentence(self) -> str:
-        """What happened and how to go on."""
+        """What happened."""
         who = "a rank" if self.rank is None else f"rank {self.rank}"
         where = "" if self.host is None else f" on {self.host}"
         if self.signal is None:
             what = "is gone, or its host"
         else:
-            often = " (often the kernel, out of memory)" if self.signal == signal.SIGKILL else ""
-            what = f"was ended by {signal.Signals(self.signal).name}{often}"
-        return (
-            f"batchgnn: {who}{where} {what}; all ranks have ended. Go on from the last checkpoint "
-            "with the same command and --resume."
-        )
+            number = signal.Signals(self.signal)
+            often = f" (often {OFTEN[number]})" if number in OFTEN else ""
+            what = f"was ended by {number.name}{often}"
+        return f"batchgnn: {who}{where} {what}; all ranks have ended."
 
 
 def killed_in(text: str) -> Killed | None:
@@ -71,6 +74,20 @@ def killed_in(text: str) -> Killed | None:
     if found := GONE.search(flat):
         return Killed(None, host=found["host"])
     return None
+
+
+def last_calls(folder: Path, killed: Killed | None) -> str:
+    """A sentence about the collective that a rank of this machine was last in; empty if unknown.
+
+    The killed rank, if it was one of them, else the first.
+    folder: as of `environment.LAST_CALLS_VARIABLE`
+    """
+    said = {int(file.name): file.read_bytes() for file in folder.iterdir() if file.name.isdigit()}
+    said = {rank: text for rank, text in said.items() if text.strip(b"\0 ")}
+    if not said:
+        return ""
+    rank = killed.rank if killed is not None and killed.rank in said else min(said)
+    return f" Rank {rank} was last seen {said[rank].decode(errors='replace').strip()}."
 
 
 def aborted_with(line: str) -> int | None:

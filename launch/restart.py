@@ -77,12 +77,12 @@ def run_restarting(
             placement = replace(placement, ranks=min(placement.ranks, sum(hosts.values())))
         command = resuming(command, folder)
         said = f"without {', '.join(gone)}, " if gone else ""
-        print(
+        lines = [ended.sentence] if ended.sentence else []
+        lines.append(
             f"batchgnn: the job was lost (status {ended.status}); restart {restart + 1} of "
-            f"{max_restarts}, {said}on {placement.ranks} ranks, from the last checkpoint.",
-            file=sys.stderr,
-            flush=True,
+            f"{max_restarts}, {said}on {placement.ranks} ranks, from the last checkpoint."
         )
+        print("\n".join(lines), file=sys.stderr, flush=True)
     raise AssertionError("the last start returns")
 
 

@@ -8,18 +8,18 @@ import itertools
 import re
 import shlex
 import string
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter, validators
 
+from batchgnn.config import AT_LEAST_ONE
 from batchgnn.errors import ConfigError
 from batchgnn.launch.mpirun import THREAD_VARIABLES, Flavour, Mpirun, Placement, mpirun_argv
 
 WORK, PLACE, SOFTWARE = Group("Work"), Group("Resources"), Group("Software")
-AT_LEAST_ONE = validators.Number(gte=1)
 STEPS = ("convert", "partition", "train", "evaluate", "report")
 "In the order in which they wait for each other."
 
@@ -168,12 +168,14 @@ class _Writer:
 
     of: Pipeline
     folder: Path
-    graph: Path = field(init=False)
-    shards: Path = field(init=False)
 
-    def __post_init__(self):
-        object.__setattr__(self, "graph", self.of.graph or self.folder / "graph.h5")
-        object.__setattr__(self, "shards", self.of.shards or self.folder / "shards")
+    @property
+    def graph(self) -> Path:
+        return self.of.graph or self.folder / "graph.h5"
+
+    @property
+    def shards(self) -> Path:
+        return self.of.shards or self.folder / "shards"
 
     def convert(self) -> str:
         words = shlex.split(self.of.convert or "")
@@ -302,13 +304,11 @@ def scripts(pipeline: Pipeline, folder: Path) -> dict[str, str]:
     folder: absolute; holds what the steps make
     """
     pipeline.check()
-    writer, wanted = (
-        _Writer(pipeline, folder),
-        {
-            "convert": pipeline.convert is not None,
-            "partition": pipeline.cut is not None,
-            "report": pipeline.report,
-        },
-    )
-    steps = [step for step in STEPS if wanted.get(step, True)]
+    writer = _Writer(pipeline, folder)
+    left_out = {
+        "convert": pipeline.convert is None,
+        "partition": pipeline.cut is None,
+        "report": not pipeline.report,
+    }
+    steps = [step for step in STEPS if not left_out.get(step)]
     return {step: getattr(writer, step)() for step in steps}

@@ -155,11 +155,11 @@ def allreduce_sum(comm, array: np.ndarray, name: str) -> None:
 
 
 def allreduce_gradient(comm, parameters) -> None:
-    """Sum the gradient over the ranks, and with it, in `words`, how many were asked to stop.
+    """Sum the gradient over the ranks, and with it what `Parameters.words` are.
 
     parameters: nn.parameters.Parameters
     """
-    parameters.words[:] = interrupt.asked()
+    parameters.words[:] = parameters.own_words[:] = *interrupt.asked(), trace.computed_s()
     allreduce_sum(comm, parameters.summed, "gradient")
 
 

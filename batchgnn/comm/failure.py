@@ -1,6 +1,7 @@
 """One rank's failure ends all: failing together, aborting, and naming the rank that fell silent."""
 
 import os
+import socket
 import sys
 import threading
 import time
@@ -27,20 +28,22 @@ class _Failure:
     text: str
     is_user_error: bool
     trace: str
+    host: str
 
     @classmethod
     def of(cls, error: Exception) -> "_Failure":
         user = isinstance(error, BatchGNNError)
         kept = "" if user else "".join(traceback.format_exception(error))
-        return cls(type(error).__name__, str(error), user, kept)
+        return cls(type(error).__name__, str(error), user, kept, socket.gethostname())
 
 
 @contextmanager
 def fail_together(comm: MPI.Comm, doing: str) -> Iterator[None]:
     """Raise on every rank when the block raised on any; the block must hold no collective call.
 
-    A user error that is the same on all failing ranks is raised as itself; anything else as a
-    RankError that lists the ranks, with the traceback of the first that failed through a fault.
+    A user error that is the same on all failing ranks is raised as itself, with the ranks unless
+    they are all; anything else as a RankError that lists the ranks and how far they are, with the
+    traceback of the first that failed through a fault.
     """
     mine: Exception | None = None
     try:
@@ -56,16 +59,18 @@ def fail_together(comm: MPI.Comm, doing: str) -> Iterator[None]:
 
 def _joined(said: list[_Failure | None], doing: str) -> BatchGNNError:
     """The one exception that stands for the failures of all ranks."""
-    failed = [failure for failure in said if failure]
-    first = failed[0]
+    failed = {rank: failure for rank, failure in enumerate(said) if failure}
+    first, share = next(iter(failed.values())), f"{len(failed)} of {len(said)} ranks"
     kind = getattr(errors, first.kind, None)
     error: BatchGNNError
-    if first.is_user_error and kind and len(set(failed)) == 1:
-        error = kind(first.text)
+    if first.is_user_error and kind and len({(f.kind, f.text) for f in failed.values()}) == 1:
+        places = ", ".join(f"rank {rank} (host {f.host})" for rank, f in failed.items())
+        on_some = f"\n  on {share}: {places}; {trace.where()}"
+        error = kind(first.text + (on_some if len(failed) < len(said) else ""))
     else:
-        who = "\n".join(f"  rank {r}: {f.kind}: {f.text}" for r, f in enumerate(said) if f)
-        faults = [failure.trace for failure in failed if failure.trace]
-        text = f"{doing} failed on {len(failed)} of {len(said)} ranks\n{who}"
+        lines = (f"  rank {r} (host {f.host}): {f.kind}: {f.text}" for r, f in failed.items())
+        who, faults = "\n".join(lines), [f.trace for f in failed.values() if f.trace]
+        text = f"{doing} failed on {share}; {trace.where()}\n{who}"
         error = RankError("\n".join([text, *faults[:1]]))
         error.exit_status = 1 if faults else 2
     error.on_all_ranks = True
@@ -106,9 +111,9 @@ def _is_shared(error: BaseException) -> bool:
 
 def _abort(comm: MPI.Comm, error: BaseException) -> NoReturn:
     where = f"rank {comm.rank} on {MPI.Get_processor_name()}"
-    status = 1
+    now, status = trace.where() or "before the first collective", 1
     if isinstance(error, BatchGNNError):
-        status, text = error.exit_status, f"batchgnn: {where}: {error}\n"
+        status, text = error.exit_status, f"batchgnn: {where}: {error}\n  {now}\n"
     elif isinstance(error, KeyboardInterrupt):
         status, text = 130, f"batchgnn: {where} was interrupted.\n"
     elif isinstance(error, SystemExit):
@@ -116,7 +121,7 @@ def _abort(comm: MPI.Comm, error: BaseException) -> NoReturn:
         text = f"batchgnn: {where} ended with status {error.code}.\n"
     else:
         said = "".join(traceback.format_exception(error))
-        text = f"batchgnn: {where} failed; all ranks are ended.\n{said}"
+        text = f"batchgnn: {where} failed; {now}; all ranks are ended.\n{said}"
     _end_job(comm, text, status)
 
 

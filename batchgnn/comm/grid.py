@@ -1,6 +1,8 @@
 """The ranks of a job: communicators of the job and of one node, one for each thread that talks."""
 
 import atexit
+import contextlib
+import os
 import socket
 import sys
 from dataclasses import dataclass
@@ -10,8 +12,13 @@ from typing import cast
 
 from mpi4py import MPI
 
+from batchgnn import trace
 from batchgnn.comm.shared import Layout, SharedArrays
-from batchgnn.environment import leave_out_slow_transports, size_from_environment
+from batchgnn.environment import (
+    LAST_CALLS_VARIABLE,
+    leave_out_slow_transports,
+    size_from_environment,
+)
 from batchgnn.errors import RankError
 
 
@@ -103,6 +110,9 @@ def start(comm: MPI.Intracomm | None = None) -> Grid:
         leave_out_slow_transports()
         MPI.Init_thread(MPI.THREAD_MULTIPLE)
         atexit.register(_finalize)
+        if folder := os.environ.get(LAST_CALLS_VARIABLE):
+            with contextlib.suppress(OSError):  # a launcher without a disk to write to
+                trace.keep_last_call(Path(folder) / str(MPI.COMM_WORLD.rank))
     started = size_from_environment()
     if started > 1 and MPI.COMM_WORLD.size == 1:
         library = MPI.Get_library_version().partition(",")[0].split("\n")[0].strip()

@@ -79,7 +79,7 @@ def grid_operator(grid, own: OwnShards, model, settings) -> GridOperator:
     group, way = divmod(grid.rank, ways)
     beside, within = grid.some(way), grid.some(group)
     parts = group_shards(own.manifest, grid.size, ways, own.path)
-    part = OwnShards(ShardStore(own.path), Ownership(own.manifest.offset, parts), group)
+    part = OwnShards(own.whole, Ownership(own.manifest.offset, parts), group)
     inner = halo_operator(beside, part, model.aggregation, overlap=settings.overlap)
     inner.courier = Courier(enabled=settings.overlap)
     exchange = ColumnExchange(within.background if settings.overlap else within.world)
@@ -89,7 +89,7 @@ def grid_operator(grid, own: OwnShards, model, settings) -> GridOperator:
 
 def sliced_operator(grid, own: OwnShards, model, settings) -> SlicedOperator:
     """The operator of all edges, walked where they lie in the shards; collective."""
-    store, manifest = ShardStore(own.path), own.manifest
+    store, manifest = own.whole, own.manifest
     weighted = manifest.weighted and model.aggregation == "gcn"
     edges = MappedEdges(store, side="in", weighted=weighted)
     num_chunks = settings.chunks

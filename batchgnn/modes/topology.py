@@ -5,7 +5,7 @@ from batchgnn.comm.failure import fail_together
 from batchgnn.comm.grid import Grid
 from batchgnn.comm.shared import layout_bytes, require_room
 from batchgnn.store.own_shards import OwnShards
-from batchgnn.store.shard_store import Manifest, ShardStore
+from batchgnn.store.shard_store import Manifest
 from batchgnn.store.topology import WholeTopology, fill_topology, topology_layout
 
 INSTEAD = "Take --topology sharded"
@@ -21,7 +21,7 @@ def share_topology(grid: Grid, own: OwnShards, *, gcn: bool) -> WholeTopology:
 
     Valid until the grid is freed. Raises MemoryPlanError where it does not fit.
     """
-    layout, store = topology_layout(own.manifest, gcn=gcn), ShardStore(own.path)
+    layout, store = topology_layout(own.manifest, gcn=gcn), own.whole
     with fail_together(grid.world, "sharing the topology"):
         require_room(layout_bytes(layout), grid.host, INSTEAD)
     with trace.phase("share topology"):

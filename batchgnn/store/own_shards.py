@@ -90,7 +90,7 @@ class OwnShards:
         self.ownership, self.rank = ownership, rank
         self.shards = ownership.own_shards(rank)
         self._opened = opened = [store.shard(int(s)) for s in self.shards]
-        self.path, self.manifest = store.path, store.manifest
+        self.path, self.manifest, self.whole = store.path, store.manifest, store.whole
         self.feature_dtype = FEATURE_DTYPES[feature_dtype or store.manifest.feature_name]
         "What `features` are held as: float32, float16, or int16 for bfloat16."
         self.features_in_memory = False

@@ -18,11 +18,11 @@ class RowPieces(ShardStore):
 
     def __init__(self, store: ShardStore, cut: RowCut):
         """store: an open one; nothing is read."""
-        self.path, self.manifest, self.cut = store.path, store.manifest, cut
+        self.path, self.manifest, self.whole, self.cut = store.path, store.manifest, store, cut
 
     def shard(self, s: int) -> Shard:
         """Map piece s. Raises StoreError as `ShardStore.shard`."""
-        whole = super().shard(int(self.cut.shard[s]))
+        whole = self.whole.shard(int(self.cut.shard[s]))
         begin, end = int(self.cut.begin[s]), int(self.cut.end[s])
         arrays = {name: slice(begin, end) for name in PER_VERTEX}
         arrays |= {"in_indptr": slice(begin, end + 1), "out_indptr": slice(begin, end + 1)}

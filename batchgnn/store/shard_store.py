@@ -184,6 +184,8 @@ class ShardStore:
         """Read the manifest; raises StoreError when `path` is no shard store, or a newer one."""
         self.path = Path(path)
         self.manifest = read_manifest(self.path)
+        self.whole = self
+        "Where whole shards are read: another store, when this one's are parts of them."
 
     def shard_path(self, s: int) -> Path:
         """File of shard s."""

@@ -24,6 +24,7 @@ class StagedStore(ShardStore):
 
     def __init__(self, store: ShardStore, folder: Path):
         self.path, self.manifest, self.folder = store.path, store.manifest, folder
+        self.whole = self
 
     def shard_path(self, s: int) -> Path:
         """The copy of shard s, or its file in the store when it has none."""
@@ -34,7 +35,7 @@ class StagedStore(ShardStore):
 def stage(store: ShardStore, shards: np.ndarray, to: Path, *, show: bool) -> StagedStore:
     """Copy the shards into a folder of this store's own below `to`; whole copies stay as they are.
 
-    shards: integers (n,), those that this rank reads
+    shards: integers (n,), those that this rank copies; others are read from copies that are there
     show: whether progress is shown on stderr
     Raises StoreError when they do not fit, or when a copy is not what was written.
     """

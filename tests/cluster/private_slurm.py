@@ -44,6 +44,7 @@ SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd-%n.log
 SlurmdSpoolDir={folder}/spool-%n
 StateSaveLocation={folder}/state
+TmpFS={folder}/tmp-%n
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SwitchType=switch/none
@@ -131,7 +132,8 @@ class Slurm:
     def down(self) -> None:
         """End all jobs, then the daemons, last what they left."""
         with contextlib.suppress(AssertionError, subprocess.TimeoutExpired, OSError):
-            self.call("scancel", "--user", getpass.getuser())
+            if jobs := self.call("squeue", "-h", "-o", "%A").split():
+                self.call("scancel", *jobs)
             end = time.monotonic() + DOWN_S
             while self.call("squeue", "-h") and time.monotonic() < end:
                 time.sleep(0.2)
@@ -152,7 +154,10 @@ class Slurm:
 
 @contextlib.contextmanager
 def private_slurm(folder: Path, nodes: int = 4, cpus: int = 2) -> Iterator[Slurm]:
-    """A cluster for the time of a block; `folder` must not exist."""
+    """A cluster for the time of a block; `folder` must not exist.
+
+    Other users may submit jobs where they may pass through the folders above it.
+    """
     folder.mkdir(parents=True, mode=0o755)
     slurm = Slurm(folder)
     try:
@@ -167,6 +172,7 @@ def private_slurm(folder: Path, nodes: int = 4, cpus: int = 2) -> Iterator[Slurm
         slurm.start("slurmctld", "-D", "-c")
         for number in range(1, nodes + 1):
             (folder / f"spool-n{number}").mkdir()
+            (folder / f"tmp-n{number}").mkdir(mode=0o755)  # where srun's PMIx keeps its own
             slurm.start("slurmd", "-D", "-N", f"n{number}")
         _until(lambda: _num_idle(slurm) == nodes, "all nodes are idle", slurm)
         yield slurm

@@ -1,17 +1,23 @@
-"""Training on four emulated hosts loses a rank, a host or a link: a clean end, or another start."""
+"""Training on four emulated hosts loses a rank, a host, a link or a shard: an end, or a new start.
 
+Each end is timed, and its message names the rank, its host, the step and the collective.
+"""
+
+import contextlib
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
-import numpy as np
 import psutil
 import pytest
 from cluster.hosts import emulated, why_not
 from commands import succeed
-from system.test_resume import arrays, last_checkpoint
+from jobs import assert_same_weights, rank_of, wait_while_it_runs
 
 REASON = why_not()
 pytestmark = [
@@ -25,6 +31,8 @@ OPTIONS = [
     *("--checkpoint-every", 20, "--checkpoint-seconds", 0, "--collective-timeout", 4),
 ]
 "100 steps an epoch."
+
+PLACE = r"(after epoch \d step \d+, )?at collective \d+, [a-z ]+"
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +61,12 @@ def cluster():
 class Running:
     """A training job over the hosts, started by `batchgnn launch` on the first."""
 
-    def __init__(self, cluster, shards, out, *options):
+    def __init__(self, cluster, shards, out, *options, epochs=None):
         self.cluster, self.out = cluster, out
         launch = ["launch", "-n", 4, "--hosts", HOSTS, "--threads", 1, "--no-bind", *options, "--"]
         words = [*launch, "train", shards, "--run", out, *OPTIONS]
+        if epochs is not None:
+            words[words.index("--epochs") + 1] = epochs
         self.process = cluster.start(
             [sys.executable, "-m", "batchgnn", *map(str, words)],
             stdout=subprocess.PIPE,
@@ -66,11 +76,8 @@ class Running:
 
     def until_checkpoint(self, timeout_s=60):
         """Wait until something is saved inside of an epoch."""
-        end = time.monotonic() + timeout_s
-        while not list((self.out / "checkpoint").glob("*-step-*[1-9]*.h5")):
-            assert self.process.poll() is None, self.process.stdout.read()
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        inside = self.out / "checkpoint"
+        wait_while_it_runs(self.process, lambda: list(inside.glob("*-step-*[1-9]*.h5")), timeout_s)
 
     def ended(self, within_s):
         """(status, what it printed); no process of it is left on the hosts that can be reached."""
@@ -89,9 +96,7 @@ class Running:
         for name in self.cluster.hosts:
             for pid in self.cluster.host(name).processes():
                 process = psutil.Process(pid)
-                environment = process.environ()
-                mine = environment.get("OMPI_COMM_WORLD_RANK", environment.get("PMI_RANK"))
-                if mine == str(number) and "batchgnn" in " ".join(process.cmdline()):
+                if rank_of(process) == number and "batchgnn" in " ".join(process.cmdline()):
                     return process
         raise AssertionError(f"there is no rank {number}")
 
@@ -103,15 +108,10 @@ def nothing_runs(cluster, names):
         time.sleep(0.1)
 
 
-def assert_same_weights(out, whole, rtol):
-    pairs = [
-        (arrays(out / "model.h5"), arrays(whole / "model.h5")),
-        (last_checkpoint(out), last_checkpoint(whole)),
-    ]
-    for found, wanted in pairs:
-        for name, array in wanted.items():
-            distance = np.linalg.norm(found[name] - array) / np.linalg.norm(array)
-            assert distance <= rtol, name
+def assert_goes_on(shards, out, whole):
+    """What was saved is whole: a resume ends with the weights of the undisturbed run."""
+    succeed("train", shards, "--run", out, "--resume", ranks=4)
+    assert_same_weights(out, whole)
 
 
 def test_a_killed_rank_is_named_and_the_job_goes_on_when_told_to(cluster, shards, whole, tmp_path):
@@ -121,8 +121,10 @@ def test_a_killed_rank_is_named_and_the_job_goes_on_when_told_to(cluster, shards
     status, said = job.ended(within_s=60)
     assert status == 0, said
     assert re.search(r"the job was lost \(status \d+\); restart 1 of 2, on 4 ranks", said), said
+    named = rf"rank 2 on n3 was ended by SIGKILL .+ Rank \d was last seen {PLACE}\.\n"
+    assert re.search(named, said), said
     nothing_runs(cluster, cluster.hosts)
-    assert_same_weights(tmp_path / "run", whole, rtol=0)
+    assert_same_weights(tmp_path / "run", whole)
 
 
 def test_a_host_that_vanishes_is_left_out(cluster, shards, whole, tmp_path):
@@ -138,7 +140,7 @@ def test_a_host_that_vanishes_is_left_out(cluster, shards, whole, tmp_path):
     assert_same_weights(tmp_path / "run", whole, rtol=1e-5)
 
 
-def test_a_cut_link_ends_the_job_and_names_the_rank_behind_it(cluster, shards, tmp_path):
+def test_a_cut_link_ends_the_job_and_names_the_rank_behind_it(cluster, shards, whole, tmp_path):
     job = Running(cluster, shards, tmp_path / "run")
     job.until_checkpoint()
     cluster.cut("n3")
@@ -147,9 +149,102 @@ def test_a_cut_link_ends_the_job_and_names_the_rank_behind_it(cluster, shards, t
     waited = r"rank \d has waited \d+ s in collective \d+ of its main thread: .+ epoch \d step \d+"
     assert re.search(waited, said), said
     assert "rank 2 (host n3, process " in said
+    assert_goes_on(shards, tmp_path / "run", whole)
     assert "does not answer: it is stopped, or its machine or network is gone" in said
     nothing_runs(cluster, ["n1", "n2", "n4"])
     cluster.heal("n3")
+
+
+@contextlib.contextmanager
+def other_files(host, shards, folder):
+    """On this host alone the shards are files of their own, which the block is given."""
+    copies = [shutil.copy(path, folder) for path in sorted(shards.glob("shard-*.h5"))]
+    for copy in copies:
+        host.call(f"mount --bind {copy} {shards / os.path.basename(copy)}")
+    yield copies
+    for copy in copies:
+        host.call(f"umount -l {shards / os.path.basename(copy)}")
+
+
+def test_a_shard_that_one_host_cannot_read_is_named_before_anything_begins(
+    cluster, shards, tmp_path
+):
+    with other_files(cluster.host("n3"), shards, tmp_path) as copies:
+        for copy in copies:
+            os.truncate(copy, 1000)
+        status, said = Running(cluster, shards, tmp_path / "run").ended(within_s=20)
+    assert status == 2
+    cut = r"shard-0000\d\.h5 is truncated \(1,000 bytes\): needed a shard file"
+    named = (
+        rf"on 1 of 4 ranks: rank 2 \(host n3\); at collective \d, agreement \(opening {shards}\)\n"
+    )
+    assert re.search(rf"{cut}.+\n  {named}", said), said
+    assert not (tmp_path / "run").exists()
+    nothing_runs(cluster, cluster.hosts)
+
+
+def test_a_shard_that_one_host_loses_ends_the_job_and_names_the_rank(
+    cluster, shards, whole, tmp_path
+):
+    """A mapped file without its bytes is a bus error."""
+    with other_files(cluster.host("n3"), shards, tmp_path) as copies:
+        job = Running(cluster, shards, tmp_path / "run")
+        job.until_checkpoint()
+        for copy in copies:
+            os.truncate(copy, 0)
+        status, said = job.ended(within_s=15)
+    assert status == 128 + signal.SIGBUS
+    named = (
+        r"rank 2 on n3 was ended by SIGBUS \(often a shard that can no longer be read, or a full "
+        rf"/dev/shm\); all ranks have ended\. Rank \d was last seen {PLACE}\. Go on from"
+    )
+    assert re.search(named, said), said
+    nothing_runs(cluster, cluster.hosts)
+    assert_goes_on(shards, tmp_path / "run", whole)
+
+
+@contextlib.contextmanager
+def a_tenth_of_the_time(process):
+    """The process runs for 20 ms of every 200, as if its cores were ten times slower."""
+    done = threading.Event()
+
+    def pulse():
+        while not done.is_set():
+            process.suspend()
+            done.wait(0.18)
+            process.resume()
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=pulse)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_a_rank_ten_times_slower_is_named_while_it_happens(cluster, shards, tmp_path):
+    job = Running(cluster, shards, tmp_path / "run", epochs=1000)
+    job.until_checkpoint()
+    begin = time.monotonic()
+    with a_tenth_of_the_time(job.rank(2)):
+        warning = next(line for line in job.process.stdout if ", and waited for it: " in line)
+        seconds = time.monotonic() - begin
+    print(f"{warning}after {seconds:.1f} s")
+    named = (
+        r"batchgnn: rank 2 \(host n3\) computed (.+) of the last \d+ s, the other ranks (.+) s, "
+        rf"and waited for it: {PLACE}\. Look at what else runs"
+    )
+    found = re.match(named, warning)
+    assert found, warning
+    assert float(found[1]) > 3 * float(found[2])
+    assert seconds < 30
+    job.process.send_signal(signal.SIGTERM)
+    status, said = job.ended(within_s=15)
+    assert status == 143, said
+    assert "its state at epoch" in said
+    nothing_runs(cluster, cluster.hosts)
 
 
 def test_a_link_ten_times_slower_changes_no_number(cluster, shards, whole, tmp_path):
@@ -159,7 +254,7 @@ def test_a_link_ten_times_slower_changes_no_number(cluster, shards, whole, tmp_p
     job = Running(cluster, shards, tmp_path / "run", "--max-restarts", 0)
     status, said = job.ended(within_s=90)
     assert status == 0, said
-    assert_same_weights(tmp_path / "run", whole, rtol=0)
+    assert_same_weights(tmp_path / "run", whole)
 
 
 def test_hosts_that_answer_and_one_that_does_not(cluster):

@@ -1,21 +1,22 @@
 """A real Slurm of four nodes runs what `batchgnn slurm submit` makes, through stops, to the end."""
 
+import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 from cluster.private_slurm import private_slurm, why_not
 from commands import ROOT, refused, succeed
-from system.test_resume import last_checkpoint
+from jobs import assert_same_weights
 
-from batchgnn.launch.mpirun import find_mpirun, root_environment
+from batchgnn.launch.mpirun import Flavour, find_mpirun, root_environment
 
 REASON = why_not()
 pytestmark = [
@@ -27,6 +28,13 @@ PROGRAM = ["--program", f"{sys.executable} -m batchgnn"]
 SHORT = "--layers 2 --fanouts 6 3 --hidden 16 --batch-size 40 --macrobatch 4 --lr 0.003 --epochs"
 
 
+@contextlib.contextmanager
+def open_to_all(folder):
+    """Let other users pass through a temporary folder."""
+    Path(folder).chmod(0o755)
+    yield
+
+
 @pytest.fixture(scope="module")
 def slurm():
     """The cluster; every command of this module's tests talks to it."""
@@ -36,6 +44,7 @@ def slurm():
     }
     with (
         tempfile.TemporaryDirectory(prefix="batchgnn-slurm-") as folder,
+        open_to_all(folder),
         private_slurm(Path(folder) / "state", nodes=4) as slurm,
         pytest.MonkeyPatch.context() as patch,
     ):
@@ -94,11 +103,6 @@ def state(slurm, number):
     return dict(word.split("=", 1) for word in words if "=" in word)
 
 
-def assert_same_weights(out, whole):
-    for name, wanted in last_checkpoint(whole).items():
-        np.testing.assert_array_equal(last_checkpoint(out)[name], wanted, err_msg=name)
-
-
 def test_a_pipeline_from_a_file_runs_unattended_on_four_nodes(slurm, tmp_path):
     folder, settings = tmp_path / "p", tmp_path / "pipeline.toml"
     settings.write_text(
@@ -131,7 +135,9 @@ def test_a_pipeline_from_a_file_runs_unattended_on_four_nodes(slurm, tmp_path):
     finished = succeed("status", folder)
     assert f"{folder / 'run'}: finished; test accuracy {result['test_accuracy']}" in finished
     assert "train      job 3: COMPLETED" in finished
-    assert "<html" in (folder / "run" / "report.html").read_text()
+    page = (folder / "run" / "report.html").read_text()
+    assert "<html" in page
+    assert f'data-value="{result["test_accuracy"]}"' in page
     begun = time.monotonic()
     for step in ("1-convert", "2-partition"):  # they are done, and passed over
         script = ["bash", folder / "jobs" / f"{step}.sh"]
@@ -219,6 +225,66 @@ def test_a_job_array_trains_every_seed(slurm, shards, tmp_path):
             f"{jobs_of(folder)['train']}_{task}"
         )
     assert "2 runs, 2 COMPLETED" in succeed("status", folder)
+
+
+def test_srun_starts_the_ranks_where_slurm_and_the_mpi_share_a_pmi(slurm, shards, whole, tmp_path):
+    kind = "pmi2" if find_mpirun().flavour is Flavour.MPICH else "pmix"
+    probe = ["srun", f"--mpi={kind}", "-n", "1", "true"]
+    tried = subprocess.run(probe, capture_output=True, text=True)
+    if tried.returncode:
+        pytest.skip(f"this Slurm has no {kind} (Debian's pmix needs libpmix-dev): {tried.stderr}")
+    folder = tmp_path / "p"
+    train = f"{SHORT} 4 --no-overlap"
+    work = ["--shards", shards, "--train", train, "--no-report", *PLACE, *PROGRAM]
+    succeed("slurm", "submit", folder, *work, "--start", "srun")
+    assert f"srun --mpi={kind} --ntasks=4" in (folder / "jobs" / "1-train.sh").read_text()
+    train, evaluate = jobs_of(folder).values()
+    wait(slurm, (folder / "run" / "metrics.jsonl").exists, folder)
+    slurm.call("scancel", "--batch", "--signal=USR1", train)
+    wait(slurm, lambda: state(slurm, train)["Restarts"] == "1", folder)
+    wait(slurm, all_ended(slurm, folder), folder)
+    assert [state(slurm, number)["JobState"] for number in (train, evaluate)] == ["COMPLETED"] * 2
+    assert json.loads((folder / "run" / "result.json").read_text())["ranks"] == 4
+    assert_same_weights(folder / "run", whole)
+
+
+NOBODY = 65534
+OTHERS_JOB = "#!/bin/bash\n#SBATCH --job-name=batchgnn-train -o /dev/null -D / -n 1\nsleep 300\n"
+
+
+@pytest.fixture
+def others(slurm):
+    """Jobs of another user of the same cluster, with the names that ours have; their numbers."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can be another user")
+
+    def as_nobody(*argv, text=None):
+        user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+        done = subprocess.run(argv, input=text, capture_output=True, text=True, cwd="/", **user)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    jobs = [as_nobody("sbatch", "--parsable", text=OTHERS_JOB) for _ in range(2)]
+    yield jobs
+    as_nobody("scancel", *jobs)
+
+
+def test_jobs_of_another_user_are_neither_counted_nor_ended(slurm, others, shards, tmp_path):
+    folder = tmp_path / "p"
+    submit(folder, shards)
+    wait(slurm, (folder / "run" / "metrics.jsonl").exists, folder)
+    seen = slurm.call("squeue", "-h", "-o", "%A %u %j").splitlines()
+    assert {line.split()[1] for line in seen} == {"root", "nobody"}, seen
+    assert {f"{job} nobody batchgnn-train" for job in others} < set(seen)
+    said = succeed("status", folder) + succeed("status", folder / "run")
+    mine = set(jobs_of(folder).values())
+    assert set(re.findall(r"job (\d+)", said)) == mine
+    assert not mine & set(others)
+    succeed("cancel", folder)
+    wait(slurm, all_ended(slurm, folder), folder, 20)
+    assert [state(slurm, job)["JobState"] for job in others] == ["RUNNING"] * 2
+    assert re.findall(r"job (\d+)", succeed("cancel", folder)) == []
+    assert [state(slurm, job)["JobState"] for job in others] == ["RUNNING"] * 2
 
 
 @pytest.mark.slow

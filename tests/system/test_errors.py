@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import h5py
@@ -148,6 +149,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(shards, tmp_path, tiny_disk):
     wide += ["--checkpoint-every", 1, "--checkpoint-seconds", 0]
     line = ["train", shards, "--run", tiny_disk / "run", *wide]
     done = finish(start(*line, ranks=2), 60)
+    ended_s = time.time()
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.count("no room to write it") == 1
@@ -156,6 +158,14 @@ def test_a_full_disk_keeps_the_last_checkpoint(shards, tmp_path, tiny_disk):
         "epoch-000000-step-00000001.h5",
         "epoch-000000-step-00000002.h5",
     ]
+    named = (
+        r"  on 1 of 2 ranks: rank 0 \(host .+\); after epoch 1 step 3, at collective \d+, "
+        r"agreement \(writing a checkpoint\)\n"
+    )
+    assert re.search(named, done.stderr), done.stderr
+    seconds = ended_s - kept[-1].stat().st_mtime
+    print(f"ended {seconds:.1f} s after the last checkpoint")
+    assert seconds < 15
 
     subprocess.run(["mount", "-o", "remount,size=64m", tiny_disk], check=True)
     succeed(*line, "--resume", ranks=2)

@@ -7,7 +7,14 @@ import time
 import psutil
 import pytest
 from commands import finish, start, succeed
-from system.test_resume import arrays, last_checkpoint, metrics, result
+from jobs import (
+    assert_same_weights,
+    metrics,
+    newest_checkpoint,
+    ranks_below,
+    result,
+    wait_while_it_runs,
+)
 
 KILLS, RANKS = 20, 2
 OPTIONS = [
@@ -29,37 +36,15 @@ def shards(tmp_path_factory):
     return folder / "shards"
 
 
-def ranks_of(launcher):
-    """Rank -> process, of those that run."""
-    found = {}
-    for process in psutil.Process(launcher).children(recursive=True):
-        try:
-            environment = process.environ()
-        except psutil.Error:
-            continue
-        rank = environment.get("OMPI_COMM_WORLD_RANK", environment.get("PMI_RANK"))
-        if rank is not None:
-            found[int(rank)] = process
-    return found
-
-
-def newest(out):
-    return max((out / "checkpoint").glob("epoch-*.h5"), default=None)
-
-
 def killed_once(shards, out, draw, *resume):
     """Kill a rank after a random time; (rank, seconds until all had ended)."""
-    before = newest(out)
+    before = newest_checkpoint(out)
     process = start("train", shards, "--run", out, *OPTIONS, *resume, ranks=RANKS)
     try:
-        end = time.monotonic() + 60
-        while newest(out) == before or not newest(out):
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        wait_while_it_runs(process, lambda: newest_checkpoint(out) not in (None, before))
         time.sleep(draw.uniform(0, 1.5))
         assert process.poll() is None, "the run ended before it was killed: make it longer"
-        ranks = ranks_of(process.pid)
+        ranks = ranks_below(process.pid)
         rank = draw.choice(sorted(ranks))
         everything = psutil.Process(process.pid).children(recursive=True)
         ranks[rank].send_signal(signal.SIGKILL)
@@ -84,16 +69,11 @@ def test_twenty_kills(shards, tmp_path):
         rank, seconds = killed_once(shards, out, draw, *(["--resume"] if number else []))
         assert seconds < 15
         slowest = max(slowest, seconds)
-        killed.append((rank, newest(out).name))
+        killed.append((rank, newest_checkpoint(out).name))
     succeed("train", shards, "--run", out, "--resume", ranks=RANKS, timeout_s=300)
     print(f"{KILLS} kills, the slowest end after {slowest:.1f} s: {killed}")
     assert {rank for rank, _ in killed} == set(range(RANKS))
     assert result(out) == result(whole)
     for mine, theirs in zip(metrics(out), metrics(whole), strict=True):
         assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-12)
-    pairs = [(out / "model.h5", whole / "model.h5")]
-    found = [(arrays(a), arrays(b)) for a, b in pairs]
-    for mine, theirs in [*found, (last_checkpoint(out), last_checkpoint(whole))]:
-        assert mine.keys() == theirs.keys()
-        for name in theirs:
-            assert (mine[name] == theirs[name]).all(), name
+    assert_same_weights(out, whole)

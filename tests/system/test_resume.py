@@ -6,12 +6,10 @@ import signal
 import time
 from pathlib import Path
 
-import h5py
-import numpy as np
-import psutil
 import pytest
 from commands import finish, refused, run, start, succeed
 from graphs import learnable_graph, shards_of
+from jobs import assert_same_weights, metrics, ranks_below, result, wait_while_it_runs
 
 EPOCHS = 3
 OPTIONS = [
@@ -62,8 +60,9 @@ def kill_in_epoch(epoch, out, *arguments):
     """Kill rank 1 of 2 when the run has a checkpoint inside of `epoch`, counted from 0."""
     process = start(*arguments, ranks=2)
     try:
-        wait_for_checkpoint(out / "checkpoint", epoch, process)
-        rank_1(process.pid).send_signal(signal.SIGKILL)
+        inside = f"epoch-{epoch:06d}-step-*[1-9]*.h5"
+        wait_while_it_runs(process, lambda: list((out / "checkpoint").glob(inside)))
+        ranks_below(process.pid)[1].send_signal(signal.SIGKILL)
         begin = time.monotonic()
         done = finish(process, 30)
     finally:
@@ -80,45 +79,6 @@ def kill_in_epoch(epoch, out, *arguments):
     assert not (out / "result.json").exists()
 
 
-def wait_for_checkpoint(checkpoints, epoch, process, timeout_s=60):
-    end = time.monotonic() + timeout_s
-    while not list(checkpoints.glob(f"epoch-{epoch:06d}-step-*[1-9]*.h5")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
-def rank_1(launcher):
-    """The process of rank 1 below a launcher."""
-    for process in psutil.Process(launcher).children(recursive=True):
-        environment = process.environ()
-        if environment.get("OMPI_COMM_WORLD_RANK", environment.get("PMI_RANK")) == "1":
-            return process
-    raise AssertionError("there is no rank 1")
-
-
-def arrays(path):
-    with h5py.File(path) as file:
-        return {name: file[name][...] for name in file}
-
-
-def last_checkpoint(out):
-    return arrays(sorted((out / "checkpoint").glob("epoch-*.h5"))[-1])
-
-
-def metrics(out):
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-
-
-TIMED = ("epoch_seconds", "ranks", "versions", "plan")
-
-
-def result(out):
-    """What a run ended with, apart from how long it took and on what."""
-    values = json.loads((out / "result.json").read_text())
-    return {k: v for k, v in values.items() if k not in TIMED}
-
-
 def assert_same_run(out, expected, *, rtol):
     """Losses, scores, the best model and all that a checkpoint holds; rtol 0: to the last bit."""
     mine, theirs = metrics(out), metrics(expected)
@@ -126,15 +86,7 @@ def assert_same_run(out, expected, *, rtol):
     for a, b in zip(mine, theirs, strict=True):
         assert a["loss"] == pytest.approx(b["loss"], rel=rtol or 1e-12)
         assert a["val_accuracy"] == pytest.approx(b["val_accuracy"], abs=20 * rtol)
-    pairs = [
-        (arrays(out / "model.h5"), arrays(expected / "model.h5")),
-        (last_checkpoint(out), last_checkpoint(expected)),
-    ]
-    for found, wanted in pairs:
-        assert found.keys() == wanted.keys()
-        for name, array in wanted.items():
-            distance = np.linalg.norm(found[name] - array) / np.linalg.norm(array)
-            assert distance <= rtol, name
+    assert_same_weights(out, expected, rtol)
 
 
 def test_the_same_ranks_end_with_the_same_bits(copy, shards, whole):

@@ -6,10 +6,9 @@ import shutil
 import signal
 import time
 
-import numpy as np
 import pytest
 from commands import finish, refused, start, succeed
-from system.test_resume import arrays, last_checkpoint, rank_1
+from jobs import assert_same_weights, newest_checkpoint, ranks_below, wait_while_it_runs
 
 OPTIONS = [
     *("--layers", 2, "--fanouts", 6, 3, "--hidden", 16, "--batch-size", 20, "--epochs", 3),
@@ -50,11 +49,7 @@ class Running:
         return self
 
     def __enter__(self):
-        end = time.monotonic() + 60
-        while not (self.out / "metrics.jsonl").exists():
-            assert self.process.poll() is None, self.process.communicate()
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        wait_while_it_runs(self.process, (self.out / "metrics.jsonl").exists)
         return self
 
     def __exit__(self, *error):
@@ -79,9 +74,7 @@ def note_of(out):
 
 def assert_same_end(out, whole):
     """The same bits: both were trained on one number of ranks."""
-    for name, wanted in last_checkpoint(whole).items():
-        np.testing.assert_array_equal(last_checkpoint(out)[name], wanted, err_msg=name)
-    assert arrays(out / "model.h5").keys() == arrays(whole / "model.h5").keys()
+    assert_same_weights(out, whole)
     assert not (out / "stopped.json").exists()
 
 
@@ -99,7 +92,7 @@ def test_a_signal_saves_and_a_resume_ends_as_if_it_had_not_come(
     with Running(shards, out, ranks=2) as job:
         time.sleep(0.2)  # into a later epoch
         pid = job.process.pid
-        (job.process if to == "launcher" else rank_1(pid)).send_signal(number)
+        (job.process if to == "launcher" else ranks_below(pid)[1]).send_signal(number)
         done = job.ended()
     assert done.returncode == status, done.stderr
     said = "will be started again" if status == 0 else "was told to end"
@@ -109,8 +102,7 @@ def test_a_signal_saves_and_a_resume_ends_as_if_it_had_not_come(
     assert note["requeue"] == (status == 0)
     assert 1 <= note["epoch"] < 3
     assert 0 <= note["step"] <= 300
-    newest = sorted((out / "checkpoint").glob("*.h5"))[-1].name
-    assert newest == f"epoch-{note['epoch']:06d}-step-{note['step']:08d}.h5"
+    assert newest_checkpoint(out).name == f"epoch-{note['epoch']:06d}-step-{note['step']:08d}.h5"
     assert not (out / "result.json").exists()
     succeed("train", shards, "--run", out, "--resume", ranks=2)
     assert_same_end(out, whole)
@@ -123,14 +115,13 @@ def test_one_rank_without_a_launcher(shards, tmp_path):
         assert job.ended().returncode == 143
     note = note_of(out)
     assert note["requeue"] is False
-    newest = sorted((out / "checkpoint").glob("*.h5"))[-1].name
-    assert newest == f"epoch-{note['epoch']:06d}-step-{note['step']:08d}.h5"
+    assert newest_checkpoint(out).name == f"epoch-{note['epoch']:06d}-step-{note['step']:08d}.h5"
 
 
 def test_a_second_signal_ends_at_once_even_a_rank_that_waits_for_a_stopped_one(shards, tmp_path):
     out = tmp_path / "run"
     with Running(shards, out, ranks=2) as job:
-        rank_1(job.process.pid).suspend()
+        ranks_below(job.process.pid)[1].suspend()
         job.process.send_signal(signal.SIGUSR1)
         time.sleep(0.8)
         assert job.process.poll() is None
@@ -144,7 +135,7 @@ def test_a_second_signal_ends_at_once_even_a_rank_that_waits_for_a_stopped_one(s
 def test_a_run_killed_before_its_first_checkpoint_begins_anew(shards, whole, tmp_path):
     out = tmp_path / "run"
     with Running(shards, out, ranks=2, options=["--checkpoint-seconds", 1000]) as job:
-        rank_1(job.process.pid).kill()
+        ranks_below(job.process.pid)[1].kill()
         assert job.ended().returncode == 128 + signal.SIGKILL
     assert not (out / "checkpoint").exists()
     said = succeed("train", shards, "--run", out, "--resume", ranks=2)

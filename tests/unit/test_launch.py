@@ -13,7 +13,7 @@ from batchgnn.launch.mpirun import (
     mpirun_argv,
     place,
 )
-from batchgnn.launch.notice import Killed, aborted_with, killed_in, without_notices
+from batchgnn.launch.notice import Killed, aborted_with, killed_in, last_calls, without_notices
 
 RULE = "-" * 74 + "\n"
 PASSED_ON = (
@@ -175,8 +175,18 @@ def test_the_killed_rank_is_found(text, killed):
 def test_a_killed_rank_is_said_in_one_sentence():
     assert Killed(9, 1, "n07").sentence() == (
         "batchgnn: rank 1 on n07 was ended by SIGKILL (often the kernel, out of memory); all ranks "
-        "have ended. Go on from the last checkpoint with the same command and --resume."
+        "have ended."
     )
+
+
+def test_where_the_killed_rank_was_is_said_else_where_the_first_was(tmp_path):
+    assert last_calls(tmp_path, Killed(9, 1, "n07")) == ""
+    for rank, text in ((0, b"at collective 4, rows"), (1, b"at collective 3, ids"), (2, b"")):
+        (tmp_path / str(rank)).write_bytes(text.ljust(64) if text else bytes(64))
+    said = " Rank {} was last seen at collective {}."
+    assert last_calls(tmp_path, Killed(9, 1, "n07")) == said.format(1, "3, ids")
+    for killed in (Killed(9, 2, "n07"), Killed(9, None, "n07"), None):
+        assert last_calls(tmp_path, killed) == said.format(0, "4, rows")
 
 
 def test_boxes_of_others_and_all_else_pass():

@@ -1,5 +1,6 @@
 """The run folder and its checkpoints: nothing overwritten, nothing half written, damage named."""
 
+import errno
 import json
 import math
 
@@ -10,6 +11,7 @@ import pytest
 from batchgnn.config import Settings
 from batchgnn.errors import StoreError
 from batchgnn.run_folder import RunFolder
+from batchgnn.run_state import Pulse
 from batchgnn.store import checkpoint as checkpoints
 from batchgnn.store.checkpoint import (
     Checkpoint,
@@ -208,6 +210,20 @@ def test_a_result_has_no_infinities_and_says_the_versions(folder):
     assert result["versions"]["numpy"] == np.__version__
     assert "best epoch 0: validation accuracy None" in folder.summary()
     assert names(folder.path) == ["result.json"]
+
+
+def test_a_disk_too_full_for_where_the_run_is_is_named(folder, monkeypatch):
+    """While it trains nobody cares: a checkpoint will tell."""
+
+    def full(path, text):
+        path.open("w").close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_text", full)
+    with pytest.raises(StoreError, match=r"job\.json: no room to write it"):
+        folder.note_job(2, "n1")
+    Pulse(folder.path, 3).beat(1, 2, 10)
+    assert names(folder.path) == []
 
 
 def test_what_a_killed_job_left_half_written_is_no_run(tmp_path):

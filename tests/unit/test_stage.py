@@ -40,6 +40,16 @@ def test_staged_shards_are_read_from_their_copies_and_others_from_the_store(stor
     assert (folder / shard_name(2)).stat().st_size == store.shard_path(2).stat().st_size
 
 
+def test_the_first_rank_shows_how_far_the_copying_is(store, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("batchgnn.progress.LINE_EVERY_S", 0.0)
+    stage(store, TWO, tmp_path / "scratch", show=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("copying shards to ") and " MiB" in line for line in lines)
+    stage(store, TWO, tmp_path / "other", show=False)
+    assert capsys.readouterr().err == ""
+
+
 def test_a_damaged_shard_is_not_staged(store, tmp_path):
     offset, *_ = store.places(2)["vertex/features"]
     with store.shard_path(2).open("r+b") as file:
@@ -65,6 +75,18 @@ def test_training_on_staged_shards_ends_the_same(store, tmp_path):
     with h5py.File(tmp_path / "a" / "model.h5") as a, h5py.File(tmp_path / "b" / "model.h5") as b:
         np.testing.assert_array_equal(a["parameters"], b["parameters"])
     assert len(os.listdir(folder_of(store, tmp_path / "scratch"))) == 4
+
+
+@pytest.mark.parametrize("ways", [[], ["--tensor-ways", 1]], ids=["sliced", "grid"])
+def test_ranks_of_mode_tensor_copy_all_shards_together(store, tmp_path, ways):
+    """Each copies some, all are read from their copies: those of the store are cut to nothing."""
+    scratch = tmp_path / "scratch"
+    line = ["train", store.path, "--mode", "tensor", "--layers", 2, "--hidden", 8, "--epochs", 2]
+    succeed(*line, *ways, "--run", tmp_path / "a", ranks=2)
+    succeed(*line, *ways, "--run", tmp_path / "b", "--stage-to", scratch, ranks=2)
+    assert sorted(os.listdir(folder_of(store, scratch))) == [shard_name(s) for s in range(4)]
+    with h5py.File(tmp_path / "a" / "model.h5") as a, h5py.File(tmp_path / "b" / "model.h5") as b:
+        np.testing.assert_array_equal(a["parameters"], b["parameters"])
 
 
 @pytest.mark.parametrize("how", ["external link", "soft link", "external bytes", "virtual"])

@@ -150,3 +150,31 @@ def test_peak_memory_is_that_of_the_program_and_not_of_what_started_it():
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert len(held) == 256 << 20
     assert 1 << 20 < int(said.stdout) < 128 << 20 < trace.peak_memory_bytes()
+
+
+def test_seconds_computed_leave_out_what_was_waited():
+    trace.computed_s()
+    with trace.phase("forward"):
+        time.sleep(0.05)
+        with trace.phase("wait"):
+            time.sleep(0.2)
+    with trace.collective("rows"):
+        time.sleep(0.2)
+    assert 0.05 <= trace.computed_s() < 0.15
+    assert trace.computed_s() < 0.05
+
+
+def test_the_last_collective_of_a_killed_process_is_kept(tmp_path):
+    program = (
+        "import os, sys, pathlib\nfrom batchgnn import trace\n"
+        "trace.keep_last_call(pathlib.Path(sys.argv[1]))\n"
+        "trace.mark('after epoch 3 step 17')\n"
+        "with trace.collective('ids'):\n    pass\n"
+        "with trace.collective('rows', detail='x' * 500):\n    os.kill(os.getpid(), 9)\n"
+    )
+    path = tmp_path / "0"
+    done = subprocess.run([sys.executable, "-c", program, path])
+    assert done.returncode == -9
+    kept = path.read_bytes()
+    assert len(kept) == trace.KEPT_BYTES
+    assert kept.startswith(b"after epoch 3 step 17, at collective 2, rows (xxx")

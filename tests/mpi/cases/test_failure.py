@@ -1,5 +1,7 @@
 """Failing together, the grid and background items, on any number of ranks."""
 
+import re
+import socket
 import threading
 
 import pytest
@@ -21,17 +23,30 @@ def test_one_rank_fails_and_all_raise(comm):
     with pytest.raises(RankError) as caught, fail_together(comm, "opening shards"):
         if comm.rank == last:
             raise KeyError("shard 7")
-    text = str(caught.value)
-    assert text.startswith(f"opening shards failed on 1 of {comm.size} ranks\n  rank {last}: ")
-    assert "Traceback" in text
+    head, who, *_ = text = str(caught.value).splitlines()
+    assert head.startswith(f"opening shards failed on 1 of {comm.size} ranks; at collective ")
+    assert head.endswith(", agreement (opening shards)")
+    assert who.startswith(f"  rank {last} (host {socket.gethostname()}): KeyError")
+    assert any("Traceback" in line for line in text)
     assert caught.value.exit_status == 1
     assert caught.value.on_all_ranks
 
 
 def test_a_user_error_of_one_rank_keeps_type_and_text_everywhere(comm):
-    with pytest.raises(StoreError, match=r"^shards/: missing$"), fail_together(comm, "opening"):
+    trace.mark("after epoch 2 step 9")
+    with pytest.raises(StoreError) as caught, fail_together(comm, "opening"):
         if comm.rank == 0:
             raise StoreError("shards/: missing")
+    trace.mark("")
+    text, *where = str(caught.value).splitlines()
+    assert text == "shards/: missing"
+    said = r"  on 1 of \d ranks: rank 0 \(host .+\); after epoch 2 step 9, at collective \d+, agreement"
+    assert [bool(re.match(said, line)) for line in where] == [True] * (comm.size > 1)
+
+
+def test_a_user_error_of_all_ranks_names_none(comm):
+    with pytest.raises(StoreError, match=r"^shards/: missing$"), fail_together(comm, "opening"):
+        raise StoreError("shards/: missing")
 
 
 def test_different_user_errors_are_listed_without_traceback(comm):
@@ -40,7 +55,8 @@ def test_different_user_errors_are_listed_without_traceback(comm):
     with pytest.raises(RankError) as caught, fail_together(comm, "opening"):
         raise StoreError(f"shard {comm.rank} is cut short")
     for rank in range(comm.size):
-        assert f"  rank {rank}: StoreError: shard {rank} is cut short" in str(caught.value)
+        said = rf"\n  rank {rank} \(host .+\): StoreError: shard {rank} is cut short"
+        assert re.search(said, str(caught.value))
     assert "Traceback" not in str(caught.value)
     assert caught.value.exit_status == 2
 
