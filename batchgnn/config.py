@@ -49,7 +49,7 @@ class Settings:
     "Width of the hidden layers; for gat: heads x width of a head."
 
     heads: Annotated[int, Parameter(group=MODEL, validator=AT_LEAST_ONE)] = 4
-    "Attention heads of gat's hidden layers; its last layer has one."
+    "Attention heads of gat's hidden layers; its last layer has one, and so has --decoupled."
 
     norm: Annotated[Literal["none", "layer", "batch"], Parameter(group=MODEL)] = "none"
     """Normalisation between layers: layer = of each row; batch = of each column over all vertices
@@ -129,8 +129,10 @@ class Settings:
     into --memory a chunk at a time where all of them do not."""
 
     decoupled: Annotated[bool, Parameter(group=MODEL)] = False
-    """With mode tensor and model gcn: another model than GCN, an MLP of --layers layers and then as
-    many propagations of its result by GCN's matrix: 4 all-to-alls an epoch whatever --layers."""
+    """With mode tensor and model gcn or gat: another model, an MLP of --layers layers and then as
+    many propagations of its result, by GCN's matrix, or by attention: one head, whose coefficients
+    follow from the MLP's result and are the same in all. 4 all-to-alls an epoch whatever --layers,
+    and 2 of gat's scores."""
 
     tensor_ways: Annotated[int | None, Parameter(group=RUN, validator=AT_LEAST_ONE)] = None
     """With mode tensor: groups of so many ranks slice the columns among themselves, and the shards
@@ -228,7 +230,7 @@ class Settings:
         fanouts = self._resolved_fanouts() if self.mode == "macrobatch" else None
         self._check_aggregates()
         self._check_features(stored)
-        if self.model == "gat" and self.hidden % self.heads:
+        if self.model == "gat" and not self.decoupled and self.hidden % self.heads:
             raise ConfigError(
                 f"--hidden {self.hidden} is not a multiple of --heads {self.heads}: gat joins "
                 f"heads of equal width. Try --hidden {self.hidden - self.hidden % self.heads}."
@@ -333,7 +335,7 @@ class Settings:
         """Raise ConfigError for what a decoupled model has not."""
         lacking = {
             f"--mode {self.mode}": self.mode != "tensor",
-            f"--model {self.model}": self.model != "gcn",
+            f"--model {self.model}": self.model not in ("gcn", "gat"),
             f"--norm {self.norm}": self.norm != "none",
             "--residual": self.residual,
             "--tensor-ways": self.tensor_ways is not None,
@@ -342,8 +344,9 @@ class Settings:
         for option, is_given in lacking.items():
             if is_given:
                 raise ConfigError(
-                    f"--decoupled, an MLP and then propagations by GCN's matrix, is not there with "
-                    f"{option}: take --mode tensor --model gcn, and leave --decoupled out for GCN."
+                    f"--decoupled, an MLP and then propagations, is not there with {option}: take "
+                    "--mode tensor --model gcn or gat, and leave --decoupled out for the model of "
+                    "that name."
                 )
 
     def _check_features(self, stored: str) -> None:

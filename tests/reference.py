@@ -278,17 +278,20 @@ def sliced_edges(edges, s_src, s_dst, head, key, threshold, scale, top, total):
             yield v, u, s, softmax, 1 if score > 0 else 0.2, kept
 
 
-def attend_slice(
-    indptr, indices, first, z, s_src, s_dst, segment, head, key, threshold, scale, top, total, out
-):
+def softmax_slice(indptr, indices, first, s_src, s_dst, top, total):
     edges = looped_edges(indptr, indices, first)
     for v in range(first, first + len(indptr) - 1):
         score = np.array([s_src[u].astype(np.float64) + s_dst[v] for t, u in edges if t == v])
         score = np.where(score > 0, score, 0.2 * score)
         top[v], total[v] = score.max(axis=0), np.exp(score - score.max(axis=0)).sum(axis=0)
+
+
+def attend_slice(
+    indptr, indices, first, z, s_src, s_dst, segment, head, key, threshold, scale, top, total, out
+):
     result = np.zeros(out.shape)
     rest = (s_src, s_dst, head, key, threshold, scale, top, total)
-    for v, u, s, softmax, _, kept in sliced_edges(edges, *rest):
+    for v, u, s, softmax, _, kept in sliced_edges(looped_edges(indptr, indices, first), *rest):
         columns = slice(segment[s], segment[s + 1])
         result[v - first, columns] += softmax * kept * z[u, columns]
     out[:] = result

@@ -63,44 +63,56 @@ def dot_of_columns(a, b, begin, end):
 
 
 @parallel_kernel(fastmath={"contract"})
+def softmax_slice(indptr, indices, first, s_src, s_dst, top, total):
+    """What is remembered of the softmax over the edges into v = first + i, for each segment.
+
+    indptr     int64 (n + 1,)   edges into v are indptr[i] : indptr[i + 1]; indptr[0] = 0
+    indices    integers (m,)    source of each edge, an id of the whole graph
+    s_src, s_dst  float32 or float64 (N, S)   scores of the head of each segment
+    top, total as s_src (N, S)  overwritten in the rows v: largest score, and sum of exponentials
+    """
+    for share in prange(NUM_SHARES):
+        for i in range(share_begin(indptr, share), share_begin(indptr, share + 1)):
+            v, begin, end = first + i, indptr[i], indptr[i + 1]
+            for s in range(s_src.shape[1]):
+                score_v = s_dst[v, s]
+                peak = leaky_score(s_src[v, s] + score_v)
+                for e in range(begin, end):
+                    peak = max(peak, leaky_score(s_src[np.int64(indices[e]), s] + score_v))
+                norm = s_src.dtype.type(0)
+                for e in range(begin - 1, end):
+                    u = neighbour(indices, e, begin, v)
+                    if u >= 0:
+                        norm += np.exp(leaky_score(s_src[u, s] + score_v) - peak)
+                top[v, s], total[v, s] = peak, norm
+
+
+@parallel_kernel(fastmath={"contract"})
 def attend_slice(
     indptr, indices, first, z, s_src, s_dst, segment, head, key, threshold, scale, top, total, out
 ):
     """out[i] = sum over u of dropout(softmax(leaky(s_src[u] + s_dst[v]))) z[u], v = first + i.
 
-    indptr     int64 (n + 1,)   edges into v are indptr[i] : indptr[i + 1]; indptr[0] = 0
-    indices    integers (m,)    source of each edge, an id of the whole graph
-    z          float32 or float64 (N, d)    own columns
-    s_src, s_dst  as z (N, S)   scores of the head of each segment
+    z          as s_src (N, d)  own columns
     segment    int64 (S + 1,)   from 0 to d; head int64 (S,), the number of each segment's head
     key, threshold, scale       as in `epilogue.dropout`; keyed by (target, source, head)
-    top, total as z (N, S)      overwritten in the rows v: largest score, and sum of exponentials
     out        as z (n, d)      overwritten
+    Other arguments as `softmax_slice`; top and total as it left them.
 
     O(m d). Eq. 3 and 6 of arXiv:1710.10903. The same result for any number of threads.
     """
     for share in prange(NUM_SHARES):
         for i in range(share_begin(indptr, share), share_begin(indptr, share + 1)):
             v, row = first + i, out[i]
-            begin, end = indptr[i], indptr[i + 1]
             target_key = draw(key, np.uint64(v))
             for j in range(len(row)):
                 row[j] = 0
             for s in range(len(head)):
-                score_v = s_dst[v, s]
-                peak = leaky_score(s_src[v, s] + score_v)
-                for e in range(begin, end):
-                    peak = max(peak, leaky_score(s_src[np.int64(indices[e]), s] + score_v))
-                norm = z.dtype.type(0)
-                for e in range(begin - 1, end):
-                    u = neighbour(indices, e, begin, v)
-                    if u >= 0:
-                        norm += np.exp(leaky_score(s_src[u, s] + score_v) - peak)
-                top[v, s], total[v, s] = peak, norm
-                for e in range(begin - 1, end):
-                    u = neighbour(indices, e, begin, v)
+                for e in range(indptr[i] - 1, indptr[i + 1]):
+                    u = neighbour(indices, e, indptr[i], v)
                     if u >= 0 and is_kept(target_key, u, head[s], threshold):
-                        w = np.exp(leaky_score(s_src[u, s] + score_v) - peak) / norm * scale
+                        c, _ = softmax_again(s_src[u, s] + s_dst[v, s], top[v, s], total[v, s])
+                        w = c * scale
                         source = z[u]
                         for j in range(segment[s], segment[s + 1]):
                             row[j] += w * source[j]

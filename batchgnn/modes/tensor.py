@@ -20,6 +20,7 @@ from batchgnn.modes.tensor_memory import is_frugal, is_grid, walk_chunks
 from batchgnn.nn.linear import dense
 from batchgnn.operators.cached import KeptOperator
 from batchgnn.operators.gridded import GridOperator
+from batchgnn.operators.propagated import PropagatedOperator
 from batchgnn.operators.sliced import SlicedOperator, scales_of
 from batchgnn.operators.walk import Walk
 from batchgnn.store.edges import MappedEdges, advise
@@ -51,7 +52,8 @@ def tensor_graph(grid, own: OwnShards, model, settings) -> WholeGraph:
     """
     A = make_operator(grid, own, model, settings)
     labels = list(filter(None, [own.rounded_features]))
-    warn_of_narrow_slices(model.widths[1:-1] or model.widths[1:], A.num_ranks, grid.rank)
+    sliced = model.widths[-1:] if settings.decoupled else model.widths[1:-1] or model.widths[1:]
+    warn_of_narrow_slices(sliced, A.num_ranks, grid.rank)
     x = dense(own.features.at(np.arange(own.num_own)))
     if A.walk.frugal and not own.copied_feature_bytes:
         for part in own.features.parts:
@@ -59,8 +61,10 @@ def tensor_graph(grid, own: OwnShards, model, settings) -> WholeGraph:
     x = x.astype(model.parameters.buffer.dtype, copy=False)
     operators: list[Any] = [A] * model.num_layers
     if settings.decoupled:
-        rounds = model.num_layers
-        labels.append(f"decoupled: an MLP, then {rounds} propagations; another model than GCN")
+        labels.append(
+            f"decoupled: an MLP, then {model.num_layers} propagations; another model than "
+            f"{settings.model.upper()}"
+        )
     if settings.aggregate_cache != "off":
         operators[0] = KeptOperator.of(A, model.aggregation, x)
         x = np.empty((own.num_own, 0), x.dtype)
@@ -109,7 +113,8 @@ def sliced_operator(grid, own: OwnShards, model, settings) -> SlicedOperator:
     comm = grid.background if settings.overlap else grid.world
     courier = Courier(enabled=settings.overlap and grid.size > 1)
     exchange = ColumnExchange(comm)
-    return SlicedOperator(grid.world, exchange, courier, walk, back, own.ids, scales)
+    make = PropagatedOperator if settings.decoupled else SlicedOperator
+    return make(grid.world, exchange, courier, walk, back, own.ids, scales)
 
 
 def own_bounds(own: OwnShards, num_ranks: int) -> np.ndarray:

@@ -72,13 +72,15 @@ def _parts(settings, own, model, num_ranks: int) -> dict[str, int]:
     if is_grid(settings, num_ranks):
         ways = settings.tensor_ways
         rows, exchanged = (own.num_own + 1) * ways, 2 * num_vertices * -(-widest // ways) * item
-    slices = rows * -(-widest // ways) * item
+    slices = rows * -(-(model.widths[-1] if settings.decoupled else widest) // ways) * item
     packed = own.num_own * widest * item
-    if model.aggregation == "attention":
+    if settings.decoupled and model.aggregation == "attention":
+        slices = (model.num_layers + 3) * slices // 2 + 8 * num_vertices * item
+    elif settings.decoupled:
+        slices += slices // 2 + 20 * num_vertices
+    elif model.aggregation == "attention":
         heads = settings.heads
         slices += len(model.widths) * slices + 8 * num_vertices * heads * item
-    if settings.decoupled:
-        slices += slices // 2 + 20 * num_vertices
     inputs = own.num_own * own.manifest.num_features * item
     if settings.aggregate_cache != "off":
         inputs *= 2 + (model.aggregation == "mean")

@@ -11,11 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from batchgnn import buffers
 from batchgnn.comm.columns import ColumnExchange
-from batchgnn.kernels.columns import unpack_columns
 from batchgnn.operators.halo import HaloOperator
-from batchgnn.operators.sliced import NO_OWN, NO_SCALE, Scales, SlicedOperator, Slices, slices_of
+from batchgnn.operators.sliced import Scales, SlicedOperator, Slices, slices_of
 from batchgnn.operators.walk import Walk
 from batchgnn.store.edges import Edges
 
@@ -65,7 +63,7 @@ class GridOperator(SlicedOperator):
             h, kept = self.inner.attend(part, given[0], given[1], drop)
             out[:, columns] = h.reshape(len(h), -1)
             saved.append(kept)
-        return self._joined(out, slices, flat.shape).reshape(z.shape), (slices, saved)
+        return self._joined(out, slices.bounds).reshape(z.shape), (slices, saved)
 
     def attend_adjoint(self, dh, saved) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The gradients of the own rows of z, s_src and s_dst from that of h."""
@@ -81,15 +79,7 @@ class GridOperator(SlicedOperator):
             for total, one in zip(sums, ds, strict=True):
                 total[:, segments] = one
         scores = [self._own_rows(ds, slices, dh.shape[1]) for ds in sums]
-        return self._joined(dz, slices, flat.shape).reshape(dh.shape), scores[0], scores[1]
-
-    def _joined(self, columns: np.ndarray, slices: Slices, shape) -> np.ndarray:
-        """Own columns of the part's rows -> own rows."""
-        counts, out = np.diff(self.walk.row_bounds), buffers.empty(shape, columns.dtype)
-        blocks = self._post_join(columns, counts, slices.bounds).wait()
-        none = (NO_SCALE, NO_OWN, out, 0)
-        unpack_columns(blocks, slices.bounds, self.num_own, 0, *none, out)
-        return out
+        return self._joined(dz, slices.bounds).reshape(dh.shape), scores[0], scores[1]
 
 
 def _pieces(slices: Slices) -> Iterator[tuple[slice, slice]]:

@@ -25,6 +25,7 @@ from batchgnn.kernels.attention_slice import (
     attend_slice,
     attend_slice_adjoint_sources,
     attend_slice_adjoint_targets,
+    softmax_slice,
 )
 from batchgnn.kernels.columns import pack_columns, unpack_columns
 from batchgnn.kernels.rows import Rows
@@ -33,6 +34,7 @@ from batchgnn.nn.linear import dense
 from batchgnn.operators.local import Aggregation
 from batchgnn.operators.products import Products
 from batchgnn.operators.walk import Walk
+from batchgnn.store.edges import Run
 
 NO_SCALE, NO_OWN = np.empty(0, np.float32), np.empty(0, np.float64)
 
@@ -123,7 +125,6 @@ class SlicedOperator(Products):
         self.num_targets = self.num_sources = walk.num_rows
         self.source_ids = self.target_ids = ids
         self.num_own = len(ids)
-        self._every: dict[int, np.ndarray] = {}
         for each in {id(w): w for w in (walk, back)}.values():
             if each.num_chunks > 1:
                 each.set_groups(exchange.least(each.first_needed(self.rank)))
@@ -168,53 +169,6 @@ class SlicedOperator(Products):
         self._multiply(self.back, dh, width, target, put)
         return out
 
-    def propagate(self, z: np.ndarray, rounds: int) -> np.ndarray:
-        """A^rounds z: (num_own, d) -> (num_own, d), by one split and one join."""
-        return self._propagated(self.walk, z, rounds, self.scales.source, self.scales.target)
-
-    def propagate_adjoint(self, dy: np.ndarray, rounds: int) -> np.ndarray:
-        """The adjoint of `propagate`."""
-        return self._propagated(self.back, dy, rounds, self.scales.target, self.scales.source)
-
-    def _propagated(self, walk: Walk, x: np.ndarray, rounds: int, before, after) -> np.ndarray:
-        """Rounds of diag(after) E diag(before) + diag(own) on own columns."""
-        bounds, flat = even_bounds(x.shape[1], self.num_ranks), np.ascontiguousarray(x)
-        z = self._all_columns(flat, bounds)
-        before, after, own = (self._of_all_rows(each) for each in (before, after, self.scales.own))
-        every, whole = np.arange(len(z)), np.array([0, z.shape[1]])
-        for _ in range(rounds if z.shape[1] else 0):
-            scaled = np.empty_like(z)
-            pack_columns(z, every, before, whole, scaled.reshape(-1))
-            product = np.empty_like(z)
-            for chunk in range(walk.num_chunks):
-                walk.expect(chunk + 1)
-                self._edges_times_in_place(walk, chunk, scaled, product)
-            unpack_columns(product.reshape(-1), whole, len(z), 0, after, own, z, 0, scaled)
-            z = scaled
-        counts, out = np.diff(walk.row_bounds), buffers.empty(x.shape, x.dtype)
-        blocks = self._post_join(z, counts, bounds).wait()
-        unpack_columns(blocks, bounds, self.num_own, 0, NO_SCALE, NO_OWN, out, 0, out)
-        return out
-
-    def _edges_times_in_place(self, walk: Walk, chunk: int, z: np.ndarray, out: np.ndarray) -> None:
-        """The rows of a chunk's targets in out (N, w) = E z."""
-        results = buffers.empty((int(walk.counts(chunk).sum()), z.shape[1]), z.dtype)
-        self._edges_times(walk, chunk, z, results)
-        at = 0
-        for begin, end in walk.stripes(chunk):
-            out[begin:end] = results[at : at + end - begin]
-            at += end - begin
-
-    def _of_all_rows(self, own: np.ndarray) -> np.ndarray:
-        """What every row has: (num_own,) -> (N,); nothing of nothing. Kept: it never changes."""
-        if own is NO_SCALE or own is NO_OWN:
-            return own
-        if id(own) not in self._every:
-            counts = np.diff(self.walk.row_bounds)
-            collect = partial(self.exchange.collect, own[:, None], counts, "norms")
-            self._every[id(own)] = self.courier.post(collect).wait()[:, 0].copy()
-        return self._every[id(own)]
-
     def _plus_one(self, coefficient: np.ndarray) -> np.ndarray:
         return coefficient + 1 if len(coefficient) else np.ones(self.num_own)
 
@@ -233,11 +187,14 @@ class SlicedOperator(Products):
     def _edges_times(self, walk: Walk, chunk: int, z: np.ndarray, out: np.ndarray) -> None:
         """out = E z of a chunk's targets: own columns (N, w) -> (rows of the chunk, w)."""
         for at, run in walk.runs(chunk):
-            rows = len(run.indptr) - 1
-            weight, per = run.weight, PER_EDGE
-            if not self.scales.weighted:
-                weight, per = np.ones(rows, np.float32), PER_ROW
-            spmm(run.indptr, run.indices, weight, per, z, WITHOUT, out[at : at + rows])
+            self._run_times(run, z, out[at : at + len(run.indptr) - 1])
+
+    def _run_times(self, run: Run, z: np.ndarray, out: np.ndarray) -> None:
+        """out = E z of a run's vertices."""
+        weight, per = run.weight, PER_EDGE
+        if not self.scales.weighted:
+            weight, per = np.ones(len(out), np.float32), PER_ROW
+        spmm(run.indptr, run.indices, weight, per, z, WITHOUT, out)
 
     def _in_chunks(self, walk: Walk, bounds, dtype, split, compute, put) -> None:
         """Compute chunk after chunk while rows of the next and results of the last one travel.
@@ -306,8 +263,9 @@ class SlicedOperator(Products):
 
         def forward(chunk: int, out: np.ndarray) -> None:
             for at, run in self.walk.runs(chunk):
-                rows = out[at : at + len(run.indptr) - 1]
-                attend_slice(run.indptr, run.indices, run.first, *given, rows)
+                where = run.indptr, run.indices, run.first
+                softmax_slice(*where, *scores, top, total)
+                attend_slice(*where, *given, out[at : at + len(run.indptr) - 1])
 
         out = buffers.empty(flat.shape, z.dtype)
         put = partial(self._unpack, scale=NO_SCALE, own=NO_OWN, x=flat, column=0, out=out)
@@ -348,6 +306,14 @@ class SlicedOperator(Products):
         self.courier.post(partial(self.exchange.split, blocks, counts, bounds, out)).wait()
         return out
 
+    def _joined(self, columns: np.ndarray, bounds) -> np.ndarray:
+        """The inverse of `_all_columns`, and its adjoint."""
+        counts, shape = np.diff(self.walk.row_bounds), (self.num_own, int(bounds[-1]))
+        out = buffers.empty(shape, columns.dtype)
+        blocks = self._post_join(columns, counts, bounds).wait()
+        unpack_columns(blocks, bounds, self.num_own, 0, NO_SCALE, NO_OWN, out, 0, out)
+        return out
+
     def _all_rows(self, scores: np.ndarray, slices: Slices) -> np.ndarray:
         """(num_own, heads) -> (N, segments): the scores of this rank's segments, of all rows."""
         scores = np.ascontiguousarray(scores)
@@ -359,15 +325,11 @@ class SlicedOperator(Products):
 
     def _own_rows(self, sums: np.ndarray, slices: Slices, num_heads: int) -> np.ndarray:
         """The adjoint of `_all_rows`: (N, segments) -> (num_own, heads)."""
-        counts = np.diff(self.walk.row_bounds)
         if slices.heads is not None:
-            out = np.empty((self.num_own, num_heads), sums.dtype)
-            blocks = self._post_join(sums, counts, slices.heads).wait()
-            none = (NO_SCALE, NO_OWN, out, 0)
-            unpack_columns(blocks, slices.heads, self.num_own, 0, *none, out)
-            return out
+            return self._joined(sums, slices.heads)
         every = np.zeros((len(sums), num_heads), sums.dtype)
         every[:, slices.head] = sums
+        counts = np.diff(self.walk.row_bounds)
         return self.courier.post(partial(self.exchange.reduce, every, counts)).wait()
 
 

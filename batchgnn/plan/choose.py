@@ -137,7 +137,7 @@ def candidates(settings: Settings, num_ranks: int) -> list[tuple[str, dict[str, 
     if settings.tensor_ways is None and not settings.decoupled:
         ways = [w for w in range(2, num_ranks) if num_ranks % w == 0]
         found += [("tensor", {"tensor_ways": w}) for w in ways]
-        if settings.model == "gcn":
+        if settings.model in ("gcn", "gat"):
             found.append(("tensor", {"decoupled": True}))
     return found
 

@@ -28,7 +28,12 @@ from batchgnn.plan.prediction import (
 )
 from batchgnn.plan.rates import Rates
 from batchgnn.plan.stand_in import Job
-from batchgnn.plan.work import LayerWork, decoupled_work, whole_graph_work
+from batchgnn.plan.work import (
+    LayerWork,
+    decoupled_messages,
+    decoupled_work,
+    whole_graph_work,
+)
 
 ITEM = 4
 "Bytes of a number on the wire."
@@ -83,12 +88,17 @@ def predict_tensor(job: Job, rates: Rates) -> Prediction:
     """
     settings, widths, ways = job.settings, job.model.widths, job.ways
     decoupled = settings.decoupled
-    works = decoupled_work(widths) if decoupled else whole_graph_work(settings, widths, 1)
-    once = [LayerWork(0.0, works[-1].gathers[:2])] if decoupled else works
+    if decoupled:
+        works = decoupled_work(settings.model, widths)
+        once = [decoupled_messages(works[-1])]
+    else:
+        once = works = whole_graph_work(settings, widths, 1)
     chunks = num_chunks(job)
     slowest: dict[str, float] = {}
     hidden = total = 0.0
     calls = sum(calls_of_layer(each, 1 if decoupled else chunks, job) for each in once)
+    if decoupled:  # both scores of attention, and both their gradients, in one
+        calls -= 2 * len(once[0].attends)
     # the rows of a product are packed and unpacked as they go and again as they come back
     moved = sum(2 * sum(each.gathers) + 4 * sum(d for d, _ in each.attends) for each in once)
     halo_slices = sum(halo_numbers(each, ways) for each in works)

@@ -94,14 +94,21 @@ def _gcnii(widths: list[int], num_rows: float) -> list[LayerWork]:
     return [*work, LayerWork(3 * 2 * hidden * after * num_rows, elements=after * num_rows)]
 
 
-def decoupled_work(widths: list[int]) -> list[LayerWork]:
+def decoupled_work(model: str, widths: list[int]) -> list[LayerWork]:
     """An MLP for one row, and in its last layer as many products with the edges as layers, twice.
 
-    arXiv:1902.07153, arXiv:1810.05997: the products are on the width of the classes alone.
+    arXiv:1902.07153, arXiv:1810.05997: the products are on the width of the classes alone. model:
+    gcn, or gat, of one head, whose two scores are one product of the MLP's result.
     """
     work = [
         LayerWork((2 + (n > 0)) * 2 * d_in * d_out, elements=d_out)
         for n, (d_in, d_out) in enumerate(pairwise(widths))
     ]
-    rounds = [widths[-1]] * (2 * len(work))
-    return [*work, LayerWork(0.0, rounds)]
+    if model == "gat":
+        return [*work, LayerWork(3 * 2 * widths[-1] * 2, [], [(widths[-1], 1)] * len(work))]
+    return [*work, LayerWork(0.0, [widths[-1]] * (2 * len(work)))]
+
+
+def decoupled_messages(rounds: LayerWork) -> LayerWork:
+    """What of the last of `decoupled_work` is sent: rows are split and joined once each way."""
+    return LayerWork(0.0, rounds.gathers[:2], rounds.attends[:1])

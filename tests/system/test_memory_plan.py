@@ -12,6 +12,7 @@ from batchgnn.graph.assign import assign_shards
 from batchgnn.graph.ownership import Ownership
 from batchgnn.modes.choice import plan_memory
 from batchgnn.modes.memory import INTERPRETER_BYTES
+from batchgnn.modes.tensor import tensor_rows
 from batchgnn.session import build_model
 from batchgnn.store.own_shards import OwnShards
 from batchgnn.store.shard_store import ShardStore
@@ -52,15 +53,22 @@ def planned(run, num_ranks):
     """The plan of every rank, and the bytes of the shard files that it maps."""
     shards, settings = read_settings(run / "config.toml")
     store = ShardStore(shards)
-    manifest = store.manifest
-    rank_of_shard = assign_shards(manifest, num_ranks)
+    manifest, whole = store.manifest, settings.mode == "tensor"
+    sizes = [store.shard_path(s).stat().st_size for s in range(manifest.num_shards)]
+    if whole:  # every rank reads all edges
+        store, ownership = tensor_rows(store, num_ranks, settings.tensor_ways)
+    else:
+        ownership = Ownership(manifest.offset, assign_shards(manifest, num_ranks))
     for rank in range(num_ranks):
-        ownership = Ownership(manifest.offset, rank_of_shard)
         own = OwnShards(store, ownership, rank, settings.feature_dtype)
-        model = build_model(manifest, settings)
-        session = SimpleNamespace(settings=settings, manifest=manifest, own=own, model=model)
-        mapped = sum(store.shard_path(int(s)).stat().st_size for s in own.shards)
-        yield plan_memory(session), mapped
+        session = SimpleNamespace(
+            settings=settings,
+            manifest=manifest,
+            own=own,
+            model=build_model(manifest, settings),
+            grid=SimpleNamespace(rank=rank, size=num_ranks, node_size=num_ranks),
+        )
+        yield plan_memory(session), sum(sizes if whole else [sizes[s] for s in own.shards])
 
 
 CASES = [
@@ -121,6 +129,36 @@ WHOLE = [
 def test_the_whole_graph_is_within_the_plan(shards, interpreter_bytes, tmp_path, ranks, options):
     run = tmp_path / "run"
     line = ["train", shards, "--run", run, "--mode", "fullgraph", "--hidden", 64, *options]
+    succeed(*line, "--epochs", 2, "--eval-every", 2, ranks=ranks, timeout_s=200)
+    is_within_the_plan(run, ranks, interpreter_bytes)
+
+
+TENSOR = [
+    pytest.param(2, ["--model", "sage"], id="sage"),
+    pytest.param(2, ["--model", "gat", "--decoupled"], id="decoupled"),
+    *(
+        pytest.param(ranks, ["--model", *options], id=" ".join(options), marks=pytest.mark.slow)
+        for ranks, options in [
+            (1, ["gcn", "--aggregate-cache", "off"]),
+            (2, ["gcn", "--aggregate-cache", "off"]),
+            (2, ["gcn", "--no-overlap", "--chunks", "1"]),
+            (2, ["gcn", "--decoupled"]),
+            (1, ["gat", "--decoupled", "--layers", "6"]),
+            (2, ["gat", "--heads", "4"]),
+            (2, ["gat", "--heads", "1"]),
+            (2, ["gin", "--layers", "8", "--residual", "--norm", "batch"]),
+            (2, ["gcnii", "--layers", "8"]),
+            (4, ["sage", "--tensor-ways", "2"]),
+            (4, ["gat", "--tensor-ways", "2"]),
+        ]
+    ),
+]
+
+
+@pytest.mark.parametrize(("ranks", "options"), TENSOR)
+def test_mode_tensor_is_within_the_plan(shards, interpreter_bytes, tmp_path, ranks, options):
+    run = tmp_path / "run"
+    line = ["train", shards, "--run", run, "--mode", "tensor", "--hidden", 64, *options]
     succeed(*line, "--epochs", 2, "--eval-every", 2, ranks=ranks, timeout_s=200)
     is_within_the_plan(run, ranks, interpreter_bytes)
 

@@ -1,45 +1,38 @@
 """The decoupled model: its gradient by central differences, and what it computes by hand."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from blocks import random_csr
 from checks import assert_gradient
+from propagation import RepeatedOperator
 
 from batchgnn.graph.block import Block
 from batchgnn.nn.decoupled import DecoupledModel
+from batchgnn.nn.dropout import NO_DROPOUT
 from batchgnn.nn.model import ModelSpec
-from batchgnn.operators.local import LocalOperator
 
 N = 12
-SPEC = ModelSpec(model="gcn", layers=3, hidden=7, dropout=0.3, input_dropout=0.2)
+DROP = {"dropout": 0.3, "input_dropout": 0.2, "attention_dropout": 0.3}
+SPECS = {model: ModelSpec(model=model, layers=3, hidden=7, **DROP) for model in ("gcn", "gat")}
 
 
-class Repeated(LocalOperator):
-    """Propagation as what it says."""
-
-    def propagate(self, z, rounds):
-        for _ in range(rounds):
-            z = self.gather(z)
-        return z
-
-    def propagate_adjoint(self, dy, rounds):
-        for _ in range(rounds):
-            dy = self.gather_adjoint(dy)
-        return dy
-
-
-def operator():
+def operator(aggregation):
     """A directed weighted graph of N vertices."""
     rng = np.random.default_rng(0)
     indptr, indices = random_csr(rng, N, N, 4)
     weight = rng.uniform(0.5, 2, len(indices)).astype(np.float32)
     scale = rng.uniform(0.2, 1, N).astype(np.float32)
     ids = np.arange(N, dtype=np.uint32)
-    return Repeated(Block(indptr, indices, ids, np.diff(indptr), weight, scale), "gcn")
+    block = Block(indptr, indices, ids, np.diff(indptr), weight, scale)
+    return RepeatedOperator(block, aggregation)
 
 
-def test_the_gradient_is_that_of_the_loss():
-    rng, A = np.random.default_rng(1), operator()
-    model = DecoupledModel(SPEC, 5, 4, seed=3, dtype=np.float64)
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_the_gradient_is_that_of_the_loss(spec):
+    model = DecoupledModel(spec, 5, 4, seed=3, dtype=np.float64)
+    rng, A = np.random.default_rng(1), operator(model.aggregation)
     x, dlogits = rng.normal(size=(N, 5)), rng.normal(size=(N, 4))
     keys = {"seed": 1, "epoch": 2, "step": 0, "training": True}
     _, saved = model.forward([A] * 3, x, **keys)
@@ -52,13 +45,27 @@ def test_the_gradient_is_that_of_the_loss():
         assert_gradient(loss, value, model.parameters.grads[name].copy(), rng)
 
 
-def test_logits_are_the_propagated_mlp():
-    rng, A = np.random.default_rng(1), operator()
-    model = DecoupledModel(SPEC, 5, 4, seed=3, dtype=np.float64)
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_logits_are_the_propagated_mlp(spec):
+    model = DecoupledModel(spec, 5, 4, seed=3, dtype=np.float64)
+    rng, A = np.random.default_rng(1), operator(model.aggregation)
     x, p = rng.normal(size=(N, 5)), model.parameters
     z = np.maximum(x @ p["lins.0.weight"] + p["lins.0.bias"], 0)
     z = np.maximum(z @ p["lins.1.weight"] + p["lins.1.bias"], 0)
     np.testing.assert_allclose(model.evaluate([A] * 2, x), z, rtol=1e-12)
     z = z @ p["lins.2.weight"] + p["lins.2.bias"]
-    expected = A.gather(A.gather(A.gather(z)))
+    expected = z
+    for _ in range(3):
+        if spec.model == "gcn":
+            expected = A.gather(expected)
+        else:
+            scores = z @ p["attention.weight"]
+            s_src, s_dst = scores[:, :1], scores[:, 1:]
+            expected = A.attend(expected[:, None], s_src, s_dst, NO_DROPOUT)[0][:, 0]
     np.testing.assert_allclose(model.evaluate([A] * 3, x), expected, rtol=1e-12)
+
+
+def test_what_has_no_such_rounds_is_refused():
+    for changes in ({"model": "sage"}, {"norm": "layer"}, {"residual": True}):
+        with pytest.raises(ValueError, match="as GCN or GAT"):
+            DecoupledModel(replace(SPECS["gat"], **changes), 5, 4)

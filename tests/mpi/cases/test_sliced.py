@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from propagation import RepeatedOperator
 
 from batchgnn.comm.columns import ColumnExchange
 from batchgnn.comm.courier import Courier
@@ -10,8 +11,8 @@ from batchgnn.graph.cut_rows import even_bounds
 from batchgnn.kernels.columns import pack_columns
 from batchgnn.kernels.segment import transpose_csr
 from batchgnn.nn.dropout import NO_DROPOUT, Dropout
-from batchgnn.operators.local import LocalOperator
-from batchgnn.operators.sliced import NO_SCALE, SlicedOperator, scales_of
+from batchgnn.operators.propagated import PropagatedOperator
+from batchgnn.operators.sliced import NO_SCALE, scales_of
 from batchgnn.operators.walk import Walk
 from batchgnn.store.edges import Edges
 
@@ -40,7 +41,7 @@ def whole_graph(n, symmetric):
 
 def exact_operator(block, aggregation):
     """One process; GCN's weights in float64, as factors of their rows and columns are."""
-    A = LocalOperator(block, aggregation)
+    A = RepeatedOperator(block, aggregation)
     if aggregation == "gcn":
         indptr, indices, edge = A._looped
         target = np.repeat(np.arange(block.num_targets), np.diff(indptr))
@@ -88,7 +89,7 @@ def operators(grid, n, aggregation, symmetric, walk):
     scales = scales_of(aggregation, *args, weighted=aggregation == "gcn")
     exchange = ColumnExchange(grid.background if overlap else grid.world)
     courier = Courier(enabled=overlap)
-    A = SlicedOperator(grid.world, exchange, courier, there, back, block.ids[own], scales)
+    A = PropagatedOperator(grid.world, exchange, courier, there, back, block.ids[own], scales)
     return own, A, exact_operator(block, aggregation)
 
 
@@ -127,6 +128,29 @@ def test_attention_is_that_of_the_whole_graph(grid, dropout, heads, walk):
     grads, expected = A.attend_adjoint(dh[own], saved), whole.attend_adjoint(dh, kept)
     for got, wanted in zip(grads, expected, strict=True):
         np.testing.assert_allclose(got, wanted[own], rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("symmetric", [False, True], ids=["directed", "symmetric"])
+@pytest.mark.parametrize("d", [7, 2], ids=["", "more ranks than columns"])
+def test_rounds_are_products_one_after_another(grid, d, symmetric, walk):
+    """Against the dense matrices of tests/propagation.py."""
+    n = 41
+    rng = np.random.default_rng(8)
+    z, dh = rng.normal(size=(2, n, d))
+    close = {"rtol": 1e-11, "atol": 1e-12}
+    own, A, whole = operators(grid, n, "gcn", symmetric, walk)
+    np.testing.assert_allclose(A.propagate(z[own], 3), whole.propagate(z, 3)[own], **close)
+    expected = whole.propagate_adjoint(dh, 3)[own]
+    np.testing.assert_allclose(A.propagate_adjoint(dh[own], 3), expected, **close)
+
+    own, A, whole = operators(grid, n, "attention", symmetric, walk)
+    scores, dropout = rng.normal(size=(n, 2)), Dropout(np.uint64(7), 0.5)
+    h, saved = A.attend_rounds(z[own], scores[own], dropout, 3)
+    expected, kept = whole.attend_rounds(z, scores, dropout, 3)
+    np.testing.assert_allclose(h, expected[own], **close)
+    grads, expected = A.attend_rounds_adjoint(dh[own], saved), whole.attend_rounds_adjoint(dh, kept)
+    for got, wanted in zip(grads, expected, strict=True):
+        np.testing.assert_allclose(got, wanted[own], **close)
 
 
 @pytest.mark.parametrize("aggregation", ["gcn", "attention"])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from graphs import learnable_graph, shards_of
 from mpi4py import MPI
+from propagation import RepeatedOperator
 
 from batchgnn import trace
 from batchgnn.config import Settings
@@ -16,7 +17,6 @@ from batchgnn.modes.fullgraph import FullgraphMode, WholeGraph
 from batchgnn.modes.in_edges import InEdges
 from batchgnn.nn.linear import dense
 from batchgnn.nn.optim import make_optimizer
-from batchgnn.operators.local import LocalOperator
 from batchgnn.session import open_session
 
 EPOCHS = 20
@@ -42,6 +42,8 @@ GRAPHS = {
     "many labels": {"multilabel": True, "num_vertices": 203},
     "even": {"num_vertices": 396, "num_classes": 12},
 }
+SCORES = ("scores", "scores adjoint")
+EXCHANGES = ("split", "join", *SCORES)
 GRID = {"directed weighted"}  # as many shards as there are groups of ranks, at most
 
 
@@ -64,24 +66,10 @@ def with_model(session, dtype):
     return session
 
 
-class WholeOperator(LocalOperator):
-    """With propagation as what it says."""
-
-    def propagate(self, z, rounds):
-        for _ in range(rounds):
-            z = self.gather(z)
-        return z
-
-    def propagate_adjoint(self, dy, rounds):
-        for _ in range(rounds):
-            dy = self.gather_adjoint(dy)
-        return dy
-
-
 def local_graph(own, model, exact):
     """One process: a local operator over all edges; exact: GCN's weights in full precision."""
     edges = InEdges(own, 1).block()
-    A = WholeOperator(replace(edges, scale=own.gcn_scale), model.aggregation)
+    A = RepeatedOperator(replace(edges, scale=own.gcn_scale), model.aggregation)
     if model.aggregation == "gcn" and exact:
         indptr, indices, edge = A._looped
         target = np.repeat(np.arange(own.num_own), np.diff(indptr))
@@ -159,33 +147,40 @@ def test_the_grid_trains_as_one_process(comm, stores, model, variant):
     assert_equal_runs(train(comm, shards, settings), expected)
 
 
-@pytest.mark.parametrize("graph", ["undirected", "directed weighted"])
-def test_decoupled_ranks_train_as_one_decoupled_process(comm, stores, graph):
-    settings = replace(
-        BASE, model="gcn", decoupled=True, input_dropout=0.2, chunks=3, overlap=comm.size > 1
-    )
+DECOUPLED = replace(BASE, decoupled=True, input_dropout=0.2, chunks=3)
+
+
+@pytest.mark.parametrize(
+    ("graph", "model"),
+    [("undirected", "gcn"), ("directed weighted", "gcn"), ("directed weighted", "gat")],
+)
+def test_decoupled_ranks_train_as_one_decoupled_process(comm, stores, graph, model):
+    """The one process has GAT's attention as dense matrices (tests/propagation.py)."""
+    settings = replace(DECOUPLED, model=model, overlap=comm.size > 1)
+    settings = replace(settings, attention_dropout=0.3 if model == "gat" else 0.0)
     expected = train(MPI.COMM_SELF, stores[graph], replace(settings, overlap=False), local_mode)
     assert_equal_runs(train(comm, stores[graph], settings), expected)
     with open_session(stores[graph], settings, comm) as session:
-        assert "another model than GCN" in make_mode(session).exactness
+        assert f"another model than {model.upper()}" in make_mode(session).exactness
 
 
-@pytest.mark.parametrize("layers", [2, 5])
-def test_a_decoupled_epoch_has_two_splits_and_two_joins(comm, stores, layers):
-    """4 (1 - 1/P) N K bytes, whatever the layers: K = 12 classes."""
-    settings = replace(BASE, model="gcn", decoupled=True, layers=layers, chunks=3)
+@pytest.mark.parametrize(("model", "layers"), [("gcn", 2), ("gcn", 5), ("gat", 2), ("gat", 5)])
+def test_a_decoupled_epoch_has_two_splits_and_two_joins(comm, stores, layers, model):
+    """4 (1 - 1/P) N K numbers, whatever the layers, K = 12 classes; GAT: and 4 (P - 1) N scores."""
+    settings = replace(BASE, model=model, decoupled=True, layers=layers, chunks=3)
     with open_session(stores["even"], settings, comm) as session:
         mode = make_mode(session)
         list(mode.epoch(0))
         trace.reset()
         list(mode.epoch(1))
         counts = trace.snapshot()
-    assert moved_bytes(comm, counts, "split", "join") * comm.size == (
-        4 * (comm.size - 1) * 396 * 12 * 4
-    )
+    dealt, scores = moved_bytes(comm, counts, "split", "join"), moved_bytes(comm, counts, *SCORES)
+    assert dealt * comm.size == 4 * (comm.size - 1) * 396 * 12 * 4
+    assert scores == 4 * (comm.size - 1) * 396 * 4 * (model == "gat")
     if comm.size > 1:
         calls = [lane["collectives"] for lane in counts.values()]
-        assert sum(c[name]["calls"] for c in calls for name in ("split", "join") if name in c) == 4
+        num_calls = sum(c[name]["calls"] for c in calls for name in c if name in EXCHANGES)
+        assert num_calls == (6 if model == "gat" else 4)
         assert not any("norms" in c for c in calls)
 
 
@@ -202,13 +197,15 @@ def assert_equal_runs(got, expected):
         np.testing.assert_allclose(row, rows[vertex], rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.parametrize("model", ["gcn", "gat"])
-def test_chunks_overlap_and_given_back_pages_change_no_bit(comm, stores, model, monkeypatch):
+@pytest.mark.parametrize(("model", "decoupled"), [("gcn", False), ("gat", False), ("gat", True)])
+def test_chunks_overlap_and_given_back_pages_change_no_bit(
+    comm, stores, model, decoupled, monkeypatch
+):
     results = []
     for chunks, overlap, frugal in ((1, False, False), (7, True, False), (4, True, True)):
         monkeypatch.setattr("batchgnn.modes.tensor.is_frugal", lambda *_, frugal=frugal: frugal)
         settings = settings_of(model, "input dropout")
-        settings = replace(settings, overlap=overlap, chunks=chunks)
+        settings = replace(settings, overlap=overlap, chunks=chunks, decoupled=decoupled)
         losses, _, last, _ = train(comm, stores["directed weighted"], settings, dtype=np.float32)
         results.append((losses, last))
     for losses, last in results[1:]:
@@ -281,7 +278,7 @@ def test_bytes_of_attention(comm, stores, heads):
         else:
             dealt += 4 * sent(n, num_heads * width, num_ranks)
             scores += 4 * n * num_heads * (num_ranks - 1) * 4
-    assert moved_bytes(comm, counts, "scores", "scores adjoint") == scores
+    assert moved_bytes(comm, counts, *SCORES) == scores
     assert moved_bytes(comm, counts, "split", "join") == dealt
 
 
