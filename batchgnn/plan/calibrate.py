@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 
+from batchgnn.comm.courier import Courier
 from batchgnn.comm.exchange import exchange_parts
 from batchgnn.comm.values import values_of_all
 from batchgnn.graph.block import Block
@@ -29,7 +30,8 @@ WIDTHS = (8, 32, 128)
 MOST_BYTES = 1 << 30
 "Of the matrix that edges are multiplied with: fewer columns are tried on a larger one."
 ROWS, SEEDS, FANOUT = 1 << 15, 1 << 13, 15
-LARGE_BYTES, SMALL_CALLS = 4 << 20, 20
+LARGE_BYTES, SMALL_CALLS = 16 << 20, 20
+OVERLAPPED, EDGES_OF_A_ROW = 32, 16
 
 
 def calibrate(session: Session) -> Rates:
@@ -49,6 +51,7 @@ def calibrate(session: Session) -> Rates:
         edges=edges,
         all_to_all=all_to_all or {2: Link(0.0, 1e12)},
         neighbours=_neighbours(grid, clock),
+        overlap=_overlap(grid, clock),
     )
 
 
@@ -198,13 +201,37 @@ def _neighbours(grid, clock: Clock) -> Link:
 
 def _link(comm, partner: np.ndarray, clock: Clock) -> Link:
     """Messages to the partners and from them: latency of small ones, bandwidth of large ones."""
-
-    def exchange(total: int) -> Callable[[], object]:
-        counts = np.where(partner, total // max(int(partner.sum()), 1), 0)
-        src, dst = (np.ones(int(counts.sum()), np.uint8) for _ in "ab")
-        return lambda: exchange_parts(comm, src, counts, dst, counts, "calibration")
-
-    small = exchange(64 * comm.size)
+    small = _exchange(comm, partner, 64 * comm.size)
     latency = clock(lambda: [small() for _ in range(SMALL_CALLS)]) / SMALL_CALLS
-    seconds = clock(exchange(LARGE_BYTES))
+    seconds = clock(_exchange(comm, partner, LARGE_BYTES))
     return Link(latency, LARGE_BYTES / max(seconds - latency, 1e-9))
+
+
+def _exchange(comm, partner: np.ndarray, total: int) -> Callable[[], object]:
+    """Sends so many bytes to the partners together, and receives as many."""
+    counts = np.where(partner, total // max(int(partner.sum()), 1), 0)
+    src, dst = (np.ones(int(counts.sum()), np.uint8) for _ in "ab")
+    return lambda: exchange_parts(comm, src, counts, dst, counts, "calibration")
+
+
+def _overlap(grid, clock: Clock) -> float:
+    """How much of an all-to-all's time a product of the same length saves by running meanwhile."""
+    if grid.size == 1 or not grid.thread_multiple:
+        return 0.0
+    x, weight = np.ones((ROWS, OVERLAPPED), np.float32), np.ones(ROWS, np.float32)
+    indptr = np.arange(ROWS + 1) * EDGES_OF_A_ROW
+    rows = np.random.default_rng(0).integers(0, ROWS, indptr[-1], np.int32)
+    product = partial(spmm, indptr, rows, weight, PER_ROW, x, WITHOUT, np.empty_like(x))
+    send = _exchange(grid.background, np.arange(grid.size) != grid.rank, LARGE_BYTES)
+    once, exchange_s = clock(product), clock(send)
+    times = max(1, round(exchange_s / once))
+    courier = Courier(enabled=True)
+
+    def both() -> None:
+        posted = courier.post(send)
+        for _ in range(times):
+            product()
+        posted.wait()
+
+    saved = times * once + exchange_s - clock(both)
+    return float(np.clip(saved / min(times * once, exchange_s), 0, 1))

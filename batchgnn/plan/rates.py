@@ -15,7 +15,7 @@ from typing import Any
 from batchgnn.errors import StoreError
 from batchgnn.store.format import atomic_file
 
-FORMAT, VERSION = "batchgnn-plan-rates", 1
+FORMAT, VERSION = "batchgnn-plan-rates", 2
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,13 @@ class Rates:
     """What one rank does in a second while all ranks work.
 
     where       said of them: "measured on ..." or "assumed: ..."
-    num_nodes   machines of the ranks; on one, messages take the time of the cores that compute
+    num_nodes   machines of the ranks
     flops       of matrix products, per second
     element_s   bias, activation and dropout of a number, forward and backward together
     copy_s      a number packed into a message or unpacked from it
     all_to_all  by ranks of the group, neighbours two at most
+    overlap     share of the messages' time that passes behind a product that takes as long: 1 where
+                they need no core, 0 where they take as much from it as they save
     """
 
     where: str
@@ -76,6 +78,7 @@ class Rates:
     edges: EdgeRates
     all_to_all: dict[int, Link]
     neighbours: Link
+    overlap: float
 
     def link(self, num_ranks: int) -> Link:
         """The all-to-all of a group; of the nearest size that was measured."""
@@ -92,6 +95,7 @@ ASSUMED = Rates(
     edges=EdgeRates(Line(1.65e-9, 0.15e-9), Line(20e-9, 0.6e-9), 10e-9),
     all_to_all={2: Link(50e-6, 1e9)},
     neighbours=Link(50e-6, 1e9),
+    overlap=1.0,
 )
 """Stated where nothing was measured. An edge takes as long to read as 11 columns to multiply
 (NeutronTP, Ai et al., VLDB 2025)."""
@@ -144,6 +148,7 @@ def read_rates(path: Path, fingerprint: str) -> Rates | None:
             edges=EdgeRates(Line(**edges["spmm"]), Line(**edges["attend"]), edges["sample_s"]),
             all_to_all={int(n): Link(**each) for n, each in value["all_to_all"].items()},
             neighbours=Link(**value["neighbours"]),
+            overlap=value["overlap"],
         )
     except (KeyError, TypeError, IndexError) as error:
         raise _damaged(path, error) from error

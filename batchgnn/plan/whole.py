@@ -8,6 +8,7 @@ Per rank, for each product of the edges with rows of width d:
 so that tensor moves less where rho, the halo rows by vertex, is above 2 (1 - 1/P).
 """
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -113,7 +114,8 @@ def predict_tensor(job: Job, rates: Rates) -> Prediction:
         if job.shares.num_parts > 1:
             seconds[MESSAGES] += halo_bytes / ways / rates.link(job.shares.num_parts).bytes_per_s
         meanwhile = 0.0 if decoupled else seconds[AGGREGATION] * (1 - 1 / chunks)
-        behind = hidden_seconds(job, rates, seconds[MESSAGES], meanwhile)
+        moving = moving_share(float(job.shares.edges[part]), float(rows.sum()), chunks)
+        behind = hidden_seconds(job, rates, moving * seconds[MESSAGES], meanwhile)
         if sum(seconds.values()) - behind > sum(slowest.values()) - hidden:
             slowest, hidden = seconds, behind
     slowest[MESSAGES] += gradient_seconds(job, rates)
@@ -207,6 +209,17 @@ def dealt(num_vertices: int, bounds: np.ndarray) -> int:
     return int((rows * (int(bounds[-1]) - np.diff(bounds))).sum())
 
 
+def moving_share(num_edges: float, num_rows: float, chunks: int) -> float:
+    """Share of a walk's messages that travel while edges are multiplied.
+
+    The others are the rows that the first chunk needs, which of many edges to a vertex are nearly
+    all (its targets, and the sources of its edges as if these were drawn evenly), and the results
+    of the last chunk.
+    """
+    first = 1 - (1 - 1 / chunks) * math.exp(-num_edges / chunks / max(num_rows, 1))
+    return ((1 - first) + (1 - 1 / chunks)) / 2
+
+
 def num_chunks(job: Job) -> int:
     """As `modes.tensor` cuts the walk over the edges."""
     settings, manifest = job.settings, job.manifest
@@ -222,8 +235,8 @@ def num_chunks(job: Job) -> int:
 
 
 def hidden_seconds(job: Job, rates: Rates, messages_s: float, meanwhile_s: float) -> float:
-    """Part of the messages that passes behind a product: on one node they take its cores."""
-    return min(messages_s, meanwhile_s) if job.overlap and rates.num_nodes > 1 else 0.0
+    """Part of the messages that passes behind a product: the rest takes the product's cores."""
+    return rates.overlap * min(messages_s, meanwhile_s) if job.overlap else 0.0
 
 
 def gradient_seconds(job: Job, rates: Rates) -> float:

@@ -44,6 +44,7 @@ SIMPLE = Rates(
     edges=EdgeRates(Line(0.5, 0.25), Line(2.0, 1.0), 0.125),
     all_to_all={2: Link(3.0, 100.0), 4: Link(7.0, 50.0)},
     neighbours=Link(5.0, 200.0),
+    overlap=0.0,
 )
 WHOLE = Settings(mode="fullgraph", model="gcn", layers=2, hidden=8, overlap=True)
 
@@ -129,17 +130,17 @@ def test_seconds_of_fullgraph_by_hand(shards):
     gradient = job.model.parameters.summed.nbytes
     slowest[MESSAGES] += 3.0 + 2 * gradient / 100.0
     assert got.seconds == pytest.approx(slowest)
-    assert got.hidden_s == 0  # one node
+    assert got.hidden_s == 0
     assert got.bytes == pytest.approx(shares.halo.sum() * 2 * 4 * 4 + 2 * gradient)
     assert (got.calls, got.steps) == (3, 1)
 
 
-def test_messages_pass_behind_the_edges_of_own_vertices_on_several_nodes(shards):
+def test_messages_pass_behind_the_edges_of_own_vertices_as_far_as_was_measured(shards):
     job = job_of(shards, WHOLE, 2)
-    quick = replace(SIMPLE, num_nodes=2, neighbours=Link(1e-3, 1e9))
+    quick = replace(SIMPLE, overlap=0.75, neighbours=Link(1e-3, 1e9))
     got = predict(job, quick)
-    alone = predict(job, replace(quick, num_nodes=1))
-    assert got.hidden_s == pytest.approx(2e-3, rel=0.01)
+    alone = predict(job, replace(quick, overlap=0.0))
+    assert got.hidden_s == pytest.approx(0.75 * 2e-3, rel=0.01)
     assert got.epoch_s == pytest.approx(alone.epoch_s - got.hidden_s)
 
 

@@ -118,6 +118,7 @@ def test_rates_are_measured_alike_on_all_ranks(comm, shards, monkeypatch):
     assert rates.num_nodes == 1
     assert 1e7 < rates.flops < 1e13
     assert sorted(rates.all_to_all) == (calibrate.group_sizes(comm.size) or [2])
+    assert 0 <= rates.overlap <= 1
     numbers = [rates.element_s, rates.copy_s, rates.edges.sample_s]
     numbers += [line.edge + line.column for line in (rates.edges.spmm, rates.edges.attend)]
     assert np.all(np.array(numbers) > 0)
