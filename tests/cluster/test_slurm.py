@@ -264,7 +264,7 @@ def others(slurm):
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    jobs = [as_nobody("sbatch", "--parsable", text=OTHERS_JOB) for _ in range(2)]
+    jobs = [as_nobody("sbatch", "--parsable", *how, text=OTHERS_JOB) for how in ([], ["--hold"])]
     yield jobs
     as_nobody("scancel", *jobs)
 
@@ -282,9 +282,9 @@ def test_jobs_of_another_user_are_neither_counted_nor_ended(slurm, others, shard
     assert not mine & set(others)
     succeed("cancel", folder)
     wait(slurm, all_ended(slurm, folder), folder, 20)
-    assert [state(slurm, job)["JobState"] for job in others] == ["RUNNING"] * 2
+    assert [state(slurm, job)["JobState"] for job in others] == ["RUNNING", "PENDING"]
     assert re.findall(r"job (\d+)", succeed("cancel", folder)) == []
-    assert [state(slurm, job)["JobState"] for job in others] == ["RUNNING"] * 2
+    assert [state(slurm, job)["JobState"] for job in others] == ["RUNNING", "PENDING"]
 
 
 @pytest.mark.slow
