@@ -1,7 +1,7 @@
 PYTHON ?= python
 VENV := .venv
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint pytest wheel check check-all bench bench-ablation bench-cluster bench-peers format
+.PHONY: help demo test lint pytest wheel check check-all bench bench-ablation bench-cluster bench-peers bench-peers-whole format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,3 +57,12 @@ bench-peers: ## beside DGL, GraphBolt and DistDGL, which go into a throw-away en
 	$$peers/bin/pip install -q -r tests/bench/requirements-peers.txt; \
 	$(PYTHON) tests/bench/peers.py --peers $$peers/bin/python --out build/bench/peers.json; \
 	$(PYTHON) tests/bench/peers.py --peers $$peers/bin/python --kernels --out build/bench/peers-kernels.json
+
+bench-peers-whole: ## whole-graph epochs beside DGL and PyG, in throw-away environments of 8 GB
+	set -e; peers=$$(mktemp -d); trap "rm -rf $$peers" EXIT; \
+	for each in dgl pyg; do python3.11 -m venv $$peers/$$each; done; \
+	$$peers/dgl/bin/pip install -q -r tests/bench/requirements-peers.txt; \
+	$$peers/pyg/bin/pip install -q 'torch==2.13.0' 'torch-geometric==2.8.1' scipy setuptools wheel; \
+	$$peers/pyg/bin/pip install -q --no-build-isolation torch-sparse; \
+	$(PYTHON) tests/bench/peers_whole.py --dgl $$peers/dgl/bin/python --pyg $$peers/pyg/bin/python \
+	    --out build/bench/peers-whole.json

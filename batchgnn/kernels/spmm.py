@@ -128,11 +128,12 @@ def spmm_adjoint(indptr, indices, weight, per, dy, num_targets, own, out):
     out  as dy (n_src, d)  overwritten
     """
     width = out.shape[1]
+    read = dy[:, :width]
     for share in prange(NUM_SHARES):
         first, last = share_begin(indptr, share), share_begin(indptr, share + 1)
         end = indptr[last]
         for u in range(first, last):
-            _look_ahead(dy, indices, indptr[u], indptr[u + 1], end)
+            _look_ahead(read, indices, indptr[u], indptr[u + 1], end)
             target = out[u]
             if u < num_targets and own != WITHOUT:
                 begin = width if own == BESIDE else 0

@@ -107,7 +107,7 @@ def compare(
 
         shards = make_shards(work)
     places = Places(folder.resolve(), shards.resolve(), peers.absolute(), order)
-    _export(places)
+    export_graph(places)
     if kernels:
         from bench.peers_kernels import compare_kernels
 
@@ -127,7 +127,7 @@ def compare(
         out.write_text(json.dumps(found, indent=1))
 
 
-def _export(places: Places) -> None:
+def export_graph(places: Places) -> None:
     """The same graph for the peers, with the interpreter that has BatchGNN."""
     script = HERE / "peers_graph.py"
     target = places.work / places.order
@@ -152,17 +152,17 @@ def _compare_setting(
     found: dict[str, dict] = {}
     try:
         for each in systems:
-            with _others_go_on(each, workers):
+            with others_go_on(each, workers):
                 workers[each] = Worker(SYSTEMS[each], task, places)
         for each, worker in list(workers.items()):
-            with _others_go_on(each, workers):
+            with others_go_on(each, workers):
                 memory, _ = worker.peak_memory(steps)
                 found[each] = {"memory_bytes": memory, "load_s": worker.load_s, "turns": []}
         for _ in range(rounds):
             for each, worker in list(workers.items()):
-                with _others_go_on(each, workers):
+                with others_go_on(each, workers):
                     # Packets on emulated links cost time that is no process's.
-                    turn = worker.train if places.hosts else partial(_undisturbed, worker)
+                    turn = worker.train if places.hosts else partial(undisturbed, worker)
                     found[each]["turns"].append(turn(steps))
     finally:
         for worker in workers.values():
@@ -172,7 +172,7 @@ def _compare_setting(
     return found
 
 
-def _undisturbed(worker: Worker, steps: int) -> dict:
+def undisturbed(worker: Worker, steps: int) -> dict:
     """A turn in which nothing else used the machine much, or the least disturbed of some."""
     turns = []
     for _ in range(ATTEMPTS):
@@ -184,7 +184,7 @@ def _undisturbed(worker: Worker, steps: int) -> dict:
 
 
 @contextmanager
-def _others_go_on(system: str, workers: dict[str, Worker]) -> Iterator[None]:
+def others_go_on(system: str, workers: dict[str, Worker]) -> Iterator[None]:
     """A system that fails says so and takes no more turns."""
     try:
         yield

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
-from bench.peers_worker import Task
+from bench.peers_worker import AnyTask
 from cluster.hosts import Cluster
 
 HERE = Path(__file__).parent
@@ -46,7 +47,8 @@ class Places:
     hosts: Cluster | None = None
 
 
-Command = Callable[[Task, Places], list[str]]
+Command = Callable[[Any, Places], list[str]]
+"The words that start a system on an AnyTask."
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class System:
     malloc: bool = False
     options: tuple[tuple[str, object], ...] = ()
 
-    def environment(self, task: Task, hosts: Cluster | None) -> dict[str, str]:
+    def environment(self, task: AnyTask, hosts: Cluster | None) -> dict[str, str]:
         """Variables of its processes: threads of every library, imports, and MARK."""
         names = ("OMP", "MKL", "OPENBLAS", "NUMBA")
         threads = str(task.threads // self.processes)
@@ -74,7 +76,7 @@ class System:
             environment["DGLBACKEND"] = "pytorch"
         return environment | TUNED_MALLOC if self.malloc else environment
 
-    def task(self, task: Task) -> Task:
+    def task(self, task: AnyTask) -> AnyTask:
         """The task of one of its processes."""
         options = dict(self.options) | (task.options or {}) if not self.is_peer else None
         return replace(task, threads=task.threads // self.processes, options=options)
@@ -85,7 +87,7 @@ def _dgl(engine: str) -> Command:
 
 
 def _distdgl(parts: int, engine: str) -> Command:
-    def command(task: Task, places: Places) -> list[str]:
+    def command(task: AnyTask, places: Places) -> list[str]:
         partitions = places.work / f"{places.order}-{engine}-{parts}"
         script = str(HERE / "peers_cluster.py")
         words = [
@@ -101,7 +103,7 @@ def _distdgl(parts: int, engine: str) -> Command:
 
 
 def _ours(ranks: int) -> Command:
-    def command(task: Task, places: Places) -> list[str]:
+    def command(task: AnyTask, places: Places) -> list[str]:
         worker = [sys.executable, str(HERE / "peers_ours.py")]
         launch = ["mpirun", "-n", str(ranks), "--bind-to", "none"]
         if places.hosts:
@@ -135,7 +137,7 @@ class WorkerError(Exception):
 class Worker:
     """A running system. Between its answers all its processes wait."""
 
-    def __init__(self, system: System, task: Task, places: Places):
+    def __init__(self, system: System, task: AnyTask, places: Places):
         self.system = system
         self.log = places.work / f"{system.name}.log"
         task = replace(task, threads=max(task.threads, system.processes))

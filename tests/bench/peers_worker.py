@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import Self
 
 SETTINGS = {
     "A": {"hidden": 256, "fanouts": [15, 10, 5]},
@@ -20,29 +21,54 @@ SETTINGS = {
 }
 "Fanouts from the seeds outward."
 
+WHOLE = {
+    "gcn-2x64": {"model": "gcn", "layers": 2, "hidden": 64},
+    "gcn-2x256": {"model": "gcn", "layers": 2, "hidden": 256},
+    "sage-8x64": {"model": "sage", "layers": 8, "hidden": 64},
+}
+"Models of the whole-graph comparison."
 
-@dataclass(frozen=True)
-class Task:
+
+@dataclass(frozen=True, kw_only=True)
+class AnyTask:
     """What a worker trains. `graph`: a folder of peers_graph.py; `shards`: a shard store."""
 
     graph: str
     shards: str
     hidden: int
-    fanouts: list[int]
-    batch: int
     threads: int
     learning_rate: float = 0.003
-    num_workers: int = 0
     options: dict | None = None
 
     @classmethod
-    def from_arguments(cls) -> "Task":
+    def from_arguments(cls) -> Self:
         """The task in the last argument."""
         return cls(**json.loads(sys.argv[-1]))
 
     def to_argument(self) -> str:
         """The task as an argument."""
         return json.dumps(asdict(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(AnyTask):
+    """Training on sampled minibatches."""
+
+    fanouts: list[int]
+    batch: int
+    num_workers: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WholeTask(AnyTask):
+    """Training on the whole graph."""
+
+    model: str
+    layers: int
+
+    def widths(self, num_features: int, num_classes: int) -> list[int]:
+        """Of the rows between the layers."""
+        return [num_features, *[self.hidden] * (self.layers - 1), num_classes]
 
 
 class Tally:
