@@ -69,7 +69,7 @@ def matrix_of(x):
 def weighted_matrix(indptr, indices, weight, per, shape):
     dense = np.zeros(shape)
     for v, u, e in edges_of(indptr, indices):
-        dense[v, u] += weight[(e, v, u)[per]]
+        dense[v, u] += 1 if per == 2 else weight[(e, v)[per]]
     return dense
 
 
@@ -83,12 +83,16 @@ def spmm(indptr, indices, weight, per, x, own, out):
     out[:] = [product, np.hstack([product, mine]), product + mine][own]
 
 
-def spmm_adjoint(indptr, indices, weight, per, dy, num_targets, own, out):
+def spmm_adjoint(indptr, indices, weight, per, x, dy, own, out):
     width = out.shape[1]
-    matrix = weighted_matrix(indptr, indices, weight, per, (len(out), len(dy)))
-    out[:] = matrix @ dy[:, :width].astype(np.float64)
+    matrix = weighted_matrix(indptr, indices, weight, per, (len(out), len(x)))
+    out[:] = matrix @ x[:, :width].astype(np.float64)
     if own:
-        out[:num_targets] += dy[:num_targets, width:] if own == 1 else dy[:num_targets]
+        out[: len(dy)] += dy[:, width:] if own == 1 else dy
+
+
+def scale_rows(x, weight, out):
+    out[:] = weight[:, None].astype(np.float64) * x[:, : out.shape[1]]
 
 
 def transpose_csr(indptr, indices, out_indptr, out_rows, out_edge):

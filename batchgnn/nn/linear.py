@@ -1,5 +1,6 @@
 """Dense products with weights, forward and backward; gradients go straight into the flat buffer."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from batchgnn.kernels.rows import Rows
 from batchgnn.threads import for_each
 
 LEAST_ROWS, MOST_PARTS = 2048, 64
+TILE_ROWS = 4096
+"Rows that stay in a core's cache from one product with them to the next."
 
 
 def dense(x: np.ndarray | Rows) -> np.ndarray:
@@ -25,16 +28,22 @@ def linear(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """x (n, d_in) @ weight (d_in, d_out)."""
     out = buffers.empty((len(x), weight.shape[1]), x.dtype)
     parts = _parts(len(x))
-    for_each(lambda k: np.matmul(x[parts[k]], weight, out=out[parts[k]]), len(parts))
+
+    def multiply(k: int) -> None:
+        for rows in _tiles(parts[k]):
+            np.matmul(x[rows], weight, out=out[rows])
+
+    for_each(multiply, len(parts))
     return out
 
 
 def linear_onto(x: np.ndarray, weight: np.ndarray, y: np.ndarray) -> None:
-    """y (n, d_out) += x (n, d_in) @ weight (d_in, d_out), each part while it is in the cache."""
+    """y (n, d_out) += x (n, d_in) @ weight (d_in, d_out)."""
     parts = _parts(len(x))
 
     def multiply(k: int) -> None:
-        y[parts[k]] += x[parts[k]] @ weight
+        for rows in _tiles(parts[k]):
+            y[rows] += x[rows] @ weight
 
     for_each(multiply, len(parts))
 
@@ -58,15 +67,16 @@ def linear_backward(
     wide = 2 * dy.shape[1] <= x.shape[1]  # BLAS is a tenth faster at the wide one of two products
     shape = dweight.shape[::-1] if wide else dweight.shape
     products = buffers.empty((len(parts), *shape), dy.dtype)
+    left, right = (dy, x) if wide else (x, dy)
 
     def multiply(k: int) -> None:
-        x_part, dy_part = x[parts[k]], dy[parts[k]]
-        left, right = (dy_part, x_part) if wide else (x_part, dy_part)
-        np.matmul(left.T, right, out=products[k])
-        if dx is not None:
-            np.matmul(dy_part, weight.T, out=dx[parts[k]])
-        elif need_dx and onto is not None:
-            onto[parts[k]] += dy_part @ weight.T
+        products[k] = 0
+        for rows in _tiles(parts[k]):
+            products[k] += left[rows].T @ right[rows]
+            if dx is not None:
+                np.matmul(dy[rows], weight.T, out=dx[rows])
+            elif need_dx and onto is not None:
+                onto[rows] += dy[rows] @ weight.T
 
     for_each(multiply, len(parts))
     total = products.sum(axis=0)
@@ -77,4 +87,10 @@ def linear_backward(
 def _parts(num_rows: int) -> list[slice]:
     """Consecutive rows of one thread's product: enough parts for many threads, none too small."""
     size = max(LEAST_ROWS, -(-num_rows // MOST_PARTS))
-    return [slice(begin, begin + size) for begin in range(0, num_rows, size)]
+    return [slice(b, min(b + size, num_rows)) for b in range(0, num_rows, size)]
+
+
+def _tiles(part: slice) -> Iterator[slice]:
+    """Consecutive rows of a part."""
+    for begin in range(part.start, part.stop, TILE_ROWS):
+        yield slice(begin, min(begin + TILE_ROWS, part.stop))

@@ -22,16 +22,14 @@ from batchgnn.kernels.segment import transpose_csr
 from batchgnn.kernels.spmm import (
     BESIDE,
     ONTO,
-    PER_COLUMN,
     PER_EDGE,
-    PER_ROW,
+    UNWEIGHTED,
     WITHOUT,
     spmm,
-    spmm_adjoint,
 )
 from batchgnn.nn.linear import dense
 from batchgnn.operators.local import Aggregation, LocalOperator
-from batchgnn.operators.products import Products
+from batchgnn.operators.products import NO_WEIGHTS, Products, multiply_adjoint
 
 
 class HaloOperator(Products):
@@ -159,7 +157,7 @@ class HaloOperator(Products):
     def _add_home(self, homing: Posted, out: np.ndarray) -> None:
         """out[v] += the gradients of own row v that other ranks sent, in the order of the ranks."""
         indptr, places = self._homeward
-        spmm(indptr, places, np.ones(self.num_own, out.dtype), PER_ROW, homing.wait(), ONTO, out)
+        spmm(indptr, places, NO_WEIGHTS, UNWEIGHTED, homing.wait(), ONTO, out)
 
     @cached_property
     def _homeward(self) -> tuple[np.ndarray, np.ndarray]:
@@ -184,10 +182,8 @@ class Part:
         spmm(*self.edges, self.weight, self.per, x, own, out)
 
     def multiply_adjoint(self, dy: np.ndarray, own: int, out: np.ndarray) -> None:
-        """As `kernels.spmm.spmm_adjoint`."""
-        indptr, rows, weight = self.transposed
-        per = PER_EDGE if self.per == PER_EDGE else PER_COLUMN
-        spmm_adjoint(indptr, rows, weight, per, dy, self.num_targets, own, out)
+        """As `operators.products.multiply_adjoint`."""
+        multiply_adjoint(self.transposed, self.per, dy, own, out)
 
     @cached_property
     def transposed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -14,19 +14,11 @@ from batchgnn.kernels.attention import (
 )
 from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.segment import add_self_loops, gcn_weights, transpose_csr
-from batchgnn.kernels.spmm import (
-    BESIDE,
-    PER_COLUMN,
-    PER_EDGE,
-    PER_ROW,
-    spmm,
-    spmm_adjoint,
-)
+from batchgnn.kernels.spmm import BESIDE, PER_EDGE, PER_ROW, spmm
 from batchgnn.nn.linear import dense
-from batchgnn.operators.products import Products
+from batchgnn.operators.products import NO_WEIGHTS, Products, multiply_adjoint
 
 Aggregation = Literal["mean", "sum", "gcn", "attention"]
-NO_WEIGHTS = np.empty(0, np.float32)
 
 
 class LocalOperator(Products):
@@ -74,8 +66,7 @@ class LocalOperator(Products):
         width = dh.shape[1] // (2 if own == BESIDE else 1)
         out = buffers.empty((self.num_sources, width), dh.dtype)
         indptr, rows, _ = self._transposed
-        per = PER_EDGE if self._per == PER_EDGE else PER_COLUMN
-        spmm_adjoint(indptr, rows, self._transposed_weight, per, dh, self.num_targets, own, out)
+        multiply_adjoint((indptr, rows, self._transposed_weight), self._per, dh, own, out)
         return out
 
     def attend(self, z, s_src, s_dst, dropout) -> tuple[np.ndarray, Any]:

@@ -4,8 +4,19 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from batchgnn import buffers
 from batchgnn.kernels.rows import Rows
-from batchgnn.kernels.spmm import ADDED, BESIDE, WITHOUT
+from batchgnn.kernels.spmm import (
+    ADDED,
+    BESIDE,
+    PER_ROW,
+    UNWEIGHTED,
+    WITHOUT,
+    scale_rows,
+    spmm_adjoint,
+)
+
+NO_WEIGHTS = np.empty(0, np.float32)
 
 
 class Products(ABC):
@@ -45,3 +56,18 @@ class Products(ABC):
     def gather_beside_adjoint(self, dboth: np.ndarray) -> np.ndarray:
         """The adjoint of `gather_beside`: (targets, 2 d) -> (sources, d)."""
         return self._product_adjoint(dboth, BESIDE)
+
+
+def multiply_adjoint(transposed, per: int, dy: np.ndarray, own: int, out: np.ndarray) -> None:
+    """out (num_sources, d) = the adjoint of `kernels.spmm.spmm` of dy, overwritten.
+
+    transposed: indptr and targets of the edges by source, and their weights: PER_EDGE one an edge
+    in this order, PER_ROW one a target; `per` is that of the product itself
+    """
+    indptr, targets, weight = transposed
+    x = dy
+    if per == PER_ROW:
+        x = buffers.empty((len(dy), out.shape[1]), dy.dtype)
+        scale_rows(dy, weight, x)
+        weight, per = NO_WEIGHTS, UNWEIGHTED
+    spmm_adjoint(indptr, targets, weight, per, x, dy, own, out)

@@ -14,7 +14,8 @@ from batchgnn.kernels.half import narrow_rows
 from batchgnn.kernels.relabel import relabel
 from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.sample import NUM_SHARES, draw_neighbors, locate
-from batchgnn.kernels.spmm import BESIDE, PER_COLUMN, PER_ROW, WITHOUT, spmm, spmm_adjoint
+from batchgnn.kernels.spmm import BESIDE, PER_ROW, WITHOUT, spmm
+from batchgnn.operators.products import multiply_adjoint
 from batchgnn.store.shard_store import ShardStore
 
 pytestmark = pytest.mark.slow
@@ -64,7 +65,7 @@ def test_spmm_and_its_adjoint(width):
     seconds = median_seconds(lambda: spmm(indptr, indices, scale, PER_ROW, x, WITHOUT, out))
     show(f"spmm d={width}", seconds, floor)
     seconds = median_seconds(
-        lambda: spmm_adjoint(indptr, indices, scale, PER_COLUMN, x, NUM_TARGETS, WITHOUT, out)
+        lambda: multiply_adjoint((indptr, indices, scale), PER_ROW, x, WITHOUT, out)
     )
     show(f"spmm_adjoint d={width}", seconds, floor)
 

@@ -13,10 +13,11 @@ from batchgnn.kernels.spmm import (
     BESIDE,
     NUM_SHARES,
     ONTO,
-    PER_COLUMN,
     PER_EDGE,
     PER_ROW,
+    UNWEIGHTED,
     WITHOUT,
+    scale_rows,
     share_begin,
     spmm,
     spmm_adjoint,
@@ -33,7 +34,7 @@ def rows_of(x):
 
 @cases
 @pytest.mark.parametrize("own", [WITHOUT, BESIDE, ADDED])
-@pytest.mark.parametrize("per", [PER_EDGE, PER_ROW, PER_COLUMN])
+@pytest.mark.parametrize("per", [PER_EDGE, PER_ROW, UNWEIGHTED])
 @pytest.mark.parametrize("d", [1, 3, 64])
 def test_products_are_dense_products(edges, d, per, own):
     rng = np.random.default_rng(0)
@@ -44,7 +45,15 @@ def test_products_are_dense_products(edges, d, per, own):
         x, dy = rng.normal(size=(4, d)).astype(dtype), rng.normal(size=(4, wide)).astype(dtype)
         out, back = poison((4, wide), dtype), poison((4, d), dtype)
         assert_like_reference(spmm, indptr, indices, weight, per, x, own, out)
-        assert_like_reference(spmm_adjoint, indptr, indices, weight, per, dy, 4, own, back)
+        assert_like_reference(spmm_adjoint, indptr, indices, weight, per, dy, dy, own, back)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_times_weights_leave_the_columns_after_them_out(dtype):
+    rng = np.random.default_rng(2)
+    x, weight = rng.normal(size=(7, 6)).astype(dtype), rng.normal(size=7).astype(np.float32)
+    for d in (3, 6):
+        assert_like_reference(scale_rows, x, weight, poison((7, d), dtype))
 
 
 @pytest.mark.parametrize("own", [WITHOUT, BESIDE, ADDED])
