@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from batchgnn import trace
+from batchgnn import buffers, trace
 from batchgnn.comm.courier import Courier
 from batchgnn.comm.exchange import ArrayRows, RowExchange, allreduce_gradient, allreduce_sum
 from batchgnn.kernels.half import dtype_name
@@ -89,7 +89,8 @@ class FullgraphMode:
             scale = 1.0 / self.num_seeds
             chosen = logits[self.train_rows]
             loss_sum, num_correct, dchosen = loss_and_gradient(chosen, self.train_label, scale)
-            dlogits = np.zeros_like(logits)
+            dlogits = buffers.empty(logits.shape, logits.dtype)
+            dlogits[...] = 0
             dlogits[self.train_rows] = dchosen
             del logits, chosen, dchosen
             model.backward(dlogits, saved)
