@@ -40,7 +40,7 @@ class PropagatedOperator(SlicedOperator):
     brings their gradients back.
     """
 
-    def __init__(self, *args):
+    def __init__(self, *args: Any) -> None:
         """As `SlicedOperator`."""
         super().__init__(*args)
         self._every: dict[int, np.ndarray] = {}
