@@ -11,6 +11,9 @@ LAST_CALLS_VARIABLE = "BATCHGNN_LAST_CALLS"
 """Set by `batchgnn launch` to a folder of its machine's: the ranks there keep in it which
 collective they were last in, for it to say when one of them is lost."""
 
+HOSTS = "hosts.json"
+"In that folder: the hosts' names by rank."
+
 SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 
 

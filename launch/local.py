@@ -21,7 +21,15 @@ import psutil
 
 from batchgnn.environment import LAST_CALLS_VARIABLE, RANK_VARIABLES, word_of_success
 from batchgnn.launch.mpirun import MARK, Flavour, Mpirun, Placement, job_environment, mpirun_argv
-from batchgnn.launch.notice import aborted_with, killed_in, last_calls, without_notices
+from batchgnn.launch.notice import (
+    Killed,
+    aborted_with,
+    crashed_with,
+    killed_in,
+    last_calls,
+    with_rank,
+    without_notices,
+)
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 GRACE_S = {signal.SIGINT: 15.0, signal.SIGTERM: 60.0}
@@ -82,6 +90,7 @@ class Job:
         self._deadline_s: float | None = None
         self._told = False
         self._aborted: int | None = None
+        self._crashed: Killed | None = None
         self._look_s = self._rank_seen_s = 0.0
         streams = [(self.process.stdout, sys.stdout), (self.process.stderr, sys.stderr)]
         self._pumps = [
@@ -135,6 +144,8 @@ class Job:
         for pump in self._pumps:
             pump.join(5)
         killed = killed_in("".join(self._notices))
+        if self._crashed is not None and (killed is None or killed.signal is None):
+            killed = self._crashed
         status = 128 - status if status < 0 else status
         if self._aborted is not None:
             return Ended(self._aborted, was_told=self._told)
@@ -142,7 +153,7 @@ class Job:
             if status == 0 and self.tells_success and not self._succeeded:
                 return Ended(1, LOST + last_calls(self._last_calls, None), self._told)
             return Ended(status, was_told=self._told)
-        sentence = None
+        sentence, killed = None, with_rank(killed, self._last_calls)
         if self._deadline_s is None:
             sentence = killed.sentence() + last_calls(self._last_calls, killed)
         status = status or 1 if killed.signal is None else 128 + killed.signal
@@ -194,6 +205,7 @@ class Job:
                 if (status := aborted_with(text)) is not None:
                     self._aborted = status
                     continue
+                self._crashed = self._crashed or crashed_with(text)
                 to.write(text)
                 to.flush()
 

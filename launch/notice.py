@@ -1,13 +1,16 @@
 """What mpirun says when a job ends badly: read, so that one clear sentence can say it instead."""
 
+import json
 import re
 import signal
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from batchgnn.environment import HOSTS
+
 RULE = re.compile(r"^[-=]{60,}\s*$")
-LONGEST = 20
+LONGEST, MOST_NAMED = 20, 8
 NOISE = (
     "MPI_ABORT was invoked",
     "has exited due to process",
@@ -34,6 +37,9 @@ KILLED = (
     re.compile(r"APPLICATION TERMINATED WITH THE EXIT STRING: .*?\(signal (?P<signal>\d+)\)"),
 )
 ABORTED = re.compile(r"Abort\(\d+\) on node .*application called MPI_Abort\(comm=\w+, (\d+)\)")
+CRASHED = re.compile(r"^\[(?P<host>[^]:]+):\d+\] Signal: .*\((?P<signal>\d+)\)")
+"Said by Open MPI in the rank itself; another rank may end the job before mpirun hears of it."
+
 GONE = re.compile(r"peer process has unexpectedly disconnected.*? Peer host: (?P<host>\S+)")
 MPICH_HOST = re.compile(r"PID \d+ RUNNING AT (?P<host>\S+)")
 
@@ -43,15 +49,19 @@ class Killed:
     """A rank that a signal ended, or that is gone (signal None).
 
     rank and host are None where mpirun does not tell.
+    among: ranks of which it is one, where its host is all that is known
     """
 
     signal: int | None
     rank: int | None = None
     host: str | None = None
+    among: tuple[int, ...] = ()
 
     def sentence(self) -> str:
         """What happened."""
-        who = "a rank" if self.rank is None else f"rank {self.rank}"
+        who = "rank " + " or ".join(map(str, self.among or [self.rank]))
+        if self.rank is None and not 1 <= len(self.among) <= MOST_NAMED:
+            who = "a rank"
         where = "" if self.host is None else f" on {self.host}"
         if self.signal is None:
             what = "is gone, or its host"
@@ -74,6 +84,25 @@ def killed_in(text: str) -> Killed | None:
     if found := GONE.search(flat):
         return Killed(None, host=found["host"])
     return None
+
+
+def crashed_with(line: str) -> Killed | None:
+    """The rank that says in this line which signal ends it, as Open MPI lets it."""
+    found = CRASHED.match(line)
+    return Killed(int(found["signal"]), host=found["host"]) if found else None
+
+
+def with_rank(killed: Killed, folder: Path) -> Killed:
+    """With the rank, or the ranks of its host, where mpirun has named the host only.
+
+    folder: as of `environment.LAST_CALLS_VARIABLE`
+    """
+    hosts = folder / HOSTS
+    if killed.rank is not None or killed.host is None or not hosts.exists():
+        return killed
+    places = enumerate(json.loads(hosts.read_text()))
+    here = tuple(rank for rank, host in places if host == killed.host)
+    return replace(killed, rank=here[0]) if len(here) == 1 else replace(killed, among=here)
 
 
 def last_calls(folder: Path, killed: Killed | None) -> str:

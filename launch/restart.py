@@ -16,6 +16,7 @@ from batchgnn.launch.mpirun import Mpirun, Placement, job_environment, mpirun_ar
 ANSWER_S = 20.0
 "How long a host may take to start a process before it counts as gone."
 
+ATTEMPTS = 3
 PAUSE_S = 2.0
 "Between two starts: what the lost job held, such as ports and shared memory, is given back."
 
@@ -94,6 +95,20 @@ def lost_hosts(mpirun: Mpirun, hosts: dict[str, int]) -> list[str]:
 
 
 def _answers(mpirun: Mpirun, host: str) -> bool:
+    """Whether a process can be started there within ANSWER_S, at the third attempt at the latest.
+
+    What the lost job's daemons tidy up may fail the first.
+    """
+    deadline = time.monotonic() + ANSWER_S
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(PAUSE_S)
+        if _starts(mpirun, host, deadline - time.monotonic()):
+            return True
+    return False
+
+
+def _starts(mpirun: Mpirun, host: str, timeout_s: float) -> bool:
     one = Placement(1, 1, bind=False)
     argv = mpirun_argv(mpirun, one, ["true"], hosts={host: 1}, passed=())
     added = job_environment(mpirun, one, os.geteuid(), "probe")
@@ -106,7 +121,7 @@ def _answers(mpirun: Mpirun, host: str) -> bool:
         start_new_session=True,
     )
     try:
-        return process.wait(ANSWER_S) == 0
+        return process.wait(max(timeout_s, 0.0)) == 0
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

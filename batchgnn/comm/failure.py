@@ -1,5 +1,6 @@
 """One rank's failure ends all: failing together, aborting, and naming the rank that fell silent."""
 
+import json
 import os
 import socket
 import sys
@@ -7,8 +8,9 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -17,6 +19,7 @@ from mpi4py import MPI
 from batchgnn import errors, trace
 from batchgnn.comm.grid import Grid
 from batchgnn.comm.values import decode, encode, values_of_all
+from batchgnn.environment import HOSTS, LAST_CALLS_VARIABLE
 from batchgnn.errors import BatchGNNError, RankError
 
 
@@ -138,6 +141,13 @@ def _end_job(comm: MPI.Comm, text: str, status: int) -> NoReturn:
     os._exit(status)
 
 
+def _tell_launcher(hosts: list[str]) -> None:
+    """The hosts by rank, where `batchgnn launch` on this machine can read them."""
+    if folder := os.environ.get(LAST_CALLS_VARIABLE):
+        with suppress(OSError):
+            (Path(folder) / HOSTS).write_text(json.dumps(hosts))
+
+
 ASK, ANSWER = 1, 2
 
 
@@ -155,7 +165,10 @@ class Watchdog:
         """Collective: ranks learn each other's host and process id."""
         self.grid, self.timeout_s, self.answer_s = grid, timeout_s, answer_s
         self.poll_s = min(1.0, timeout_s / 4)
-        self.places = values_of_all(grid.world, f"host {grid.host}, process {os.getpid()}")
+        all_hosts = values_of_all(grid.world, [grid.host, os.getpid()])
+        self.places = [f"host {host}, process {pid}" for host, pid in all_hosts]
+        if grid.node_rank == 0:
+            _tell_launcher([host for host, _ in all_hosts])
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
         self._patience = 0

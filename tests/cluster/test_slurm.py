@@ -161,7 +161,8 @@ def test_the_signal_before_the_time_limit_requeues_and_the_run_ends_the_same(
     assert f"the time is up; job {train} waits to go on" in log(folder)
     assert "a node is gone" not in log(folder)
     assert "No such process" not in log(folder)
-    assert [state(slurm, number)["JobState"] for number in (train, evaluate)] == ["COMPLETED"] * 2
+    ends = [state(slurm, number)["JobState"] for number in (train, evaluate)]
+    assert ends == ["COMPLETED"] * 2, log(folder)
     assert_same_weights(folder / "run", whole)
 
 
@@ -227,7 +228,11 @@ def test_a_job_array_trains_every_seed(slurm, shards, tmp_path):
     assert "2 runs, 2 COMPLETED" in succeed("status", folder)
 
 
-def test_srun_starts_the_ranks_where_slurm_and_the_mpi_share_a_pmi(slurm, shards, whole, tmp_path):
+def test_srun_starts_the_ranks_where_slurm_and_the_mpi_share_a_pmi(
+    slurm, shards, whole, tmp_path, monkeypatch
+):
+    """The long addresses of UCX are damaged on their way through PMI-2 of Slurm 22.05 at times."""
+    monkeypatch.setenv("MPIR_CVAR_CH4_NETMOD", "ofi")
     kind = "pmi2" if find_mpirun().flavour is Flavour.MPICH else "pmix"
     probe = ["srun", f"--mpi={kind}", "-n", "1", "true"]
     tried = subprocess.run(probe, capture_output=True, text=True)
@@ -243,7 +248,8 @@ def test_srun_starts_the_ranks_where_slurm_and_the_mpi_share_a_pmi(slurm, shards
     slurm.call("scancel", "--batch", "--signal=USR1", train)
     wait(slurm, lambda: state(slurm, train)["Restarts"] == "1", folder)
     wait(slurm, all_ended(slurm, folder), folder)
-    assert [state(slurm, number)["JobState"] for number in (train, evaluate)] == ["COMPLETED"] * 2
+    ends = [state(slurm, number)["JobState"] for number in (train, evaluate)]
+    assert ends == ["COMPLETED"] * 2, log(folder)
     assert json.loads((folder / "run" / "result.json").read_text())["ranks"] == 4
     assert_same_weights(folder / "run", whole)
 

@@ -1,7 +1,10 @@
 """Command lines and environments of each MPI, word for word; what mpirun's messages mean."""
 
+import json
+
 import pytest
 
+from batchgnn.environment import HOSTS
 from batchgnn.errors import ConfigError
 from batchgnn.launch.mpirun import (
     Flavour,
@@ -13,7 +16,15 @@ from batchgnn.launch.mpirun import (
     mpirun_argv,
     place,
 )
-from batchgnn.launch.notice import Killed, aborted_with, killed_in, last_calls, without_notices
+from batchgnn.launch.notice import (
+    Killed,
+    aborted_with,
+    crashed_with,
+    killed_in,
+    last_calls,
+    with_rank,
+    without_notices,
+)
 
 RULE = "-" * 74 + "\n"
 PASSED_ON = (
@@ -177,6 +188,28 @@ def test_a_killed_rank_is_said_in_one_sentence():
         "batchgnn: rank 1 on n07 was ended by SIGKILL (often the kernel, out of memory); all ranks "
         "have ended."
     )
+
+
+@pytest.mark.parametrize(
+    ("hosts", "said"),
+    [
+        (["n1", "n2", "n3"], "rank 2 on n3 is gone"),
+        (["n3", "n2", "n3"], "rank 0 or 2 on n3 is gone"),
+        (["n1"], "a rank on n3 is gone"),
+        (["n3"] * 9, "a rank on n3 is gone"),
+        (None, "a rank on n3 is gone"),
+    ],
+)
+def test_the_rank_is_known_by_its_host(hosts, said, tmp_path):
+    if hosts:
+        (tmp_path / HOSTS).write_text(json.dumps(hosts))
+    assert f"batchgnn: {said}" in with_rank(Killed(None, None, "n3"), tmp_path).sentence()
+    assert with_rank(Killed(9, 5, "n3"), tmp_path) == Killed(9, 5, "n3")
+
+
+def test_a_rank_that_crashes_says_so_itself():
+    assert crashed_with("[n3:11870] Signal: Bus error (7)\n") == Killed(7, host="n3")
+    assert crashed_with("[n3:11870] Signal code: Non-existent physical address (2)\n") is None
 
 
 def test_where_the_killed_rank_was_is_said_else_where_the_first_was(tmp_path):

@@ -93,6 +93,21 @@ def test_hosts_that_are_gone_are_left_out(starts, capsys):
     assert "without n2, on 2 ranks" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("failures", "lost"), [(0, []), (2, []), (3, ["n1"])], ids=["at once", "third", "never"]
+)
+def test_a_host_that_does_not_start_a_process_at_once_is_asked_again(
+    failures, lost, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(restart, "PAUSE_S", 0.0)
+    calls, program = tmp_path / "calls", tmp_path / "mpirun"
+    program.write_text(f"#!/bin/bash\necho x >> {calls}\n[ $(wc -l < {calls}) -gt {failures} ]\n")
+    program.chmod(0o755)
+    mpirun = Mpirun(str(program), Flavour.OPENMPI5)
+    assert restart.lost_hosts(mpirun, {"n1": 1}) == lost
+    assert len(calls.read_text().split()) == min(failures + 1, restart.ATTEMPTS)
+
+
 def test_without_any_host_it_ends(starts):
     ended, seen = starts(Ended(9), hosts={"n1": 4}, gone=["n1"])
     assert (ended.status, len(seen)) == (9, 1)

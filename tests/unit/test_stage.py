@@ -77,7 +77,9 @@ def test_training_on_staged_shards_ends_the_same(store, tmp_path):
     assert len(os.listdir(folder_of(store, tmp_path / "scratch"))) == 4
 
 
-@pytest.mark.parametrize("ways", [[], ["--tensor-ways", 1]], ids=["sliced", "grid"])
+@pytest.mark.parametrize(
+    "ways", [[], pytest.param(["--tensor-ways", 1], marks=pytest.mark.slow)], ids=["sliced", "grid"]
+)
 def test_ranks_of_mode_tensor_copy_all_shards_together(store, tmp_path, ways):
     """Each copies some, all are read from their copies: those of the store are cut to nothing."""
     scratch = tmp_path / "scratch"
