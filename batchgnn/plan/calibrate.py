@@ -1,6 +1,7 @@
 """Measuring what `plan.rates` holds, on all ranks at once: they share memory, caches and network.
 
-Each rate is the best of a few repetitions on every rank, then that of the slowest rank.
+Each rate is that of the slowest rank, in the best of a few repetitions. Ranks that are done sleep
+until the others are: in training they do not spin either, on cores that others may need.
 """
 
 import time
@@ -11,6 +12,7 @@ import numpy as np
 
 from batchgnn.comm.courier import Courier
 from batchgnn.comm.exchange import exchange_parts
+from batchgnn.comm.pieces import finish
 from batchgnn.comm.values import values_of_all
 from batchgnn.graph.block import Block
 from batchgnn.kernels.columns import pack_columns
@@ -30,7 +32,7 @@ WIDTHS = (8, 32, 128)
 MOST_BYTES = 1 << 30
 "Of the matrix that edges are multiplied with: fewer columns are tried on a larger one."
 ROWS, SEEDS, FANOUT = 1 << 15, 1 << 13, 15
-LARGE_BYTES, SMALL_CALLS = 16 << 20, 20
+LARGE_BYTES, SMALL_CALLS = 32 << 20, 20
 OVERLAPPED, EDGES_OF_A_ROW = 32, 16
 
 
@@ -75,11 +77,12 @@ class Clock:
         work()
         seconds = []
         for _ in range(REPETITIONS):
-            self.comm.Barrier()
+            finish([self.comm.Ibarrier()])
             begin = time.perf_counter()
             work()
-            seconds.append(time.perf_counter() - begin)
-        return max(values_of_all(self.comm, min(seconds) / count if count else 0.0))
+            seconds.append((time.perf_counter() - begin) / count if count else 0.0)
+        finish([self.comm.Ibarrier()])
+        return min(map(max, zip(*values_of_all(self.comm, seconds), strict=True)))
 
 
 def line_through(widths, seconds) -> Line:

@@ -1,5 +1,6 @@
 """`batchgnn plan`: every mode on P ranks, before a job is queued; `--calibrate` measures first."""
 
+import dataclasses
 import json as json_format
 from dataclasses import replace
 from pathlib import Path
@@ -89,6 +90,7 @@ def as_json(manifest: Manifest, choice: Choice, ranks: int, per_node: int) -> di
         "rho": None if shares is None else shares.halo_factor,
         "labelled": choice.labelled,
         "rates": choice.rates.where,
+        "rate_values": dataclasses.asdict(choice.rates),
         "best": choice.best.name if fits else None,
         "why": choice.why if fits else None,
         "refused": choice.refused,

@@ -28,7 +28,7 @@ from cluster.hosts import Cluster, emulated, why_not  # noqa: E402
 from batchgnn.plan.rates import rates_path  # noqa: E402
 
 MODES = ("fullgraph", "tensor")
-SETTINGS = ("--model", "gcn", "--layers", "3", "--hidden", "256")
+SETTINGS = ("--model", "gcn", "--layers", "3", "--hidden", "256", "--threads", "1")
 EPOCHS = 4
 LIMIT_S = 600
 
@@ -179,6 +179,7 @@ def command(
     found = contest(shards, settings or SETTINGS, hosts=hosts, rate=rate, epochs=epochs)
     console = Console(width=160)
     console.print(table_of(found))
+    console.print(found.plan["rate_values"])
     for each in found.contenders:
         console.print(f"{each.mode}: seconds of the epochs", *(f"{s:.2f}" for s in each.seconds))
     console.print(f"`batchgnn plan`: {found.plan['why']}")
