@@ -43,8 +43,12 @@ def rank_from_environment() -> int:
 
 
 def size_from_environment() -> int:
-    """The number of ranks that mpirun started; 1 without it. Slurm's count says nothing of MPI."""
-    return _first(SIZE_VARIABLES, 1)
+    """The number of ranks that mpirun or `srun --mpi=...` started; 1 without one.
+
+    Slurm's own count says nothing of MPI, unless srun was told to serve PMIx.
+    """
+    tasks = ("SLURM_STEP_NUM_TASKS",) if "PMIX_RANK" in os.environ else ()
+    return _first((*SIZE_VARIABLES, *tasks), 1)
 
 
 def word_of_success(launch: str) -> str:

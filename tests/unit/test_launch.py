@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from batchgnn.environment import HOSTS
+from batchgnn.environment import HOSTS, size_from_environment
 from batchgnn.errors import ConfigError
 from batchgnn.launch.mpirun import (
     Flavour,
@@ -205,6 +205,25 @@ def test_the_rank_is_known_by_its_host(hosts, said, tmp_path):
         (tmp_path / HOSTS).write_text(json.dumps(hosts))
     assert f"batchgnn: {said}" in with_rank(Killed(None, None, "n3"), tmp_path).sentence()
     assert with_rank(Killed(9, 5, "n3"), tmp_path) == Killed(9, 5, "n3")
+
+
+@pytest.mark.parametrize(
+    ("variables", "size"),
+    [
+        ({}, 1),
+        ({"OMPI_COMM_WORLD_SIZE": "4", "PMIX_RANK": "0", "SLURM_STEP_NUM_TASKS": "2"}, 4),
+        ({"PMI_SIZE": "3"}, 3),
+        ({"PMIX_RANK": "0", "SLURM_STEP_NUM_TASKS": "2"}, 2),
+        ({"SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS": "2"}, 1),
+    ],
+    ids=["alone", "Open MPI", "MPICH", "srun --mpi=pmix", "srun without MPI"],
+)
+def test_how_many_ranks_were_started(variables, size, monkeypatch):
+    for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK", "SLURM_STEP_NUM_TASKS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert size_from_environment() == size
 
 
 def test_a_rank_that_crashes_says_so_itself():
