@@ -100,8 +100,9 @@ def with_rank(killed: Killed, folder: Path) -> Killed:
     hosts = folder / HOSTS
     if killed.rank is not None or killed.host is None or not hosts.exists():
         return killed
+    named, *_ = killed.host.split(".")
     places = enumerate(json.loads(hosts.read_text()))
-    here = tuple(rank for rank, host in places if host == killed.host)
+    here = tuple(rank for rank, host in places if host.split(".")[0] == named)
     return replace(killed, rank=here[0]) if len(here) == 1 else replace(killed, among=here)
 
 

@@ -194,6 +194,7 @@ def test_a_killed_rank_is_said_in_one_sentence():
     ("hosts", "said"),
     [
         (["n1", "n2", "n3"], "rank 2 on n3 is gone"),
+        (["n1.cluster", "n3.cluster"], "rank 1 on n3 is gone"),
         (["n3", "n2", "n3"], "rank 0 or 2 on n3 is gone"),
         (["n1"], "a rank on n3 is gone"),
         (["n3"] * 9, "a rank on n3 is gone"),
