@@ -31,7 +31,7 @@ from batchgnn.plan.prediction import (
 from batchgnn.plan.rates import ASSUMED, EdgeRates, Line, Link, Rates, read_rates, write_rates
 from batchgnn.plan.sampled import distinct_of, frontiers_of, group_sizes
 from batchgnn.plan.shares import share_graph
-from batchgnn.plan.work import layer_work
+from batchgnn.plan.work import decoupled_messages, decoupled_work, layer_work
 from batchgnn.session import open_session
 from batchgnn.store.shard_store import read_manifest
 
@@ -75,6 +75,19 @@ def test_work_of_a_layer(model, d_in, d_out, first, kept, flops, gathers, attend
     work = layer_work(model, d_in, d_out, 10, 5, first=first, kept=kept, heads=2)
     assert (work.flops, work.gathers, work.attends) == (flops, gathers, attends)
     assert work.elements == 5 * d_out
+
+
+@pytest.mark.parametrize("model", ["gcn", "gat"])
+def test_work_of_a_decoupled_model(model):
+    """An MLP, then a product a layer and as many back, of which two are sent; GAT: two scores."""
+    *mlp, rounds = decoupled_work(model, [12, 8, 4])
+    assert [each.flops for each in mlp] == [2 * 2 * 12 * 8, 3 * 2 * 8 * 4]
+    sent = decoupled_messages(rounds)
+    if model == "gcn":
+        assert (rounds.gathers, sent.gathers) == ([4] * 4, [4] * 2)
+    else:
+        assert (rounds.attends, sent.attends) == ([(4, 1)] * 2, [(4, 1)])
+        assert rounds.flops == 3 * 2 * 4 * 2
 
 
 def four_shards():
