@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 
+from batchgnn import buffers
 from batchgnn.comm.courier import Courier
 from batchgnn.comm.exchange import exchange_parts
 from batchgnn.comm.pieces import finish
@@ -106,7 +107,7 @@ def _edge_lines(session: Session, clock: Clock) -> tuple[Line, Line]:
     seconds = []
     weight = np.ones(len(indptr) - 1, np.float32)
     for d in WIDTHS[:count]:
-        x, out = np.ones((num_rows, d), np.float32), np.empty((len(weight), d), np.float32)
+        x, out = _ones(num_rows, d), _ones(len(weight), d)
         args = (indptr, rows, weight, PER_ROW, x, WITHOUT, out)
         seconds.append(clock(partial(spmm, *args), len(rows)))
     spmm_line = line_through(WIDTHS[:count], seconds)
@@ -115,6 +116,13 @@ def _edge_lines(session: Session, clock: Clock) -> tuple[Line, Line]:
     with_loops = len(rows) + len(indptr) - 1
     seconds = [clock(_attention(indptr, rows, num_rows, d), with_loops) for d in WIDTHS[:2]]
     return spmm_line, line_through(WIDTHS[:2], seconds)
+
+
+def _ones(*shape: int) -> np.ndarray:
+    """float32, aligned as in training: a row that crosses cache lines takes up to twice as long."""
+    out = buffers.empty(shape)
+    out.fill(1)
+    return out
 
 
 def _first_edges(indptr, rows, most: int):
@@ -129,8 +137,8 @@ def _attention(indptr, rows, num_rows: int, width: int) -> Callable[[], object]:
     block = Block(indptr, rows, np.arange(num_rows), np.diff(indptr))
     operator = LocalOperator(block, "attention")
     operator.prepare(adjoint=True)
-    z = np.ones((num_rows, heads, width // heads), np.float32)
-    s_src, s_dst = np.ones((num_rows, heads), np.float32), np.ones((num_targets, heads), np.float32)
+    z = _ones(num_rows, heads, width // heads)
+    s_src, s_dst = _ones(num_rows, heads), _ones(num_targets, heads)
 
     def work() -> None:
         out, saved = operator.attend(z, s_src, s_dst, NO_DROPOUT)
@@ -155,7 +163,7 @@ def _sample_s(session: Session, clock: Clock) -> float:
 
 def _flops(clock: Clock, width: int) -> float:
     """Of a product, forward and backward."""
-    x, weight = np.ones((ROWS, width), np.float32), np.ones((width, width), np.float32)
+    x, weight = _ones(ROWS, width), _ones(width, width)
     dweight = np.empty_like(weight)
 
     def work() -> None:
@@ -166,7 +174,7 @@ def _flops(clock: Clock, width: int) -> float:
 
 def _element_s(clock: Clock, width: int) -> float:
     """Bias, ReLU and dropout of a number, there and back."""
-    y, ids = np.ones((ROWS, width), np.float32), np.arange(ROWS, dtype=np.uint32)
+    y, ids = _ones(ROWS, width), np.arange(ROWS, dtype=np.uint32)
     bias, dbias = np.ones(width, np.float32), np.empty(width, np.float32)
     layer, dropout = Epilogue("relu", bias), DropoutStream(0, 0, 0).layer(1, 0.5)
 
@@ -179,8 +187,8 @@ def _element_s(clock: Clock, width: int) -> float:
 
 def _copy_s(clock: Clock, width: int) -> float:
     """A number, packed by columns."""
-    x, rows = np.ones((ROWS, width), np.float32), np.arange(ROWS)
-    bounds, out = np.array([0, width // 2, width]), np.empty(ROWS * width, np.float32)
+    x, rows = _ones(ROWS, width), np.arange(ROWS)
+    bounds, out = np.array([0, width // 2, width]), _ones(ROWS * width)
     return clock(lambda: pack_columns(x, rows, np.empty(0, np.float32), bounds, out)) / x.size
 
 
@@ -221,10 +229,10 @@ def _overlap(grid, clock: Clock) -> float:
     """How much of an all-to-all's time a product of the same length saves by running meanwhile."""
     if grid.size == 1 or not grid.thread_multiple:
         return 0.0
-    x, weight = np.ones((ROWS, OVERLAPPED), np.float32), np.ones(ROWS, np.float32)
+    x, out, weight = _ones(ROWS, OVERLAPPED), _ones(ROWS, OVERLAPPED), _ones(ROWS)
     indptr = np.arange(ROWS + 1) * EDGES_OF_A_ROW
     rows = np.random.default_rng(0).integers(0, ROWS, indptr[-1], np.int32)
-    product = partial(spmm, indptr, rows, weight, PER_ROW, x, WITHOUT, np.empty_like(x))
+    product = partial(spmm, indptr, rows, weight, PER_ROW, x, WITHOUT, out)
     send = _exchange(grid.background, np.arange(grid.size) != grid.rank, LARGE_BYTES)
     once, exchange_s = clock(product), clock(send)
     times = max(1, round(exchange_s / once))
