@@ -263,7 +263,7 @@ def test_hosts_that_answer_and_one_that_does_not(cluster):
     program = (
         "from batchgnn.launch.mpirun import find_mpirun\n"
         "from batchgnn.launch import restart\n"
-        "restart.ANSWER_S = 5.0\n"
+        "restart.ANSWER_S = 8.0\n"
         "print(restart.lost_hosts(find_mpirun(), {'n1': 1, 'n2': 1, 'n3': 1}))"
     )
     done = cluster.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)

@@ -94,7 +94,7 @@ def test_hosts_that_are_gone_are_left_out(starts, capsys):
 
 
 @pytest.mark.parametrize(
-    ("failures", "lost"), [(0, []), (2, []), (3, ["n1"])], ids=["at once", "third", "never"]
+    ("failures", "lost"), [(0, []), (1, []), (2, ["n1"])], ids=["at once", "second", "never"]
 )
 def test_a_host_that_does_not_start_a_process_at_once_is_asked_again(
     failures, lost, tmp_path, monkeypatch
