@@ -63,6 +63,6 @@ bench-peers-whole: ## whole-graph epochs beside DGL and PyG, in throw-away envir
 	for each in dgl pyg; do python3.11 -m venv $$peers/$$each; done; \
 	$$peers/dgl/bin/pip install -q -r tests/bench/requirements-peers.txt; \
 	$$peers/pyg/bin/pip install -q 'torch==2.13.0' 'torch-geometric==2.8.1' scipy setuptools wheel; \
-	$$peers/pyg/bin/pip install -q --no-build-isolation torch-sparse; \
+	$$peers/pyg/bin/pip install -q --no-build-isolation torch-scatter torch-sparse; \
 	$(PYTHON) tests/bench/peers_whole.py --dgl $$peers/dgl/bin/python --pyg $$peers/pyg/bin/python \
 	    --out build/bench/peers-whole.json
