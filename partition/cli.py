@@ -56,7 +56,8 @@ def partition(
     clusters
         Number of METIS clusters of the supernode method; default 32 per shard.
     even_seeds
-        After the cut, move vertices until the training seeds per shard are even within 5 %.
+        After the cut, move vertices until training seeds and edges per shard are even within 5 %,
+        and vertices as far as that cuts no more edges.
     feature_dtype
         What features are stored as; half width rounds them, to 11 bits (float16, up to 65504) or
         8 bits (bfloat16, any size). Default: as the graph store has them.
