@@ -25,6 +25,7 @@ from batchgnn.launch.notice import (
     Killed,
     aborted_with,
     crashed_with,
+    hosts_of_ranks,
     killed_in,
     last_calls,
     with_rank,
@@ -49,11 +50,13 @@ class Ended:
     """How a job ended: mpirun's status, and what happened when a rank or a host was lost.
 
     was_told: whether a signal to this launcher asked for it
+    hosts: of each rank, as far as one of this machine has told
     """
 
     status: int
     sentence: str | None = None
     was_told: bool = False
+    hosts: tuple[str, ...] = ()
 
 
 class Job:
@@ -147,17 +150,18 @@ class Job:
         if self._crashed is not None and (killed is None or killed.signal is None):
             killed = self._crashed
         status = 128 - status if status < 0 else status
+        hosts = tuple(hosts_of_ranks(self._last_calls))
         if self._aborted is not None:
             return Ended(self._aborted, was_told=self._told)
         if killed is None:
             if status == 0 and self.tells_success and not self._succeeded:
-                return Ended(1, LOST + last_calls(self._last_calls, None), self._told)
-            return Ended(status, was_told=self._told)
+                return Ended(1, LOST + last_calls(self._last_calls, None), self._told, hosts)
+            return Ended(status, was_told=self._told, hosts=hosts)
         sentence, killed = None, with_rank(killed, self._last_calls)
         if self._deadline_s is None:
             sentence = killed.sentence() + last_calls(self._last_calls, killed)
         status = status or 1 if killed.signal is None else 128 + killed.signal
-        return Ended(status, sentence, self._told)
+        return Ended(status, sentence, self._told, hosts)
 
     def _waits_for_nobody(self, now: float) -> bool:
         """Whether the ranks here ended a while ago, and mpirun waits for a host that is gone."""

@@ -97,13 +97,22 @@ def with_rank(killed: Killed, folder: Path) -> Killed:
 
     folder: as of `environment.LAST_CALLS_VARIABLE`
     """
-    hosts = folder / HOSTS
-    if killed.rank is not None or killed.host is None or not hosts.exists():
+    if killed.rank is not None or killed.host is None:
         return killed
-    named, *_ = killed.host.split(".")
-    places = enumerate(json.loads(hosts.read_text()))
-    here = tuple(rank for rank, host in places if host.split(".")[0] == named)
+    here = ranks_on([killed.host], hosts_of_ranks(folder))
     return replace(killed, rank=here[0]) if len(here) == 1 else replace(killed, among=here)
+
+
+def hosts_of_ranks(folder: Path) -> list[str]:
+    """The host of each rank; empty where no rank of this machine has told."""
+    path = folder / HOSTS
+    return json.loads(path.read_text()) if path.exists() else []
+
+
+def ranks_on(hosts: list[str], of_ranks: list[str]) -> tuple[int, ...]:
+    """The ranks on some hosts, with or without their domains; of_ranks: the host of each rank."""
+    names = {host.partition(".")[0] for host in hosts}
+    return tuple(rank for rank, host in enumerate(of_ranks) if host.partition(".")[0] in names)
 
 
 def last_calls(folder: Path, killed: Killed | None) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from batchgnn.errors import ConfigError
 from batchgnn.launch.local import Ended, run
 from batchgnn.launch.mpirun import Mpirun, Placement, job_environment, mpirun_argv
+from batchgnn.launch.notice import ranks_on
 
 ATTEMPTS, ANSWER_S = 2, 20.0
 "How often a host is asked to start a process, and how long in all, before it counts as gone."
@@ -76,7 +77,9 @@ def run_restarting(
                 return ended
             placement = replace(placement, ranks=min(placement.ranks, sum(hosts.values())))
         command = resuming(command, folder)
-        said = f"without {', '.join(gone)}, " if gone else ""
+        lost = ", ".join(map(str, ranks_on(gone, list(ended.hosts))))
+        lost = f" (ranks {lost})" if lost else ""
+        said = f"without {', '.join(gone)}{lost}, " if gone else ""
         lines = [ended.sentence] if ended.sentence else []
         lines.append(
             f"batchgnn: the job was lost (status {ended.status}); restart {restart + 1} of "

@@ -136,7 +136,8 @@ def test_a_host_that_vanishes_is_left_out(cluster, shards, whole, tmp_path):
     cluster.kill("n3")
     status, said = job.ended(within_s=120)
     assert status == 0, said
-    assert "restart 1 of 2, without n3, on 3 ranks, from the last checkpoint" in said
+    assert re.search(rf"is gone.+ Rank \d was last seen {PLACE}\.\n", said), said
+    assert "restart 1 of 2, without n3 (ranks 2), on 3 ranks, from the last checkpoint" in said
     nothing_runs(cluster, ["n1", "n2", "n4"])
     assert_same_weights(tmp_path / "run", whole, rtol=1e-5)
 

@@ -84,13 +84,16 @@ def test_a_users_error_and_an_end_by_request_are_final(starts, end):
 
 def test_hosts_that_are_gone_are_left_out(starts, capsys):
     hosts = {"n1": 1, "n2": 2, "n3": 1}
-    ended, seen = starts(Ended(1), Ended(0), hosts=hosts, gone=["n2"])
+    lost = Ended(1, "A host is gone.", hosts=("n1.cluster", "n2.cluster", "n2.cluster", "n3"))
+    ended, seen = starts(lost, Ended(0), hosts=hosts, gone=["n2"])
     assert ended.status == 0
     assert [(ranks, where) for ranks, _, where in seen] == [
         (4, hosts),
         (2, {"n1": 1, "n3": 1}),
     ]
-    assert "without n2, on 2 ranks" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("A host is gone.\n")
+    assert "without n2 (ranks 1, 2), on 2 ranks" in said
 
 
 @pytest.mark.parametrize(
