@@ -1,18 +1,16 @@
 """Copies of remote rows: the likeliest ones, the right rows, fewer bytes, and the same numbers."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import reference
-from graphs import learnable_graph, shards_of
-from mpi4py import MPI
+from graphs import learnable_graph
+from mpi.together import SAMPLED, sent_bytes, written
 from shards import arcs_of
 
 from batchgnn import trace
 from batchgnn.comm.exchange import ArrayRows
-from batchgnn.config import Settings
 from batchgnn.kernels.half import as_floats
 from batchgnn.modes import feature_cache
 from batchgnn.modes.choice import make_mode, make_schedule
@@ -21,29 +19,16 @@ from batchgnn.modes.reach import Reach, probability, seed_probability
 from batchgnn.session import open_session
 
 FANOUTS = (3, 2)
-BASE = Settings(
-    layers=2,
-    hidden=16,
-    fanouts=FANOUTS,
-    batch_size=60,
-    macrobatch=3,
-    overlap=False,
-    threads=1,
-    collective_timeout=60,
-)
+BASE = replace(SAMPLED, fanouts=FANOUTS)
 ROW = 13 * 4 + 4 * (4 + 4)  # bytes of a float32 row of the graph, its norm, its places in the table
 SIZES = {"one row": str(ROW), "20 rows": str(20 * ROW), "more than there are": "1M"}
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["undirected", "directed weighted"])
-def stored(request, tmp_path_factory):
-    """A graph and its shards, the same on every rank; the first writes them."""
-    path = Path(MPI.COMM_WORLD.bcast(str(tmp_path_factory.mktemp("cache")))) / "shards"
-    graph = learnable_graph(directed=request.param)
-    if MPI.COMM_WORLD.rank == 0:
-        shards_of(graph, path)
-    MPI.COMM_WORLD.Barrier()
-    return graph, path
+def stored(request, shared_folder):
+    """A graph and its shards."""
+    options = {"directed": request.param}
+    return learnable_graph(**options), written(shared_folder / f"{request.param}", **options)
 
 
 def by_vertex(comm, own, values):
@@ -145,12 +130,9 @@ def train(comm, path, settings):
         for epoch in range(2):
             losses += [r.loss_sum for r in mode.epoch(epoch)]
             counts += [mode.num_remote, mode.num_cached]
-        threads = trace.snapshot().values()
-        sent = [
-            sum(each["collectives"].get(name, {"bytes": 0})["bytes"] for each in threads)
-            for name in ("input rows", "input rows ids")
-        ]
-        losses, sent, counts = (comm.allreduce(np.array(part)) for part in (losses, sent, counts))
+        sent = [sent_bytes(comm, trace.snapshot(), n) for n in ("input rows", "input rows ids")]
+        losses, counts = (comm.allreduce(np.array(part)) for part in (losses, counts))
+        sent = np.array(sent)
         return losses, sent, counts, mode.exactness
 
 

@@ -1,15 +1,14 @@
 """Half-width rows: own and remote ones rounded alike, half the bytes, float32 arithmetic."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from graphs import learnable_graph, shards_of
+from mpi.together import SAMPLED, collectives
 from mpi4py import MPI
 
 from batchgnn import trace
-from batchgnn.config import Settings
 from batchgnn.errors import DataError
 from batchgnn.kernels.half import as_bits, as_floats, narrow_rows
 from batchgnn.modes.inference import Inference
@@ -17,17 +16,6 @@ from batchgnn.partition.partition import partition
 from batchgnn.session import open_session
 from batchgnn.train import make_mode
 
-BASE = Settings(
-    layers=2,
-    hidden=16,
-    fanouts=(4, 3),
-    batch_size=60,
-    macrobatch=3,
-    lr=0.01,
-    overlap=False,
-    threads=1,
-    collective_timeout=60,
-)
 HALVES = {"float16": np.float16, "bfloat16": np.int16}
 
 
@@ -39,10 +27,9 @@ def rounded(features, name):
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory):
+def stored(shared_folder):
     """Shards of one graph by name: as it is, cut in half width, and rounded but of full width."""
-    folder = Path(MPI.COMM_WORLD.bcast(str(tmp_path_factory.mktemp("dtype"))))
-    graph = learnable_graph()
+    folder, graph = shared_folder, learnable_graph()
     if MPI.COMM_WORLD.rank == 0:
         shards_of(graph, folder / "float32")
         for name in HALVES:
@@ -57,13 +44,13 @@ def stored(tmp_path_factory):
 
 def train(comm, shards, name=None, **options):
     """Losses of the epochs, exact logits by vertex, bytes of fetched rows, the label."""
-    with open_session(shards, replace(BASE, feature_dtype=name, **options), comm) as session:
+    with open_session(shards, replace(SAMPLED, feature_dtype=name, **options), comm) as session:
         mode, losses = make_mode(session), []
         trace.reset()
         for epoch in range(3):
             sums = sum(np.array([r.loss_sum, r.num_seeds]) for r in mode.epoch(epoch))
             losses.append(sums)
-        counted = trace.snapshot().get("main", {"collectives": {}})["collectives"]
+        counted = collectives(trace.snapshot())
         sent = comm.allreduce(counted.get("input rows", {"bytes": 0})["bytes"])
         losses = comm.allreduce(np.array(losses))
         logits = Inference(session.grid.world, session.own, session.model, 1 << 12).logits()
@@ -109,12 +96,14 @@ def test_copies_of_remote_rows_are_as_wide(comm, stored, name):
 
 def test_numbers_too_large_for_float16_are_refused(comm, stored):
     """By the rank that owns them; bfloat16 holds them."""
-    with open_session(stored / "large", replace(BASE, feature_dtype="float16"), comm) as session:
+    with open_session(stored / "large", replace(SAMPLED, feature_dtype="float16"), comm) as session:
         if 399 in session.own.original_id:
             with pytest.raises(DataError, match=r"large: feature 3 of vertex 399 is 100000, too"):
                 session.own.load_features()
         else:
             session.own.load_features()
-    with open_session(stored / "large", replace(BASE, feature_dtype="bfloat16"), comm) as session:
+    with open_session(
+        stored / "large", replace(SAMPLED, feature_dtype="bfloat16"), comm
+    ) as session:
         session.own.load_features()
         assert session.own.copied_feature_bytes == session.own.num_own * 12 * 2

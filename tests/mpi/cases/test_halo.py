@@ -2,6 +2,12 @@
 
 import numpy as np
 import pytest
+from mpi.dealt import (
+    assert_attention,
+    assert_products,
+    assert_targets_are_own_rows,
+    whole_graph,
+)
 
 from batchgnn.comm.courier import Courier
 from batchgnn.comm.exchange import RowExchange
@@ -11,22 +17,6 @@ from batchgnn.operators.halo import HaloOperator
 from batchgnn.operators.local import LocalOperator
 
 N = 41
-
-
-def whole_graph(symmetric):
-    """A block of all vertices: doubles, loops and isolated vertices; directed ones have weights."""
-    rng = np.random.default_rng(3)
-    source, target = (N * rng.random((2, 3 * N)) ** 2).astype(np.int64)
-    weight = rng.uniform(0.5, 2, len(source)).astype(np.float32)
-    if symmetric:
-        source, target = np.concatenate([source, target]), np.concatenate([target, source])
-        weight = np.concatenate([weight, weight])
-    order = np.lexsort((weight, source, target))
-    degree = np.bincount(target, minlength=N)
-    indptr = np.concatenate([[0], np.cumsum(degree)])
-    scale = rng.uniform(0.2, 1, N).astype(np.float32)
-    ids = np.arange(N, dtype=np.uint32)
-    return Block(indptr, source[order].astype(np.int32), ids, degree, weight[order], scale)
 
 
 def deal(comm, whole):
@@ -69,7 +59,7 @@ def symmetric(request):
 
 def operators(grid, aggregation, overlap, symmetric):
     """Own vertices, the halo operator, and the operator of the whole graph."""
-    whole = whole_graph(symmetric)
+    whole = whole_graph(N, symmetric)
     mine, block, wanted, counts = deal(grid.world, whole)
     comm = grid.background if overlap else grid.world
     exchange, courier = RowExchange(comm, wanted, counts), Courier(enabled=overlap)
@@ -82,31 +72,13 @@ def operators(grid, aggregation, overlap, symmetric):
 @pytest.mark.parametrize("aggregation", ["mean", "sum", "gcn"])
 def test_products_are_rows_of_the_whole_product(grid, aggregation, overlap, symmetric):
     mine, A, whole = operators(grid, aggregation, overlap, symmetric)
-    rng = np.random.default_rng(5)
-    x, dh, dboth = rng.normal(size=(N, 3)), rng.normal(size=(N, 3)), rng.normal(size=(N, 6))
-    for name, dy in (("gather", dh), ("gather_self", dh), ("gather_beside", dboth)):
-        got, expected = getattr(A, name)(x[mine]), getattr(whole, name)(x)
-        np.testing.assert_allclose(got, expected[mine], rtol=1e-12, atol=1e-13)
-        back = getattr(A, f"{name}_adjoint")(dy[mine])
-        expected = getattr(whole, f"{name}_adjoint")(dy)
-        np.testing.assert_allclose(back, expected[mine], rtol=1e-12, atol=1e-13)
-        left, right = np.vdot(got, dy[mine]), np.vdot(x[mine], back)
-        left, right = grid.world.allreduce(left), grid.world.allreduce(right)
-        assert left == pytest.approx(right, rel=1e-12)
+    assert_products(grid.world, A, whole, mine, N, 3)
 
 
 @pytest.mark.parametrize("dropout", [NO_DROPOUT, Dropout(np.uint64(7), 0.5)], ids=["", "dropout"])
 def test_attention_is_that_of_the_whole_graph(grid, dropout, overlap, symmetric):
     mine, A, whole = operators(grid, "attention", overlap, symmetric)
-    rng = np.random.default_rng(6)
-    z, s_src, s_dst = rng.normal(size=(N, 2, 3)), rng.normal(size=(N, 2)), rng.normal(size=(N, 2))
-    dh = rng.normal(size=(N, 2, 3))
-    h, saved = A.attend(z[mine], s_src[mine], s_dst[mine], dropout)
-    expected, kept = whole.attend(z, s_src, s_dst, dropout)
-    np.testing.assert_array_equal(h, expected[mine])
-    grads, expected = A.attend_adjoint(dh[mine], saved), whole.attend_adjoint(dh, kept)
-    for got, wanted in zip(grads, expected, strict=True):
-        np.testing.assert_allclose(got, wanted[mine], rtol=1e-12, atol=1e-13)
+    np.testing.assert_array_equal(*assert_attention(A, whole, mine, N, 2, dropout))
 
 
 def test_overlap_changes_no_bit(grid):
@@ -122,8 +94,4 @@ def test_overlap_changes_no_bit(grid):
 
 def test_sums_over_targets_are_those_of_all_ranks(grid, overlap):
     mine, A, _ = operators(grid, "mean", overlap, symmetric=True)
-    np.testing.assert_array_equal(A.total(np.array([len(mine), 1.0])), [N, grid.size])
-    x = np.ones((len(mine), 2))
-    assert A.targets(x) is x
-    A.add_targets(x, x.copy())
-    np.testing.assert_array_equal(x, 2)
+    assert_targets_are_own_rows(grid.world, A, N, len(mine))

@@ -1,11 +1,10 @@
 """What `batchgnn plan` predicts of messages is what training sends; rates can be measured."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from graphs import learnable_graph, shards_of
+from mpi.together import GRAPHS, counted_epoch, written
 from mpi4py import MPI
 
 from batchgnn import trace
@@ -21,38 +20,33 @@ BASE = Settings(layers=3, hidden=14, heads=2, threads=1, collective_timeout=60)
 
 
 @pytest.fixture(scope="module")
-def shared_folder(tmp_path_factory):
-    """One folder for all ranks."""
-    return Path(MPI.COMM_WORLD.bcast(str(tmp_path_factory.mktemp("plan"))))
-
-
-@pytest.fixture(scope="module")
 def shards(shared_folder):
     """As many shards as ranks, of sizes that ranks do not divide."""
-    return written(shared_folder, MPI.COMM_WORLD.size)
+    return stored(shared_folder, MPI.COMM_WORLD.size)
 
 
-def written(folder, num_shards):
-    """The same shard store on every rank; the first writes it."""
-    path = folder / f"shards-{num_shards}"
-    if MPI.COMM_WORLD.rank == 0 and not path.exists():
-        shards_of(learnable_graph(num_vertices=397), path, num_shards)
-    MPI.COMM_WORLD.Barrier()
-    return path
+def stored(folder, num_shards):
+    return written(folder / f"shards-{num_shards}", num_shards, **GRAPHS["undirected"])
+
+
+def predicted_and_sent(comm, shards, settings, epoch=0):
+    """The prediction of an epoch; its bytes over all ranks, its calls on this one."""
+    with open_session(shards, settings, comm) as session:
+        prediction, _ = plan_of(session, shards)
+        mode = make_mode(session)
+        for before in range(epoch):
+            list(mode.epoch(before))
+        counted_epoch(mode, epoch)
+        num_bytes, num_calls = trace.sent()
+    return prediction, comm.allreduce(num_bytes), num_calls
 
 
 @pytest.mark.parametrize("model", ["sage", "gcn", "gin", "gat", "gcnii"])
 @pytest.mark.parametrize("mode", ["fullgraph", "tensor"])
 def test_bytes_and_calls_of_a_whole_epoch_are_those_predicted(comm, shards, mode, model):
     settings = replace(BASE, mode=mode, model=model)
-    with open_session(shards, settings, comm) as session:
-        prediction, _ = plan_of(session, shards)
-        mode = make_mode(session)
-        trace.reset()
-        list(mode.epoch(0))
-        num_bytes, num_calls = trace.sent()
-    assert comm.allreduce(num_bytes) == prediction.bytes
-    assert num_calls == prediction.calls
+    prediction, num_bytes, num_calls = predicted_and_sent(comm, shards, settings)
+    assert (num_bytes, num_calls) == (prediction.bytes, prediction.calls)
 
 
 @pytest.mark.parametrize("model", ["gin", "gat"])
@@ -60,44 +54,26 @@ def test_bytes_and_calls_of_a_grid_are_those_predicted(comm, shared_folder, mode
     """Two groups of two ranks on two shards; halo and slices."""
     if comm.size != 4:
         return
-    shards = written(shared_folder, 2)
+    shards = stored(shared_folder, 2)
     settings = replace(BASE, mode="tensor", tensor_ways=2, model=model)
-    with open_session(shards, settings, comm) as session:
-        prediction, _ = plan_of(session, shards)
-        mode = make_mode(session)
-        trace.reset()
-        list(mode.epoch(0))
-        num_bytes, num_calls = trace.sent()
-    assert comm.allreduce(num_bytes) == prediction.bytes
-    assert num_calls == prediction.calls
+    prediction, num_bytes, num_calls = predicted_and_sent(comm, shards, settings)
+    assert (num_bytes, num_calls) == (prediction.bytes, prediction.calls)
 
 
 @pytest.mark.parametrize(("model", "exchanges"), [("gcn", 4), ("gat", 6)])
 def test_a_decoupled_model_has_few_exchanges_an_epoch(comm, shards, model, exchanges):
     settings = replace(BASE, mode="tensor", model=model, decoupled=True)
-    with open_session(shards, settings, comm) as session:
-        prediction, _ = plan_of(session, shards)
-        mode = make_mode(session)
-        list(mode.epoch(0))
-        trace.reset()
-        list(mode.epoch(1))
-        num_bytes, num_calls = trace.sent()
+    prediction, num_bytes, num_calls = predicted_and_sent(comm, shards, settings, epoch=1)
     assert not prediction.is_exact
-    assert comm.allreduce(num_bytes) == prediction.bytes
+    assert num_bytes == prediction.bytes
     assert num_calls == prediction.calls == (exchanges + 1 if comm.size > 1 else 0)
 
 
 def test_bytes_of_sampled_minibatches_are_near_those_predicted(comm, shards):
     """Of a graph of uneven degrees, whose neighbours the prediction takes for evenly drawn."""
     settings = replace(BASE, batch_size=100, fanouts=(3, 3, 3), macrobatch=2)
-    with open_session(shards, settings, comm) as session:
-        prediction, _ = plan_of(session, shards)
-        mode = make_mode(session)
-        list(mode.epoch(0))
-        trace.reset()
-        list(mode.epoch(1))
-        num_bytes, num_calls = trace.sent()
-    assert comm.allreduce(num_bytes) == pytest.approx(prediction.bytes, rel=0.3)
+    prediction, num_bytes, num_calls = predicted_and_sent(comm, shards, settings, epoch=1)
+    assert num_bytes == pytest.approx(prediction.bytes, rel=0.3)
     assert num_calls == prediction.calls
 
 

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from graphs import learnable_graph, shards_of
+from mpi.together import SAMPLED, mean_loss, written
 from mpi4py import MPI
 
 from batchgnn import trace
 from batchgnn.comm import shared
-from batchgnn.config import Settings
 from batchgnn.errors import MemoryPlanError
 from batchgnn.modes.memory import plan_memory
 from batchgnn.modes.topology import share_topology, topology_bytes
@@ -18,28 +17,13 @@ from batchgnn.session import open_session
 from batchgnn.store.shard_store import ShardStore
 from batchgnn.train import make_mode
 
-BASE = Settings(
-    layers=2,
-    hidden=16,
-    fanouts=(4, 3),
-    batch_size=60,
-    macrobatch=3,
-    topology="node-shared",
-    overlap=False,
-    threads=1,
-    collective_timeout=60,
-)
+BASE = replace(SAMPLED, topology="node-shared")
 EPOCHS = 2
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["undirected", "directed weighted"])
-def shards(request, tmp_path_factory):
-    """A shard store, the same on every rank; the first writes it."""
-    path = Path(MPI.COMM_WORLD.bcast(str(tmp_path_factory.mktemp("topology")))) / "shards"
-    if MPI.COMM_WORLD.rank == 0:
-        shards_of(learnable_graph(directed=request.param), path)
-    MPI.COMM_WORLD.Barrier()
-    return path
+def shards(request, shared_folder):
+    return written(shared_folder / f"shards-{request.param}", directed=request.param)
 
 
 def test_ranks_of_a_node_see_what_each_wrote(grid):
@@ -84,16 +68,12 @@ def trained(comm, shards, settings):
         mode, losses = make_mode(session), []
         for epoch in range(EPOCHS):
             trace.reset()
-            sums = np.zeros(2)
-            for result in mode.epoch(epoch):
-                sums += [result.loss_sum, result.num_seeds]
+            losses.append(mean_loss(session.grid.world, mode.epoch(epoch)))
             calls = {
                 name: each["calls"]
                 for lane in trace.snapshot().values()
                 for name, each in lane["collectives"].items()
             }
-            sums = session.grid.world.allreduce(sums)
-            losses.append(sums[0] / sums[1])
         return losses, calls, -(-mode.num_steps // settings.macrobatch), mode.num_steps
 
 

@@ -1,34 +1,20 @@
 """P ranks train as one rank does: losses, gradients' bytes, exact inference, predictions."""
 
 from dataclasses import replace
-from pathlib import Path
+from functools import cache, partial
 
 import numpy as np
 import pytest
-from graphs import learnable_graph, shards_of
+from mpi.together import SAMPLED, by_vertex, collectives, mean_loss, written
 from mpi4py import MPI
 
 from batchgnn import trace
-from batchgnn.config import Settings
 from batchgnn.modes.inference import Inference
 from batchgnn.session import open_session
 from batchgnn.train import make_mode
 
 EPOCHS = 5
-BASE = Settings(
-    layers=2,
-    hidden=16,
-    heads=2,
-    fanouts=(4, 3),
-    batch_size=60,
-    macrobatch=3,
-    lr=0.01,
-    dropout=0.5,
-    input_dropout=0.2,
-    overlap=False,
-    threads=1,
-    collective_timeout=60,
-)
+BASE = replace(SAMPLED, heads=2, input_dropout=0.2)
 VARIANTS = {
     "M = 1": {"macrobatch": 1},
     "M = 3": {},
@@ -38,52 +24,26 @@ VARIANTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def shared_folder(tmp_path_factory):
-    """One folder for all ranks."""
-    return Path(MPI.COMM_WORLD.bcast(str(tmp_path_factory.mktemp("shared"))))
-
-
 @pytest.fixture(scope="module", params=[False, True], ids=["undirected", "directed weighted"])
 def shards(request, shared_folder):
-    """The same shard store on every rank; the first writes it."""
-    path = shared_folder / f"shards-{request.param}"
-    if MPI.COMM_WORLD.rank == 0:
-        shards_of(learnable_graph(directed=request.param), path)
-    MPI.COMM_WORLD.Barrier()
-    return path
+    return written(shared_folder / f"shards-{request.param}", directed=request.param)
 
 
 def train(comm, shards, settings):
     """Mean loss of each epoch, and the exact logits by original id of the vertices owned here."""
     with open_session(shards, settings, comm) as session:
-        mode, losses = make_mode(session), []
-        for epoch in range(EPOCHS):
-            sums = np.zeros(2)
-            for result in mode.epoch(epoch):
-                sums += [result.loss_sum, result.num_seeds]
-            sums = session.grid.world.allreduce(sums)
-            losses.append(sums[0] / sums[1])
-        logits = Inference(session.grid.world, session.own, session.model, 1 << 12).logits()
-        return losses, dict(zip(session.own.original_id.tolist(), logits, strict=True))
+        mode, world = make_mode(session), session.grid.world
+        losses = [mean_loss(world, mode.epoch(epoch)) for epoch in range(EPOCHS)]
+        logits = Inference(world, session.own, session.model, 1 << 12).logits()
+        return losses, by_vertex(session, logits)
 
 
-@pytest.fixture(scope="module")
-def alone():
-    """What one rank computes, by (shards, settings); every rank computes it for itself."""
-    known = {}
-
-    def of(shards, settings):
-        if (shards, settings) not in known:
-            known[shards, settings] = train(MPI.COMM_SELF, shards, settings)
-        return known[shards, settings]
-
-    return of
+alone = cache(partial(train, MPI.COMM_SELF))
 
 
 @pytest.mark.parametrize("model", ["sage", "gcn", "gin", "gat"])
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
-def test_ranks_train_as_one(comm, shards, alone, model, variant):
+def test_ranks_train_as_one(comm, shards, model, variant):
     attention_dropout = 0.3 if model == "gat" else 0.0
     settings = replace(BASE, model=model, attention_dropout=attention_dropout, **variant)
     one = replace(settings, macrobatch=2, overlap=False)
@@ -104,7 +64,7 @@ def test_rounds_fall_with_m_and_bytes_follow_the_formula(comm, shards):
             mode = make_mode(session)
             trace.reset()
             steps = sum(1 for _ in mode.epoch(0))
-            counted[m] = trace.snapshot().get("main", {"collectives": {}})["collectives"]
+            counted[m] = collectives(trace.snapshot())
             gradient = session.model.parameters.summed.nbytes
         if comm.size == 1:
             assert not counted[m]
@@ -138,7 +98,7 @@ def test_sampling_sends_an_id_a_request_and_the_drawn_ids_back(comm, shards, mod
         mode, own = make_mode(session), session.own
         trace.reset()
         minibatches = mode.prepare(0, range(3), mode.schedule.shuffled(0))
-        counted = trace.snapshot().get("main", {"collectives": {}})["collectives"]
+        counted = collectives(trace.snapshot())
         expected = np.zeros(2, np.int64)
         for block in (block for each in minibatches for block in each.blocks):
             remote = own.ownership.owner(block.ids[: block.num_targets]) != own.rank

@@ -1,0 +1,110 @@
+"""What tests on ranks share: a store that one rank writes, training on all ranks or on one, bytes.
+
+Functions that take no communicator are collective over all ranks where they say so.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from graphs import learnable_graph, shards_of
+from mpi4py import MPI
+
+from batchgnn import trace
+from batchgnn.config import Settings
+from batchgnn.modes.choice import make_mode
+from batchgnn.session import open_session
+
+ALIKE = {"overlap": False, "threads": 1, "collective_timeout": 60}
+WHOLE = Settings(mode="fullgraph", layers=3, hidden=14, heads=2, lr=0.01, dropout=0.4, **ALIKE)
+SAMPLED = Settings(
+    layers=2, hidden=16, fanouts=(4, 3), batch_size=60, macrobatch=3, lr=0.01, **ALIKE
+)
+GRAPHS: dict[str, dict[str, Any]] = {
+    "undirected": {"num_vertices": 397},
+    "directed weighted": {"directed": True},
+    "many labels": {"multilabel": True, "num_vertices": 203},
+    "even": {"num_vertices": 396, "num_classes": 12},
+}
+"Isolated vertices, doubled edges, missing labels; all but one of sizes that ranks do not divide."
+
+
+def written(path, num_shards=4, **options):
+    """A store of `learnable_graph(**options)`, the same on every rank; the first writes it."""
+    if MPI.COMM_WORLD.rank == 0 and not path.exists():
+        shards_of(learnable_graph(**options), path, num_shards)
+    MPI.COMM_WORLD.Barrier()
+    return path
+
+
+def mean_loss(comm, steps):
+    """Mean over all ranks' seeds of the steps of an epoch."""
+    sums = np.zeros(2)
+    for result in steps:
+        sums += [result.loss_sum, result.num_seeds]
+    sums = comm.allreduce(sums)
+    return sums[0] / sums[1]
+
+
+def by_vertex(session, rows):
+    """Rows of the vertices owned here, by original id."""
+    return dict(zip(session.own.original_id.tolist(), rows, strict=True))
+
+
+class Trained(NamedTuple):
+    """Mean losses, the first gradient, the last parameters, and exact logits by original id."""
+
+    losses: list
+    gradient: dict
+    parameters: np.ndarray
+    logits: dict
+
+
+def with_model(session, dtype):
+    """The session with a model of this precision."""
+    sizes = session.manifest.num_features, session.manifest.num_classes
+    spec, kind = session.model.spec, type(session.model)
+    session.model = kind(spec, *sizes, seed=session.settings.seed, dtype=dtype)
+    return session
+
+
+def train_whole(comm, shards, settings, make=make_mode, dtype=np.float64, epochs=20):
+    """Train on the whole graph by the mode that `make(session)` gives."""
+    with open_session(shards, settings, comm) as session:
+        mode = make(with_model(session, dtype))
+        parameters, losses = session.model.parameters, []
+        for epoch in range(epochs):
+            losses.append(mean_loss(session.grid.world, mode.epoch(epoch)))
+            if epoch == 0:
+                gradient = {name: grad.copy() for name, grad in parameters.grads.items()}
+        logits = by_vertex(session, mode.inference().logits())
+        return Trained(losses, gradient, parameters.buffer.copy(), logits)
+
+
+def assert_same_training(got, expected, rtol=1e-9):
+    """Losses to 1e-12, the first gradient to 1e-10; rtol: of what 20 epochs of Adam enlarged."""
+    np.testing.assert_allclose(got.losses, expected.losses, rtol=1e-12)
+    assert got.losses[-1] < got.losses[0]
+    for name, grad in got.gradient.items():
+        wanted = expected.gradient[name]
+        np.testing.assert_allclose(grad, wanted, rtol=1e-10, atol=1e-14, err_msg=name)
+    np.testing.assert_allclose(got.parameters, expected.parameters, rtol=rtol, atol=rtol / 100)
+    for vertex, row in got.logits.items():
+        np.testing.assert_allclose(row, expected.logits[vertex], rtol=rtol, atol=rtol / 10)
+
+
+def counted_epoch(mode, epoch=0):
+    """What `trace` counts in an epoch, by thread."""
+    trace.reset()
+    list(mode.epoch(epoch))
+    return trace.snapshot()
+
+
+def sent_bytes(comm, counts, *names):
+    """Bytes of collectives over all ranks, on either thread."""
+    lanes = [lane["collectives"] for lane in counts.values()]
+    return comm.allreduce(int(sum(each[n]["bytes"] for each in lanes for n in names if n in each)))
+
+
+def collectives(counts):
+    """Those of the main thread."""
+    return counts.get("main", {"collectives": {}})["collectives"]
