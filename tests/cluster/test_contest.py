@@ -23,9 +23,10 @@ MOST_APART = 0.3
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
-    """A shard a host."""
+    """A shard a host. Of an R-MAT graph with Graph500's quarters half the vertices have no edge."""
     folder = tmp_path_factory.mktemp("contest")
     sizes = ["--vertices", 1 << 19, "--degree", 61, "--features", 64, "--classes", 16]
+    sizes += ["--quarters", 0.45, 0.22, 0.22]
     succeed("data", "generate", "rmat", folder / "graph.h5", *sizes, timeout_s=600)
     cut = ["--shards", 4, "--method", "random"]
     succeed("partition", folder / "graph.h5", folder / "shards", *cut, timeout_s=600)
