@@ -23,7 +23,7 @@ MOST_APART = 0.3
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
-    """A shard a host. Of an R-MAT graph with Graph500's quarters half the vertices have no edge."""
+    """A shard a host. With the default quarters many vertices have no edge, and rho is 1.6."""
     folder = tmp_path_factory.mktemp("contest")
     sizes = ["--vertices", 1 << 19, "--degree", 61, "--features", 64, "--classes", 16]
     sizes += ["--quarters", 0.45, 0.22, 0.22]
