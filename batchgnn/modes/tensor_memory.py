@@ -9,6 +9,7 @@ from batchgnn.modes.memory import INTERPRETER_BYTES, allowed_bytes
 WALK_BYTES = 32 << 20
 "Of mapped edges that a rank holds at a time, where it gives their pages back."
 MOST_CHUNKS = 1 << 14
+ORDER = "the order in which rows are sent"
 
 
 def plan_tensor(session) -> MemoryPlan:
@@ -29,6 +30,7 @@ def plan_tensor(session) -> MemoryPlan:
         parts["edges of the group's part"] = num_edges * PLANNING_BYTES
     elif is_frugal(settings, session.grid.node_size, own, model, session.grid.size):
         parts["mapped edges of a chunk"] = chunk_bytes(settings, session.manifest)
+        parts[ORDER] = order_bytes(session.manifest)  # one rank too walks in chunks then
     return MemoryPlan(parts)
 
 
@@ -63,6 +65,11 @@ def chunk_bytes(settings, manifest) -> int:
     return 2 * topology_bytes(manifest, "gcn") // chunks
 
 
+def order_bytes(manifest) -> int:
+    """Which rows each chunk is the first to need, while that is found out."""
+    return 24 * manifest.num_vertices * (1 + manifest.directed)
+
+
 def _parts(settings, own, model, num_ranks: int) -> dict[str, int]:
     """What is held besides mapped pages."""
     num_vertices, item = own.manifest.num_vertices, model.parameters.buffer.itemsize
@@ -84,7 +91,6 @@ def _parts(settings, own, model, num_ranks: int) -> dict[str, int]:
     inputs = own.num_own * own.manifest.num_features * item
     if settings.aggregate_cache != "off":
         inputs *= 2 + (model.aggregation == "mean")
-    groups = 24 * num_vertices * (1 + own.manifest.directed) if num_ranks > 1 else 0
     return {
         "the interpreter and its libraries": INTERPRETER_BYTES,
         "parameters, gradients and moments": 6 * model.parameters.buffer.nbytes,
@@ -93,5 +99,5 @@ def _parts(settings, own, model, num_ranks: int) -> dict[str, int]:
         "activations and their gradients": int(buffers.GROWTH * kept),
         "own columns of all rows": int(buffers.GROWTH * 2 * slices),
         "rows on their way": int(buffers.GROWTH * (2 * packed + exchanged)),
-        "the order in which rows are sent": groups,
+        ORDER: order_bytes(own.manifest) if num_ranks > 1 else 0,
     }
