@@ -2,11 +2,16 @@
 
 import numpy as np
 import pytest
+from mpi.dealt import (
+    assert_attention,
+    assert_products,
+    assert_targets_are_own_rows,
+    whole_graph,
+)
 from propagation import RepeatedOperator
 
 from batchgnn.comm.columns import ColumnExchange
 from batchgnn.comm.courier import Courier
-from batchgnn.graph.block import Block
 from batchgnn.graph.cut_rows import even_bounds
 from batchgnn.kernels.columns import pack_columns
 from batchgnn.kernels.segment import transpose_csr
@@ -21,22 +26,6 @@ WALKS = {
     "5 chunks, overlap": (5, True),
     "more chunks than rows": (60, False),
 }
-
-
-def whole_graph(n, symmetric):
-    """A block of all vertices: doubles, loops and isolated vertices; weights."""
-    rng = np.random.default_rng(3)
-    source, target = (n * rng.random((2, 3 * n)) ** 2).astype(np.int64)
-    weight = rng.uniform(0.5, 2, len(source)).astype(np.float32)
-    if symmetric:
-        source, target = np.concatenate([source, target]), np.concatenate([target, source])
-        weight = np.concatenate([weight, weight])
-    order = np.lexsort((weight, source, target))
-    degree = np.bincount(target, minlength=n)
-    indptr = np.concatenate([[0], np.cumsum(degree)])
-    scale = rng.uniform(0.2, 1, n).astype(np.float32)
-    ids = np.arange(n, dtype=np.uint32)
-    return Block(indptr, source[order].astype(np.int32), ids, degree, weight[order], scale)
 
 
 def exact_operator(block, aggregation):
@@ -98,36 +87,16 @@ def operators(grid, n, aggregation, symmetric, walk):
 @pytest.mark.parametrize("aggregation", ["mean", "sum", "gcn"])
 def test_products_are_rows_of_the_whole_product(grid, n, aggregation, symmetric, walk):
     own, A, whole = operators(grid, n, aggregation, symmetric, walk)
-    rng = np.random.default_rng(5)
     for d in (1, 5):
-        x, dh, dboth = rng.normal(size=(n, d)), rng.normal(size=(n, d)), rng.normal(size=(n, 2 * d))
-        products = [("gather", dh), ("gather_self", dh), ("gather_beside", dboth)]
-        for name, dy in products[: 2 if aggregation == "gcn" else 3]:
-            got, expected = getattr(A, name)(x[own]), getattr(whole, name)(x)
-            np.testing.assert_allclose(got, expected[own], rtol=1e-12, atol=1e-13)
-            back = getattr(A, f"{name}_adjoint")(dy[own])
-            expected = getattr(whole, f"{name}_adjoint")(dy)
-            np.testing.assert_allclose(back, expected[own], rtol=1e-12, atol=1e-13)
-            left, right = np.vdot(got, dy[own]), np.vdot(x[own], back)
-            left, right = grid.world.allreduce(left), grid.world.allreduce(right)
-            assert left == pytest.approx(right, rel=1e-12)
+        assert_products(grid.world, A, whole, own, n, d, beside=aggregation != "gcn")
 
 
 @pytest.mark.parametrize("dropout", [NO_DROPOUT, Dropout(np.uint64(7), 0.5)], ids=["", "dropout"])
 @pytest.mark.parametrize("heads", [1, 2, 5])
 def test_attention_is_that_of_the_whole_graph(grid, dropout, heads, walk):
     """5 heads are dealt whole; 1 and 2 are cut where ranks are more, one rank having two parts."""
-    n = 41
-    own, A, whole = operators(grid, n, "attention", False, walk)
-    rng = np.random.default_rng(6)
-    z, dh = rng.normal(size=(2, n, heads, 3))
-    s_src, s_dst = rng.normal(size=(2, n, heads))
-    h, saved = A.attend(z[own], s_src[own], s_dst[own], dropout)
-    expected, kept = whole.attend(z, s_src, s_dst, dropout)
-    np.testing.assert_allclose(h, expected[own], rtol=1e-12, atol=1e-13)
-    grads, expected = A.attend_adjoint(dh[own], saved), whole.attend_adjoint(dh, kept)
-    for got, wanted in zip(grads, expected, strict=True):
-        np.testing.assert_allclose(got, wanted[own], rtol=1e-11, atol=1e-12)
+    own, A, whole = operators(grid, 41, "attention", False, walk)
+    assert_attention(A, whole, own, 41, heads, dropout)
 
 
 @pytest.mark.parametrize("symmetric", [False, True], ids=["directed", "symmetric"])
@@ -196,9 +165,4 @@ def test_join_is_the_inverse_and_the_adjoint_of_split(comm, width, dtype):
 
 def test_sums_over_targets_are_those_of_all_ranks(grid):
     own, A, _ = operators(grid, 41, "mean", True, (1, False))
-    num_own = own.stop - own.start
-    np.testing.assert_array_equal(A.total(np.array([num_own, 1.0])), [41, grid.size])
-    x = np.ones((num_own, 2))
-    assert A.targets(x) is x
-    A.add_targets(x, x.copy())
-    np.testing.assert_array_equal(x, 2)
+    assert_targets_are_own_rows(grid.world, A, 41, own.stop - own.start)
