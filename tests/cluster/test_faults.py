@@ -32,6 +32,12 @@ OPTIONS = [
 ]
 "100 steps an epoch."
 
+HEAVY = {
+    **{"--hidden": 2048, "--batch-size": 4000, "--epochs": 1000, "--checkpoint-every": 1},
+    "--collective-timeout": 60,
+}
+"2 steps an epoch, each of which computes for far longer than 20 ms."
+
 PLACE = r"(after epoch \d step \d+, )?at collective \d+, [a-z ]+"
 
 
@@ -61,12 +67,13 @@ def cluster():
 class Running:
     """A training job over the hosts, started by `batchgnn launch` on the first."""
 
-    def __init__(self, cluster, shards, out, *options, epochs=None):
+    def __init__(self, cluster, shards, out, *options, instead=()):
+        """options: of launch; instead: names and values of training that replace some."""
         self.cluster, self.out = cluster, out
         launch = ["launch", "-n", 4, "--hosts", HOSTS, "--threads", 1, "--no-bind", *options, "--"]
         words = [*launch, "train", shards, "--run", out, *OPTIONS]
-        if epochs is not None:
-            words[words.index("--epochs") + 1] = epochs
+        for name, value in dict(instead).items():
+            words[words.index(name) + 1] = value
         self.process = cluster.start(
             [sys.executable, "-m", "batchgnn", *map(str, words)],
             stdout=subprocess.PIPE,
@@ -206,16 +213,28 @@ def test_a_shard_that_one_host_loses_ends_the_job_and_names_the_rank(
 
 
 @contextlib.contextmanager
+def ended_after(process, seconds):
+    """A process that is still waited for then is told to end."""
+    timer = threading.Timer(seconds, process.terminate)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextlib.contextmanager
 def a_tenth_of_the_time(process):
     """The process runs for 20 ms of every 200, as if its cores were ten times slower."""
     done = threading.Event()
 
     def pulse():
-        while not done.is_set():
-            process.suspend()
-            done.wait(0.18)
-            process.resume()
-            time.sleep(0.02)
+        with contextlib.suppress(ProcessLookupError):
+            while not done.is_set():
+                os.kill(process.pid, signal.SIGSTOP)
+                done.wait(0.18)
+                os.kill(process.pid, signal.SIGCONT)
+                time.sleep(0.02)
 
     thread = threading.Thread(target=pulse)
     thread.start()
@@ -227,13 +246,14 @@ def a_tenth_of_the_time(process):
 
 
 def test_a_rank_ten_times_slower_is_named_while_it_happens(cluster, shards, tmp_path):
-    job = Running(cluster, shards, tmp_path / "run", epochs=1000)
+    job = Running(cluster, shards, tmp_path / "run", instead=HEAVY)
     job.until_checkpoint()
     begin = time.monotonic()
-    with a_tenth_of_the_time(job.rank(2)):
-        warning = next(line for line in job.process.stdout if ", and waited for it: " in line)
+    with a_tenth_of_the_time(job.rank(2)), ended_after(job.process, 60):
+        warning = next((line for line in job.process.stdout if ", and waited for it: " in line), "")
         seconds = time.monotonic() - begin
     print(f"{warning}after {seconds:.1f} s")
+    assert warning, job.ended(within_s=15)
     named = (
         r"batchgnn: rank 2 \(host n3\) computed (.+) of the last \d+ s, the other ranks (.+) s, "
         rf"and waited for it: {PLACE}\. Look at what else runs"
