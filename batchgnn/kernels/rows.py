@@ -92,8 +92,9 @@ def _prefetch_address(x, i):
 
 @register_jitable
 def _prefetch(address, num_bytes):
-    """Ask for all cache lines of a row."""
+    """Ask for all cache lines of a row, which may begin in the middle of one."""
     end = address + np.uint64(num_bytes)
+    address &= ~(CACHE_LINE - np.uint64(1))
     while address < end:
         prefetch_line(address)
         address += CACHE_LINE
