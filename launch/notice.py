@@ -121,7 +121,7 @@ def last_calls(folder: Path, killed: Killed | None) -> str:
     The killed rank, if it was one of them, else the first.
     folder: as of `environment.LAST_CALLS_VARIABLE`
     """
-    said = {int(file.name): file.read_bytes() for file in folder.iterdir() if file.name.isdigit()}
+    said = {int(file.name): file.read_bytes() for file in folder.glob("[0-9]*")}
     said = {rank: text for rank, text in said.items() if text.strip(b"\0 ")}
     if not said:
         return ""

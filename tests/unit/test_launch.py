@@ -233,7 +233,7 @@ def test_a_rank_that_crashes_says_so_itself():
 
 
 def test_where_the_killed_rank_was_is_said_else_where_the_first_was(tmp_path):
-    assert last_calls(tmp_path, Killed(9, 1, "n07")) == ""
+    assert last_calls(tmp_path, Killed(9, 1, "n07")) == last_calls(tmp_path / "gone", None) == ""
     for rank, text in ((0, b"at collective 4, rows"), (1, b"at collective 3, ids"), (2, b"")):
         (tmp_path / str(rank)).write_bytes(text.ljust(64) if text else bytes(64))
     said = " Rank {} was last seen at collective {}."
