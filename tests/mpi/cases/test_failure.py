@@ -40,7 +40,8 @@ def test_a_user_error_of_one_rank_keeps_type_and_text_everywhere(comm):
     trace.mark("")
     text, *where = str(caught.value).splitlines()
     assert text == "shards/: missing"
-    said = r"  on 1 of \d ranks: rank 0 \(host .+\); after epoch 2 step 9, at collective \d+, agreement"
+    said = r"  on 1 of \d ranks: rank 0 \(host .+\); "
+    said += r"after epoch 2 step 9, at collective \d+, agreement"
     assert [bool(re.match(said, line)) for line in where] == [True] * (comm.size > 1)
 
 
