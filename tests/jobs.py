@@ -56,6 +56,11 @@ def metrics(out):
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
+def losses(out):
+    """The mean loss of each epoch of a run."""
+    return [line["loss"] for line in metrics(out)]
+
+
 def result(out):
     """What a run ended with, apart from how long it took and on what."""
     values = json.loads((out / "result.json").read_text())

@@ -2,11 +2,11 @@
 
 import json
 
-import h5py
 import numpy as np
 import pytest
 from commands import refused, succeed
 from graphs import learnable_graph
+from jobs import arrays, metrics
 from shards import store_graph
 
 OPTIONS = ["--layers", 2, "--fanouts", 4, 3, "--hidden", 16, "--batch-size", 60, "--epochs", 3]
@@ -27,14 +27,9 @@ def result_of(run):
     return json.loads((run / "result.json").read_text())
 
 
-def lines_of(run):
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-
-
 def probabilities(run, path):
     succeed("predict", run, path)
-    with h5py.File(path) as file:
-        return file["probability"][...]
+    return arrays(path)["probability"]
 
 
 def test_half_width_from_the_shards_or_on_reading(folder, tmp_path):
@@ -46,10 +41,10 @@ def test_half_width_from_the_shards_or_on_reading(folder, tmp_path):
     assert 'feature-dtype = "bfloat16"' in (stored / "config.toml").read_text()
     for run in (asked, stored):
         assert result_of(run)["exactness"] == "exact; features rounded to bfloat16"
-    losses = [[line["loss"] for line in lines_of(run)] for run in (asked, stored)]
+    losses = [[line["loss"] for line in metrics(run)] for run in (asked, stored)]
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
-    result, lines = result_of(asked), lines_of(asked)
+    result, lines = result_of(asked), metrics(asked)
     assert all(line["feature_cache_hits"] == line["remote_input_rows"] > 0 for line in lines)
     assert result["feature_cache_hits"] == sum(line["feature_cache_hits"] for line in lines)
     assert result["feature_cache_hit_rate"] == 1
@@ -74,8 +69,8 @@ def test_a_resume_keeps_the_width_and_may_change_the_cache(folder, tmp_path):
         "train", folder / "float32", "--run", run, *more, "--feature-dtype", "bfloat16"
     )
     succeed("train", folder / "float32", "--run", run, *more, "--feature-cache", "1M", ranks=2)
-    assert len(lines_of(run)) == 4
-    assert "feature_cache_hit_rate" in lines_of(run)[-1]
+    assert len(metrics(run)) == 4
+    assert "feature_cache_hit_rate" in metrics(run)[-1]
 
 
 def test_a_part_of_the_remote_rows_is_found_in_a_small_cache(folder, tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from commands import refused, succeed
 from graphs import learnable_graph, shards_of
+from jobs import losses, metrics
 from shards import DATA
 
 OPTIONS = [
@@ -33,14 +34,6 @@ def whole(folder, shards):
     return folder / "whole"
 
 
-def lines(run):
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-
-
-def losses(run):
-    return [line["loss"] for line in lines(run)]
-
-
 def test_an_epoch_is_a_step_and_a_resume_on_other_ranks_goes_on(folder, shards, whole):
     """The statistics of the norm are in the checkpoint: evaluation after the resume uses them."""
     run = folder / "resumed"
@@ -48,14 +41,14 @@ def test_an_epoch_is_a_step_and_a_resume_on_other_ranks_goes_on(folder, shards, 
     succeed("train", shards, "--run", run, "--resume", "--epochs", 6, ranks=3)
     np.testing.assert_allclose(losses(run), losses(whole), rtol=1e-5)
     assert all(later < earlier for earlier, later in pairwise(losses(whole)))
-    for a, b in zip(lines(run), lines(whole), strict=True):
+    for a, b in zip(metrics(run), metrics(whole), strict=True):
         assert a["val_accuracy"] == pytest.approx(b["val_accuracy"], abs=0.03)
     with h5py.File(whole / "checkpoint" / "epoch-000006-step-00000000.h5") as file:
         text = str(list(file))
     assert "parameters" in text
     result = json.loads((whole / "result.json").read_text())
     assert (result["mode"], result["exactness"]) == ("fullgraph", "exact")
-    assert {line["halo_rows"] > 0 for line in lines(whole)} == {True}
+    assert {line["halo_rows"] > 0 for line in metrics(whole)} == {True}
 
 
 def test_evaluation_and_prediction_are_those_of_training(folder, whole):

@@ -1,11 +1,11 @@
 """The memory that a rank plans for is an upper bound of what it uses, and not a wild one."""
 
-import json
 from types import SimpleNamespace
 
 import pytest
 from commands import succeed
 from graphs import learnable_graph, shards_of
+from jobs import metrics
 
 from batchgnn.config import read_settings
 from batchgnn.graph.assign import assign_shards
@@ -45,8 +45,7 @@ def interpreter_bytes(tmp_path_factory):
 
 def peaks(run):
     """Peak bytes of every rank after each epoch."""
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line)["peak_memory_bytes"] for line in lines]
+    return [line["peak_memory_bytes"] for line in metrics(run)]
 
 
 def planned(run, num_ranks):
@@ -102,10 +101,7 @@ CASES = [
 @pytest.mark.parametrize(("ranks", "options"), CASES)
 def test_the_peak_is_within_the_plan(shards, interpreter_bytes, tmp_path, ranks, options):
     """Also without the plan's allowance for the interpreter, in training and in evaluation."""
-    run = tmp_path / "run"
-    line = ["train", shards, "--run", run, *OPTIONS, *options, "--epochs", 2, "--eval-every", 2]
-    succeed(*line, ranks=ranks)
-    is_within_the_plan(run, ranks, interpreter_bytes)
+    stays_within_the_plan(shards, interpreter_bytes, tmp_path, ranks, [*OPTIONS, *options])
 
 
 WHOLE = [
@@ -127,10 +123,8 @@ WHOLE = [
 
 @pytest.mark.parametrize(("ranks", "options"), WHOLE)
 def test_the_whole_graph_is_within_the_plan(shards, interpreter_bytes, tmp_path, ranks, options):
-    run = tmp_path / "run"
-    line = ["train", shards, "--run", run, "--mode", "fullgraph", "--hidden", 64, *options]
-    succeed(*line, "--epochs", 2, "--eval-every", 2, ranks=ranks, timeout_s=200)
-    is_within_the_plan(run, ranks, interpreter_bytes)
+    options = ["--mode", "fullgraph", "--hidden", 64, *options]
+    stays_within_the_plan(shards, interpreter_bytes, tmp_path, ranks, options)
 
 
 TENSOR = [
@@ -157,14 +151,14 @@ TENSOR = [
 
 @pytest.mark.parametrize(("ranks", "options"), TENSOR)
 def test_mode_tensor_is_within_the_plan(shards, interpreter_bytes, tmp_path, ranks, options):
-    run = tmp_path / "run"
-    line = ["train", shards, "--run", run, "--mode", "tensor", "--hidden", 64, *options]
-    succeed(*line, "--epochs", 2, "--eval-every", 2, ranks=ranks, timeout_s=200)
-    is_within_the_plan(run, ranks, interpreter_bytes)
+    options = ["--mode", "tensor", "--hidden", 64, *options]
+    stays_within_the_plan(shards, interpreter_bytes, tmp_path, ranks, options)
 
 
-def is_within_the_plan(run, ranks, interpreter_bytes):
+def stays_within_the_plan(shards, interpreter_bytes, folder, ranks, options):
     """Every rank's peak, in training and with the evaluation at the end."""
+    run, line = folder / "run", [*options, "--epochs", 2, "--eval-every", 2]
+    succeed("train", shards, "--run", run, *line, ranks=ranks, timeout_s=200)
     training, everything = peaks(run)
     assert len(training) == len(everything) == ranks
     for rank, (plan, mapped) in enumerate(planned(run, ranks)):

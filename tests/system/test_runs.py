@@ -3,11 +3,11 @@
 import json
 from dataclasses import replace
 
-import h5py
 import numpy as np
 import pytest
 from commands import succeed
 from graphs import learnable_graph, shards_of
+from jobs import arrays, metrics
 from safetensors.numpy import load_file
 
 OPTIONS = ["--layers", 2, "--fanouts", 6, 4, "--hidden", 16, "--batch-size", 60, "--lr", 0.01]
@@ -17,14 +17,12 @@ TEST = 3
 def train(shards, run, *options, ranks=None):
     """The lines of metrics.jsonl, and result.json."""
     succeed("train", shards, "--run", run, *OPTIONS, *options, ranks=ranks)
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines], json.loads((run / "result.json").read_text())
+    return metrics(run), json.loads((run / "result.json").read_text())
 
 
 def predicted(run, out, *options, ranks=None):
     succeed("predict", run, out, *options, ranks=ranks)
-    with h5py.File(out) as file:
-        return {name: file[name][...] for name in file}
+    return arrays(out)
 
 
 @pytest.fixture(scope="module")

@@ -11,22 +11,13 @@ import pytest
 import tomli_w
 from commands import refused, succeed
 from graphs import learnable_graph, shards_of
+from jobs import losses
 from mpi.ranks import HERE, run_on_ranks
 from shards import DATA
 
 EPOCHS = 7
 "In which computing is measured."
 SMALL = ["--mode", "tensor", "--model", "gcn", "--layers", 2, "--hidden", 16, "--lr", 0.01]
-
-
-def losses(run):
-    """The mean loss of each epoch."""
-    return [each["loss"] for each in metrics(run)]
-
-
-def metrics(run):
-    """The lines of the run's metrics."""
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
 def test_a_run_is_resumed_evaluated_and_predicted_on_other_ranks(tmp_path):
