@@ -8,7 +8,8 @@ from graphs import learnable_graph, shards_of
 from batchgnn.comm.columns import ColumnExchange
 from batchgnn.comm.courier import Courier
 from batchgnn.nn.dropout import Dropout
-from batchgnn.operators.sliced import Scales, SlicedOperator
+from batchgnn.operators.propagated import PropagatedOperator
+from batchgnn.operators.sliced import Scales
 from batchgnn.operators.walk import Walk
 from batchgnn.store.edges import Edges, MappedEdges
 from batchgnn.store.shard_store import ShardStore
@@ -66,7 +67,7 @@ def results(grid, store, edges, num_chunks, frugal, threads):
     bounds, ids = np.array([0, n]), np.arange(n, dtype=np.uint32)
     there, back = (Walk(each, bounds, num_chunks, frugal=frugal) for each in edges)
     scales, exchange = Scales(weighted=True), ColumnExchange(grid.world)
-    A = SlicedOperator(grid.world, exchange, Courier(enabled=False), there, back, ids, scales)
+    A = PropagatedOperator(grid.world, exchange, Courier(enabled=False), there, back, ids, scales)
     rng = np.random.default_rng(0)
     z, dh = rng.normal(size=(2, n, 2, 5)).astype(np.float32)
     scores = rng.normal(size=(2, n, 2)).astype(np.float32)
