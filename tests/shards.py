@@ -8,6 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
+from batchgnn.partition.rebalance import EXCESS
 from batchgnn.partition.source import GraphArrays
 from batchgnn.store.graph_writer import GraphSpec, write_graph
 from batchgnn.store.shard_store import ShardStore
@@ -167,3 +168,16 @@ def store_graph(graph, path):
             writer.append_names(graph.names)
         writer.append_edges(graph.source, graph.target, graph.weight)
     return path
+
+
+def random_graph(num_vertices, num_edges, **options):
+    """Power-law ends, so that degrees differ widely."""
+    rng = np.random.default_rng(5)
+    ends = (num_vertices * rng.random((num_edges, 2)) ** 2).astype(np.uint32)
+    return graph_of(ends, num_vertices, **options)
+
+
+def most_seeds(train, num_shards):
+    """Training seeds that a shard may have, by split."""
+    mean = train.sum(axis=0) / num_shards
+    return np.maximum(np.floor((1 + EXCESS) * mean), np.ceil(mean))

@@ -19,6 +19,8 @@ NUM_SHARES = 128
 PER_EDGE, PER_ROW, UNWEIGHTED = 0, 1, 2
 "What a weight belongs to: an edge, or its row of the CSR; or that all are 1."
 
+NO_WEIGHTS = np.empty(0, np.float32)
+
 WITHOUT, BESIDE, ADDED, ONTO = 0, 1, 2, 3
 """What becomes of a target's own row: nothing, a second half of the result, a term of the sum.
 ONTO: the sum goes on from what `out` holds, and the own row is not read."""

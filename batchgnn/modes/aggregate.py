@@ -18,9 +18,9 @@ from batchgnn.errors import ConfigError
 from batchgnn.kernels.aggregate import gcn_edges
 from batchgnn.kernels.half import dtype_name, narrow_rows
 from batchgnn.kernels.rows import Rows
-from batchgnn.kernels.spmm import PER_EDGE, PER_ROW, WITHOUT, spmm
+from batchgnn.kernels.spmm import NO_WEIGHTS, PER_EDGE, PER_ROW, UNWEIGHTED, WITHOUT, spmm
 from batchgnn.modes.in_edges import InEdges
-from batchgnn.operators.local import NO_WEIGHTS, Aggregation
+from batchgnn.operators.local import Aggregation
 from batchgnn.progress import progress
 from batchgnn.store.aggregate import create_aggregate, open_aggregate, origin_of
 from batchgnn.store.own_shards import ById, Column, OwnShards
@@ -146,11 +146,11 @@ class InputAggregation:
         if self.aggregation == "gcn":
             looped, rows, weight = self._with_norms(k, a, indptr, rows)
             spmm(looped, rows, weight, PER_EDGE, columns, WITHOUT, out)
-        else:
-            weight = np.ones(b - a, np.float32)
-            if self.aggregation == "mean":
-                weight /= np.maximum(np.diff(indptr), 1)
+        elif self.aggregation == "mean":
+            weight = 1 / np.maximum(np.diff(indptr), 1).astype(np.float32)
             spmm(indptr, rows, weight, PER_ROW, columns, WITHOUT, out)
+        else:
+            spmm(indptr, rows, NO_WEIGHTS, UNWEIGHTED, columns, WITHOUT, out)
         return indptr, out
 
     def _with_norms(self, k, a, indptr, rows):

@@ -21,6 +21,7 @@ from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.segment import transpose_csr
 from batchgnn.kernels.spmm import (
     BESIDE,
+    NO_WEIGHTS,
     ONTO,
     PER_EDGE,
     UNWEIGHTED,
@@ -29,7 +30,7 @@ from batchgnn.kernels.spmm import (
 )
 from batchgnn.nn.linear import dense
 from batchgnn.operators.local import Aggregation, LocalOperator
-from batchgnn.operators.products import NO_WEIGHTS, Products, multiply_adjoint
+from batchgnn.operators.products import Products, multiply_adjoint
 
 
 class HaloOperator(Products):

@@ -14,9 +14,9 @@ from batchgnn.kernels.attention import (
 )
 from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.segment import add_self_loops, gcn_weights, transpose_csr
-from batchgnn.kernels.spmm import BESIDE, PER_EDGE, PER_ROW, spmm
+from batchgnn.kernels.spmm import BESIDE, NO_WEIGHTS, PER_EDGE, PER_ROW, spmm
 from batchgnn.nn.linear import dense
-from batchgnn.operators.products import NO_WEIGHTS, Products, multiply_adjoint
+from batchgnn.operators.products import Products, multiply_adjoint
 
 Aggregation = Literal["mean", "sum", "gcn", "attention"]
 

@@ -9,14 +9,13 @@ from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.spmm import (
     ADDED,
     BESIDE,
+    NO_WEIGHTS,
     PER_ROW,
     UNWEIGHTED,
     WITHOUT,
     scale_rows,
     spmm_adjoint,
 )
-
-NO_WEIGHTS = np.empty(0, np.float32)
 
 
 class Products(ABC):

@@ -29,7 +29,7 @@ from batchgnn.kernels.attention_slice import (
 )
 from batchgnn.kernels.columns import pack_columns, unpack_columns
 from batchgnn.kernels.rows import Rows
-from batchgnn.kernels.spmm import ADDED, BESIDE, PER_EDGE, PER_ROW, WITHOUT, spmm
+from batchgnn.kernels.spmm import ADDED, BESIDE, PER_EDGE, UNWEIGHTED, WITHOUT, spmm
 from batchgnn.nn.linear import dense
 from batchgnn.operators.local import Aggregation
 from batchgnn.operators.products import Products
@@ -191,10 +191,8 @@ class SlicedOperator(Products):
 
     def _run_times(self, run: Run, z: np.ndarray, out: np.ndarray) -> None:
         """out = E z of a run's vertices."""
-        weight, per = run.weight, PER_EDGE
-        if not self.scales.weighted:
-            weight, per = np.ones(len(out), np.float32), PER_ROW
-        spmm(run.indptr, run.indices, weight, per, z, WITHOUT, out)
+        per = PER_EDGE if self.scales.weighted else UNWEIGHTED
+        spmm(run.indptr, run.indices, run.weight, per, z, WITHOUT, out)
 
     def _in_chunks(self, walk: Walk, bounds, dtype, split, compute, put) -> None:
         """Compute chunk after chunk while rows of the next and results of the last one travel.

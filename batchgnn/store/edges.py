@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from batchgnn.kernels.address import array_at
+from batchgnn.kernels.spmm import NO_WEIGHTS
 from batchgnn.store.shard_store import ShardStore
 
-NO_WEIGHTS = np.empty(0, np.float32)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 

@@ -1,0 +1,67 @@
+"""The commands `partition`, `inspect` and `verify`."""
+
+import numpy as np
+import pytest
+from cyclopts import App
+from shards import random_graph, store_graph
+
+import batchgnn.partition.cli as cli
+from batchgnn.errors import StoreError
+from batchgnn.partition.partition import partition
+from batchgnn.store.graph_store import GraphStore
+from batchgnn.store.shard_store import ShardStore
+
+
+def test_partition_and_inspect_as_commands(tmp_path, capsys):
+    path = store_graph(random_graph(300, 900, splits=2), tmp_path / "g.h5")
+    cli.partition(path, tmp_path / "s", count=40, dry_run=True)
+    assert "memory in all" in capsys.readouterr().out
+    assert not (tmp_path / "s").exists()
+    cli.partition(path, tmp_path / "s", count=4, memory="2G")
+    assert "4 shards of arrays" in capsys.readouterr().out
+    cli.inspect(tmp_path / "s")
+    shown = capsys.readouterr().out
+    for words in ("halo factor rho", "balance kappa", "edges cut", "load / mean", "fingerprint"):
+        assert words in shown
+    cli.inspect(path)
+    assert "split 1" in capsys.readouterr().out
+    cli.verify(tmp_path / "s")
+    assert "4 shards, all checksums and invariants hold" in capsys.readouterr().out
+    cli.verify(path)
+    assert "all values are in range" in capsys.readouterr().out
+
+
+def test_the_command_line_tells_the_folder_from_the_number_of_shards(tmp_path):
+    path = store_graph(random_graph(300, 900), tmp_path / "g.h5")
+    app = App(name="batchgnn", result_action="return_value")
+    app.command(cli.partition)
+    line = f"partition {path} {tmp_path}/s --shards 3 --method supernode --clusters 9 --seed 5"
+    app(line, exit_on_error=False)
+    m = ShardStore(tmp_path / "s").manifest
+    assert (m.num_shards, m.method, m.seed) == (3, "supernode", 5)
+    assert m.options == {"clusters": 9, "even_seeds": True, "order": "rcm"}
+
+
+def test_many_shards_are_summed_up(tmp_path, capsys):
+    partition(random_graph(300, 900), tmp_path / "s", "random", 40)
+    cli.inspect(tmp_path / "s")
+    shown = capsys.readouterr().out
+    assert "least" in shown
+    assert "most" in shown
+
+
+@pytest.mark.parametrize("command", [cli.inspect, cli.verify])
+def test_commands_on_nothing(tmp_path, command):
+    with pytest.raises(StoreError, match="does not exist: needed a graph store"):
+        command(tmp_path / "g.h5")
+    with pytest.raises(StoreError, match=r"has no manifest\.h5"):
+        command(tmp_path)
+
+
+def test_verify_names_the_row_of_a_bad_value(tmp_path):
+    graph = random_graph(300, 900)
+    path = store_graph(graph, tmp_path / "g.h5")
+    store = GraphStore(path)
+    np.memmap(path, np.float32, "r+", store.features.offset, (300, 3))[7, 1] = np.nan
+    with pytest.raises(StoreError, match=r"vertex/features has a value out of range in row 7\."):
+        cli.verify(path)
