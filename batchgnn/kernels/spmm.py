@@ -49,7 +49,7 @@ def _weight_of(weight, per, e, row):
 
 
 @register_jitable
-def _look_ahead(x, indices, begin, last, end):
+def look_ahead(x, indices, begin, last, end):
     """Ask for what the edges AHEAD of begin ... last - 1 will read; `end` ends the share."""
     for e in range(begin + 2 * AHEAD, min(last + 2 * AHEAD, end)):
         prefetch_address(x, indices[e])
@@ -101,7 +101,7 @@ def spmm(indptr, indices, weight, per, x, own, out):
         first, last = share_begin(indptr, share), share_begin(indptr, share + 1)
         end = indptr[last]
         for v in range(first, last):
-            _look_ahead(x, indices, indptr[v], indptr[v + 1], end)
+            look_ahead(x, indices, indptr[v], indptr[v + 1], end)
             if own in (BESIDE, ADDED) and v + 1 < last:
                 prefetch_row(x, v + 1)
             target = out[v, :width]
@@ -138,7 +138,7 @@ def spmm_adjoint(indptr, indices, weight, per, x, dy, own, out):
         first, last = share_begin(indptr, share), share_begin(indptr, share + 1)
         end = indptr[last]
         for u in range(first, last):
-            _look_ahead(x, indices, indptr[u], indptr[u + 1], end)
+            look_ahead(x, indices, indptr[u], indptr[u + 1], end)
             target = out[u]
             if u < len(dy) and own != WITHOUT:
                 begin = width if own == BESIDE else 0

@@ -10,12 +10,11 @@ import numpy as np
 from numba import prange
 from peers_worker import Task, say
 
-from batchgnn import trace
+from batchgnn import buffers, trace
 from batchgnn.config import Settings
 from batchgnn.kernels.half import narrow_rows
 from batchgnn.kernels.jit import parallel_kernel
-from batchgnn.kernels.rows import AHEAD, prefetch_row
-from batchgnn.kernels.spmm import NUM_SHARES, PER_ROW, WITHOUT, share_begin, spmm
+from batchgnn.kernels.spmm import NUM_SHARES, PER_ROW, WITHOUT, look_ahead, share_begin, spmm
 from batchgnn.session import Session, open_session
 from batchgnn.train import make_mode
 
@@ -24,18 +23,19 @@ MINIBATCHES = 8
 
 @parallel_kernel
 def gather_only(indptr, indices, x, out):
-    """Reads every row that the product reads, and keeps nothing: the floor of `spmm`.
+    """Reads every row that the product reads, asked for as it asks, and keeps nothing.
 
     out[share] is a sum over the bits read, so that the reading cannot be left out.
     """
     for share in prange(NUM_SHARES):
-        begin, end = indptr[share_begin(indptr, share)], indptr[share_begin(indptr, share + 1)]
+        first, last = share_begin(indptr, share), share_begin(indptr, share + 1)
         total = np.uint32(0)
-        for e in range(begin, end):
-            prefetch_row(x, indices[min(e + AHEAD, end - 1)])
-            row = x[indices[e]]
-            for j in range(x.shape[1]):
-                total ^= row[j]
+        for v in range(first, last):
+            look_ahead(x, indices, indptr[v], indptr[v + 1], indptr[last])
+            for e in range(indptr[v], indptr[v + 1]):
+                row = x[indices[e]]
+                for j in range(x.shape[1]):
+                    total ^= row[j]
         out[share] = total
 
 
@@ -53,13 +53,14 @@ class Kernels:
 
     @cache  # noqa: B019
     def rows(self, width: int) -> np.ndarray:
-        """A matrix with a row for each vertex."""
-        return np.random.default_rng(0).random((self.num_vertices, width), np.float32)
+        """A matrix with a row for each vertex, aligned as training's and PyTorch's are."""
+        out = buffers.empty((self.num_vertices, width))
+        return np.random.default_rng(0).random(out=out, dtype=np.float32)
 
     @cache  # noqa: B019
     def halves(self, width: int) -> np.ndarray:
         """The same as bfloat16 bits."""
-        out = np.empty((self.num_vertices, width), np.int16)
+        out = buffers.empty((self.num_vertices, width), np.int16)
         narrow_rows(self.rows(width), out)
         return out
 
@@ -87,7 +88,7 @@ class Kernels:
         return seconds, sum(len(b.indices) for each in prepared for b in each.blocks)
 
     def _spmm(self, x: np.ndarray):
-        out = np.empty(x.shape, np.float32)
+        out = buffers.empty(x.shape)  # used again, as DGL's: its malloc keeps what is freed
         begin = time.perf_counter()
         spmm(self.indptr, self.indices, self.scale, PER_ROW, x, WITHOUT, out)
         return time.perf_counter() - begin, len(self.indices) * x.shape[1] * 4
