@@ -92,7 +92,8 @@ class Settings:
 
     topology: Annotated[Literal["sharded", "node-shared"], Parameter(group=SAMPLING)] = "sharded"
     """sharded: who owns a vertex draws its neighbours, asked by messages. node-shared: the ranks of
-    a node have a copy of all edges in shared memory, and sampling needs no messages."""
+    a node have a copy of all edges in shared memory, and sampling needs no messages; they read each
+    other's input rows there too, where these are held in memory."""
 
     overlap: Annotated[bool | None, Parameter(group=RUN)] = None
     """Communicate in a background thread: macrobatch prepares the next macrobatch while this one

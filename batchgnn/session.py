@@ -17,6 +17,7 @@ from batchgnn.graph.assign import assign_shards
 from batchgnn.graph.ownership import Ownership
 from batchgnn.modes.choice import build_model
 from batchgnn.modes.memory import allowed_bytes
+from batchgnn.modes.node_rows import NodeRows, node_rows
 from batchgnn.modes.tensor import tensor_rows
 from batchgnn.nn.model import Model
 from batchgnn.plan.auto import choose_mode
@@ -38,6 +39,7 @@ class Session:
     settings: Settings
     model: Model
     threads: int
+    node_rows: NodeRows | None
     why_mode: str = ""
     "Why `settings.mode` was taken, if it was asked to be chosen."
 
@@ -75,7 +77,8 @@ def open_session(shards: Path, settings: Settings, comm=None) -> Iterator[Sessio
             settings = _without_overlap(settings, grid)
         with Watchdog(grid, settings.collective_timeout), use_threads(threads):
             model = build_model(manifest, settings)
-            yield Session(grid, manifest, own, settings, model, threads, why_mode)
+            near = node_rows(grid, own, settings)
+            yield Session(grid, manifest, own, settings, model, threads, near, why_mode)
 
 
 @contextmanager

@@ -40,6 +40,11 @@ class Ranks:
         return self.world.size
 
 
+def ranks_of_node(world: MPI.Intracomm) -> MPI.Intracomm:
+    """Those that share this machine's memory; collective."""
+    return cast(MPI.Intracomm, world.Split_type(MPI.COMM_TYPE_SHARED))
+
+
 class Grid:
     """The communicators of a job, of its own so that no other library's messages meet ours.
 
@@ -58,7 +63,7 @@ class Grid:
         self.world = (MPI.COMM_WORLD if comm is None else comm).Dup()
         self.background = self.world.Dup()
         self.watch = self.world.Dup()
-        self.node = cast(MPI.Intracomm, self.world.Split_type(MPI.COMM_TYPE_SHARED))
+        self.node = ranks_of_node(self.world)
         self.rank, self.size = self.world.rank, self.world.size
         self.node_rank, self.node_size = self.node.rank, self.node.size
         self.host = socket.gethostname()

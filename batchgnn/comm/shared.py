@@ -34,19 +34,28 @@ def window_folder() -> Path:
     return Path(os.environ.get(FOLDER_VARIABLE) or "/dev/shm")
 
 
+def has_room(num_bytes: int) -> bool:
+    """Whether a window of so many bytes fits now."""
+    return num_bytes + OVERHEAD_BYTES <= _free_bytes()
+
+
 def require_room(num_bytes: int, host: str, instead: str) -> None:
     """Raise MemoryPlanError when a window would not fit: MPI may end the job in place of an error.
 
     instead: what to type to go on without the window.
     """
-    folder = window_folder()
-    free = shutil.disk_usage(folder).free if folder.is_dir() else 0
-    if num_bytes + OVERHEAD_BYTES > free:
+    if not has_room(num_bytes):
+        folder, free = window_folder(), format_bytes(_free_bytes())
         raise MemoryPlanError(
             f"{format_bytes(num_bytes)} are to be shared by the ranks of {host}, and {folder} has "
-            f"{format_bytes(free)} free. {instead}, or enlarge it: mount -o remount,size=... "
+            f"{free} free. {instead}, or enlarge it: mount -o remount,size=... "
             f"{folder}, or --shm-size=... for a container."
         )
+
+
+def _free_bytes() -> int:
+    folder = window_folder()
+    return shutil.disk_usage(folder).free if folder.is_dir() else 0
 
 
 class SharedArrays:

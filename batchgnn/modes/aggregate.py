@@ -35,17 +35,24 @@ PIECE_ROWS = 1 << 14
 
 
 def aggregated_inputs(
-    comm, own: OwnShards, aggregation: Aggregation, *, keep: str, show=False
+    comm,
+    own: OwnShards,
+    aggregation: Aggregation,
+    *,
+    keep: str,
+    memory: list[np.ndarray] | None = None,
+    show=False,
 ) -> Column:
     """The aggregated input rows of the own vertices, (num_own, D) in own order; collective.
 
     keep: "memory" to compute them now; "store" to map the files beside the shards, which are made
     where they are missing. As wide as the features are held. Raises StoreError, ConfigError.
+    memory: with keep "memory", a matrix for each own shard, where they are to be
     """
     shards, width, dtype = own.shards, own.features.width, own.features.dtype
     every = list(range(len(shards)))
     if keep == "memory":
-        rows = [np.empty((len(part), width), dtype) for part in own.features.parts]
+        rows = memory or [np.empty((len(part), width), dtype) for part in own.features.parts]
         InputAggregation(comm, own, aggregation, every).into(rows, show=show)
         return Column(rows)
     store = ShardStore(own.path)

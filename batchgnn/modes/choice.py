@@ -81,7 +81,9 @@ def make_mode(session) -> Mode:
     )
     if settings.mode == "macrobatch":
         schedule = make_schedule(session)
-        return MacrobatchMode(session.grid, own, schedule, model, optimizer, settings)
+        return MacrobatchMode(
+            session.grid, own, schedule, model, optimizer, settings, session.node_rows
+        )
     graph = WHOLE_GRAPHS[settings.mode](session.grid, own, model, settings)
     num_seeds = int(session.manifest.num_train[:, settings.split_index].sum())
     rows = np.flatnonzero(is_seed(session))

@@ -18,10 +18,11 @@ from batchgnn.comm.exchange import (
     starts,
 )
 from batchgnn.errors import ConfigError
+from batchgnn.graph.ownership import Ownership
 from batchgnn.kernels.row_cache import enter_rows, redirect_rows
 from batchgnn.memory import format_bytes
 from batchgnn.modes.reach import Reach
-from batchgnn.store.own_shards import Column, OwnShards
+from batchgnn.store.own_shards import ById, Column, OwnShards
 
 SCRATCH_BYTES = 256 << 20
 "Memory for the scores of several ranks' samplers at once."
@@ -38,13 +39,23 @@ BIN_SHIFT, NUM_BINS = np.uint32(19), 4096
 class RowCache:
     """A rank's copies of some remote rows, of one or more matrices with a row for each vertex.
 
-    columns  by the name of each matrix: its own rows, then the copies
+    columns  by the name of each matrix: its rows here, then the copies
     num_rows copies of each matrix
     """
 
-    def __init__(self, comm, own: OwnShards, sources: Mapping[str, Column | ArrayRows], ids):
-        """Fetch the rows of the remote vertices `ids` (distinct); collective."""
-        self.own, self.num_rows = own, len(ids)
+    def __init__(
+        self,
+        comm,
+        own: OwnShards,
+        here: Ownership,
+        sources: Mapping[str, Column | ArrayRows],
+        ids: np.ndarray,
+    ):
+        """Fetch the rows of the remote vertices `ids` (distinct); collective.
+
+        here: which vertices have a row in `sources` on this rank, and which row
+        """
+        self.rank, self.num_here, self.num_rows = own.rank, here.num_own(own.rank), len(ids)
         row_bytes = sum(source.width * source.dtype.itemsize for source in sources.values())
         chunks = _chunks(comm, own, ids, max(1, CHUNK_BYTES // max(1, row_bytes * comm.size)))
         copies = {
@@ -55,9 +66,9 @@ class RowCache:
         for wanted, counts in chunks:
             begin, end = end, end + len(wanted)
             held[begin:end] = wanted
-            exchange = RowExchange(comm, own.ownership.local_rows(wanted), counts, "cached rows")
+            exchange = RowExchange(comm, wanted, counts, "cached rows")
             for name, source in sources.items():
-                exchange.forward(source, copies[name][begin:end])
+                exchange.forward(ById(source, here), copies[name][begin:end])
         self.columns = {name: _extended(sources[name], copies[name]) for name in sources}
         size = 1 << int(max(1, 2 * len(ids) - 1)).bit_length()
         self.table_id, self.table_row = np.empty(size, held.dtype), np.empty(size, np.int32)
@@ -69,12 +80,13 @@ class RowCache:
         ids (n,); owner int32 (n,) and local_row int64 (n,) are changed in place.
         """
         table = (self.table_id, self.table_row)
-        redirect_rows(ids, owner, local_row, self.own.rank, self.own.num_own, *table)
+        redirect_rows(ids, owner, local_row, self.rank, self.num_here, *table)
 
 
 def cached_rows(
     comm,
     own: OwnShards,
+    here: Ownership,
     sources: Mapping[str, Column | ArrayRows],
     start: np.ndarray,
     fanouts: Sequence[int],
@@ -83,15 +95,20 @@ def cached_rows(
     """At most `capacity` copies of the rows that this rank will need most; collective.
 
     start: (num_own,), the probability that each own vertex is a seed of this rank's
+    here, sources: as for `RowCache`
     fanouts: hops from the seeds to the rows of `sources`
     """
-    ids = best_remote(comm, own, start, fanouts, capacity)
-    return RowCache(comm, own, sources, ids)
+    ids = best_remote(comm, own, here, start, fanouts, capacity)
+    return RowCache(comm, own, here, sources, ids)
 
 
-def best_remote(comm, own: OwnShards, start, fanouts, capacity: int) -> np.ndarray:
-    """Remote ids most likely first, at most `capacity`, none that cannot be reached; collective."""
+def best_remote(comm, own: OwnShards, here: Ownership, start, fanouts, capacity: int) -> np.ndarray:
+    """Ids that are not here, most likely first, at most `capacity`, none that cannot be reached.
+
+    Collective.
+    """
     reach = Reach(comm, own)
+    near = own.ownership.rank_of_shard[here.own_shards(own.rank)]
     column_bytes = allreduce_max(comm, reach.column_bytes, "reach bytes")
     width = max(1, min(MOST_RANKS, comm.size, SCRATCH_BYTES // max(1, column_bytes)))
     found = np.empty(0, own.ids.dtype)
@@ -101,8 +118,7 @@ def best_remote(comm, own: OwnShards, start, fanouts, capacity: int) -> np.ndarr
         if own.rank in ranks:
             columns[:, own.rank - first] = start
         scores = reach.scores(columns, fanouts)
-        if own.rank in ranks:
-            scores[:, own.rank - first] = 0  # no copies of own rows
+        scores[:, np.isin(ranks, near)] = 0  # who reads the own rows here needs no copies
         ids, score = _offer(comm, own, scores, ranks, capacity)
         if own.rank in ranks:
             found = ids[np.lexsort((ids, -score))[:capacity]]

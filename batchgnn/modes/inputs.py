@@ -31,11 +31,12 @@ class Addressed(RowSource, Protocol):
 class InputRows:
     """Where the input rows of several lists of vertices are, and how the remote ones get here.
 
-    rows          M arrays int64 (n_m,): own row, or -1 - (place among the fetched rows)
+    rows          M arrays int64 (n_m,): row here, or -1 - (place among the fetched rows)
     scale         M arrays float32 (n_m,), GCN's norms, or None
     num_distinct  distinct vertices of all lists
-    num_remote    those that other ranks own, and num_cached of them are copied here already
+    num_remote    those that are not here, and num_cached of them are copied here already
     exchange      fetches the distinct remote rows, in one round
+    here          which vertices have a row here, and which row
     """
 
     rows: list[np.ndarray]
@@ -44,13 +45,13 @@ class InputRows:
     num_remote: int
     num_cached: int
     exchange: RowExchange
-    ownership: Ownership
+    here: Ownership
 
     def fetch(self, source: Addressed | ArrayRows) -> "Inputs":
-        """The rows of all lists, of a matrix with a row for each vertex; collective."""
+        """The rows of all lists, of a matrix with a row for each vertex here; collective."""
         width = (self.exchange.num_received, source.width)
         fetched = buffers.empty(width, source.dtype)
-        self.exchange.forward(ById(source, self.ownership), fetched)
+        self.exchange.forward(ById(source, self.here), fetched)
         column = Column([source.array]) if isinstance(source, ArrayRows) else source
         return Inputs([column.at(rows, fetched) for rows in self.rows], column, fetched)
 
@@ -58,7 +59,7 @@ class InputRows:
         """As `fetch`, of two matrices of one dtype whose rows travel side by side; collective."""
         both = Beside(left, right)
         fetched = buffers.empty((self.exchange.num_received, both.width), both.dtype)
-        self.exchange.forward(ById(both, self.ownership), fetched)
+        self.exchange.forward(ById(both, self.here), fetched)
         halves = (left, fetched[:, : left.width]), (right, fetched[:, left.width :])
         first, second = (
             Inputs([column.at(rows, half) for rows in self.rows], column, fetched)
@@ -85,27 +86,31 @@ class InputPlanner:
         own: OwnShards,
         *,
         gcn: bool,
+        here: Ownership | None = None,
         cache: RowCache | None = None,
         norms: np.ndarray | None = None,
     ):
-        """gcn: also the norms. cache: copies of remote rows, of "norm" too with gcn; fetch from its
-        columns then. norms: those of all vertices, where this node has them.
+        """gcn: also the norms. here: vertices whose rows this rank reads without messages are its
+        own there; by default its own ones. cache: copies of remote rows, of "norm" too with gcn;
+        fetch from its columns then. norms: those of all vertices, where this node has them.
         """
         self.comm, self.own, self.gcn, self.cache, self.norms = comm, own, gcn, cache, norms
+        self.here = own.ownership if here is None else here
+        self.num_here = self.here.num_own(own.rank)
         own_norm = Column([own.gcn_scale[:, None]])
         self.norm = own_norm if cache is None else cache.columns.get("norm", own_norm)
         self.tables = Tables(own.ids.dtype, int(own.ownership.offset[-1]), 1)
 
     def plan(self, lists: list[np.ndarray]) -> InputRows:
         """Where the rows of M lists of global ids will be, each without repeats; collective."""
-        rows, remote, num_own, num_cached = self._place(lists)
+        rows, remote, num_here, num_cached = self._place(lists)
         wanted, counts, place = self._by_owner(remote)
         for each in rows:
             renumber_fetched(each, place)
         exchange = RowExchange(self.comm, wanted, counts, "input rows")
         num_remote = num_cached + len(remote)
-        num_distinct, ownership = num_own + num_remote, self.own.ownership
-        inputs = InputRows(rows, None, num_distinct, num_remote, num_cached, exchange, ownership)
+        num_distinct = num_here + num_remote
+        inputs = InputRows(rows, None, num_distinct, num_remote, num_cached, exchange, self.here)
         if self.norms is not None:
             inputs.scale = [self.norms[ids] for ids in lists]
         elif self.gcn:
@@ -121,11 +126,11 @@ class InputPlanner:
         stamp = self.tables.stamps(1)
         remote, num_remote = np.empty(total, own.ids.dtype), 0
         num_copies = 0 if self.cache is None else self.cache.num_rows
-        touched = np.zeros(own.num_own + num_copies, np.uint8)
+        touched = np.zeros(self.num_here + num_copies, np.uint8)
         rows = []
         for ids in lists:
             place = buffers.empty(len(ids), np.int64)
-            owner, local_row = own.ownership.owner(ids), own.ownership.local_rows(ids)
+            owner, local_row = self.here.owner(ids), self.here.local_rows(ids)
             if self.cache is not None:
                 self.cache.redirect(ids, owner, local_row)
             num_remote = place_rows(
@@ -142,7 +147,7 @@ class InputPlanner:
                 touched,
             )
             rows.append(place)
-        here = [np.count_nonzero(part) for part in np.split(touched, [own.num_own])]
+        here = [np.count_nonzero(part) for part in np.split(touched, [self.num_here])]
         return rows, remote[:num_remote], *map(int, here)
 
     def _by_owner(self, remote):

@@ -23,6 +23,7 @@ from batchgnn.modes.inference import Inference
 from batchgnn.modes.inputs import InputPlanner, InputRows, Inputs
 from batchgnn.modes.macrobatch_size import MacrobatchSize
 from batchgnn.modes.mode import StepResult
+from batchgnn.modes.node_rows import NodeRows
 from batchgnn.modes.partial_aggregate import PartialAggregates, most_needed, rows_within
 from batchgnn.modes.reach import seed_probability
 from batchgnn.modes.sampler import Sampler
@@ -53,7 +54,9 @@ class Minibatch:
 class MacrobatchMode:
     """Trains `model` on sampled minibatches; every method is collective."""
 
-    def __init__(self, grid, own, schedule: Schedule, model, optimizer, settings):
+    def __init__(
+        self, grid, own, schedule: Schedule, model, optimizer, settings, node_rows: NodeRows | None
+    ):
         """settings: a config.Settings; grid: comm.grid.Grid; own: this rank's OwnShards."""
         self.grid, self.own, self.schedule = grid, own, schedule
         self.model, self.optimizer = model, optimizer
@@ -70,13 +73,15 @@ class MacrobatchMode:
         self.labels = ["exact", *filter(None, [own.rounded_features])]
         self.hops = settings.hops
         self.partial = self._some_aggregates(settings, comm)
-        self.sources = self._sources(settings)
-        self.aggregated = self.sources.get("aggregated")
-        self.cache = self._make_cache(settings.feature_cache, gcn)
+        self.here = own.ownership if node_rows is None else node_rows.ownership
+        self.sources, self.aggregated = self._sources(settings, node_rows)
+        norms = None if whole is None else whole.gcn_scale
+        self.cache = self._make_cache(settings.feature_cache, gcn and norms is None)
         if self.cache is not None:
             self.sources |= self.cache.columns
-        norms = None if whole is None else whole.gcn_scale
-        self.planner = InputPlanner(comm, own, gcn=gcn, cache=self.cache, norms=norms)
+        self.planner = InputPlanner(
+            comm, own, gcn=gcn, here=self.here, cache=self.cache, norms=norms
+        )
         self.far_rows = np.zeros(2)
         self._forget_counts()
 
@@ -107,7 +112,7 @@ class MacrobatchMode:
     def _forget_counts(self) -> None:
         """Input rows of an epoch so far, on this rank; all but the first distinct in a macrobatch.
 
-        Remote rows are those that other ranks own; cached ones were copied here before training.
+        Remote rows are those that are not here; cached ones were copied before training.
         """
         self.num_inputs = self.num_distinct = self.num_remote = self.num_cached = 0
 
@@ -117,18 +122,18 @@ class MacrobatchMode:
         self.num_remote += inputs.num_remote
         self.num_cached += inputs.num_cached
 
-    def _make_cache(self, budget: str | None, gcn: bool) -> RowCache | None:
+    def _make_cache(self, budget: str | None, with_norms: bool) -> RowCache | None:
         """Copies of the remote input rows that the seeds of this rank will need most."""
         if budget is None:
             return None
         own = self.own
         sources: dict[str, Column | ArrayRows] = {**self.sources}
-        if gcn:
+        if with_norms:
             sources["norm"] = ArrayRows(own.gcn_scale[:, None])
         row_bytes = sum(source.width * source.dtype.itemsize for source in sources.values())
         capacity = capacity_of(parse_bytes(budget), row_bytes, own.ids.dtype.itemsize)
         start = seed_probability(own, self.schedule)
-        return cached_rows(self.grid.world, own, sources, start, self.hops, capacity)
+        return cached_rows(self.grid.world, own, self.here, sources, start, self.hops, capacity)
 
     def _some_aggregates(self, settings, comm) -> PartialAggregates | None:
         """Aggregated inputs of the vertices that need them most, within --aggregate-memory."""
@@ -146,16 +151,23 @@ class MacrobatchMode:
         show = self.grid.rank == 0
         return PartialAggregates(world, comm, own, self.model.aggregation, chosen, show)
 
-    def _sources(self, settings) -> dict[str, Column]:
-        """The matrices whose rows the first layer reads; collective."""
+    def _sources(self, settings, node: NodeRows | None) -> tuple[dict[str, Column], Column | None]:
+        """Matrices whose rows the first layer reads, and the own aggregates; collective.
+
+        The matrices have the rows of all vertices that are here: with `node`, those of the node.
+        """
         own, aggregation, keep = self.own, self.model.aggregation, settings.aggregate_cache
+        features = {"features": own.features}
+        if node is not None:
+            features = {"features": node.features.column()}
         if keep == "off" or self.partial is not None:
-            return {"features": own.features}
+            return features, None
         world, show = self.grid.world, self.grid.rank == 0
-        aggregated = aggregated_inputs(world, own, aggregation, keep=keep, show=show)
-        if aggregation == "gcn":
-            return {"aggregated": aggregated}
-        return {"features": own.features, "aggregated": aggregated}
+        matrix = None if node is None else node.matrix()
+        memory = None if matrix is None else matrix.mine
+        mine = aggregated_inputs(world, own, aggregation, keep=keep, memory=memory, show=show)
+        aggregated = {"aggregated": mine if matrix is None else matrix.column()}
+        return aggregated if aggregation == "gcn" else features | aggregated, mine
 
     @property
     def exactness(self) -> str:

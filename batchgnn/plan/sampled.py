@@ -105,6 +105,7 @@ def predict_macrobatch(job: Job, rates: Rates) -> Prediction:
         rank_bytes = sampling_bytes(job, frontiers, edges, steps)
         remote = manifest.num_vertices * (1 - 1 / num_ranks)
         fetched = sum(distinct_of(frontiers[-1].remote, remote, size) for size in groups)
+        fetched *= far_share(job)
         rank_bytes += fetched * (row_bytes + manifest.id_dtype.itemsize)
         calls = calls_of_macrobatch(job) * len(groups)
         seconds[PACKING] = 2 * fetched * row_bytes / 4 * rates.copy_s
@@ -189,6 +190,14 @@ def sampling_bytes(job: Job, frontiers, edges, steps: int) -> float:
         words += frontier.remote * (3 + gcn)
         words += share * drawn * (1 + (gcn and job.manifest.weighted))
     return steps * words * word
+
+
+def far_share(job: Job) -> float:
+    """Of the other ranks, those whose input rows come as messages."""
+    settings = job.settings
+    shared = settings.topology == "node-shared" and settings.aggregate_cache != "store"
+    beside = min(job.ranks_per_node, job.num_ranks) - 1 if shared else 0
+    return 1 - beside / max(job.num_ranks - 1, 1)
 
 
 def calls_of_macrobatch(job: Job) -> int:

@@ -65,7 +65,7 @@ def test_the_likeliest_remote_rows_are_chosen(comm, stored, monkeypatch, scratch
     with open_session(path, BASE, comm) as session:
         own = session.own
         start = seed_probability(own, make_schedule(session))
-        ids = best_remote(session.grid.world, own, start, FANOUTS, capacity)
+        ids = best_remote(session.grid.world, own, own.ownership, start, FANOUTS, capacity)
         mine = np.zeros((graph.num_vertices, 1))
         mine[own.original_id, 0] = start
         chosen, remote = everyones(comm, own)[ids], np.ones(graph.num_vertices, bool)
@@ -93,7 +93,7 @@ def test_copies_are_the_rows_of_their_owners(comm, stored, monkeypatch, chunk_by
         num = min(len(remote), 40 * comm.rank)
         ids = rng.permutation(remote)[:num].astype(own.ids.dtype)
         sources = {"features": own.features, "norm": ArrayRows(own.gcn_scale[:, None])}
-        cache = RowCache(session.grid.world, own, sources, ids)
+        cache = RowCache(session.grid.world, own, own.ownership, sources, ids)
         assert cache.num_rows == num
 
         asked = rng.permutation(400).astype(own.ids.dtype)

@@ -1,4 +1,6 @@
-"""The topology that a node shares: what the shards hold, the same draws, and no messages."""
+"""What a node shares: its topology is what the shards hold, its rows are those of its ranks; the
+same draws and losses, and no messages but to other nodes.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +11,7 @@ from mpi.together import SAMPLED, mean_loss, written
 from mpi4py import MPI
 
 from batchgnn import trace
+from batchgnn.comm import grid as grids
 from batchgnn.comm import shared
 from batchgnn.errors import MemoryPlanError
 from batchgnn.modes.memory import plan_memory
@@ -63,18 +66,18 @@ def test_it_is_what_the_shards_hold(comm, shards, gcn):
 
 
 def trained(comm, shards, settings):
-    """Mean loss of each epoch, and how often each collective was called in the last."""
+    """Mean loss of each epoch; each collective's calls and bytes in the last."""
     with open_session(shards, settings, comm) as session:
         mode, losses = make_mode(session), []
         for epoch in range(EPOCHS):
             trace.reset()
             losses.append(mean_loss(session.grid.world, mode.epoch(epoch)))
-            calls = {
-                name: each["calls"]
+            collectives = {
+                name: (each["calls"], each["bytes"])
                 for lane in trace.snapshot().values()
                 for name, each in lane["collectives"].items()
             }
-        return losses, calls, -(-mode.num_steps // settings.macrobatch), mode.num_steps
+        return losses, collectives, -(-mode.num_steps // settings.macrobatch), mode.num_steps
 
 
 @pytest.mark.parametrize("overlap", [False, True])
@@ -83,11 +86,77 @@ def test_the_same_steps_in_two_rounds_a_macrobatch(comm, shards, model, overlap)
     """Ids and rows of inputs are all that travels; GCN's norms are on the node too."""
     settings = replace(BASE, model=model, overlap=overlap)
     expected, *_ = trained(comm, shards, replace(settings, topology="sharded"))
-    losses, calls, groups, steps = trained(comm, shards, settings)
+    losses, collectives, groups, steps = trained(comm, shards, settings)
     np.testing.assert_allclose(losses, expected, rtol=1e-6)
     if comm.size > 1:
+        calls = {name: calls for name, (calls, _) in collectives.items()}
         names = ("input rows ids counts", "input rows ids", "input rows")
         assert calls == dict.fromkeys(names, groups) | {"gradient": steps}
+
+
+ROWS = {
+    "sage": {},
+    "gcn": {"model": "gcn"},
+    "mapped": {"features": "mapped"},
+    "bfloat16": {"feature_dtype": "bfloat16"},
+    "copies of rows": {"feature_cache": "2K"},
+    "gcn, copies of rows": {"model": "gcn", "feature_cache": "2K"},
+    "aggregates": {"aggregate_cache": "memory"},
+    "gcn's aggregates, copies": {
+        "model": "gcn", "aggregate_cache": "memory", "feature_cache": "2K",
+    },
+    "aggregates in files": {"aggregate_cache": "store"},
+}  # fmt: skip
+TRAVEL = {"mapped", "aggregates in files"}
+"Rows that are not in memory that the node shares."
+
+
+@pytest.mark.parametrize("num_nodes", [1, 2])
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_travel_between_nodes_only(comm, shards, monkeypatch, name, num_nodes):
+    """All ranks on one node, and two nodes whose ranks alternate, beside each its own node."""
+    settings = replace(BASE, **ROWS[name])
+    expected, *_ = trained(comm, shards, replace(settings, topology="sharded"))
+
+    def sent_by(nodes: int) -> int:
+        monkeypatch.setattr(grids, "ranks_of_node", lambda world: world.Split(world.rank % nodes))
+        losses, collectives, *_ = trained(comm, shards, settings)
+        np.testing.assert_allclose(losses, expected, rtol=1e-6)
+        return comm.allreduce(collectives.get("input rows", (0, 0))[1])
+
+    most, sent = sent_by(comm.size), sent_by(num_nodes)
+    assert most > 0 or comm.size == 1
+    if name in TRAVEL or num_nodes >= comm.size:
+        assert sent == most
+    else:
+        assert sent < most
+        assert sent == 0 or num_nodes > 1
+
+
+def test_all_rows_of_the_node_are_those_of_its_ranks(comm, shards):
+    with open_session(shards, BASE, comm) as session:
+        own, near = session.own, session.node_rows
+        if comm.size == 1:
+            assert near is None
+            return
+        mine = np.array(own.features.parts[0])
+        assert np.shares_memory(own.features.parts[0], near.features.mine[0])
+        [rows] = near.features.column().parts
+        assert rows.ctypes.data % shared.ALIGNMENT == 0
+        ids = np.arange(session.manifest.num_vertices, dtype=own.ids.dtype)
+        assert (near.ownership.owner(ids) == own.rank).all()
+        store = ShardStore(shards)
+        every = [store.shard(s).features for s in range(store.manifest.num_shards)]
+        np.testing.assert_array_equal(rows, np.concatenate(every))
+        np.testing.assert_array_equal(mine, every[int(own.shards[0])])
+        del rows
+
+
+def test_rows_travel_where_the_node_has_no_room_for_them(comm, shards, monkeypatch):
+    monkeypatch.setattr(shared, "_free_bytes", lambda: shared.OVERHEAD_BYTES)
+    with open_session(shards, BASE, comm) as session:
+        assert session.node_rows is None
+        assert session.own.feature_memory is None
 
 
 def test_the_plan_counts_it_once_a_node(comm, shards):
