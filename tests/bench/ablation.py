@@ -345,6 +345,8 @@ def machine() -> dict[str, Any]:
 def new_folder(out: Path | None, name: str) -> Path:
     """The folder for results: the given one, which must not exist, or one named by the time."""
     folder = out or ROOT / "build" / "bench" / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if folder.exists():
+        sys.exit(f"--out {folder} exists: give a folder that does not.")
     folder.mkdir(parents=True)
     return folder
 

@@ -202,6 +202,19 @@ def test_macrobatches_are_grouped_as_training_does(steps, setting):
     assert group_sizes(steps, setting, 8) == expected
 
 
+@pytest.mark.parametrize(("keep", "shared"), [("off", True), ("memory", True), ("store", False)])
+def test_rows_of_the_own_node_are_not_sent(shards, keep, shared):
+    """With --topology node-shared, of two ranks; aggregates in files travel."""
+    settings = Settings(topology="node-shared", aggregate_cache=keep, batch_size=20)
+    manifest = read_manifest(shards)
+    alone, beside = (
+        predict(make_job(shards, manifest, settings, 2, per_node), ASSUMED) for per_node in (1, 2)
+    )
+    gradients = alone.steps * make_job(shards, manifest, settings, 2, 1).gradient_bytes
+    assert alone.bytes > gradients
+    assert beside.bytes == pytest.approx(gradients if shared else alone.bytes)
+
+
 @pytest.mark.parametrize("mode", PLANS)
 @pytest.mark.parametrize("model", ["sage", "gat"])
 def test_memory_is_that_of_the_mode_itself(shards, mode, model):
