@@ -15,7 +15,7 @@ from jobs import losses
 from mpi.ranks import HERE, run_on_ranks
 from shards import DATA
 
-EPOCHS = 7
+EPOCHS = 21
 "In which computing is measured."
 SMALL = ["--mode", "tensor", "--model", "gcn", "--layers", 2, "--hidden", 16, "--lr", 0.01]
 
@@ -101,7 +101,7 @@ def skewed(tmp_path_factory):
 def test_ranks_compute_equally_long_on_a_skewed_graph(skewed, tmp_path, mode, method, most):
     """4 ranks: tensor parallelism cut without a thought, graph parallelism by weighted METIS.
 
-    Of each rank its least disturbed epoch: all are the same work, and 4 ranks share the cores.
+    Of each rank the median of its epochs.
     """
     cut = ["--shards", 4, "--method", method]
     succeed("partition", skewed, tmp_path / "shards", *cut, timeout_s=900)
@@ -109,7 +109,7 @@ def test_ranks_compute_equally_long_on_a_skewed_graph(skewed, tmp_path, mode, me
     done = run_on_ranks(4, program, timeout_s=600)
     assert done.status == 0, done.output
     said = json.loads(next(line for line in done.output.splitlines() if line.startswith("{")))
-    compute = np.min(said["compute_seconds"], axis=0)
+    compute = np.median(said["compute_seconds"], axis=0)
     apart = compute.max() / compute.mean()
-    print(f"\n{mode}: least seconds of computing {compute}, max / mean {apart:.3f}; {said}")
+    print(f"\n{mode}: median seconds of computing {compute}, max / mean {apart:.3f}; {said}")
     assert apart <= most
