@@ -194,8 +194,9 @@ def sampling_bytes(job: Job, frontiers, edges, steps: int) -> float:
 
 def far_share(job: Job) -> float:
     """Of the other ranks, those whose input rows come as messages."""
-    settings = job.settings
+    settings, own = job.settings, job.session(0).own
     shared = settings.topology == "node-shared" and settings.aggregate_cache != "store"
+    shared &= own.copied_feature_bytes > 0
     beside = min(job.ranks_per_node, job.num_ranks) - 1 if shared else 0
     return 1 - beside / max(job.num_ranks - 1, 1)
 

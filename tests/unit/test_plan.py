@@ -202,10 +202,19 @@ def test_macrobatches_are_grouped_as_training_does(steps, setting):
     assert group_sizes(steps, setting, 8) == expected
 
 
-@pytest.mark.parametrize(("keep", "shared"), [("off", True), ("memory", True), ("store", False)])
-def test_rows_of_the_own_node_are_not_sent(shards, keep, shared):
-    """With --topology node-shared, of two ranks; aggregates in files travel."""
-    settings = Settings(topology="node-shared", aggregate_cache=keep, batch_size=20)
+@pytest.mark.parametrize(
+    ("options", "shared"),
+    [
+        ({}, True),
+        ({"aggregate_cache": "memory"}, True),
+        ({"aggregate_cache": "store"}, False),
+        ({"features": "mapped"}, False),
+        ({"features": "mapped", "feature_dtype": "bfloat16"}, True),
+    ],
+)
+def test_rows_of_the_own_node_are_not_sent(shards, options, shared):
+    """With --topology node-shared, of two ranks; mapped rows and aggregates in files travel."""
+    settings = Settings(topology="node-shared", batch_size=20, **options)
     manifest = read_manifest(shards)
     alone, beside = (
         predict(make_job(shards, manifest, settings, 2, per_node), ASSUMED) for per_node in (1, 2)
