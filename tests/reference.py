@@ -412,6 +412,18 @@ def batch_norm_adjoint(dy, normal, slope, mean_product, mean_dy):
     dy[:] = slope * (dy.astype(np.float64) - mean_dy - normal * mean_product)
 
 
+# --- products ------------------------------------------------------------------------------------
+
+
+def multiply_rows(x, weight, out, onto):
+    product = x.astype(np.float64) @ weight.astype(np.float64)
+    out[...] = out + product if onto else product
+
+
+def multiply_columns(x, dy, out):
+    out[...] = x.T.astype(np.float64) @ dy.astype(np.float64)
+
+
 # --- loss ----------------------------------------------------------------------------------------
 
 

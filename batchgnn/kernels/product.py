@@ -20,7 +20,10 @@ _narrow, _row_of_narrow = sum_tile(ROWS, 1, True), sum_tile(1, 1, True)
 
 def _multiply(x, weight, out, onto, ahead, more):
     """out = x @ weight, or += where `onto`; ahead, more: as `sum_tile`."""
-    out[...] = (out if onto else 0) + x @ weight
+    if not onto:
+        out[:] = 0
+    for k in range(len(weight)):
+        out += x[:, k : k + 1] * weight[k]
 
 
 @overload(_multiply, inline="always")

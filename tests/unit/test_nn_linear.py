@@ -3,13 +3,8 @@
 import numpy as np
 import pytest
 
-from batchgnn.nn.linear import LEAST_ROWS, TILE_ROWS, linear, linear_backward, linear_onto
+from batchgnn.nn.linear import LEAST_ROWS, linear, linear_backward, linear_onto
 from batchgnn.threads import for_each, use_threads
-
-
-@pytest.fixture(params=[TILE_ROWS, 300], ids=["a tile a part", "many tiles a part"], autouse=True)
-def tile_rows(request, monkeypatch):
-    monkeypatch.setattr("batchgnn.nn.linear.TILE_ROWS", request.param)
 
 
 @pytest.mark.parametrize("rows", [0, 1, LEAST_ROWS, 3 * LEAST_ROWS + 5])
