@@ -5,6 +5,7 @@ Numba has no vectors, and what LLVM makes of loops over columns keeps its sums i
 
 from typing import Any
 
+import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -17,7 +18,7 @@ POINTER, NOTHING = BYTE.as_pointer(), ir.VoidType()
 
 def _registers() -> tuple[int, int]:
     """Vectors in a row of a tile, and bytes of a vector, so that sums nearly fill the registers."""
-    features = set(get_host_cpu_features().split(","))
+    features = set((numba.config.CPU_FEATURES or get_host_cpu_features()).split(","))
     if "+avx512f" in features:
         return 4, 64
     if "+avx" in features:

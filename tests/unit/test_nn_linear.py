@@ -8,7 +8,7 @@ from batchgnn.threads import for_each, use_threads
 
 
 @pytest.mark.parametrize("rows", [0, 1, LEAST_ROWS, 3 * LEAST_ROWS + 5])
-@pytest.mark.parametrize(("d_in", "d_out"), [(8, 3), (3, 8)])
+@pytest.mark.parametrize(("d_in", "d_out"), [(8, 3), (3, 8), (40, 70)])
 def test_products_are_those_of_numpy(rows, d_in, d_out):
     rng = np.random.default_rng(0)
     x, dy = rng.normal(size=(rows, d_in)), rng.normal(size=(rows, d_out))
@@ -16,7 +16,8 @@ def test_products_are_those_of_numpy(rows, d_in, d_out):
     results = []
     for threads in (1, 2):
         with use_threads(threads):
-            results.append((linear(x, weight), linear_backward(dy, x, weight, dweight)))
+            y, dx = linear(x, weight), linear_backward(dy, x, weight, dweight)
+            results.append((y, dx, dweight.copy()))
             np.testing.assert_allclose(dweight, x.T @ dy, atol=1e-9)
     np.testing.assert_allclose(results[0][0], x @ weight)
     np.testing.assert_allclose(results[0][1], dy @ weight.T)
