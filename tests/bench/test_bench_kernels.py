@@ -6,11 +6,13 @@ same rows, and not the machine's bandwidth in order.
 
 import numpy as np
 import pytest
-from bench.machine import median_seconds, random_row_rate, show, triad_bandwidth
+from bench.machine import gemm_rate, median_seconds, random_row_rate, show, triad_bandwidth
 from commands import succeed
+from threadpoolctl import threadpool_limits
 
 from batchgnn.kernels.address import addresses
 from batchgnn.kernels.half import narrow_rows
+from batchgnn.kernels.product import multiply_columns, multiply_rows
 from batchgnn.kernels.relabel import relabel
 from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.sample import NUM_SHARES, draw_neighbors, locate
@@ -122,3 +124,24 @@ def test_sampling_and_relabelling(bandwidth, dense):
     for name, work in (("sample", sample), ("relabel, one thread", number)):
         seconds = median_seconds(work)
         show(name, seconds, line * len(drawn) / bandwidth, f"{len(drawn) / seconds / 1e6:.0f} M/s")
+
+
+@pytest.mark.parametrize("d_out", [64, 256])
+def test_products(d_out):
+    """Beside the rate of a large square product of the BLAS, which also does the same ones."""
+    rng = np.random.default_rng(0)
+    x, dy = (rng.random((NUM_TARGETS, width), np.float32) for width in (200, d_out))
+    weight, out = rng.random((200, d_out), np.float32), np.empty_like(dy)
+    dweight, dx, transposed = np.empty_like(weight), np.empty_like(x), weight.T.copy()
+    works = {
+        "x W": lambda: multiply_rows(x, weight, out, False),
+        "x W, BLAS": lambda: np.matmul(x, weight, out=out),
+        "x^T dy": lambda: multiply_columns(x, dy, dweight),
+        "x^T dy, BLAS": lambda: np.matmul(x.T, dy, out=dweight),
+        "dy W^T": lambda: multiply_rows(dy, transposed, dx, False),
+        "dy W^T, BLAS": lambda: np.matmul(dy, weight.T, out=dx),
+    }
+    with threadpool_limits(1):
+        for name, work in works.items():
+            floor = 2 * x.size * d_out / gemm_rate()
+            show(f"{name}, d_out={d_out}", median_seconds(work), floor, "one thread")
