@@ -52,8 +52,7 @@ def sum_tile(rows: int, vectors: int, masked: bool) -> Any:
             for array in arrays:
                 values += [builder.bitcast(array.data, POINTER)]
                 values += cgutils.unpack_tuple(builder, array.strides)
-            values += cgutils.unpack_tuple(builder, arrays[1].shape)
-            values += args[3:]
+            values += [*cgutils.unpack_tuple(builder, arrays[1].shape), *args[3:]]
             kinds = [value.type for value in values]
             code = _Code(rows, vectors, masked, out.dtype.bitwidth)
             builder.call(code.function(builder.module, kinds), values)
@@ -82,14 +81,15 @@ class _Code:
             function.linkage = "internal"
             function.attributes.add("noinline")
             self.module, self.builder = module, ir.IRBuilder(function.append_basic_block())
-            self._write(*function.args)
+            args = function.args
+            self._write(args[0:3], args[3:6], args[6:9], *args[9:])
             self.builder.ret_void()
         return module.globals[name]
 
-    def _write(
-        self, x, x_row, x_step, weight, weight_row, _, out, out_row, _1, count, columns, *rest
-    ):
-        (onto, ahead, more), builder = rest, self.builder
+    def _write(self, of_x, of_weight, of_out, num_terms, columns, onto, ahead, more):
+        """of_x, of_weight, of_out: where an array begins, and its strides in bytes."""
+        (x, x_row, x_step), (weight, weight_row, _), (out, out_row, _) = of_x, of_weight, of_out
+        builder = self.builder
         if self.masked:
             lanes = ir.Constant(ir.VectorType(INT, self.num_lanes), [*range(self.num_lanes)])
             self.mask = builder.icmp_signed("<", lanes, self._splat(columns, lanes.type))
@@ -104,7 +104,7 @@ class _Code:
                 for place, total in zip(places, sums, strict=True):
                     self._prefetch(place, for_writing=True)
                     builder.store(ir.Constant(self.vector, None), total)
-        with cgutils.for_range(builder, count) as loop:
+        with cgutils.for_range(builder, num_terms) as loop:
             self._prefetch(self._at(x, builder.add(ahead, builder.mul(loop.index, more))))
             x_now = self._at(x, builder.mul(loop.index, x_step))
             weight_now = self._at(weight, builder.mul(loop.index, weight_row))
