@@ -11,7 +11,7 @@ from batchgnn.timeline import RankSpans, Timeline, chrome_trace
 from batchgnn.trace import Span
 
 MAIN = ("wait", "forward", "backward", "allreduce", "update")
-BACKGROUND = ("sample", "fetch")
+BESIDE = {"sampler": ("sample",), "fetcher": ("wait for blocks", "fetch")}
 COLLECTIVES = {"input rows": 5, "gradient": 12, "sample requests counts": 8}
 
 
@@ -22,14 +22,18 @@ def make_lines(num_epochs, num_ranks, seed=0, eval_every=1):
     for epoch in range(1, num_epochs + 1):
         slow = 40.0 if epoch == 1 else 1.0
         main = {name: (slow * rng.uniform(0.1, 0.2, num_ranks)).tolist() for name in MAIN}
-        behind = {name: (slow * rng.uniform(0.1, 0.3, num_ranks)).tolist() for name in BACKGROUND}
+        beside = {
+            lane: {name: (slow * rng.uniform(0.1, 0.3, num_ranks)).tolist() for name in names}
+            for lane, names in BESIDE.items()
+        }
         line = {"epoch": epoch, "loss": 3 / epoch + rng.random(), "seconds": slow * 1.25}
         if epoch % eval_every == 0:
             line |= {"val_accuracy": 1 - 0.9 / epoch, "test_accuracy": 1 - 0.95 / epoch}
             line["evaluate_seconds"] = 0.125
             main["evaluate"] = [0.1] * num_ranks
         sent = rng.integers(1, 10**6, (len(COLLECTIVES), num_ranks))
-        slowest = {name: max(ranks) for name, ranks in (main | behind).items()}
+        lanes = {"main": main, **beside}
+        slowest = {name: max(ranks) for each in lanes.values() for name, ranks in each.items()}
         lines.append(
             line
             | {
@@ -40,7 +44,7 @@ def make_lines(num_epochs, num_ranks, seed=0, eval_every=1):
                 "collective_calls": dict(COLLECTIVES),
                 "peak_memory_bytes": rng.integers(10**8, 10**9, num_ranks).tolist(),
                 "rank_sent_bytes": sent.sum(axis=0).tolist(),
-                "rank_phase_seconds": {"main": main, "background": behind},
+                "rank_phase_seconds": lanes,
             }
         )
     return lines
@@ -59,7 +63,7 @@ def make_timeline(num_ranks, num_steps=8):
                 Span("main", "phases", "backward", t + 0.004, t + 0.008),
                 Span("main", "collectives", "gradient", t + 0.0085, t + 0.0095, 1000),
                 Span("main", "phases", "allreduce", t + 0.008, t + 0.0099),
-                Span("background", "phases", "sample", t, t + 0.005),
+                Span("sampler", "phases", "sample", t, t + 0.005),
             ]
         ranks.append(RankSpans(f"host{rank // 2}", spans, 0))
     return Timeline(2, 0, ranks)

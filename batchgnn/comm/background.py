@@ -11,7 +11,6 @@ import numba
 from batchgnn import trace
 
 T = TypeVar("T")
-LANE = "background"
 GIVE_UP_S = 10.0
 
 
@@ -23,15 +22,26 @@ class Background(Generic[T]):
     call MPI on a communicator of its own. An exception of `make` is raised in the consumer in place
     of its item. Leaving the context manager ends the thread after the item it is making. With
     `enabled=False` items are made in the consumer's thread when asked for. Kernels run on as many
-    threads in one as in the other: while one waits, the cores are the other's.
+    threads in one as in the other: while one waits, the cores are the other's. The consumer may be
+    the `make` of another: stages of a pipeline, each an item ahead of the next.
     """
 
-    def __init__(self, make: Callable[[int], T], count: int, *, enabled: bool = True):
+    def __init__(
+        self,
+        make: Callable[[int], T],
+        count: int,
+        *,
+        enabled: bool = True,
+        lane: str = "background",
+        waiting: str = "wait",
+    ):
+        """lane: the thread's; waiting: the phase in which the consumer waits for an item."""
         self.make, self.count, self.enabled = make, count, enabled
+        self.lane, self.waiting = lane, waiting
         self._wanted: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._made: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
         self._num_threads = numba.get_num_threads()  # a setting of each thread
-        self._thread = threading.Thread(target=self._run, name=LANE, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=lane, daemon=True)
 
     def __enter__(self) -> "Background[T]":
         return self
@@ -57,7 +67,7 @@ class Background(Generic[T]):
             self._thread.start()
             self._wanted.put(0)
         for k in range(self.count):
-            with trace.phase("wait"):
+            with trace.phase(self.waiting):
                 item, error = self._made.get()
             if error is not None:
                 raise error
@@ -74,7 +84,7 @@ class Background(Generic[T]):
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        trace.use_lane(LANE)
+        trace.use_lane(self.lane)
         numba.set_num_threads(self._num_threads)
         while (k := self._wanted.get()) is not None:
             try:

@@ -8,7 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 from batchgnn import trace
-from batchgnn.comm.background import LANE
 
 T = TypeVar("T")
 
@@ -35,7 +34,7 @@ class Courier:
     def __init__(self, *, enabled: bool):
         self._pool = None
         if enabled:
-            self._pool = ThreadPoolExecutor(1, "courier", trace.use_lane, (LANE,))
+            self._pool = ThreadPoolExecutor(1, "courier", trace.use_lane, ("background",))
 
     def post(self, work: Callable[[], T]) -> Posted[T]:
         """Begin `work`."""

@@ -49,7 +49,8 @@ class Grid:
     """The communicators of a job, of its own so that no other library's messages meet ours.
 
     world, rank, size            all ranks, for the main thread
-    background                   the same ranks, for the thread that prepares the next macrobatch
+    background                   the same ranks, for a thread that samples or moves rows meanwhile
+    fetching                     the same ranks, for the thread that fetches what was sampled
     watch                        the same ranks, for the watchdog's messages
     node, node_rank, node_size   the ranks that share this machine's memory
     host                         name of this machine
@@ -62,6 +63,7 @@ class Grid:
         """Duplicate `comm`, by default the world; collective."""
         self.world = (MPI.COMM_WORLD if comm is None else comm).Dup()
         self.background = self.world.Dup()
+        self.fetching = self.world.Dup()
         self.watch = self.world.Dup()
         self.node = ranks_of_node(self.world)
         self.rank, self.size = self.world.rank, self.world.size
@@ -102,7 +104,7 @@ class Grid:
         for ranks in self._some:
             ranks.background.Free()
             ranks.world.Free()
-        for comm in (self.node, self.watch, self.background, self.world):
+        for comm in (self.node, self.watch, self.fetching, self.background, self.world):
             comm.Free()
 
 

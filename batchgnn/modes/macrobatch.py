@@ -37,6 +37,16 @@ from batchgnn.store.own_shards import Column
 
 
 @dataclass
+class Drawn:
+    """What was sampled for the steps of a macrobatch, of each: seeds, blocks, input vertices."""
+
+    steps: range
+    seeds: list[np.ndarray]
+    blocks: list[list[Block]]
+    frontiers: list[np.ndarray]
+
+
+@dataclass
 class Minibatch:
     """One optimiser step's work on this rank, prepared: operators input-first, and input rows.
 
@@ -63,16 +73,17 @@ class MacrobatchMode:
         self.seed, self.fanouts = settings.seed, settings.fanouts
         self.overlap = settings.overlap
         budget = parse_bytes(settings.macrobatch_memory)
-        self.size = MacrobatchSize(settings.macrobatch, budget, in_flight=1 + self.overlap)
+        self.size = MacrobatchSize(settings.macrobatch, budget, overlap=self.overlap)
         gcn = model.aggregation == "gcn"
-        comm = grid.background if self.overlap else grid.world
+        sampling = grid.background if self.overlap else grid.world
+        fetching = grid.fetching if self.overlap else grid.world
         whole = None
         if settings.topology == "node-shared" and grid.size > 1:
             whole = share_topology(grid, own, gcn=gcn)
-        self.sampler = Sampler(comm, own, gcn=gcn, whole=whole)
+        self.sampler = Sampler(sampling, own, gcn=gcn, whole=whole)
         self.labels = ["exact", *filter(None, [own.rounded_features])]
         self.hops = settings.hops
-        self.partial = self._some_aggregates(settings, comm)
+        self.partial = self._some_aggregates(settings, fetching)
         self.here = own.ownership if node_rows is None else node_rows.ownership
         self.sources, self.aggregated = self._sources(settings, node_rows)
         norms = None if whole is None else whole.gcn_scale
@@ -80,7 +91,7 @@ class MacrobatchMode:
         if self.cache is not None:
             self.sources |= self.cache.columns
         self.planner = InputPlanner(
-            comm, own, gcn=gcn, here=self.here, cache=self.cache, norms=norms
+            fetching, own, gcn=gcn, here=self.here, cache=self.cache, norms=norms
         )
         self.far_rows = np.zeros(2)
         self._forget_counts()
@@ -195,14 +206,22 @@ class MacrobatchMode:
             first_step = groups[-1].stop
 
     def _train_groups(self, epoch: int, groups: list[range], shuffled) -> Iterator[StepResult]:
-        def prepare(k: int) -> list[Minibatch]:
-            minibatches = self.prepare(epoch, groups[k], shuffled)
+        def draw(k: int) -> Drawn:
+            return self.draw(epoch, groups[k], shuffled)
+
+        def fetch(_: int) -> list[Minibatch]:
+            minibatches = self.fetch(next(each_drawn))
             num_edges = sum(block.num_edges for each in minibatches for block in each.blocks)
             fetched_bytes = sum(each.fetched.nbytes for each in minibatches[0].inputs)
             self.size.record(len(minibatches), num_edges, fetched_bytes)
             return minibatches
 
-        with Background(prepare, len(groups), enabled=self.overlap) as prepared:
+        each = {"count": len(groups), "enabled": self.overlap}
+        with (
+            Background(draw, **each, lane="sampler", waiting="wait for blocks") as drawn,
+            Background(fetch, **each, lane="fetcher") as prepared,
+        ):
+            each_drawn = iter(drawn)
             for minibatches in prepared:
                 minibatches.reverse()
                 while minibatches:  # what was trained is let go before the next are prepared
@@ -210,6 +229,10 @@ class MacrobatchMode:
 
     def prepare(self, epoch: int, steps: range, shuffled) -> list[Minibatch]:
         """Sample and fetch what the steps need: 2 L + 2 rounds of messages for all of them."""
+        return self.fetch(self.draw(epoch, steps, shuffled))
+
+    def draw(self, epoch: int, steps: range, shuffled) -> Drawn:
+        """Sample the blocks of the steps: 2 L rounds, on a communicator of their own."""
         seeds = [self.schedule.own_seeds(shuffled, step) for step in steps]
         frontiers = seeds
         blocks: list[list[Block]] = [[] for _ in steps]
@@ -223,16 +246,21 @@ class MacrobatchMode:
                 for each, block in zip(blocks, drawn, strict=True):
                     each.append(block)
                 frontiers = [block.ids for block in drawn]
+        return Drawn(steps, seeds, blocks, frontiers)
+
+    def fetch(self, drawn: Drawn) -> list[Minibatch]:
+        """Fetch the input rows of what was drawn: 2 rounds, on a communicator of their own."""
+        blocks = drawn.blocks
         with trace.phase("fetch"):
-            inputs = self.planner.plan(frontiers)
+            inputs = self.planner.plan(drawn.frontiers)
             self._count(inputs)
             if inputs.scale is not None:
                 blocks = [_scaled(*pair) for pair in zip(blocks, inputs.scale, strict=True)]
-            firsts, x, held = self._first_layers(inputs, frontiers, blocks)
+            firsts, x, held = self._first_layers(inputs, drawn.frontiers, blocks)
         minibatches = []
-        for m, step in enumerate(steps):
+        for m, step in enumerate(drawn.steps):
             operators = self._operators(firsts[m], blocks[m][: self.model.num_layers - 1])
-            minibatches.append(Minibatch(step, seeds[m], blocks[m], operators, x[m], held))
+            minibatches.append(Minibatch(step, drawn.seeds[m], blocks[m], operators, x[m], held))
         return minibatches
 
     def _first_layers(self, inputs: InputRows, frontiers, blocks):

@@ -15,6 +15,14 @@ EDGE_BYTES = 32
 "What a drawn edge takes in blocks and operators, source rows included; an upper bound."
 
 
+def bytes_at_a_time(num_edges: float, fetched_bytes: float, overlap: bool) -> float:
+    """What macrobatches hold, of which each draws and fetches so much.
+
+    With overlap one is trained, one fetched, one drawn: blocks of three, and rows of two.
+    """
+    return num_edges * EDGE_BYTES * (1 + 2 * overlap) + fetched_bytes * (1 + overlap)
+
+
 class MacrobatchSize:
     """Minibatches per macrobatch, the same on all ranks.
 
@@ -23,11 +31,11 @@ class MacrobatchSize:
     1, 2, 4, ...: so that training begins soon and is as long as the preparation that it hides.
     """
 
-    def __init__(self, setting: int | str, budget: int, *, in_flight: int):
-        """budget: bytes of this rank for all macrobatches that exist at a time, `in_flight`."""
+    def __init__(self, setting: int | str, budget: int, *, overlap: bool):
+        """budget: bytes of this rank for all macrobatches that exist at a time."""
         self.is_fixed = setting != "auto"
         self.value = int(setting) if self.is_fixed else 1
-        self.budget, self.in_flight = budget, in_flight
+        self.budget, self.overlap = budget, overlap
         self._measured: dict[int, int] = {}
 
     def groups(self, first: int, end: int) -> list[range]:
@@ -48,7 +56,8 @@ class MacrobatchSize:
     def record(self, num_minibatches: int, num_edges: int, fetched_bytes: int) -> None:
         """A macrobatch was prepared; of those of its size the largest is kept."""
         if not self.is_fixed:
-            mean = -(-(num_edges * EDGE_BYTES + fetched_bytes) // num_minibatches)
+            held = bytes_at_a_time(num_edges, fetched_bytes, self.overlap)
+            mean = -(-int(held) // num_minibatches)
             self._measured[num_minibatches] = max(mean, self._measured.get(num_minibatches, 1))
 
     def agree(self, comm) -> None:
@@ -57,6 +66,6 @@ class MacrobatchSize:
             fitting = MOST
             if self._measured:
                 minibatch = self._measured[max(self._measured)] * SLACK
-                fitting = int(self.budget / (self.in_flight * minibatch))
+                fitting = int(self.budget / minibatch)
             self.value = -allreduce_max(comm, -int(np.clip(fitting, 1, MOST)), "macrobatch size")
             self._measured = dict([max(self._measured.items())]) if self._measured else {}

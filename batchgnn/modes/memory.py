@@ -30,14 +30,14 @@ def plan_memory(session) -> MemoryPlan:
     def macrobatch(size: int) -> dict[str, int]:
         fetched = min(size * frontiers[-1], num_remote)
         return {
-            "blocks of two macrobatches": size * (1 + settings.overlap) * EDGE_BYTES * sum(edges),
-            "fetched rows of two macrobatches": 2 * fetched * row_bytes,
+            "blocks of macrobatches": size * (1 + 2 * settings.overlap) * EDGE_BYTES * sum(edges),
+            "fetched rows of macrobatches": 2 * fetched * row_bytes,
         }
 
     if settings.macrobatch == "auto":
         least, most = (sum(macrobatch(size).values()) for size in (1, MOST))
         budget = parse_bytes(settings.macrobatch_memory)
-        together = {"two macrobatches": min(most, max(least, budget))}
+        together = {"macrobatches": min(most, max(least, budget))}
     else:
         together = macrobatch(settings.macrobatch)
     training = {

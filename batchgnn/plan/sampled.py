@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from batchgnn.memory import parse_bytes
-from batchgnn.modes.macrobatch_size import EDGE_BYTES, MOST, SLACK
+from batchgnn.modes.macrobatch_size import MOST, SLACK, bytes_at_a_time
 from batchgnn.modes.memory import allowed_bytes
 from batchgnn.plan.prediction import (
     AGGREGATION,
@@ -216,6 +216,6 @@ def distinct_of(each: float, among: float, times: int) -> float:
 
 def fitting_size(job: Job, frontiers, edges, row_bytes: int) -> int:
     """Minibatches that --macrobatch-memory holds, as `MacrobatchSize` counts them."""
-    held = sum(edges) * EDGE_BYTES + frontiers[-1].remote * row_bytes
+    held = bytes_at_a_time(sum(edges), frontiers[-1].remote * row_bytes, job.overlap)
     budget = parse_bytes(job.settings.macrobatch_memory)
-    return max(1, min(MOST, int(budget / ((1 + job.overlap) * max(held, 1) * SLACK))))
+    return max(1, min(MOST, int(budget / (max(held, 1) * SLACK))))

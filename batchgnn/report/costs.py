@@ -45,7 +45,7 @@ def time_section(runs: Sequence[Run]) -> Html:
     ]  # fmt: skip
     explained = (
         "Mean over ranks. “other” is what of an epoch and its evaluation lies in no phase of the "
-        "main thread. Phases of a background thread run while the main thread works: “wait” is "
+        "main thread. Phases of other threads run while the main thread works: “wait” is "
         "how much of them was not hidden."
     )
     return join(
@@ -221,7 +221,11 @@ def _rank_table(n: int, run: Run) -> Html:
         "training vertices": (number, result.get("rank_seeds", [])),
         "busy (main)": (seconds, work.get(("main", False), [])),
         "waiting (main)": (seconds, work.get(("main", True), [])),
-        "busy (background)": (seconds, work.get(("background", False), [])),
+        **{
+            f"busy ({lane})": (seconds, work[lane, False])
+            for lane in lane_order(means)
+            if lane != "main"
+        },
         "sent": (size, run.rank_means("rank_sent_bytes")),
         "peak memory": (size, run.lines[-1].get("peak_memory_bytes", [])),
     }

@@ -21,7 +21,7 @@ from batchgnn.timeline import Timeline, read_timeline
 Line = dict[str, Any]
 "An epoch's line of metrics.jsonl."
 
-WAITING = ("wait", "allreduce")
+WAITING = ("wait", "wait for blocks", "allreduce")
 "Phases in which a rank waits for data, or for other ranks."
 
 

@@ -1,17 +1,17 @@
 """One rank of a row of the ablation: holds its session open and trains steps on command.
 
 The first rank reads a JSON command a line and answers with a line; between commands all ranks
-sleep, so that rows can take turns. A slice is timed from all ranks idle to all ranks idle: the
-macrobatch that is prepared meanwhile counts in full, as one was ready when the slice began.
+sleep, so that rows can take turns. A slice is timed from all ranks idle to all ranks idle: what
+is sampled and fetched meanwhile counts in full, as much was ready when the slice began.
 """
 
 import json
 import sys
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
+from bench.idle import Idle
 from cluster.traffic import measure
 
 from batchgnn import trace
@@ -24,7 +24,6 @@ from batchgnn.train import make_mode
 
 POLL_S = 0.01
 MESSAGE_BYTES = 1 << 12
-PREPARE_S = 600.0
 
 
 class Slices:
@@ -33,16 +32,16 @@ class Slices:
     def __init__(self, session: Session, mode: MacrobatchMode):
         self.session, self.mode = session, mode
         self.world = session.grid.world
-        self.prepare, mode.prepare = mode.prepare, self._prepare  # type: ignore[method-assign]
-        self.changed = threading.Condition()
+        self.idle = Idle(mode)
         self.steps = iter(())
-        self.num_trained = self.num_prepared = 0
+        self.num_trained = 0
 
     def start(self, epoch: int, steps: int) -> dict:
         """Begin an epoch and train its first `steps` steps."""
         if hasattr(self.steps, "close"):
             self.steps.close()
-        self.num_trained = self.num_prepared = 0
+        self.num_trained = 0
+        self.idle.begin_epoch()
         self.steps = iter(self.mode.epoch(epoch))
         return self.train(steps)
 
@@ -56,7 +55,8 @@ class Slices:
             result = next(self.steps)
             sums += [result.loss_sum, result.num_seeds]
         self.num_trained += steps
-        self._finish_preparing()
+        self.idle.wait(self.num_trained)
+        self._meet()
         seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
         inputs = np.array([self.mode.num_inputs, self.mode.num_distinct]) - inputs
         counted = trace.merge(values_of_all(self.world, trace.counts()))
@@ -75,25 +75,6 @@ class Slices:
 
     def _meet(self) -> None:
         finish([self.world.Ibarrier()])  # a blocking barrier would spin on the others' cores
-
-    def _prepare(self, *arguments):
-        try:
-            return self.prepare(*arguments)
-        finally:
-            with self.changed:
-                self.num_prepared += 1
-                self.changed.notify()
-
-    def _finish_preparing(self) -> None:
-        """Wait until the background thread of every rank has nothing left to do."""
-        taken, every = (
-            -(-steps // self.mode.macrobatch) for steps in (self.num_trained, self.mode.num_steps)
-        )
-        wanted = min(taken + bool(self.mode.overlap), every)
-        with self.changed:
-            if not self.changed.wait_for(lambda: self.num_prepared >= wanted, PREPARE_S):
-                raise TimeoutError(f"macrobatch {wanted} was not prepared in {PREPARE_S:.0f} s")
-        self._meet()
 
 
 def serve(session: Session) -> None:

@@ -4,17 +4,17 @@ The first rank talks with the driver; the others sleep between its messages.
 """
 
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+from idle import Idle
 from peers_worker import Tally, Task, answer, peak_rss_bytes, say
 
 from batchgnn import trace
 from batchgnn.config import Settings
-from batchgnn.modes.macrobatch import MacrobatchMode
+from batchgnn.modes.macrobatch import Drawn, MacrobatchMode, Minibatch
 from batchgnn.session import Session, open_session
 from batchgnn.train import make_mode
 
@@ -25,19 +25,19 @@ class Trainer:
     """Endless steps of a mode, of which a number can be timed with all that they prepared."""
 
     def __init__(self, mode: MacrobatchMode):
-        self.mode, self.idle = mode, threading.Event()
-        self.idle.set()
-        self.prepare, mode.prepare = mode.prepare, self._prepare
-        self.tally, self.steps = Tally(), self._steps()
+        self.mode, self.fetch = mode, mode.fetch
+        mode.fetch = self._fetch
+        self.idle = Idle(mode)
+        self.tally, self.steps, self.num_trained = Tally(), self._steps(), 0
 
     def train(self, steps: int) -> dict:
-        """The answer for `steps` steps; the macrobatch begun meanwhile is awaited and counted."""
+        """The answer for `steps` steps; what is prepared meanwhile is awaited and counted."""
         trace.reset()
         self.tally, begin = Tally(), time.perf_counter()
         for _ in range(steps):
             result = next(self.steps)
             self.tally.add(loss=result.loss_sum, num_seeds=result.num_seeds)
-        self.idle.wait()
+        self.idle.wait(self.num_trained)
         seconds = time.perf_counter() - begin
         for lane in trace.snapshot().values():
             self.tally.phases |= {name: each["seconds"] for name, each in lane["phases"].items()}
@@ -45,16 +45,17 @@ class Trainer:
 
     def _steps(self) -> Iterator:
         for epoch in count():
-            yield from self.mode.epoch(epoch)
+            self.num_trained = 0
+            self.idle.begin_epoch()
+            for result in self.mode.epoch(epoch):
+                self.num_trained += 1
+                yield result
 
-    def _prepare(self, *arguments):
-        self.idle.clear()
-        minibatches = self.prepare(*arguments)
-        for each in minibatches:
-            edges = sum(len(block.indices) for block in each.blocks)
-            self.tally.add(edges=edges, input_rows=each.blocks[-1].num_sources)
-        self.idle.set()
-        return minibatches
+    def _fetch(self, drawn: Drawn) -> list[Minibatch]:
+        for blocks in drawn.blocks:
+            edges = sum(len(block.indices) for block in blocks)
+            self.tally.add(edges=edges, input_rows=blocks[-1].num_sources)
+        return self.fetch(drawn)
 
 
 def serve(session: Session) -> None:

@@ -49,7 +49,7 @@ def test_spans_nest_and_add_up_to_what_the_epoch_counted(runs, name):
     own, calls, sent = defaultdict(float), defaultdict(int), defaultdict(int)
     for rank, each in enumerate(timeline.ranks):
         assert each.num_more == 0
-        assert each.lanes == (["main", "background"] if name == "pair" else ["main"])
+        assert each.lanes == (["main", "fetcher", "sampler"] if name == "pair" else ["main"])
         assert min(span.begin_s for span in each.spans) >= 0
         assert max(span.end_s for span in each.spans) <= 1.5 * wall + LATE_S
         for lane in each.lanes:
@@ -115,7 +115,7 @@ def test_the_trace_is_what_perfetto_reads(runs):
     whole = json.loads((runs / "pair" / "timeline.json").read_text())
     events = whole["traceEvents"]
     threads = {(e["pid"], e["tid"]) for e in events if e["name"] == "thread_name"}
-    assert len(threads) == len({tid for _, tid in threads}) == 4
+    assert len(threads) == len({tid for _, tid in threads}) == 6
     names = {e["args"]["name"].split(" on ")[0] for e in events if e["name"] == "process_name"}
     assert names == {"rank 0", "rank 1"}
     for event in events:

@@ -194,7 +194,7 @@ def test_frontiers_meet_remote_vertices_by_the_cut():
 @pytest.mark.parametrize("steps", [1, 6, 23])
 @pytest.mark.parametrize("setting", ["auto", 4])
 def test_macrobatches_are_grouped_as_training_does(steps, setting):
-    size = MacrobatchSize(setting, 8 * 1.25 * 100, in_flight=1)
+    size = MacrobatchSize(setting, 8 * 1.25 * 100, overlap=False)
     size.record(1, 0, 100)
     if setting == "auto":
         size.value = 8

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from runs import COLLECTIVES, MAIN, Page, make_lines, make_run, make_timeline, write_lines
+from runs import BESIDE, COLLECTIVES, MAIN, Page, make_lines, make_run, make_timeline, write_lines
 
 from batchgnn.errors import ConfigError, StoreError
 from batchgnn.report import svg
@@ -95,7 +95,7 @@ def test_a_run_of_one_epoch_is_its_own_mean(tmp_path):
 def test_phases_are_means_over_epochs_and_ranks_and_add_up_to_the_epoch(run):
     lines = lines_of(run)[1:]
     table = page_of(run).tables["Seconds an epoch by phase (means without the first epoch)"]
-    for lane, names in (("main", [*MAIN, "evaluate"]), ("background", ["sample", "fetch"])):
+    for lane, names in {"main": [*MAIN, "evaluate"], **BESIDE}.items():
         for name in names:
             held = np.array([line["rank_phase_seconds"][lane][name] for line in lines])
             middle, part, slowest = table.rows[f"{name} ({lane})"]
@@ -114,7 +114,7 @@ def test_bars_are_as_high_as_their_seconds_and_the_first_is_cut(run):
     picture = page_of(run).pictures["Seconds of each epoch of run by phase"]
     heights = {}
     for rect in picture.iter("rect"):
-        bar, part = re.fullmatch(r"(epoch .*), (\w+): .*", rect.find("title").text).groups()
+        bar, part = re.fullmatch(r"(epoch .*), ([\w ]+): .*", rect.find("title").text).groups()
         heights.setdefault(bar, {})[part] = float(rect.get("height"))
     scale = heights["epoch 2, main"]["forward"] / np.mean(
         lines[1]["rank_phase_seconds"]["main"]["forward"]
@@ -203,6 +203,10 @@ def test_ranks_have_their_seconds_bytes_and_shares(tmp_path):
     assert shown["max / mean"] == pytest.approx(waiting.max() / waiting.mean())
     shown = table.column("busy (main)")
     assert [shown[rank] for rank in ranks] == pytest.approx(busy.sum(axis=0) - waiting + 0.1)
+    for lane, phase in (("sampler", "sample"), ("fetcher", "fetch")):
+        busy = np.mean([line["rank_phase_seconds"][lane][phase] for line in lines[1:]], axis=0)
+        shown = table.column(f"busy ({lane})")
+        assert [shown[rank] for rank in ranks] == pytest.approx(busy)
     sent = np.mean([line["rank_sent_bytes"] for line in lines[1:]], axis=0)
     assert [table.column("sent")[rank] for rank in ranks] == pytest.approx(sent)
     peaks = lines[-1]["peak_memory_bytes"]
@@ -479,13 +483,13 @@ def test_reading_runs_needs_neither_mpi_nor_the_jit():
 
 def test_a_thread_with_collectives_alone_has_one_row(run):
     whole = make_timeline(1)
-    spans = [span._replace(lane="background") for span in whole.ranks[0].spans]
+    spans = [span._replace(lane="sampler") for span in whole.ranks[0].spans]
     calls = [span for span in spans if span.kind == "collectives"]
     only = [replace(whole.ranks[0], spans=[*whole.ranks[0].spans[:1], *calls])]
     (run / "timeline.json").write_text(chrome_trace(replace(whole, ranks=only)))
     picture = page_of(run).pictures["Timeline: Epoch 2, run"]
     names = [text.text for text in picture.iter("text") if (text.text or "").startswith("rank")]
-    assert names == ["rank 0 main", "rank 0 background"]
+    assert names == ["rank 0 main", "rank 0 sampler"]
 
 
 def test_too_many_runs_are_refused(tmp_path):

@@ -63,7 +63,7 @@ def test_the_plan_counts_the_narrowed_copy_and_the_copies_of_remote_rows(plan):
     before, half = plan(), plan(feature_dtype="bfloat16")
     assert before["a copy of the own features"] == before["copies of remote rows"] == 0
     assert half["a copy of the own features"] == own * 12 * 2
-    fetched = "fetched rows of two macrobatches"
+    fetched = "fetched rows of macrobatches"
     assert before[fetched] == 2 * half[fetched] > 0
     each = 12 * 4 + 4 * 8
     assert plan(feature_cache="2K")["copies of remote rows"] == 2048 // each * each

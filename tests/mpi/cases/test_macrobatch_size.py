@@ -12,9 +12,9 @@ from batchgnn.modes.macrobatch_size import EDGE_BYTES, MOST, SLACK, MacrobatchSi
 MINIBATCH_BYTES = 1000 * EDGE_BYTES
 
 
-def measured(comm, budget, *, in_flight=2):
+def measured(comm, budget, *, overlap=False):
     """After one minibatch of MINIBATCH_BYTES."""
-    size = MacrobatchSize("auto", budget, in_flight=in_flight)
+    size = MacrobatchSize("auto", budget, overlap=overlap)
     size.agree(comm)
     size.record(1, 900, 100 * EDGE_BYTES)
     size.agree(comm)
@@ -28,7 +28,7 @@ def lengths(groups):
 
 
 def test_a_number_is_kept(comm):
-    size = MacrobatchSize(3, 1, in_flight=2)
+    size = MacrobatchSize(3, 1, overlap=True)
     size.record(3, 10**9, 10**9)
     size.agree(comm)
     assert size.value == 3
@@ -36,7 +36,7 @@ def test_a_number_is_kept(comm):
 
 
 def test_the_first_step_is_measured_alone(comm):
-    size = MacrobatchSize("auto", 1 << 40, in_flight=2)
+    size = MacrobatchSize("auto", 1 << 40, overlap=True)
     size.agree(comm)
     assert size.groups(5, 100) == [range(5, 6)]
     size.record(1, 1000, 0)
@@ -47,16 +47,18 @@ def test_the_first_step_is_measured_alone(comm):
 
 
 @pytest.mark.parametrize("fitting", [1, 2, 5, 7])
-@pytest.mark.parametrize("in_flight", [1, 2])
-def test_as_many_as_the_budget_holds(comm, fitting, in_flight):
-    budget = int(fitting * in_flight * MINIBATCH_BYTES * SLACK)
-    assert measured(comm, budget, in_flight=in_flight).value == fitting
-    assert measured(comm, budget - 1, in_flight=in_flight).value == max(1, fitting - 1)
+@pytest.mark.parametrize("overlap", [False, True])
+def test_as_many_as_the_budget_holds(comm, fitting, overlap):
+    """With overlap, blocks of three macrobatches and rows of two."""
+    minibatch = (900 * 3 + 100 * 2) * EDGE_BYTES if overlap else MINIBATCH_BYTES
+    budget = int(fitting * minibatch * SLACK)
+    assert measured(comm, budget, overlap=overlap).value == fitting
+    assert measured(comm, budget - 1, overlap=overlap).value == max(1, fitting - 1)
 
 
 def test_larger_macrobatches_say_more_than_smaller(comm):
     """Shared rows make a minibatch of a large macrobatch cheaper."""
-    size = measured(comm, int(8 * MINIBATCH_BYTES * SLACK), in_flight=1)
+    size = measured(comm, int(8 * MINIBATCH_BYTES * SLACK))
     assert size.value == 8
     for edges in (8 * 400, 8 * 500):
         size.record(8, edges, 0)
@@ -66,7 +68,7 @@ def test_larger_macrobatches_say_more_than_smaller(comm):
 
 
 def test_ranks_agree_on_the_smallest(comm):
-    size = measured(comm, int((2 + comm.rank) * MINIBATCH_BYTES * SLACK), in_flight=1)
+    size = measured(comm, int((2 + comm.rank) * MINIBATCH_BYTES * SLACK))
     assert size.value == 2
 
 
