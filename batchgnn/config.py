@@ -96,9 +96,10 @@ class Settings:
     other's input rows there too, where these are held in memory."""
 
     overlap: Annotated[bool | None, Parameter(group=RUN)] = None
-    """Communicate in a background thread: macrobatch prepares the next macrobatch while this one
-    trains, fullgraph fetches remote rows while own ones are multiplied, tensor sends the rows of a
-    chunk while another is multiplied. [default: with several ranks]"""
+    """Communicate in threads of their own: macrobatch fetches the rows of the next macrobatch and
+    samples the one after it while this one trains, fullgraph fetches remote rows while own ones are
+    multiplied, tensor sends the rows of a chunk while another is multiplied. [default: with several
+    ranks]"""
 
     aggregate_cache: Annotated[Literal["off", "memory", "store"] | None, Parameter(group=RUN)] = (
         None

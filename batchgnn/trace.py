@@ -1,7 +1,7 @@
 """What communication and computation cost: calls, bytes and seconds, by name.
 
-Counters are kept per *lane*: the main thread, and the background thread that prepares the next
-macrobatch. `BATCHGNN_TRACE=1` also prints each collective as it ends. A watchdog reads from here
+Counters are kept per *lane*: the main thread, and those that sample, fetch or move rows
+beside it. `BATCHGNN_TRACE=1` also prints each collective as it ends. A watchdog reads from here
 which collective a lane is in. When asked to `record`, each phase and collective is also kept as a
 span, for a timeline.
 """
