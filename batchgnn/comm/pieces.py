@@ -18,7 +18,7 @@ ASKED = 8
 OFFERED = 4
 "Pieces that a rank offers to each other rank at a time."
 SPINS = 200
-LEAST_SLEEP_S, MOST_SLEEP_S = 50e-6, 1e-3
+LEAST_SLEEP_S, MOST_SLEEP_S = 200e-6, 1e-3
 
 
 class Patience:
