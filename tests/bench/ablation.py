@@ -203,11 +203,12 @@ class Ablation:
 
     def _next_epoch(self, steps: int) -> None:
         self.epoch += 1
-        have = min(job.ready["num_steps"] for job in self.jobs)
+        ahead = 2 * max(job.settings["macrobatch"] for job in self.jobs)  # sampled before it ends
+        have = min(job.ready["num_steps"] for job in self.jobs) - ahead
         if have < self.warm_up + steps:
             raise JobError(
-                f"an epoch has {have} steps, {self.warm_up} to warm up and {steps} a turn are "
-                "needed: lower --batch or --steps"
+                f"an epoch has {have + ahead} steps; {self.warm_up} to warm up, {steps} a turn and "
+                f"{ahead} that are only sampled are needed: lower --batch or --steps"
             )
         for job in self.jobs:
             job.ask(do="start", epoch=self.epoch, steps=self.warm_up)
