@@ -38,7 +38,7 @@ HEAVY = {
 }
 "2 steps an epoch, each of which computes for far longer than 20 ms."
 
-PLACE = r"(after epoch \d step \d+, )?at collective \d+, [a-z ]+"
+PLACE = r"(after epoch \d step \d+, )?at collective \d+, [a-z ]+( \([a-z ]+\))?"
 
 
 @pytest.fixture(scope="module")
