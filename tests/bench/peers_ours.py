@@ -5,7 +5,6 @@ The first rank talks with the driver; the others sleep between its messages.
 
 import sys
 import time
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from peers_worker import Tally, Task, answer, peak_rss_bytes, say
 from batchgnn import trace
 from batchgnn.config import Settings
 from batchgnn.modes.macrobatch import Drawn, MacrobatchMode, Minibatch
+from batchgnn.modes.mode import StepResult
 from batchgnn.session import Session, open_session
 from batchgnn.train import make_mode
 
@@ -22,20 +22,33 @@ POLL_S = 0.02
 
 
 class Trainer:
-    """Endless steps of a mode, of which a number can be timed with all that they prepared."""
+    """Steps of a mode, of which a number can be timed with all that they prepared."""
 
     def __init__(self, mode: MacrobatchMode):
         self.mode, self.fetch = mode, mode.fetch
         mode.fetch = self._fetch
         self.idle = Idle(mode)
-        self.tally, self.steps, self.num_trained = Tally(), self._steps(), 0
+        self.tally, self.epochs = Tally(), count()
+        self._begin_epoch()
 
     def train(self, steps: int) -> dict:
-        """The answer for `steps` steps; what is prepared meanwhile is awaited and counted."""
+        """The answer for `steps` steps; what is prepared meanwhile is awaited and counted.
+
+        They are steps of one epoch, which goes on after them for as long as is prepared ahead.
+        """
+        have, ahead = self.mode.num_steps, 2 * self.mode.macrobatch
+        if self.mode.macrobatch + steps + ahead > have:
+            sys.exit(f"an epoch has {have} steps, too few for turns of {steps}: lower --steps")
+        if self.num_trained + steps + ahead > have:
+            self.steps.close()
+            self._begin_epoch()
+            for _ in range(self.mode.macrobatch):
+                self._step()
+            self.idle.wait(self.num_trained)
         trace.reset()
         self.tally, begin = Tally(), time.perf_counter()
         for _ in range(steps):
-            result = next(self.steps)
+            result = self._step()
             self.tally.add(loss=result.loss_sum, num_seeds=result.num_seeds)
         self.idle.wait(self.num_trained)
         seconds = time.perf_counter() - begin
@@ -43,13 +56,14 @@ class Trainer:
             self.tally.phases |= {name: each["seconds"] for name, each in lane["phases"].items()}
         return answer(self.tally, seconds, steps)
 
-    def _steps(self) -> Iterator:
-        for epoch in count():
-            self.num_trained = 0
-            self.idle.begin_epoch()
-            for result in self.mode.epoch(epoch):
-                self.num_trained += 1
-                yield result
+    def _begin_epoch(self) -> None:
+        self.num_trained = 0
+        self.idle.begin_epoch()
+        self.steps = self.mode.epoch(next(self.epochs))
+
+    def _step(self) -> StepResult:
+        self.num_trained += 1
+        return next(self.steps)
 
     def _fetch(self, drawn: Drawn) -> list[Minibatch]:
         for blocks in drawn.blocks:

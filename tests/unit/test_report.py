@@ -13,8 +13,6 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from runs import BESIDE, COLLECTIVES, MAIN, Page, make_lines, make_run, make_timeline, write_lines
 
 from batchgnn.errors import ConfigError, StoreError
@@ -22,7 +20,7 @@ from batchgnn.report import svg
 from batchgnn.report.command import report
 from batchgnn.report.html import escape, say_seconds, tag
 from batchgnn.report.page import page
-from batchgnn.report.run import read_run, read_runs, say_age
+from batchgnn.report.run import read_run, read_runs
 from batchgnn.report.spans import steps_near
 from batchgnn.timeline import chrome_trace
 from batchgnn.trace import Span
@@ -495,31 +493,3 @@ def test_a_thread_with_collectives_alone_has_one_row(run):
 def test_too_many_runs_are_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"9 runs are too many .* leave out 1"):
         report(*[tmp_path / str(n) for n in range(9)])
-
-
-# Small parts
-
-
-@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.integers(3, 9))
-def test_ticks_lie_inside_and_are_about_as_many_as_asked(low, length, count):
-    found = svg.ticks(low, low + length, count)
-    room = 1e-6 * (abs(low) + length)
-    assert all(low - room <= value <= low + length + room for value in found)
-    assert len(found) <= count + 1
-    if length > 1e-3 * abs(low):
-        assert len(found) >= count // 3
-
-
-@pytest.mark.parametrize(
-    ("value", "said"),
-    [(0, "0 s"), (12.34, "12.3 s"), (1234.5, "1,234 s"), (0.0456, "45.6 ms"), (2e-6, "2.00 µs")],
-)
-def test_seconds_are_said_in_three_digits(value, said):
-    assert say_seconds(value) == said
-
-
-@pytest.mark.parametrize(
-    ("age", "said"), [(5, "5 seconds"), (61, "1 minute"), (7300, "2 hours"), (90000, "1 day")]
-)
-def test_ages_are_said_in_their_largest_unit(age, said):
-    assert say_age(age) == said
