@@ -10,7 +10,7 @@ from pathlib import Path
 from batchgnn import __version__
 from batchgnn.config import Settings, read_settings, write_settings
 from batchgnn.errors import StoreError
-from batchgnn.run_state import JOB, note_job
+from batchgnn.run_state import JOB, RESULT, STOPPED, note_job
 from batchgnn.store.checkpoint import (
     Checkpoint,
     latest_checkpoint,
@@ -21,7 +21,6 @@ from batchgnn.store.checkpoint import (
 from batchgnn.store.format import atomic_file, is_no_room, no_room
 from batchgnn.timeline import Timeline, chrome_trace
 
-STOPPED = "stopped.json"
 LIBRARIES = ("numpy", "numba", "scipy", "h5py", "mpi4py", "pymetis")
 
 
@@ -37,7 +36,6 @@ class RunFolder:
         if resume:
             if not (self.path / "config.toml").is_file():
                 raise StoreError(f"{self.path} holds no run to resume: config.toml is missing.")
-            (self.path / STOPPED).unlink(missing_ok=True)
         elif self.path.exists() and any(p.suffix != ".part" for p in self.path.iterdir()):
             raise StoreError(
                 f"{self.path} exists: nothing is written over. Add --resume to go on with it, or "
@@ -50,7 +48,7 @@ class RunFolder:
 
         A job may be killed, and started again by the batch system, before its first checkpoint.
         """
-        made = [self.path / "model.h5", self.path / "result.json"]
+        made = [self.path / "model.h5", self.path / RESULT]
         return any(self.checkpoints.glob("epoch-*.h5")) or any(path.exists() for path in made)
 
     def note_stop(self, requeue: bool, epoch: int, step: int) -> None:
@@ -59,7 +57,7 @@ class RunFolder:
         self._write(STOPPED, json.dumps(note) + "\n")
 
     def note_job(self, ranks: int, host: str) -> None:
-        """job.json: where the run is; raises StoreError when the disk is full."""
+        """job.json: where the run is, stopped no more; raises StoreError when the disk is full."""
         path = self.path / JOB
         try:
             note_job(self.path, ranks, host)
@@ -157,11 +155,11 @@ class RunFolder:
         versions = {"batchgnn": __version__, **{name: version(name) for name in LIBRARIES}}
         versions["python"] = platform.python_version()
         text = json.dumps(_finite({**result, "versions": versions}), indent=2)
-        self._write("result.json", text + "\n")
+        self._write(RESULT, text + "\n")
 
     def summary(self) -> str:
         """Two lines for the end of a run."""
-        result = json.loads((self.path / "result.json").read_text())
+        result = json.loads((self.path / RESULT).read_text())
         name = result["metric"]
         return (
             f"best epoch {result['best_epoch']}: validation {name} {result[f'val_{name}']}, "

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-JOB, PROGRESS = "job.json", "progress.json"
+JOB, PROGRESS, STOPPED, RESULT = "job.json", "progress.json", "stopped.json", "result.json"
 BEAT_S = 5.0
 LIVES_S = 3 * BEAT_S
 
@@ -27,7 +27,7 @@ def slurm_number() -> str | None:
 
 
 def note_job(run: Path, ranks: int, host: str) -> None:
-    """job.json: where the run is, so that it can be asked for and ended."""
+    """job.json: where the run is, so that it can be asked for and ended; no longer stopped."""
     me = psutil.Process()
     values = {
         "slurm_job": slurm_number(),
@@ -38,6 +38,7 @@ def note_job(run: Path, ranks: int, host: str) -> None:
         "started": round(time.time(), 3),
     }
     _replace(run / JOB, values)
+    (run / STOPPED).unlink(missing_ok=True)
 
 
 class Pulse:
@@ -61,11 +62,13 @@ class RunState:
 
     lines: of metrics.jsonl
     result: of the last start; empty when that has not finished
+    is_here: whether its first rank ran on this machine just before the files were read
     """
 
     path: Path
     settings: dict[str, Any]
     job: dict[str, Any]
+    is_here: bool
     progress: dict[str, Any]
     stopped: dict[str, Any]
     result: dict[str, Any]
@@ -84,38 +87,56 @@ class RunState:
         return max(0.0, each * (self.settings["epochs"] - done))
 
     @property
-    def is_here(self) -> bool:
-        """Whether its first rank runs on this machine."""
-        if self.job.get("host") != socket.gethostname():
-            return False
-        try:
-            process = psutil.Process(self.job["pid"])
-            return abs(process.create_time() - self.job["pid_started"]) < 1
-        except psutil.Error:
-            return False
-
-    @property
     def is_fresh(self) -> bool:
         """Whether it said something within the last seconds."""
         return time.time() - self.progress.get("time", 0) < LIVES_S
 
 
 def read_run(run: Path) -> RunState:
-    """The state of a run folder."""
-    files = {name: run / f"{name}.json" for name in ("job", "progress", "stopped", "result")}
-    job, result = files["job"], files["result"]
-    if job.exists() and result.exists() and result.stat().st_mtime_ns < job.stat().st_mtime_ns:
-        del files["result"]
-    settings = run / "config.toml"
-    lines = run / "metrics.jsonl"
+    """The state of a run folder; raises ValueError when a file of it is damaged.
+
+    Whether it runs is asked first, so that the note or the result of one that has ended since is
+    found; and all is read again when the run was started again meanwhile.
+    """
+    job = _read(run / JOB)
+    is_here = _runs_here(job)
+    settings, lines = run / "config.toml", run / "metrics.jsonl"
     text = lines.read_text() if lines.exists() else ""
     whole = text[: text.rfind("\n") + 1].splitlines()  # the last may be half written
-    values = {name: json.loads(p.read_text()) if p.exists() else {} for name, p in files.items()}
-    return RunState(
+    state = RunState(
         path=run,
         settings=tomllib.loads(settings.read_text()) if settings.exists() else {},
+        job=job,
+        is_here=is_here,
+        progress=_read(run / PROGRESS),
+        stopped=_read(run / STOPPED),
+        result=_read(run / RESULT) if _is_of_last_start(run / RESULT) else {},
         lines=[json.loads(line) for line in whole],
-        **{"result": {}, **values},
+    )
+    return state if _read(run / JOB) == job else read_run(run)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text())
+    except FileNotFoundError:
+        return {}
+
+
+def _runs_here(job: dict[str, Any]) -> bool:
+    """Whether the process of job.json runs, on this machine."""
+    if job.get("host") != socket.gethostname():
+        return False
+    try:
+        return abs(psutil.Process(job["pid"]).create_time() - job["pid_started"]) < 1
+    except psutil.Error:
+        return False
+
+
+def _is_of_last_start(result: Path) -> bool:
+    job = result.with_name(JOB)
+    return not (job.exists() and result.exists()) or (
+        result.stat().st_mtime_ns >= job.stat().st_mtime_ns
     )
 
 

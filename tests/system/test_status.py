@@ -12,7 +12,7 @@ from system.test_signals import Running
 from batchgnn.launch.queue import JobState, states
 from batchgnn.launch.slurm_cli import JOBS, SCRIPTS
 
-OPTIONS = ["--layers", 2, "--fanouts", 3, 2, "--hidden", 8, "--batch-size", 8, "--epochs", 400]
+OPTIONS = ["--layers", 2, "--fanouts", 3, 2, "--hidden", 8, "--batch-size", 8, "--epochs", 2000]
 
 SQUEUE = """#!/bin/bash
 echo "$@" >> {calls}
@@ -103,7 +103,7 @@ def test_a_run_on_this_machine(shards, tmp_path):
     process = start("train", shards, "--run", out, *OPTIONS)
     with Running.of(process, out):
         said = succeed("status", out)
-        assert said.startswith(f"{out}: trains 400 epochs, epoch ")
+        assert said.startswith(f"{out}: trains 2000 epochs, epoch ")
         assert "left\n  epoch " in said
         assert "val_accuracy" in said
         assert "saves its state and ends" in succeed("cancel", out)

@@ -236,7 +236,7 @@ def test_what_a_killed_job_left_half_written_is_no_run(tmp_path):
         RunFolder(out).open(resume=False)
 
 
-def test_a_run_is_begun_with_its_first_checkpoint_and_a_resume_forgets_the_stop(folder):
+def test_a_run_is_begun_with_its_first_checkpoint_and_its_next_job_forgets_the_stop(folder):
     (folder.path / "config.toml").write_text("")
     (folder.path / "metrics.jsonl").write_text("{}\n")
     assert not folder.is_begun()
@@ -246,4 +246,6 @@ def test_a_run_is_begun_with_its_first_checkpoint_and_a_resume_forgets_the_stop(
     note = json.loads((folder.path / "stopped.json").read_text())
     assert (note["requeue"], note["epoch"], note["step"]) == (True, 0, 7)
     folder.open(resume=True)
+    assert (folder.path / "stopped.json").exists(), "a resume may still be refused"
+    folder.note_job(1, "here")
     assert not (folder.path / "stopped.json").exists()
