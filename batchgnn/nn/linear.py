@@ -10,7 +10,11 @@ from batchgnn.kernels.product import multiply_columns, multiply_rows
 from batchgnn.kernels.rows import Rows
 from batchgnn.threads import for_each
 
-LEAST_ROWS, MOST_PARTS = 2048, 64
+PART_ROWS, MOST_PARTS = 1024, 64
+ALONE_ROWS = 256
+"Fewer are one thread's product."
+BLOCK_ROWS = 64
+"Of a gradient, that one thread sums up."
 
 
 def dense(x: np.ndarray | Rows) -> np.ndarray:
@@ -51,7 +55,8 @@ def linear_backward(
     products = buffers.empty((len(parts), *dweight.shape), dy.dtype)
     rows = np.ascontiguousarray(dy)
     for_each(lambda k: multiply_columns(x[parts[k]], rows[parts[k]], products[k]), len(parts))
-    dweight[...] = products.sum(axis=0)
+    blocks = [slice(b, b + BLOCK_ROWS) for b in range(0, len(dweight), BLOCK_ROWS)]
+    for_each(lambda k: products[:, blocks[k]].sum(axis=0, out=dweight[blocks[k]]), len(blocks))
     if not need_dx:
         return None
     if onto is None:
@@ -67,6 +72,9 @@ def _multiply(x: np.ndarray, weight: np.ndarray, out: np.ndarray, onto: bool) ->
 
 
 def _parts(num_rows: int) -> list[slice]:
-    """Consecutive rows of one thread's product: enough parts for many threads, none too small."""
-    size = max(LEAST_ROWS, -(-num_rows // MOST_PARTS))
+    """Consecutive rows of one thread's product, about equal: a multiple of four, or one."""
+    if num_rows < ALONE_ROWS:
+        return [slice(0, num_rows)] if num_rows else []
+    count = min(-(-num_rows // PART_ROWS) + 3 & ~3, MOST_PARTS)
+    size = -(-num_rows // count)
     return [slice(b, min(b + size, num_rows)) for b in range(0, num_rows, size)]

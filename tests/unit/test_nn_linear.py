@@ -3,12 +3,20 @@
 import numpy as np
 import pytest
 
-from batchgnn.nn.linear import LEAST_ROWS, linear, linear_backward, linear_onto
+from batchgnn.nn.linear import (
+    ALONE_ROWS,
+    MOST_PARTS,
+    PART_ROWS,
+    _parts,
+    linear,
+    linear_backward,
+    linear_onto,
+)
 from batchgnn.threads import for_each, use_threads
 
 
-@pytest.mark.parametrize("rows", [0, 1, LEAST_ROWS, 3 * LEAST_ROWS + 5])
-@pytest.mark.parametrize(("d_in", "d_out"), [(8, 3), (3, 8), (40, 70)])
+@pytest.mark.parametrize("rows", [0, 1, ALONE_ROWS, 3 * PART_ROWS + 5])
+@pytest.mark.parametrize(("d_in", "d_out"), [(8, 3), (3, 8), (70, 40)])
 def test_products_are_those_of_numpy(rows, d_in, d_out):
     rng = np.random.default_rng(0)
     x, dy = rng.normal(size=(rows, d_in)), rng.normal(size=(rows, d_out))
@@ -37,7 +45,7 @@ def test_each_part_is_done_once_and_errors_arrive():
     assert done[100:] == [0, 1, 2]
 
 
-@pytest.mark.parametrize("rows", [0, 1, 2 * LEAST_ROWS + 5])
+@pytest.mark.parametrize("rows", [0, 1, 2 * PART_ROWS + 5])
 def test_products_are_added_onto_what_is_there(rows):
     rng = np.random.default_rng(1)
     x, dy, weight = rng.normal(size=(rows, 8)), rng.normal(size=(rows, 3)), rng.normal(size=(8, 3))
@@ -48,3 +56,17 @@ def test_products_are_added_onto_what_is_there(rows):
     np.testing.assert_allclose(y, dy + x @ weight, atol=1e-12)
     np.testing.assert_allclose(dx, x + dy @ weight.T, atol=1e-12)
     np.testing.assert_allclose(dweight, x.T @ dy, atol=1e-9)
+
+
+@pytest.mark.parametrize("rows", [0, 1, ALONE_ROWS - 1, ALONE_ROWS, 1000, 5900, 130_000, 10**7])
+def test_parts_are_all_rows_in_about_equal_pieces_for_two_or_four_threads(rows):
+    parts = _parts(rows)
+    assert [k for part in parts for k in (part.start, part.stop)][1:-1] == [
+        k for part in parts[1:] for k in (part.start, part.start)
+    ]
+    assert sum(part.stop - part.start for part in parts) == rows
+    assert len(parts) <= MOST_PARTS
+    if rows >= ALONE_ROWS:
+        assert len(parts) % 4 == 0
+        sizes = [part.stop - part.start for part in parts]
+        assert max(sizes) - min(sizes) < len(parts)
