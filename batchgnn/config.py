@@ -98,8 +98,8 @@ class Settings:
     overlap: Annotated[bool | None, Parameter(group=RUN)] = None
     """Communicate in threads of their own: macrobatch fetches the rows of the next macrobatch and
     samples the one after it while this one trains, fullgraph fetches remote rows while own ones are
-    multiplied, tensor sends the rows of a chunk while another is multiplied. [default: with several
-    ranks]"""
+    multiplied, tensor sends the rows of a chunk while another is multiplied. [default: where ranks
+    send each other rows]"""
 
     aggregate_cache: Annotated[Literal["off", "memory", "store"] | None, Parameter(group=RUN)] = (
         None

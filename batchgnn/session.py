@@ -71,13 +71,14 @@ def open_session(shards: Path, settings: Settings, comm=None) -> Iterator[Sessio
         cores = values_of_all(grid.node, own_cores())
         with fail_together(grid.world, "choosing threads"):
             threads = threads_for(settings.threads, cores[grid.node_rank], cores)
-        if settings.overlap is None:  # alone, there are no messages to wait for
-            settings = dataclasses.replace(settings, overlap=grid.size > 1)
-        if settings.overlap and not (thread_safe and grid.thread_multiple):
-            settings = _without_overlap(settings, grid)
         with Watchdog(grid, settings.collective_timeout), use_threads(threads):
             model = build_model(manifest, settings)
             near = node_rows(grid, own, settings)
+            if settings.overlap is None:  # where rows are read in place, nothing is waited for
+                reads_all = grid.size == 1 or (near is not None and grid.node_size == grid.size)
+                settings = dataclasses.replace(settings, overlap=not reads_all)
+            if settings.overlap and not (thread_safe and grid.thread_multiple):
+                settings = _without_overlap(settings, grid)
             yield Session(grid, manifest, own, settings, model, threads, near, why_mode)
 
 

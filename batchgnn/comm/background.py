@@ -11,7 +11,7 @@ import numba
 from batchgnn import trace
 
 T = TypeVar("T")
-GIVE_UP_S = 10.0
+GIVE_UP_S = 5.0
 
 
 class Background(Generic[T]):

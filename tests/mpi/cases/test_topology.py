@@ -124,8 +124,14 @@ def test_rows_travel_between_nodes_only(comm, shards, monkeypatch, name, num_nod
         np.testing.assert_allclose(losses, expected, rtol=1e-6)
         return comm.allreduce(collectives.get("input rows", (0, 0))[1])
 
+    def overlaps(nodes: int) -> bool | None:
+        monkeypatch.setattr(grids, "ranks_of_node", lambda world: world.Split(world.rank % nodes))
+        with open_session(shards, replace(settings, overlap=None), comm) as session:
+            return session.settings.overlap
+
     most, sent = sent_by(comm.size), sent_by(num_nodes)
     assert most > 0 or comm.size == 1
+    assert overlaps(num_nodes) == (sent > 0)
     if name in TRAVEL or num_nodes >= comm.size:
         assert sent == most
     else:
