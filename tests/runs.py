@@ -11,7 +11,7 @@ from batchgnn.timeline import RankSpans, Timeline, chrome_trace
 from batchgnn.trace import Span
 
 MAIN = ("wait", "forward", "backward", "allreduce", "update")
-BESIDE = {"sampler": ("sample",), "fetcher": ("wait for blocks", "fetch")}
+BESIDE = {"sampler": ("sample", "locate"), "fetcher": ("wait for blocks", "fetch")}
 COLLECTIVES = {"input rows": 5, "gradient": 12, "sample requests counts": 8}
 
 

@@ -5,6 +5,7 @@ Only ranks that have something for each other exchange messages.
 """
 
 from collections.abc import Iterator
+from copy import copy
 from typing import Protocol
 
 import numpy as np
@@ -97,6 +98,12 @@ class RowExchange:
         exchange_parts(
             comm, wanted, self.recv_counts, self.send_rows, self.send_counts, f"{name} ids"
         )
+
+    def over(self, comm) -> "RowExchange":
+        """The same plan, whose rows travel on another communicator of the same ranks."""
+        moved = copy(self)
+        moved.comm = comm
+        return moved
 
     @property
     def num_received(self) -> int:

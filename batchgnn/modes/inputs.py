@@ -3,7 +3,7 @@
 The distinct remote rows of a whole macrobatch travel in one round; a minibatch keeps an index.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -46,6 +46,10 @@ class InputRows:
     num_cached: int
     exchange: RowExchange
     here: Ownership
+
+    def over(self, comm) -> "InputRows":
+        """The same, whose remote rows travel on another communicator of the same ranks."""
+        return replace(self, exchange=self.exchange.over(comm))
 
     def fetch(self, source: Addressed | ArrayRows) -> "Inputs":
         """The rows of all lists, of a matrix with a row for each vertex here; collective."""

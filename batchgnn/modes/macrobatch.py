@@ -38,12 +38,16 @@ from batchgnn.store.own_shards import Column
 
 @dataclass
 class Drawn:
-    """What was sampled for the steps of a macrobatch, of each: seeds, blocks, input vertices."""
+    """What was sampled for the steps of a macrobatch, of each: seeds, blocks, input vertices.
+
+    inputs: where the rows of the input vertices are, of all steps
+    """
 
     steps: range
     seeds: list[np.ndarray]
     blocks: list[list[Block]]
     frontiers: list[np.ndarray]
+    inputs: InputRows
 
 
 @dataclass
@@ -83,7 +87,8 @@ class MacrobatchMode:
         self.sampler = Sampler(sampling, own, gcn=gcn, whole=whole)
         self.labels = ["exact", *filter(None, [own.rounded_features])]
         self.hops = settings.hops
-        self.partial = self._some_aggregates(settings, fetching)
+        self.fetching = fetching
+        self.partial = self._some_aggregates(settings)
         self.here = own.ownership if node_rows is None else node_rows.ownership
         self.sources, self.aggregated = self._sources(settings, node_rows)
         norms = None if whole is None else whole.gcn_scale
@@ -91,7 +96,7 @@ class MacrobatchMode:
         if self.cache is not None:
             self.sources |= self.cache.columns
         self.planner = InputPlanner(
-            fetching, own, gcn=gcn, here=self.here, cache=self.cache, norms=norms
+            sampling, own, gcn=gcn, here=self.here, cache=self.cache, norms=norms
         )
         self.far_rows = np.zeros(2)
         self._forget_counts()
@@ -146,7 +151,7 @@ class MacrobatchMode:
         start = seed_probability(own, self.schedule)
         return cached_rows(self.grid.world, own, self.here, sources, start, self.hops, capacity)
 
-    def _some_aggregates(self, settings, comm) -> PartialAggregates | None:
+    def _some_aggregates(self, settings) -> PartialAggregates | None:
         """Aggregated inputs of the vertices that need them most, within --aggregate-memory."""
         own = self.own
         if settings.aggregate_cache != "off":
@@ -160,7 +165,8 @@ class MacrobatchMode:
         world, start = self.grid.world, seed_probability(own, self.schedule)
         chosen = most_needed(world, own, start, self.hops[:-1], capacity)
         show = self.grid.rank == 0
-        return PartialAggregates(world, comm, own, self.model.aggregation, chosen, show)
+        aggregation = self.model.aggregation
+        return PartialAggregates(world, self.fetching, own, aggregation, chosen, show)
 
     def _sources(self, settings, node: NodeRows | None) -> tuple[dict[str, Column], Column | None]:
         """Matrices whose rows the first layer reads, and the own aggregates; collective.
@@ -232,7 +238,9 @@ class MacrobatchMode:
         return self.fetch(self.draw(epoch, steps, shuffled))
 
     def draw(self, epoch: int, steps: range, shuffled) -> Drawn:
-        """Sample the blocks of the steps: 2 L rounds, on a communicator of their own."""
+        """Sample the blocks of the steps and ask for their input rows: 2 L + 1 rounds, on a
+        communicator of their own.
+        """
         seeds = [self.schedule.own_seeds(shuffled, step) for step in steps]
         frontiers = seeds
         blocks: list[list[Block]] = [[] for _ in steps]
@@ -246,16 +254,18 @@ class MacrobatchMode:
                 for each, block in zip(blocks, drawn, strict=True):
                     each.append(block)
                 frontiers = [block.ids for block in drawn]
-        return Drawn(steps, seeds, blocks, frontiers)
-
-    def fetch(self, drawn: Drawn) -> list[Minibatch]:
-        """Fetch the input rows of what was drawn: 2 rounds, on a communicator of their own."""
-        blocks = drawn.blocks
-        with trace.phase("fetch"):
-            inputs = self.planner.plan(drawn.frontiers)
+        with trace.phase("locate"):
+            inputs = self.planner.plan(frontiers)
             self._count(inputs)
             if inputs.scale is not None:
                 blocks = [_scaled(*pair) for pair in zip(blocks, inputs.scale, strict=True)]
+        return Drawn(steps, seeds, blocks, frontiers, inputs)
+
+    def fetch(self, drawn: Drawn) -> list[Minibatch]:
+        """Fetch the input rows of what was drawn: 1 round, on a communicator of its own."""
+        blocks = drawn.blocks
+        with trace.phase("fetch"):
+            inputs = drawn.inputs.over(self.fetching)
             firsts, x, held = self._first_layers(inputs, drawn.frontiers, blocks)
         minibatches = []
         for m, step in enumerate(drawn.steps):

@@ -84,10 +84,10 @@ def _phases(prediction: Prediction, lines) -> list[tuple[str, float, float | Non
     if prediction.mode != "macrobatch":  # rows travel inside the layers
         whole = measured("forward", "backward", "allreduce")
         return [("forward, backward, gradient", computed + moved, whole)]
-    prepared = seconds[SAMPLING] + moved
+    prepared = measured("sample", "locate", "fetch", "allreduce")
     return [
         ("forward and backward", computed, trained),
-        ("sampling, fetching, gradient", prepared, measured("sample", "fetch", "allreduce")),
+        ("sampling, fetching, gradient", seconds[SAMPLING] + moved, prepared),
     ]
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 PHASES = (
-    "wait", "sample", "fetch", "forward", "backward", "allreduce", "update", "evaluate", "other",
+    "wait", "sample", "locate", "fetch", "forward", "backward", "allreduce", "update", "evaluate",
+    "other",
 )  # fmt: skip
 "Phases with a colour of their own in page.css, in the order of a step."
 

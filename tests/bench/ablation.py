@@ -38,9 +38,11 @@ from batchgnn.config import Settings  # noqa: E402
 from batchgnn.launch.mpirun import THREAD_VARIABLES  # noqa: E402
 
 MACROBATCH = 8
-PHASES = ("sample", "fetch", "gather", "forward", "backward", "allreduce", "update", "wait")
+PHASES = (
+    "sample", "locate", "fetch", "gather", "forward", "backward", "allreduce", "update", "wait",
+)  # fmt: skip
 CORES = 2
-WIDTH = 160
+WIDTH = 168
 
 
 @dataclass(frozen=True)
@@ -294,6 +296,7 @@ COLUMNS: dict[str, Callable[[dict, dict], str]] = {
     "to": lambda row, _: f"{row['slowest']:.3f}",
     "x": lambda row, first: f"{first['seconds'] / row['seconds']:.2f}",
     "sample": lambda row, _: _milliseconds(row["sample_s"]),
+    "locate": lambda row, _: _milliseconds(row["locate_s"]),
     "fetch": lambda row, _: _milliseconds(row["fetch_s"]),
     "gather": lambda row, _: _milliseconds(row["gather_s"]),
     "fwd": lambda row, _: _milliseconds(row["forward_s"]),

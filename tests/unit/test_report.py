@@ -201,8 +201,9 @@ def test_ranks_have_their_seconds_bytes_and_shares(tmp_path):
     assert shown["max / mean"] == pytest.approx(waiting.max() / waiting.mean())
     shown = table.column("busy (main)")
     assert [shown[rank] for rank in ranks] == pytest.approx(busy.sum(axis=0) - waiting + 0.1)
-    for lane, phase in (("sampler", "sample"), ("fetcher", "fetch")):
-        busy = np.mean([line["rank_phase_seconds"][lane][phase] for line in lines[1:]], axis=0)
+    for lane, *phases in (("sampler", "sample", "locate"), ("fetcher", "fetch")):
+        spent = [[line["rank_phase_seconds"][lane][p] for p in phases] for line in lines[1:]]
+        busy = np.sum(np.mean(spent, axis=0), axis=0)
         shown = table.column(f"busy ({lane})")
         assert [shown[rank] for rank in ranks] == pytest.approx(busy)
     sent = np.mean([line["rank_sent_bytes"] for line in lines[1:]], axis=0)
