@@ -75,6 +75,6 @@ def _parts(num_rows: int) -> list[slice]:
     """Consecutive rows of one thread's product, about equal: a multiple of four, or one."""
     if num_rows < ALONE_ROWS:
         return [slice(0, num_rows)] if num_rows else []
-    count = min(-(-num_rows // PART_ROWS) + 3 & ~3, MOST_PARTS)
+    count = min(4 * -(-num_rows // (4 * PART_ROWS)), MOST_PARTS)
     size = -(-num_rows // count)
     return [slice(b, min(b + size, num_rows)) for b in range(0, num_rows, size)]
