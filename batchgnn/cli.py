@@ -10,8 +10,8 @@ import time
 from cyclopts import App, CycloptsError
 
 from batchgnn import __version__
-from batchgnn.environment import keep_idle_threads_quiet, rank_from_environment, tell_success
-from batchgnn.errors import BatchGNNError, ConfigError
+from batchgnn.base.environment import keep_idle_threads_quiet, rank_from_environment, tell_success
+from batchgnn.base.errors import BatchGNNError, ConfigError
 
 COMMANDS = {
     "demo": ("batchgnn.launch.demo:demo", "Generate a graph, cut it, train on 2 ranks, evaluate."),
@@ -27,12 +27,18 @@ COMMANDS = {
     "status": ("batchgnn.launch.status:status", "Print how far a run or its jobs are."),
     "cancel": ("batchgnn.launch.status:cancel", "End a run or its jobs; training saves first."),
     "plan": ("batchgnn.plan.command:app", "Predict seconds and memory of each mode on P ranks."),
-    "train": ("batchgnn.train:app", "Train a model on a shard store."),
-    "evaluate": ("batchgnn.evaluate:evaluate", "Print the exact score of a run's best model."),
-    "predict": ("batchgnn.predict:predict", "Write probabilities or embeddings of all vertices."),
-    "export": ("batchgnn.export:export", "Write a run's best model as safetensors."),
+    "train": ("batchgnn.run.train:app", "Train a model on a shard store."),
+    "evaluate": ("batchgnn.run.evaluate:evaluate", "Print the exact score of a run's best model."),
+    "predict": (
+        "batchgnn.run.predict:predict",
+        "Write probabilities or embeddings of all vertices.",
+    ),
+    "export": ("batchgnn.run.export:export", "Write a run's best model as safetensors."),
     "report": ("batchgnn.report.command:app", "Write an HTML page about one run or several."),
-    "doctor": ("batchgnn.doctor:doctor", "Print what a job would run on, and what is wrong."),
+    "doctor": (
+        "batchgnn.doctor.command:doctor",
+        "Print what a job would run on, and what is wrong.",
+    ),
 }
 "Name: where it is, and its line in `batchgnn --help`, which loads none of them."
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from batchgnn.errors import DataError
+from batchgnn.base.errors import DataError
 
 MAX_LABEL = 2**31 - 2
 

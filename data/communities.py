@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from batchgnn.base.errors import ConfigError
 from batchgnn.data.generate import EDGES, OWNERS, SCATTER, GraphOptions, generate
-from batchgnn.errors import ConfigError
 from batchgnn.kernels.generate import community_edges, owned_edges, rank_mass
 from batchgnn.kernels.permutation import positions
 

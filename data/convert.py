@@ -12,9 +12,9 @@ from typing import Literal
 
 import numpy as np
 
+from batchgnn.base.errors import ConfigError, DataError
 from batchgnn.data.checks import Origin, check_finite
 from batchgnn.data.split import check_fractions, random_split
-from batchgnn.errors import ConfigError, DataError
 from batchgnn.kernels.pairs import add_pair_sums, pair_buckets
 from batchgnn.store.graph_writer import TEST, TRAIN, VALIDATION, GraphStoreWriter
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from batchgnn.base.errors import ConfigError, DataError
+from batchgnn.base.progress import progress
 from batchgnn.data.checks import Origin, check_finite, check_labels, check_multilabel
 from batchgnn.data.convert import (
     FEATURE_CHUNK_BYTES,
@@ -27,8 +29,6 @@ from batchgnn.data.convert import (
 from batchgnn.data.ids import Ids, RowIds, ids_of_edges, ids_of_table
 from batchgnn.data.npz_file import read_npy_header
 from batchgnn.data.tables import Chunk, Table, find_column, is_number, open_table
-from batchgnn.errors import ConfigError, DataError
-from batchgnn.progress import progress
 from batchgnn.store.format import refuse_existing
 from batchgnn.store.graph_store import MULTICLASS, MULTILABEL
 from batchgnn.store.graph_writer import (

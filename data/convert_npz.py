@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from batchgnn.base.errors import ConfigError, DataError
+from batchgnn.base.progress import progress
 from batchgnn.data import debian_files
 from batchgnn.data.checks import (
     Origin,
@@ -41,8 +43,6 @@ from batchgnn.data.convert import (
     split_of_masks,
 )
 from batchgnn.data.npz_file import NpzFile
-from batchgnn.errors import ConfigError, DataError
-from batchgnn.progress import progress
 from batchgnn.store.format import refuse_existing
 from batchgnn.store.graph_store import MULTICLASS, MULTILABEL
 from batchgnn.store.graph_writer import GraphSpec, GraphStoreWriter, write_graph

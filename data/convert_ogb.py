@@ -16,6 +16,8 @@ from typing import Protocol
 
 import numpy as np
 
+from batchgnn.base.errors import ConfigError, DataError
+from batchgnn.base.progress import progress
 from batchgnn.data.checks import Origin, check_ids, check_labels, check_multilabel
 from batchgnn.data.convert import (
     EDGE_CHUNK,
@@ -33,8 +35,6 @@ from batchgnn.data.convert import (
 from batchgnn.data.ids import require_integers
 from batchgnn.data.npz_file import NpzFile
 from batchgnn.data.tables import CsvTable
-from batchgnn.errors import ConfigError, DataError
-from batchgnn.progress import progress
 from batchgnn.store.format import refuse_existing
 from batchgnn.store.graph_store import MULTICLASS, MULTILABEL
 from batchgnn.store.graph_writer import (

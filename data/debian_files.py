@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from batchgnn.base.errors import DataError
+from batchgnn.base.progress import progress
 from batchgnn.data.checks import Origin, check_ids, check_labels
 from batchgnn.data.convert import (
     EDGE_CHUNK,
@@ -22,8 +24,6 @@ from batchgnn.data.convert import (
     split_note,
 )
 from batchgnn.data.npz_file import NpzFile
-from batchgnn.errors import DataError
-from batchgnn.progress import progress
 from batchgnn.store.graph_writer import NONE, TEST, TRAIN, VALIDATION, GraphSpec, write_graph
 
 KEYS = ("deg_out", "indices_delta", "cat", "split", "y")

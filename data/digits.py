@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from batchgnn.base.errors import ConfigError
 from batchgnn.data.split import random_split
-from batchgnn.errors import ConfigError
 from batchgnn.store.format import refuse_existing
 from batchgnn.store.graph_writer import GraphSpec, write_graph
 

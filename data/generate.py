@@ -13,12 +13,12 @@ from typing import Protocol
 
 import numpy as np
 
+from batchgnn.base.errors import ConfigError
+from batchgnn.base.progress import progress
+from batchgnn.base.rng import Purpose
 from batchgnn.data.split import check_fractions, random_split
-from batchgnn.errors import ConfigError
 from batchgnn.kernels.generate import class_features, fill_normal
 from batchgnn.kernels.rng import stream_key
-from batchgnn.progress import progress
-from batchgnn.rng import Purpose
 from batchgnn.store.graph_writer import GraphSpec, GraphStoreWriter, write_graph
 
 CHUNK_ITEMS = 1 << 20

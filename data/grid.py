@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from batchgnn.base.errors import ConfigError
 from batchgnn.data.generate import GraphOptions, generate
-from batchgnn.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)

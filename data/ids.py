@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from batchgnn.base.errors import DataError
 from batchgnn.data.checks import Origin, check_ids
 from batchgnn.data.tables import Chunk, Table
-from batchgnn.errors import DataError
 
 NAME_CHUNK = 1 << 16
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from batchgnn.base.errors import ConfigError
 from batchgnn.data.generate import EDGES, SCATTER, GraphOptions, generate
-from batchgnn.errors import ConfigError
 from batchgnn.kernels.generate import rmat_edges
 from batchgnn.kernels.permutation import positions
 

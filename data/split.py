@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from batchgnn.errors import ConfigError
+from batchgnn.base.errors import ConfigError
+from batchgnn.base.rng import Purpose
 from batchgnn.kernels.permutation import positions
 from batchgnn.kernels.rng import stream_key
-from batchgnn.rng import Purpose
 from batchgnn.store.graph_writer import NONE, TEST, TRAIN, VALIDATION
 
 NUM_PARTS = 3

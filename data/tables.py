@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
-from batchgnn.errors import ConfigError, DataError
+from batchgnn.base.errors import ConfigError, DataError
 
 CELLS_PER_CHUNK = 1 << 18
 "Cells held at a time: about 30 MiB as Python text."

@@ -7,8 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from batchgnn.config import AT_LEAST_ONE, NOT_NEGATIVE
-from batchgnn.errors import ConfigError
+from batchgnn.base.errors import ConfigError
 from batchgnn.launch.local import GO_ON, own_command, run
 from batchgnn.launch.mpirun import (
     Placement,
@@ -19,6 +18,7 @@ from batchgnn.launch.mpirun import (
     place,
 )
 from batchgnn.launch.restart import parse_hosts, run_folder_of, run_restarting
+from batchgnn.settings.config import AT_LEAST_ONE, NOT_NEGATIVE
 
 
 def launch(

@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from batchgnn.errors import BatchGNNError, StoreError
+from batchgnn.base.errors import BatchGNNError, StoreError
 from batchgnn.launch.local import own_command
 
 RANKS = 2

@@ -19,7 +19,7 @@ from typing import TextIO
 
 import psutil
 
-from batchgnn.environment import LAST_CALLS_VARIABLE, RANK_VARIABLES, word_of_success
+from batchgnn.base.environment import LAST_CALLS_VARIABLE, RANK_VARIABLES, word_of_success
 from batchgnn.launch.mpirun import MARK, Flavour, Mpirun, Placement, job_environment, mpirun_argv
 from batchgnn.launch.notice import (
     Killed,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from batchgnn.environment import LAUNCH_VARIABLE
-from batchgnn.errors import ConfigError
+from batchgnn.base.environment import LAUNCH_VARIABLE
+from batchgnn.base.errors import ConfigError
 
 NAMES = ("mpirun", "mpiexec")
 THREAD_VARIABLES = (

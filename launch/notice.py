@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from batchgnn.environment import HOSTS
+from batchgnn.base.environment import HOSTS
 
 RULE = re.compile(r"^[-=]{60,}\s*$")
 LONGEST, MOST_NAMED = 20, 8

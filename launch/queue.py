@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from batchgnn.errors import BatchGNNError
+from batchgnn.base.errors import BatchGNNError
 from batchgnn.store.format import atomic_file
 
 TIMEOUT_S = 30

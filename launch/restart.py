@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from batchgnn.errors import ConfigError
+from batchgnn.base.errors import ConfigError
 from batchgnn.launch.local import Ended, run
 from batchgnn.launch.mpirun import Mpirun, Placement, job_environment, mpirun_argv
 from batchgnn.launch.notice import ranks_on

@@ -15,9 +15,9 @@ from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter, validators
 
-from batchgnn.config import AT_LEAST_ONE
-from batchgnn.errors import ConfigError
+from batchgnn.base.errors import ConfigError
 from batchgnn.launch.mpirun import THREAD_VARIABLES, Flavour, Mpirun, Placement, mpirun_argv
+from batchgnn.settings.config import AT_LEAST_ONE
 
 WORK, PLACE, SOFTWARE = Group("Work"), Group("Resources"), Group("Software")
 STEPS = ("convert", "partition", "train", "evaluate", "report")

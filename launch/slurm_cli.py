@@ -10,7 +10,7 @@ from typing import Any
 from cyclopts import App
 from cyclopts.config import Dict
 
-from batchgnn.errors import BatchGNNError, ConfigError, StoreError
+from batchgnn.base.errors import BatchGNNError, ConfigError, StoreError
 from batchgnn.launch import queue
 from batchgnn.launch.mpirun import Flavour, find_mpirun
 from batchgnn.launch.slurm import Pipeline, scripts

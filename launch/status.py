@@ -5,10 +5,10 @@ import signal
 import socket
 from pathlib import Path
 
-from batchgnn.errors import StoreError
+from batchgnn.base.errors import StoreError
 from batchgnn.launch import queue
 from batchgnn.launch.slurm_cli import JOBS, SCRIPTS
-from batchgnn.run_state import RunState, read_run
+from batchgnn.run.run_state import RunState, read_run
 
 
 def status(path: Path, /) -> None:

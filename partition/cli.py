@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
-from batchgnn.errors import StoreError
-from batchgnn.memory import format_bytes, parse_bytes
+from batchgnn.base.bytes import format_bytes, parse_bytes
+from batchgnn.base.errors import StoreError
 from batchgnn.partition.partition import Cut, available, memory_plan, opened
 from batchgnn.partition.partition import partition as run
 from batchgnn.partition.plan import disk_bytes

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from batchgnn.errors import ConfigError
-from batchgnn.memory import MemoryPlan
+from batchgnn.base.bytes import MemoryPlan
+from batchgnn.base.errors import ConfigError
 from batchgnn.partition.cut_graph import CutGraph, cut_graph
 from batchgnn.partition.metis import metis_shards
 from batchgnn.partition.numbering import rcm_order

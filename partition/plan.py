@@ -6,7 +6,7 @@ bounds of measured peaks (README.md has the measurements).
 
 import numpy as np
 
-from batchgnn.memory import MemoryPlan
+from batchgnn.base.bytes import MemoryPlan
 from batchgnn.store.shard_store import Schema
 
 EDGE_CHUNK = 1 << 20

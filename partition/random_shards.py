@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from batchgnn.base.rng import Purpose
 from batchgnn.kernels.rng import fill_draws, stream_key
-from batchgnn.rng import Purpose
 
 
 def random_shards(num_vertices: int, num_shards: int, seed: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 from rich.console import Group
 from rich.table import Table
 
-from batchgnn.memory import format_bytes
+from batchgnn.base.bytes import format_bytes
 from batchgnn.partition.quality import rank_loads, shard_bytes
 from batchgnn.partition.source import GraphSource
 from batchgnn.store.shard_store import Manifest

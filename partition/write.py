@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import batchgnn.store.shard_writer as writer
+from batchgnn.base.progress import progress
 from batchgnn.kernels.half import FEATURE_DTYPES, dtype_name
 from batchgnn.kernels.partition import count_neighbor_shards, row_sums
 from batchgnn.partition.numbering import Numbering, number
@@ -19,7 +20,6 @@ from batchgnn.partition.plan import EDGE_CHUNK, feature_chunk, sort_plan
 from batchgnn.partition.quality import quality, quotient_csr
 from batchgnn.partition.source import GraphSource
 from batchgnn.partition.spill import Spill, csr_of
-from batchgnn.progress import progress
 from batchgnn.store.format import atomic_folder
 from batchgnn.store.narrow import converted
 from batchgnn.store.shard_store import Manifest, Schema

@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 import numpy as np
 import tomli_w
 
-from batchgnn.timeline import RankSpans, Timeline, chrome_trace
-from batchgnn.trace import Span
+from batchgnn.watch.timeline import RankSpans, Timeline, chrome_trace
+from batchgnn.watch.trace import Span
 
 MAIN = ("wait", "forward", "backward", "allreduce", "update")
 BESIDE = {"sampler": ("sample", "locate"), "fetcher": ("wait for blocks", "fetch")}

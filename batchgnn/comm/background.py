@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import numba
 
-from batchgnn import trace
+from batchgnn.watch import trace
 
 T = TypeVar("T")
 GIVE_UP_S = 5.0

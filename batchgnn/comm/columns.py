@@ -6,8 +6,8 @@ One all-to-all of uneven blocks each way, which is the inverse and the adjoint o
 import numpy as np
 from mpi4py import MPI
 
-from batchgnn import trace
 from batchgnn.comm.exchange import exchange_parts
+from batchgnn.watch import trace
 
 
 class ColumnExchange:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-from batchgnn import trace
+from batchgnn.watch import trace
 
 T = TypeVar("T")
 

@@ -11,8 +11,9 @@ from typing import Protocol
 import numpy as np
 from mpi4py import MPI
 
-from batchgnn import buffers, interrupt, trace
+from batchgnn.base import buffers
 from batchgnn.comm.pieces import OFFERED, cut, finish, move, rows_of_a_piece
+from batchgnn.watch import interrupt, trace
 
 
 class RowSource(Protocol):

@@ -16,11 +16,12 @@ from typing import Any, NoReturn
 import numpy as np
 from mpi4py import MPI
 
-from batchgnn import errors, trace
+from batchgnn.base import errors
+from batchgnn.base.environment import HOSTS, LAST_CALLS_VARIABLE
+from batchgnn.base.errors import BatchGNNError, RankError
 from batchgnn.comm.grid import Grid
 from batchgnn.comm.values import decode, encode, values_of_all
-from batchgnn.environment import HOSTS, LAST_CALLS_VARIABLE
-from batchgnn.errors import BatchGNNError, RankError
+from batchgnn.watch import trace
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ from typing import cast
 
 from mpi4py import MPI
 
-from batchgnn import trace
-from batchgnn.comm.shared import Layout, SharedArrays
-from batchgnn.environment import (
+from batchgnn.base.environment import (
     LAST_CALLS_VARIABLE,
     leave_out_slow_transports,
     size_from_environment,
 )
-from batchgnn.errors import RankError
+from batchgnn.base.errors import RankError
+from batchgnn.comm.shared import Layout, SharedArrays
+from batchgnn.watch import trace
 
 
 @dataclass(frozen=True)

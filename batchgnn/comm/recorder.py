@@ -2,11 +2,11 @@
 
 import time
 
-from batchgnn import trace
 from batchgnn.comm.grid import Grid
 from batchgnn.comm.values import values_at_first, values_of_all
-from batchgnn.timeline import RankSpans, Timeline
-from batchgnn.trace import Span
+from batchgnn.watch import trace
+from batchgnn.watch.timeline import RankSpans, Timeline
+from batchgnn.watch.trace import Span
 
 MOST_SPANS = 200_000
 "Spans kept of all ranks together, which share them equally."

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from mpi4py import MPI
 
-from batchgnn.errors import MemoryPlanError
-from batchgnn.memory import format_bytes
+from batchgnn.base.bytes import format_bytes
+from batchgnn.base.errors import MemoryPlanError
 
 ALIGNMENT = 64
 OVERHEAD_BYTES = 1 << 20

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from batchgnn.errors import StoreError
+from batchgnn.base.errors import StoreError
 
 IMBALANCE = 1.2
 "METIS's answer is taken up to this load of the fullest rank over the mean, or 5 % above greedy's."

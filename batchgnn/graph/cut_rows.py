@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from batchgnn.errors import ConfigError
+from batchgnn.base.errors import ConfigError
 from batchgnn.graph.assign import Quotient, assign_shards
 from batchgnn.graph.ownership import Ownership
 

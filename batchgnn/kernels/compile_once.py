@@ -20,7 +20,7 @@ import numba
 from numba.core.caching import FunctionCache, NullCache
 from numba.core.compiler_lock import global_compiler_lock
 
-from batchgnn.environment import rank_from_environment
+from batchgnn.base.environment import rank_from_environment
 
 POLL_S = 0.02
 LONGEST_WAIT_S = 300.0

@@ -8,23 +8,23 @@ from collections.abc import Callable
 
 import numpy as np
 
-from batchgnn.config import Settings
-from batchgnn.memory import MemoryPlan
-from batchgnn.modes.fullgraph import FullgraphMode, WholeGraph, WholeInference, halo_graph
-from batchgnn.modes.fullgraph_memory import plan_fullgraph
-from batchgnn.modes.inference import Inference
-from batchgnn.modes.macrobatch import MacrobatchMode
-from batchgnn.modes.memory import plan_memory as plan_macrobatch
+from batchgnn.base.bytes import MemoryPlan
+from batchgnn.modes.macrobatch.memory import plan_memory as plan_macrobatch
+from batchgnn.modes.macrobatch.mode import MacrobatchMode
 from batchgnn.modes.mode import ExactInference, Mode
-from batchgnn.modes.schedule import Schedule
-from batchgnn.modes.tensor import tensor_graph
-from batchgnn.modes.tensor_memory import plan_tensor
+from batchgnn.modes.tensor.graph import tensor_graph
+from batchgnn.modes.tensor.memory import plan_tensor
+from batchgnn.modes.whole.memory import plan_fullgraph
+from batchgnn.modes.whole.mode import FullgraphMode, WholeGraph, WholeInference, halo_graph
 from batchgnn.nn.decoupled import DecoupledModel
 from batchgnn.nn.gcnii import make_model
 from batchgnn.nn.model import Model, ModelSpec
 from batchgnn.nn.optim import make_optimizer
-from batchgnn.scores import SPLITS
+from batchgnn.sampling.inference import Inference
+from batchgnn.sampling.schedule import Schedule
+from batchgnn.settings.config import Settings
 from batchgnn.store.shard_store import Manifest
+from batchgnn.tasks.scores import SPLITS
 
 WHOLE_GRAPHS: dict[str, Callable[..., WholeGraph]] = {
     "fullgraph": halo_graph,

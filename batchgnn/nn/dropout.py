@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from batchgnn.base.rng import Purpose
 from batchgnn.kernels.epilogue import dropout as dropout_kernel
 from batchgnn.kernels.rng import stream_key
-from batchgnn.rng import Purpose
 
 
 @dataclass(frozen=True)

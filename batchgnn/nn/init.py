@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from batchgnn.base.rng import Purpose
 from batchgnn.kernels.rng import fill_draws, stream_key
-from batchgnn.rng import Purpose
 
 
 @dataclass(frozen=True)

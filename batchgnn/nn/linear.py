@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from batchgnn import buffers
+from batchgnn.base import buffers
+from batchgnn.base.threads import for_each
 from batchgnn.kernels.gather import copy_rows
 from batchgnn.kernels.product import multiply_columns, multiply_rows
 from batchgnn.kernels.rows import Rows
-from batchgnn.threads import for_each
 
 PART_ROWS, MOST_PARTS = 1024, 64
 ALONE_ROWS = 256

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from batchgnn import buffers
+from batchgnn.base import buffers
 from batchgnn.kernels.aggregate import join_rows
 from batchgnn.kernels.spmm import ADDED
 from batchgnn.nn.conv import CONVOLUTIONS, Matrix

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from batchgnn import buffers
+from batchgnn.base import buffers
 from batchgnn.kernels.epilogue import ROWS_PER_CHUNK
 from batchgnn.kernels.norm import (
     batch_norm,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from batchgnn import buffers
+from batchgnn.base import buffers
 from batchgnn.graph.block import Block
 from batchgnn.kernels.aggregate import join_rows, put_rows
 from batchgnn.kernels.rows import Rows

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from batchgnn import buffers
+from batchgnn.base import buffers
 from batchgnn.comm.courier import Courier, Posted
 from batchgnn.comm.exchange import RowExchange, allreduce_sum
 from batchgnn.graph.block import Block

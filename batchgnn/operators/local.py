@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from batchgnn import buffers
+from batchgnn.base import buffers
 from batchgnn.graph.block import Block
 from batchgnn.kernels.attention import (
     attention,

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from batchgnn import buffers
+from batchgnn.base import buffers
 from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.spmm import (
     ADDED,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from batchgnn import buffers
+from batchgnn.base import buffers
 from batchgnn.graph.cut_rows import even_bounds
 from batchgnn.kernels.attention_slice import (
     attend_slice,

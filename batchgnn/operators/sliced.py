@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from batchgnn import buffers
+from batchgnn.base import buffers
 from batchgnn.comm.columns import ColumnExchange
 from batchgnn.comm.courier import Courier, Posted
 from batchgnn.comm.exchange import allreduce_sum

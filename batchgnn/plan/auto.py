@@ -6,9 +6,9 @@ from pathlib import Path
 from batchgnn.comm.failure import fail_together
 from batchgnn.comm.grid import Grid
 from batchgnn.comm.values import values_of_all
-from batchgnn.config import Settings
 from batchgnn.plan.beside import rates_of
 from batchgnn.plan.choose import compare_modes
+from batchgnn.settings.config import Settings
 from batchgnn.store.shard_store import read_manifest
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from batchgnn.errors import StoreError
+from batchgnn.base.errors import StoreError
 from batchgnn.plan.choose import make_job, predict
 from batchgnn.plan.prediction import (
     AGGREGATION,

@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from batchgnn import buffers
+from batchgnn.base import buffers
 from batchgnn.comm.courier import Courier
 from batchgnn.comm.exchange import exchange_parts
 from batchgnn.comm.pieces import finish
@@ -18,14 +18,14 @@ from batchgnn.comm.values import values_of_all
 from batchgnn.graph.block import Block
 from batchgnn.kernels.columns import pack_columns
 from batchgnn.kernels.spmm import PER_ROW, WITHOUT, spmm
-from batchgnn.modes.in_edges import InEdges
-from batchgnn.modes.sampler import Sampler
 from batchgnn.nn.dropout import NO_DROPOUT, DropoutStream
 from batchgnn.nn.epilogue import Epilogue
 from batchgnn.nn.linear import linear, linear_backward
 from batchgnn.operators.local import LocalOperator
 from batchgnn.plan.rates import EdgeRates, Line, Link, Rates
-from batchgnn.session import Session
+from batchgnn.run.session import Session
+from batchgnn.sampling.in_edges import InEdges
+from batchgnn.sampling.sampler import Sampler
 
 REPETITIONS = 3
 MOST_EDGES, MOST_ATTENDED = 1 << 23, 1 << 21

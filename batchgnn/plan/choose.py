@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from batchgnn.config import Settings
-from batchgnn.errors import ConfigError, StoreError
+from batchgnn.base.bytes import format_bytes
+from batchgnn.base.errors import ConfigError, StoreError
 from batchgnn.graph.cut_rows import group_shards
-from batchgnn.memory import format_bytes
 from batchgnn.modes.choice import build_model
 from batchgnn.plan.prediction import Prediction
 from batchgnn.plan.rates import Rates
@@ -16,6 +15,7 @@ from batchgnn.plan.sampled import predict_macrobatch
 from batchgnn.plan.shares import Shares, share_graph
 from batchgnn.plan.stand_in import Job
 from batchgnn.plan.whole import predict_fullgraph, predict_tensor
+from batchgnn.settings.config import Settings
 from batchgnn.store.shard_store import Manifest
 
 MODES: dict[str, Callable[[Job, Rates], Prediction]] = {

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter, validators
 from rich.console import Console
 
-from batchgnn.config import Settings, settings_files
-from batchgnn.environment import rank_from_environment, size_from_environment
-from batchgnn.errors import ConfigError
+from batchgnn.base.environment import rank_from_environment, size_from_environment
+from batchgnn.base.errors import ConfigError
 from batchgnn.plan.choose import Choice, compare_modes
 from batchgnn.plan.prediction import TERMS
 from batchgnn.plan.rates import ASSUMED, Rates, rates_path, read_rates, write_rates
 from batchgnn.plan.table import plan_table
+from batchgnn.settings.config import Settings, settings_files
 from batchgnn.store.shard_store import Manifest, read_manifest
 
 ABOUT = """
@@ -119,7 +119,7 @@ def as_json(manifest: Manifest, choice: Choice, ranks: int, per_node: int) -> di
 def _measure(shards: Path, settings: Settings, ranks: int) -> None:
     """Measure on all ranks that were started, and keep what was found; collective."""
     from batchgnn.plan.calibrate import calibrate
-    from batchgnn.session import open_session
+    from batchgnn.run.session import open_session
 
     started = size_from_environment()
     if started != ranks:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchgnn.memory import MemoryPlan
+from batchgnn.base.bytes import MemoryPlan
 
 SAMPLING, AGGREGATION, PRODUCTS = "sampling", "aggregation", "matrix products"
 ROWS, PACKING, MESSAGES = "bias, activation, dropout", "packing of messages", "messages"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batchgnn.errors import StoreError
+from batchgnn.base.errors import StoreError
 from batchgnn.store.format import atomic_file
 
 FORMAT, VERSION = "batchgnn-plan-rates", 2

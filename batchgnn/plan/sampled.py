@@ -9,9 +9,9 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
-from batchgnn.memory import parse_bytes
-from batchgnn.modes.macrobatch_size import MOST, SLACK, bytes_at_a_time
-from batchgnn.modes.memory import allowed_bytes
+from batchgnn.base.bytes import parse_bytes
+from batchgnn.modes.macrobatch.memory import allowed_bytes
+from batchgnn.modes.macrobatch.size import MOST, SLACK, bytes_at_a_time
 from batchgnn.plan.prediction import (
     AGGREGATION,
     MESSAGES,

@@ -7,12 +7,12 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from batchgnn.config import Settings
 from batchgnn.graph.cut_rows import even_bounds
 from batchgnn.graph.ownership import Ownership
 from batchgnn.kernels.half import FEATURE_DTYPES
 from batchgnn.nn.model import Model
 from batchgnn.plan.shares import Shares
+from batchgnn.settings.config import Settings
 from batchgnn.store.shard_store import Manifest
 
 

@@ -4,7 +4,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from batchgnn.memory import format_bytes
+from batchgnn.base.bytes import format_bytes
 from batchgnn.plan.choose import FEW_LABELS, Choice
 from batchgnn.plan.prediction import TERMS, Prediction
 from batchgnn.store.shard_store import Manifest

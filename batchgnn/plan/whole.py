@@ -15,9 +15,9 @@ import numpy as np
 
 from batchgnn.graph.cut_rows import even_bounds
 from batchgnn.modes.choice import PLANS
-from batchgnn.modes.memory import allowed_bytes
-from batchgnn.modes.tensor import NARROW, auto_chunks
-from batchgnn.modes.tensor_memory import is_frugal, walk_chunks
+from batchgnn.modes.macrobatch.memory import allowed_bytes
+from batchgnn.modes.tensor.graph import NARROW, auto_chunks
+from batchgnn.modes.tensor.memory import is_frugal, walk_chunks
 from batchgnn.plan.prediction import (
     AGGREGATION,
     MESSAGES,

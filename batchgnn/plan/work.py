@@ -6,7 +6,7 @@ Follows `nn.conv`: which of (A x) W and A (x W) a layer takes, and what backward
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from batchgnn.config import Settings
+from batchgnn.settings.config import Settings
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter, validators
 
-from batchgnn.errors import ConfigError
-from batchgnn.memory import format_bytes
+from batchgnn.base.bytes import format_bytes
+from batchgnn.base.errors import ConfigError
 from batchgnn.report.page import page
 from batchgnn.report.run import read_runs
 from batchgnn.report.style import MOST_RUNS

@@ -4,7 +4,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from batchgnn.memory import format_bytes
+from batchgnn.base.bytes import format_bytes
 
 NOTHING = "-"
 "What stands for a number that is not known."

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from batchgnn import run_state
-from batchgnn.errors import StoreError
-from batchgnn.timeline import Timeline, read_timeline
+from batchgnn.base.errors import StoreError
+from batchgnn.run import run_state
+from batchgnn.watch.timeline import Timeline, read_timeline
 
 Line = dict[str, Any]
 "An epoch's line of metrics.jsonl."

@@ -6,8 +6,8 @@ from batchgnn.report import svg
 from batchgnn.report.html import Html, join, number, seconds, size, table, tag
 from batchgnn.report.run import Run
 from batchgnn.report.style import PHASES, phase_class, phase_order
-from batchgnn.timeline import RankSpans, Timeline
-from batchgnn.trace import Span
+from batchgnn.watch.timeline import RankSpans, Timeline
+from batchgnn.watch.trace import Span
 
 MOST_RANKS = 16
 "Ranks that are drawn; timeline.json has all."

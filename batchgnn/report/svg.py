@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from batchgnn.report.html import Html, join, say_seconds, tag
-from batchgnn.trace import Span
+from batchgnn.watch.trace import Span
 
 WIDTH, HEIGHT = 560.0, 280.0
 LEFT, RIGHT, TOP, BOTTOM = 66.0, 12.0, 18.0, 42.0

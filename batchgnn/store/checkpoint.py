@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from batchgnn.errors import StoreError
+from batchgnn.base.errors import StoreError
 from batchgnn.store.format import atomic_file, create_store, open_store, text
 
 FORMAT = "batchgnn-checkpoint"

@@ -18,8 +18,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from batchgnn.errors import StoreError
-from batchgnn.memory import format_bytes
+from batchgnn.base.bytes import format_bytes
+from batchgnn.base.errors import StoreError
 
 FORMAT_GRAPH = "batchgnn-graph"
 FORMAT_SHARDS = "batchgnn-shards"

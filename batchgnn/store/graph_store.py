@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from batchgnn.errors import StoreError
+from batchgnn.base.errors import StoreError
 from batchgnn.store.format import FORMAT_GRAPH, map_dataset, open_store, text
 
 EDGE_CHUNK = 1 << 22

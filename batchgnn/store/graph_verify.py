@@ -4,8 +4,8 @@ import os
 
 import numpy as np
 
-from batchgnn.errors import StoreError
-from batchgnn.progress import progress
+from batchgnn.base.errors import StoreError
+from batchgnn.base.progress import progress
 from batchgnn.store.graph_store import MULTILABEL, REMEDY, GraphStore
 
 CHUNK_BYTES = 32 << 20

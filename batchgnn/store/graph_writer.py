@@ -15,7 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from batchgnn.errors import DataError
+from batchgnn.base.errors import DataError
 from batchgnn.store.format import FORMAT_GRAPH, atomic_file, create_aligned, create_store
 from batchgnn.store.graph_store import MULTICLASS, MULTILABEL, id_dtype_of
 

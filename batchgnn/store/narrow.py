@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from batchgnn.errors import DataError
+from batchgnn.base.errors import DataError
 from batchgnn.kernels.half import as_bits, as_floats, dtype_name, narrow_rows
 
 SEARCHED_ROWS = 1 << 16

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from batchgnn import buffers
+from batchgnn.base import buffers
 from batchgnn.graph.ownership import Ownership
 from batchgnn.kernels.address import addresses
 from batchgnn.kernels.aggregate import join_rows

@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from batchgnn.errors import StoreError
+from batchgnn.base.errors import StoreError
 from batchgnn.kernels.half import FEATURE_DTYPES, dtype_name
 from batchgnn.store.format import FORMAT_SHARD, FORMAT_SHARDS, open_store, text
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from batchgnn.errors import StoreError
+from batchgnn.base.errors import StoreError
+from batchgnn.base.progress import progress
 from batchgnn.kernels.half import as_floats
-from batchgnn.progress import progress
 from batchgnn.store.format import FORMAT_SHARD, checksum, open_store
 from batchgnn.store.shard_store import RESTORE, Manifest, Shard, ShardStore
 from batchgnn.store.shard_writer import fingerprint_of

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from batchgnn.errors import StoreError
-from batchgnn.memory import format_bytes
-from batchgnn.progress import progress
+from batchgnn.base.bytes import format_bytes
+from batchgnn.base.errors import StoreError
+from batchgnn.base.progress import progress
 from batchgnn.store.format import atomic_file
 from batchgnn.store.shard_store import ShardStore, shard_name
 from batchgnn.store.shard_verify import check_sums

@@ -34,8 +34,8 @@ sys.path[:0] = [str(ROOT), str(HERE.parent)]
 from bench.peers import GRAPH  # noqa: E402
 from bench.peers_worker import SETTINGS  # noqa: E402
 
-from batchgnn.config import Settings  # noqa: E402
 from batchgnn.launch.mpirun import THREAD_VARIABLES  # noqa: E402
+from batchgnn.settings.config import Settings  # noqa: E402
 
 MACROBATCH = 8
 PHASES = (

@@ -14,13 +14,13 @@ import numpy as np
 from bench.idle import Idle
 from cluster.traffic import measure
 
-from batchgnn import trace
 from batchgnn.comm.pieces import finish
 from batchgnn.comm.values import values_of_all
-from batchgnn.config import Settings
-from batchgnn.modes.macrobatch import MacrobatchMode
-from batchgnn.session import Session, open_session
-from batchgnn.train import make_mode
+from batchgnn.modes.macrobatch.mode import MacrobatchMode
+from batchgnn.run.session import Session, open_session
+from batchgnn.run.train import make_mode
+from batchgnn.settings.config import Settings
+from batchgnn.watch import trace
 
 POLL_S = 0.01
 MESSAGE_BYTES = 1 << 12

@@ -7,7 +7,7 @@ fetched and another sampled when the timing began, and as much must be ready whe
 import threading
 from collections.abc import Callable
 
-from batchgnn.modes.macrobatch import MacrobatchMode
+from batchgnn.modes.macrobatch.mode import MacrobatchMode
 
 PREPARE_S = 600.0
 

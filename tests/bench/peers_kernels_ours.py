@@ -10,13 +10,14 @@ import numpy as np
 from numba import prange
 from peers_worker import Task, say
 
-from batchgnn import buffers, trace
-from batchgnn.config import Settings
+from batchgnn.base import buffers
 from batchgnn.kernels.half import narrow_rows
 from batchgnn.kernels.jit import parallel_kernel
 from batchgnn.kernels.spmm import NUM_SHARES, PER_ROW, WITHOUT, look_ahead, share_begin, spmm
-from batchgnn.session import Session, open_session
-from batchgnn.train import make_mode
+from batchgnn.run.session import Session, open_session
+from batchgnn.run.train import make_mode
+from batchgnn.settings.config import Settings
+from batchgnn.watch import trace
 
 MINIBATCHES = 8
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from idle import Idle
 from peers_worker import Tally, Task, answer, peak_rss_bytes, say
 
-from batchgnn import trace
-from batchgnn.config import Settings
-from batchgnn.modes.macrobatch import Drawn, MacrobatchMode, Minibatch
+from batchgnn.modes.macrobatch.mode import Drawn, MacrobatchMode, Minibatch
 from batchgnn.modes.mode import StepResult
-from batchgnn.session import Session, open_session
-from batchgnn.train import make_mode
+from batchgnn.run.session import Session, open_session
+from batchgnn.run.train import make_mode
+from batchgnn.settings.config import Settings
+from batchgnn.watch import trace
 
 POLL_S = 0.02
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from peers_worker import Tally, WholeTask, serve
 
-from batchgnn import trace
-from batchgnn.config import Settings
-from batchgnn.session import open_session
-from batchgnn.train import make_mode
+from batchgnn.run.session import open_session
+from batchgnn.run.train import make_mode
+from batchgnn.settings.config import Settings
+from batchgnn.watch import trace
 
 
 def main() -> None:

@@ -21,9 +21,9 @@ from bench.machine import gemm_rate, random_row_rate, show
 from commands import succeed
 from threadpoolctl import threadpool_limits
 
-from batchgnn.config import Settings
-from batchgnn.session import open_session
-from batchgnn.train import make_mode
+from batchgnn.run.session import open_session
+from batchgnn.run.train import make_mode
+from batchgnn.settings.config import Settings
 
 pytestmark = pytest.mark.slow
 

@@ -29,7 +29,7 @@ from pathlib import Path
 import psutil
 from cyclopts import App
 
-from batchgnn.environment import RANK_VARIABLES, SIZE_VARIABLES
+from batchgnn.base.environment import RANK_VARIABLES, SIZE_VARIABLES
 from batchgnn.launch.mpirun import THREAD_VARIABLES, root_environment
 
 SUBNET = "10.77.0"

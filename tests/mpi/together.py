@@ -9,10 +9,10 @@ import numpy as np
 from graphs import learnable_graph, shards_of
 from mpi4py import MPI
 
-from batchgnn import trace
-from batchgnn.config import Settings
 from batchgnn.modes.choice import make_mode
-from batchgnn.session import open_session
+from batchgnn.run.session import open_session
+from batchgnn.settings.config import Settings
+from batchgnn.watch import trace
 
 ALIKE = {"overlap": False, "threads": 1, "collective_timeout": 60}
 WHOLE = Settings(mode="fullgraph", layers=3, hidden=14, heads=2, lr=0.01, dropout=0.4, **ALIKE)

@@ -7,13 +7,13 @@ from commands import succeed
 from graphs import learnable_graph, shards_of
 from jobs import metrics
 
-from batchgnn.config import read_settings
 from batchgnn.graph.assign import assign_shards
 from batchgnn.graph.ownership import Ownership
 from batchgnn.modes.choice import plan_memory
-from batchgnn.modes.memory import INTERPRETER_BYTES
-from batchgnn.modes.tensor import tensor_rows
-from batchgnn.session import build_model
+from batchgnn.modes.macrobatch.memory import INTERPRETER_BYTES
+from batchgnn.modes.tensor.graph import tensor_rows
+from batchgnn.run.session import build_model
+from batchgnn.settings.config import read_settings
 from batchgnn.store.own_shards import OwnShards
 from batchgnn.store.shard_store import ShardStore
 

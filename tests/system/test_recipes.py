@@ -13,7 +13,7 @@ import pytest
 import tomli_w
 from shards import DATA
 
-from batchgnn.config import Settings
+from batchgnn.settings.config import Settings
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
 QUICK = {"cora-gcn"}

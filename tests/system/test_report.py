@@ -12,7 +12,7 @@ from graphs import learnable_graph, shards_of
 from runs import Page, make_run
 
 from batchgnn.report.svg import by_depth
-from batchgnn.timeline import read_timeline
+from batchgnn.watch.timeline import read_timeline
 
 OPTIONS = ["--layers", 2, "--fanouts", 6, 4, "--hidden", 16, "--batch-size", 60, "--epochs", 3]
 LATE_S = 0.05

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from commands import succeed
 
-from batchgnn.memory import parse_bytes
+from batchgnn.base.bytes import parse_bytes
 from batchgnn.store.shard_store import ShardStore
 
 MODEL = ["--mode", "tensor", "--model", "gcn", "--layers", 2, "--hidden", 8]

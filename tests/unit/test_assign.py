@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shards import static_graph
 
-from batchgnn.errors import StoreError
+from batchgnn.base.errors import StoreError
 from batchgnn.graph.assign import assign_shards, heaviest_first, imbalance
 from batchgnn.partition.partition import partition
 

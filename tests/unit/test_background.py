@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from batchgnn import trace
 from batchgnn.comm.background import Background
+from batchgnn.watch import trace
 
 LANE = "a lane of this test"
 

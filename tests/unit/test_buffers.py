@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from batchgnn import buffers
+from batchgnn.base import buffers
 
 
 @pytest.fixture(autouse=True)

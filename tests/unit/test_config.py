@@ -10,7 +10,8 @@ from cyclopts import App
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgnn.config import (
+from batchgnn.base.errors import ConfigError
+from batchgnn.settings.config import (
     FREE,
     FeatureDtype,
     Metric,
@@ -19,7 +20,6 @@ from batchgnn.config import (
     settings_files,
     write_settings,
 )
-from batchgnn.errors import ConfigError
 
 OTHER = {
     "model": "gat",

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import batchgnn
+from batchgnn.base.errors import ConfigError, DataError, StoreError
 from batchgnn.data import tables
 from batchgnn.data.convert_edges import EdgeListOptions, convert_edges
-from batchgnn.errors import ConfigError, DataError, StoreError
 from batchgnn.store.graph_store import GraphStore
 
 ROOT = Path(batchgnn.__file__).parents[1]

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array, csr_array
 
 import batchgnn
+from batchgnn.base.errors import ConfigError, DataError, StoreError
 from batchgnn.data import convert_npz as module
 from batchgnn.data.convert import ConvertOptions
 from batchgnn.data.convert_npz import convert_npz
 from batchgnn.data.npz_file import NpzFile
-from batchgnn.errors import ConfigError, DataError, StoreError
 from batchgnn.store.graph_store import GraphStore
 
 ROOT = Path(batchgnn.__file__).parents[1]

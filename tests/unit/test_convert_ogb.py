@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
+from batchgnn.base.errors import ConfigError, DataError, StoreError
 from batchgnn.data.convert_ogb import OgbOptions, convert_ogb
-from batchgnn.errors import ConfigError, DataError, StoreError
 from batchgnn.store.graph_store import GraphStore
 
 ARCS = np.array([[0, 1, 3, 3], [1, 2, 3, 0]])  # 0 -> 1 -> 2, 3 -> 3, 3 -> 0

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from batchgnn import trace
 from batchgnn.comm.courier import Courier
+from batchgnn.watch import trace
 
 
 def test_work_goes_on_while_the_caller_does():

@@ -11,8 +11,8 @@ import pytest
 from cyclopts import CycloptsError
 
 import batchgnn
+from batchgnn.base.errors import ConfigError
 from batchgnn.data.cli import app
-from batchgnn.errors import ConfigError
 from batchgnn.store.graph_store import GraphStore
 
 ROOT = Path(batchgnn.__file__).parents[1]

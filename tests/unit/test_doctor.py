@@ -4,8 +4,8 @@ import copy
 
 import pytest
 
-from batchgnn.doctor import SEGMENT_BYTES, diagnose, spans, table
-from batchgnn.machine import facts, file_system, is_network
+from batchgnn.doctor.command import SEGMENT_BYTES, diagnose, spans, table
+from batchgnn.doctor.machine import facts, file_system, is_network
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import pytest
 from checks import assert_gradient
 from graphs import learnable_graph, shards_of
 
-from batchgnn.config import Settings
 from batchgnn.modes.choice import make_mode
 from batchgnn.nn.gcnii import make_model
-from batchgnn.session import open_session
+from batchgnn.run.session import open_session
+from batchgnn.settings.config import Settings
 
 SETTINGS = Settings(
     mode="fullgraph", layers=3, hidden=6, heads=2, dropout=0.4, overlap=False, threads=1

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array
 
 import batchgnn
+from batchgnn.base.errors import ConfigError, StoreError
 from batchgnn.data.communities import Communities, CommunityOptions, generate_communities
 from batchgnn.data.digits import DigitOptions, generate_digits
 from batchgnn.data.generate import generate
 from batchgnn.data.grid import Grid, GridOptions, generate_grid
 from batchgnn.data.rmat import Rmat, RmatOptions, generate_rmat
 from batchgnn.data.split import random_split
-from batchgnn.errors import ConfigError, StoreError
 from batchgnn.store.graph_store import GraphStore
 
 KINDS = {

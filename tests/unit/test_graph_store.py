@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgnn.errors import DataError, StoreError
+from batchgnn.base.errors import DataError, StoreError
 from batchgnn.store import format as store_format
 from batchgnn.store.format import atomic_file, atomic_folder, checksum, create_aligned, create_store
 from batchgnn.store.graph_store import GraphStore, id_dtype_of

@@ -5,9 +5,9 @@ import pytest
 from graphs import learnable_graph, shards_of
 from mpi4py import MPI
 
-from batchgnn.config import Settings
-from batchgnn.modes.inference import Inference
-from batchgnn.session import open_session
+from batchgnn.run.session import open_session
+from batchgnn.sampling.inference import Inference
+from batchgnn.settings.config import Settings
 
 
 def dense_adjacency(graph):

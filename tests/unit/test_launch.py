@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from batchgnn.environment import HOSTS, size_from_environment
-from batchgnn.errors import ConfigError
+from batchgnn.base.environment import HOSTS, size_from_environment
+from batchgnn.base.errors import ConfigError
 from batchgnn.launch.mpirun import (
     Flavour,
     Mpirun,

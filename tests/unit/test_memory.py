@@ -2,8 +2,8 @@
 
 import pytest
 
-from batchgnn.errors import ConfigError, MemoryPlanError
-from batchgnn.memory import MemoryPlan, format_bytes, parse_bytes
+from batchgnn.base.bytes import MemoryPlan, format_bytes, parse_bytes
+from batchgnn.base.errors import ConfigError, MemoryPlanError
 
 
 @pytest.mark.parametrize(

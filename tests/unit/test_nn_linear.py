@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from batchgnn.base.threads import for_each, use_threads
 from batchgnn.nn.linear import (
     ALONE_ROWS,
     MOST_PARTS,
@@ -12,7 +13,6 @@ from batchgnn.nn.linear import (
     linear_backward,
     linear_onto,
 )
-from batchgnn.threads import for_each, use_threads
 
 
 @pytest.mark.parametrize("rows", [0, 1, ALONE_ROWS, 3 * PART_ROWS + 5])

@@ -26,9 +26,9 @@ from shards import (
 
 import batchgnn.partition.plan as plan
 import batchgnn.partition.write as write
-from batchgnn.errors import ConfigError, MemoryPlanError
+from batchgnn.base.bytes import MemoryPlan
+from batchgnn.base.errors import ConfigError, MemoryPlanError
 from batchgnn.kernels.order import cuthill_mckee
-from batchgnn.memory import MemoryPlan
 from batchgnn.partition.cut_graph import cut_graph
 from batchgnn.partition.metis import fill_empty, metis_shards
 from batchgnn.partition.partition import METHODS, Cut, memory_plan, partition

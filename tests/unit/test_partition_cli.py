@@ -6,7 +6,7 @@ from cyclopts import App
 from shards import random_graph, store_graph
 
 import batchgnn.partition.cli as cli
-from batchgnn.errors import StoreError
+from batchgnn.base.errors import StoreError
 from batchgnn.partition.partition import partition
 from batchgnn.store.graph_store import GraphStore
 from batchgnn.store.shard_store import ShardStore

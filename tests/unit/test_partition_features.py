@@ -7,7 +7,7 @@ from shards import Whole, random_graph, store_graph
 
 import batchgnn.partition.cli as cli
 import batchgnn.partition.plan as plan
-from batchgnn.errors import DataError, StoreError
+from batchgnn.base.errors import DataError, StoreError
 from batchgnn.kernels.half import as_floats
 from batchgnn.partition.partition import partition
 from batchgnn.partition.write import schema_of

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from graphs import learnable_graph, shards_of
 
-from batchgnn.config import Settings
-from batchgnn.errors import ConfigError, StoreError
-from batchgnn.memory import MemoryPlan
+from batchgnn.base.bytes import MemoryPlan
+from batchgnn.base.errors import ConfigError, StoreError
 from batchgnn.modes.choice import PLANS, plan_memory
-from batchgnn.modes.macrobatch_size import MacrobatchSize
+from batchgnn.modes.macrobatch.size import MacrobatchSize
 from batchgnn.plan.beside import plan_entry
 from batchgnn.plan.calibrate import group_sizes as calibrated_groups
 from batchgnn.plan.calibrate import line_through
@@ -32,7 +31,8 @@ from batchgnn.plan.rates import ASSUMED, EdgeRates, Line, Link, Rates, read_rate
 from batchgnn.plan.sampled import distinct_of, frontiers_of, group_sizes
 from batchgnn.plan.shares import share_graph
 from batchgnn.plan.work import decoupled_messages, decoupled_work, layer_work
-from batchgnn.session import open_session
+from batchgnn.run.session import open_session
+from batchgnn.settings.config import Settings
 from batchgnn.store.shard_store import read_manifest
 
 SIMPLE = Rates(

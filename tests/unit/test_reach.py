@@ -7,15 +7,15 @@ from graphs import learnable_graph, shards_of
 from mpi4py import MPI
 from shards import arcs_of, graph_of
 
-from batchgnn.config import Settings
+from batchgnn.base.rng import Purpose
 from batchgnn.kernels.address import addresses
 from batchgnn.kernels.reach import WORD, add_over_targets, log_missed_by_edge, mark_targets
 from batchgnn.kernels.rng import stream_key
 from batchgnn.modes.choice import make_schedule
-from batchgnn.modes.reach import Reach, marked_ids, probability, seed_probability
-from batchgnn.modes.sampler import Sampler
-from batchgnn.rng import Purpose
-from batchgnn.session import open_session
+from batchgnn.run.session import open_session
+from batchgnn.sampling.reach import Reach, marked_ids, probability, seed_probability
+from batchgnn.sampling.sampler import Sampler
+from batchgnn.settings.config import Settings
 
 FANOUTS = {"three hops": (4, 2, 1), "all": (-1, -1), "seeds only": (), "mixed": (1, -1)}
 TWO_SHARDS = [  # first id, targets of each vertex; ids 0 ... 2 and 130 ... 131 of 200

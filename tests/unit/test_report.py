@@ -15,15 +15,15 @@ import psutil
 import pytest
 from runs import BESIDE, COLLECTIVES, MAIN, Page, make_lines, make_run, make_timeline, write_lines
 
-from batchgnn.errors import ConfigError, StoreError
+from batchgnn.base.errors import ConfigError, StoreError
 from batchgnn.report import svg
 from batchgnn.report.command import report
 from batchgnn.report.html import escape, say_seconds, tag
 from batchgnn.report.page import page
 from batchgnn.report.run import read_run, read_runs
 from batchgnn.report.spans import steps_near
-from batchgnn.timeline import chrome_trace
-from batchgnn.trace import Span
+from batchgnn.watch.timeline import chrome_trace
+from batchgnn.watch.trace import Span
 
 ROOT = Path(__file__).parents[2]
 

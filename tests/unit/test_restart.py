@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgnn.errors import ConfigError
+from batchgnn.base.errors import ConfigError
 from batchgnn.launch import restart
 from batchgnn.launch.local import Ended
 from batchgnn.launch.mpirun import Flavour, Mpirun, Placement, mpirun_argv

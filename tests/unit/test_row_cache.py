@@ -7,13 +7,13 @@ import pytest
 import reference
 from graphs import learnable_graph, shards_of
 
-from batchgnn.config import Settings
-from batchgnn.errors import ConfigError
+from batchgnn.base.errors import ConfigError
 from batchgnn.graph.ownership import Ownership
 from batchgnn.kernels.row_cache import enter_rows, redirect_rows
-from batchgnn.modes.feature_cache import capacity_of
-from batchgnn.modes.memory import plan_memory
-from batchgnn.session import build_model
+from batchgnn.modes.macrobatch.memory import plan_memory
+from batchgnn.run.session import build_model
+from batchgnn.sampling.row_cache import capacity_of
+from batchgnn.settings.config import Settings
 from batchgnn.store.own_shards import OwnShards
 from batchgnn.store.shard_store import ShardStore
 

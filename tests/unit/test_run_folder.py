@@ -8,10 +8,11 @@ import h5py
 import numpy as np
 import pytest
 
-from batchgnn.config import Settings
-from batchgnn.errors import StoreError
-from batchgnn.run_folder import RunFolder
-from batchgnn.run_state import Pulse
+from batchgnn.base.errors import StoreError
+from batchgnn.run.folder import RunFolder
+from batchgnn.run.run_state import Pulse
+from batchgnn.run.training_state import TrainingState
+from batchgnn.settings.config import Settings
 from batchgnn.store import checkpoint as checkpoints
 from batchgnn.store.checkpoint import (
     Checkpoint,
@@ -19,7 +20,6 @@ from batchgnn.store.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from batchgnn.training_state import TrainingState
 
 
 def make(epoch=0, step=0, fingerprint="f" * 64):

@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from batchgnn import run_state
-from batchgnn.run_state import JOB, RESULT, STOPPED, note_job, read_run
+from batchgnn.run import run_state
+from batchgnn.run.run_state import JOB, RESULT, STOPPED, note_job, read_run
 
 
 @pytest.fixture

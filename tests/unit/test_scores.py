@@ -5,7 +5,7 @@ import pytest
 from mpi4py import MPI
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
-from batchgnn.scores import auc, score
+from batchgnn.tasks.scores import auc, score
 
 COMM = MPI.COMM_SELF
 

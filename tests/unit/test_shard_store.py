@@ -14,7 +14,7 @@ import pytest
 import reference
 from shards import Whole, graph_of, two_triangles
 
-from batchgnn.errors import StoreError
+from batchgnn.base.errors import StoreError
 from batchgnn.kernels.partition import count_neighbor_shards, row_sums
 from batchgnn.partition.write import write_shards
 from batchgnn.store.shard_store import ATTRIBUTE, ShardStore
@@ -217,7 +217,7 @@ import sys
 sys.path[:0] = sys.argv[3:]
 from test_shard_store import big_graph
 import numpy as np
-from batchgnn.errors import StoreError
+from batchgnn.base.errors import StoreError
 from batchgnn.partition.write import write_shards
 shard = np.arange(1024, dtype=np.int32) % 4
 try:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from commands import refused, succeed
 
-from batchgnn.errors import ConfigError
+from batchgnn.base.errors import ConfigError
 from batchgnn.launch.slurm import Pipeline, scripts
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -9,7 +9,7 @@ import pytest
 from commands import succeed
 from graphs import learnable_graph, shards_of
 
-from batchgnn.errors import StoreError
+from batchgnn.base.errors import StoreError
 from batchgnn.store.shard_store import ShardStore, shard_name
 from batchgnn.store.stage import stage
 
@@ -41,7 +41,7 @@ def test_staged_shards_are_read_from_their_copies_and_others_from_the_store(stor
 
 
 def test_the_first_rank_shows_how_far_the_copying_is(store, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("batchgnn.progress.LINE_EVERY_S", 0.0)
+    monkeypatch.setattr("batchgnn.base.progress.LINE_EVERY_S", 0.0)
     stage(store, TWO, tmp_path / "scratch", show=True)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from batchgnn.errors import ConfigError
-from batchgnn.threads import threads_for
+from batchgnn.base.errors import ConfigError
+from batchgnn.base.threads import threads_for
 
 
 def test_bound_ranks_use_their_cores():

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from batchgnn import trace
+from batchgnn.watch import trace
 
 
 @pytest.fixture(autouse=True)
@@ -146,7 +146,7 @@ def test_a_recording_holds_so_many_spans_and_counts_the_others():
 def test_peak_memory_is_that_of_the_program_and_not_of_what_started_it():
     """A child of a process that holds 256 MiB; `ru_maxrss` would have them."""
     held = bytearray(os.urandom(1 << 20)) * 256
-    program = "from batchgnn import trace; print(trace.peak_memory_bytes())"
+    program = "from batchgnn.watch import trace; print(trace.peak_memory_bytes())"
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert len(held) == 256 << 20
     assert 1 << 20 < int(said.stdout) < 128 << 20 < trace.peak_memory_bytes()
@@ -166,7 +166,7 @@ def test_seconds_computed_leave_out_what_was_waited():
 
 def test_the_last_collective_of_a_killed_process_is_kept(tmp_path):
     program = (
-        "import os, sys, pathlib\nfrom batchgnn import trace\n"
+        "import os, sys, pathlib\nfrom batchgnn.watch import trace\n"
         "trace.keep_last_call(pathlib.Path(sys.argv[1]))\n"
         "trace.mark('after epoch 3 step 17')\n"
         "with trace.collective('ids'):\n    pass\n"

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from batchgnn import trace
 from batchgnn.comm import pieces
 from batchgnn.comm.exchange import ArrayRows, RowExchange, exchange_counts, exchange_parts
+from batchgnn.watch import trace
 
 
 def wanted_rows(comm, rng):

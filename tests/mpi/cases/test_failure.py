@@ -6,11 +6,11 @@ import threading
 
 import pytest
 
-from batchgnn import trace
+from batchgnn.base.errors import RankError, StoreError
 from batchgnn.comm.background import Background
 from batchgnn.comm.failure import Watchdog, abort_on_exception, fail_together
 from batchgnn.comm.values import values_of_all
-from batchgnn.errors import RankError, StoreError
+from batchgnn.watch import trace
 
 
 def test_success_everywhere_raises_nothing(comm):

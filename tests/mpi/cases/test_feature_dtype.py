@@ -8,13 +8,13 @@ from graphs import learnable_graph, shards_of
 from mpi.together import SAMPLED, collectives
 from mpi4py import MPI
 
-from batchgnn import trace
-from batchgnn.errors import DataError
+from batchgnn.base.errors import DataError
 from batchgnn.kernels.half import as_bits, as_floats, narrow_rows
-from batchgnn.modes.inference import Inference
 from batchgnn.partition.partition import partition
-from batchgnn.session import open_session
-from batchgnn.train import make_mode
+from batchgnn.run.session import open_session
+from batchgnn.run.train import make_mode
+from batchgnn.sampling.inference import Inference
+from batchgnn.watch import trace
 
 HALVES = {"float16": np.float16, "bfloat16": np.int16}
 

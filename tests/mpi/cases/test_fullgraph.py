@@ -20,8 +20,8 @@ from mpi.together import (
 from mpi4py import MPI
 
 from batchgnn.modes.choice import make_mode
-from batchgnn.modes.inference import Inference
-from batchgnn.session import open_session
+from batchgnn.run.session import open_session
+from batchgnn.sampling.inference import Inference
 
 alone = cache(partial(train_whole, MPI.COMM_SELF))
 VARIANTS = {

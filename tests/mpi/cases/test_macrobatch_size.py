@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from batchgnn.config import Settings
-from batchgnn.errors import ConfigError
-from batchgnn.modes.macrobatch_size import EDGE_BYTES, MOST, SLACK, MacrobatchSize
+from batchgnn.base.errors import ConfigError
+from batchgnn.modes.macrobatch.size import EDGE_BYTES, MOST, SLACK, MacrobatchSize
+from batchgnn.settings.config import Settings
 
 MINIBATCH_BYTES = 1000 * EDGE_BYTES
 

@@ -7,14 +7,14 @@ import pytest
 from mpi.together import GRAPHS, counted_epoch, written
 from mpi4py import MPI
 
-from batchgnn import trace
 from batchgnn.comm.grid import start
-from batchgnn.config import Settings
 from batchgnn.modes.choice import make_mode
 from batchgnn.plan import calibrate
 from batchgnn.plan.auto import choose_mode
 from batchgnn.plan.beside import plan_of
-from batchgnn.session import open_session
+from batchgnn.run.session import open_session
+from batchgnn.settings.config import Settings
+from batchgnn.watch import trace
 
 BASE = Settings(layers=3, hidden=14, heads=2, threads=1, collective_timeout=60)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 
-from batchgnn.scores import score
+from batchgnn.tasks.scores import score
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "micro-f1", "macro-f1", "roc-auc"])

@@ -19,12 +19,13 @@ from propagation import RepeatedOperator
 
 from batchgnn.graph.cut_rows import even_bounds
 from batchgnn.modes.choice import is_seed, make_mode
-from batchgnn.modes.fullgraph import FullgraphMode, WholeGraph
-from batchgnn.modes.in_edges import InEdges
+from batchgnn.modes.whole.mode import FullgraphMode, WholeGraph
 from batchgnn.nn.linear import dense
 from batchgnn.nn.optim import make_optimizer
-from batchgnn.session import open_session
+from batchgnn.run.session import open_session
+from batchgnn.sampling.in_edges import InEdges
 
+GRAPH = "batchgnn.modes.tensor.graph"
 BASE = replace(WHOLE, mode="tensor")
 VARIANTS = {
     "kept aggregate": {"chunks": 3},
@@ -151,7 +152,9 @@ def test_chunks_overlap_and_given_back_pages_change_no_bit(
 ):
     results = []
     for chunks, overlap, frugal in ((1, False, False), (7, True, False), (4, True, True)):
-        monkeypatch.setattr("batchgnn.modes.tensor.is_frugal", lambda *_, frugal=frugal: frugal)
+        monkeypatch.setattr(
+            "batchgnn.modes.tensor.graph.is_frugal", lambda *_, frugal=frugal: frugal
+        )
         settings = settings_of(model, "input dropout")
         settings = replace(settings, overlap=overlap, chunks=chunks, decoupled=decoupled)
         shards = stores["directed weighted"]

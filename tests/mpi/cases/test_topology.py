@@ -10,15 +10,15 @@ import pytest
 from mpi.together import SAMPLED, mean_loss, written
 from mpi4py import MPI
 
-from batchgnn import trace
+from batchgnn.base.errors import MemoryPlanError
 from batchgnn.comm import grid as grids
 from batchgnn.comm import shared
-from batchgnn.errors import MemoryPlanError
-from batchgnn.modes.memory import plan_memory
-from batchgnn.modes.topology import share_topology, topology_bytes
-from batchgnn.session import open_session
+from batchgnn.modes.macrobatch.memory import plan_memory
+from batchgnn.run.session import open_session
+from batchgnn.run.train import make_mode
+from batchgnn.sampling.topology import share_topology, topology_bytes
 from batchgnn.store.shard_store import ShardStore
-from batchgnn.train import make_mode
+from batchgnn.watch import trace
 
 BASE = replace(SAMPLED, topology="node-shared")
 EPOCHS = 2

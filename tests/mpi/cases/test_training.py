@@ -8,10 +8,10 @@ import pytest
 from mpi.together import SAMPLED, by_vertex, collectives, mean_loss, written
 from mpi4py import MPI
 
-from batchgnn import trace
-from batchgnn.modes.inference import Inference
-from batchgnn.session import open_session
-from batchgnn.train import make_mode
+from batchgnn.run.session import open_session
+from batchgnn.run.train import make_mode
+from batchgnn.sampling.inference import Inference
+from batchgnn.watch import trace
 
 EPOCHS = 5
 BASE = replace(SAMPLED, heads=2, input_dropout=0.2)

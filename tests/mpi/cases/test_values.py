@@ -6,13 +6,13 @@ import pytest
 from graphs import learnable_graph, shards_of
 from mpi4py import MPI
 
+from batchgnn.base.errors import RankError
 from batchgnn.comm.failure import fail_together
 from batchgnn.comm.values import values_at_first, values_of_all
-from batchgnn.config import Settings
-from batchgnn.errors import RankError
-from batchgnn.run_folder import RunFolder
-from batchgnn.session import open_session
-from batchgnn.train import Trainer
+from batchgnn.run.folder import RunFolder
+from batchgnn.run.session import open_session
+from batchgnn.run.train import Trainer
+from batchgnn.settings.config import Settings
 
 
 @pytest.mark.parametrize("empty", [True, False], ids=["first says nothing", "all speak"])

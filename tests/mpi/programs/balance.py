@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 from batchgnn.comm.values import values_of_all
-from batchgnn.config import Settings
 from batchgnn.modes.choice import make_mode
-from batchgnn.session import open_session
+from batchgnn.run.session import open_session
+from batchgnn.settings.config import Settings
 
 
 def main(shards, mode, epochs):

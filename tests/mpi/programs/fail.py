@@ -6,10 +6,10 @@ import sys
 import threading
 import time
 
-from batchgnn import trace
+from batchgnn.base.errors import StoreError
 from batchgnn.comm.failure import Watchdog, abort_on_exception, fail_together
 from batchgnn.comm.grid import start
-from batchgnn.errors import StoreError
+from batchgnn.watch import trace
 
 
 def meet(grid):

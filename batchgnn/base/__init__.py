@@ -1,0 +1,1 @@
+"""What every part may use: errors, environment, sizes, random streams, progress, threads."""

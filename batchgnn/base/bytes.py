@@ -1,0 +1,57 @@
+"""Memory before work: what a run will hold, and a refusal before it starts."""
+
+import re
+from dataclasses import dataclass
+
+from batchgnn.base.errors import ConfigError, MemoryPlanError
+
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Peak bytes of one process, by what holds them."""
+
+    parts: dict[str, int]
+
+    @property
+    def total(self) -> int:
+        """Bytes of all parts together."""
+        return sum(self.parts.values())
+
+    @property
+    def largest(self) -> str:
+        """Name of the largest part."""
+        return max(self.parts, key=self.parts.__getitem__)
+
+    def require(self, allowed: int, advice: str) -> None:
+        """Raise MemoryPlanError, with `advice`, when the total is above `allowed` bytes."""
+        if self.total > allowed:
+            raise MemoryPlanError(
+                f"this needs {format_bytes(self.total)} of memory and may use "
+                f"{format_bytes(allowed)}; the largest part is {self.largest} "
+                f"({format_bytes(self.parts[self.largest])}). {advice}"
+            )
+
+
+def format_bytes(num_bytes: float) -> str:
+    """Bytes for people: `512 B`, `1.5 KiB`, `2.0 GiB`."""
+    size = float(num_bytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(size) < 1024:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def parse_bytes(text: str | int) -> int:
+    """Bytes of `8G`, `512M`, `1.5GiB` or `1000`; K, M, G, T are powers of 1024.
+
+    Raises ConfigError when the text is no size.
+    """
+    match = re.fullmatch(
+        r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([KMGT]?)(?:i?B)?\s*", str(text), re.IGNORECASE
+    )
+    if not match or not float(match[1]):
+        raise ConfigError(f"{text!r} is no size in bytes: write for example 512M, 8G or 1.5G")
+    return int(float(match[1]) * UNITS[match[2].upper()])

@@ -1,0 +1,1 @@
+"""`batchgnn doctor`: what a job would run on."""

@@ -1,0 +1,1 @@
+"""Mode macrobatch: sampled minibatches, several prepared together."""

@@ -1,0 +1,1 @@
+"""Mode tensor: columns dealt over the ranks."""

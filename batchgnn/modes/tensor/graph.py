@@ -1,0 +1,153 @@
+"""Tensor parallelism: rows dealt evenly, all edges walked by every rank on its own columns.
+
+The loop is that of every whole-graph mode (`modes.fullgraph`); here are its operators.
+From NeutronTP (Ai et al., VLDB 2025), with exact GraphSAGE, GCN, GIN and GAT.
+"""
+
+import mmap
+from typing import Any
+
+import numpy as np
+
+from batchgnn.comm.columns import ColumnExchange
+from batchgnn.comm.courier import Courier
+from batchgnn.comm.exchange import allreduce_max
+from batchgnn.graph.cut_rows import cut_rows, even_bounds, group_shards
+from batchgnn.graph.ownership import Ownership
+from batchgnn.kernels.walk import loop_weights
+from batchgnn.modes.tensor.memory import is_frugal, is_grid, walk_chunks
+from batchgnn.modes.whole.mode import WholeGraph, halo_operator
+from batchgnn.nn.linear import dense
+from batchgnn.operators.cached import KeptOperator
+from batchgnn.operators.gridded import GridOperator
+from batchgnn.operators.propagated import PropagatedOperator
+from batchgnn.operators.sliced import SlicedOperator, scales_of
+from batchgnn.operators.walk import Walk
+from batchgnn.store.edges import MappedEdges, advise
+from batchgnn.store.own_shards import OwnShards
+from batchgnn.store.row_pieces import RowPieces
+from batchgnn.store.shard_store import ShardStore
+
+MESSAGE_BYTES = 1 << 20
+"Of a chunk's results for one rank, with --chunks auto."
+MOST_CHUNKS = 64
+"With --chunks auto, unless the memory asks for more."
+NARROW = 8
+
+
+def tensor_rows(store: ShardStore, num_ranks: int, ways: int | None) -> tuple[RowPieces, Ownership]:
+    """The vertices of each part of the shards in equal numbers to the `ways` ranks of a group.
+
+    Rank g x ways + t is the t-th of group g. Raises ConfigError when ranks do not make groups.
+    """
+    parts = group_shards(store.manifest, num_ranks, ways, store.path)
+    cut = cut_rows(store.manifest.offset, parts, ways or num_ranks)
+    return RowPieces(store, cut), cut.ownership
+
+
+def tensor_graph(grid, own: OwnShards, model, settings) -> WholeGraph:
+    """Sliced operators; the first layer's aggregation kept where it may be. Collective.
+
+    settings: a config.Settings. Slices travel on `grid.background` with overlap.
+    """
+    A = make_operator(grid, own, model, settings)
+    labels = list(filter(None, [own.rounded_features]))
+    sliced = model.widths[-1:] if settings.decoupled else model.widths[1:-1] or model.widths[1:]
+    warn_of_narrow_slices(sliced, A.num_ranks, grid.rank)
+    x = dense(own.features.at(np.arange(own.num_own)))
+    if A.walk.frugal and not own.copied_feature_bytes:
+        for part in own.features.parts:
+            advise(part, mmap.MADV_DONTNEED)
+    x = x.astype(model.parameters.buffer.dtype, copy=False)
+    operators: list[Any] = [A] * model.num_layers
+    if settings.decoupled:
+        labels.append(
+            f"decoupled: an MLP, then {model.num_layers} propagations; another model than "
+            f"{settings.model.upper()}"
+        )
+    if settings.aggregate_cache != "off":
+        operators[0] = KeptOperator.of(A, model.aggregation, x)
+        x = np.empty((own.num_own, 0), x.dtype)
+    return WholeGraph(operators, x, labels, {})
+
+
+def make_operator(grid, own: OwnShards, model, settings) -> SlicedOperator:
+    """The operator of all layers: sliced, or of the grid with --tensor-ways; collective."""
+    make = grid_operator if is_grid(settings, grid.size) else sliced_operator
+    return make(grid, own, model, settings)
+
+
+def grid_operator(grid, own: OwnShards, model, settings) -> GridOperator:
+    """The operator of parts by rows and groups by columns; collective."""
+    ways = settings.tensor_ways
+    group, way = divmod(grid.rank, ways)
+    beside, within = grid.some(way), grid.some(group)
+    parts = group_shards(own.manifest, grid.size, ways, own.path)
+    part = OwnShards(own.whole, Ownership(own.manifest.offset, parts), group)
+    inner = halo_operator(beside, part, model.aggregation, overlap=settings.overlap)
+    inner.courier = Courier(enabled=settings.overlap)
+    exchange = ColumnExchange(within.background if settings.overlap else within.world)
+    bounds = even_bounds(part.num_own, ways)
+    return GridOperator(grid.world, exchange, inner, bounds, own.ids)
+
+
+def sliced_operator(grid, own: OwnShards, model, settings) -> SlicedOperator:
+    """The operator of all edges, walked where they lie in the shards; collective."""
+    store, manifest = own.whole, own.manifest
+    weighted = manifest.weighted and model.aggregation == "gcn"
+    edges = MappedEdges(store, side="in", weighted=weighted)
+    num_chunks = settings.chunks
+    frugal = is_frugal(settings, grid.node_size, own, model, grid.size)
+    if num_chunks == "auto":
+        num_chunks = auto_chunks(model.widths, manifest.num_vertices, grid.size, settings.overlap)
+        if frugal:
+            num_chunks = max(num_chunks, walk_chunks(manifest))
+        num_chunks = allreduce_max(grid.world, num_chunks, "chunks")
+    bounds = own_bounds(own, grid.size)
+    walk = back = Walk(edges, bounds, num_chunks, frugal=frugal)
+    if manifest.directed:
+        out_edges = MappedEdges(store, side="out", weighted=weighted)
+        back = Walk(out_edges, bounds, num_chunks, frugal=frugal)
+    loops = own_loops(walk, grid.rank) if model.aggregation == "gcn" else np.empty(0)
+    scales = scales_of(model.aggregation, own.degree_in, own.gcn_scale, loops, weighted=weighted)
+    comm = grid.background if settings.overlap else grid.world
+    courier = Courier(enabled=settings.overlap and grid.size > 1)
+    exchange = ColumnExchange(comm)
+    make = PropagatedOperator if settings.decoupled else SlicedOperator
+    return make(grid.world, exchange, courier, walk, back, own.ids, scales)
+
+
+def own_bounds(own: OwnShards, num_ranks: int) -> np.ndarray:
+    """int64 (P + 1,): the ids of rank p are bounds[p] : bounds[p + 1]."""
+    counts = [own.ownership.num_own(rank) for rank in range(num_ranks)]
+    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+
+
+def own_loops(walk: Walk, rank: int) -> np.ndarray:
+    """float64 (num_own,): total weight of the self-loops of each own vertex."""
+    first, end = walk.row_bounds[rank : rank + 2]
+    out = np.zeros(end - first)
+    for run in walk.own_runs(rank):
+        at = run.first - first
+        part = out[at : at + len(run.indptr) - 1]
+        loop_weights(run.indptr, run.indices, run.weight, run.first, part)
+    return out
+
+
+def auto_chunks(widths: list[int], num_vertices: int, num_ranks: int, overlap: bool) -> int:
+    """So many that the results of a chunk are messages of about MESSAGE_BYTES; 1 without any."""
+    if num_ranks == 1 or not overlap:
+        return 1
+    message = 4 * (num_vertices // num_ranks) * -(-max(widths[1:]) // num_ranks)
+    return min(MOST_CHUNKS, max(1, round(message / MESSAGE_BYTES)))
+
+
+def warn_of_narrow_slices(widths: list[int], ways: int, rank: int) -> None:
+    """Say so where a rank multiplies by so few columns that reading the edges takes longer."""
+    if rank == 0 and ways > 1 and min(widths) < NARROW * ways:
+        print(
+            f"batchgnn: {min(widths)} columns on {ways} ranks are fewer than {NARROW} a rank: "
+            "an edge takes as long to read as about 11 columns to multiply; fewer ranks may be as "
+            "fast.",
+            flush=True,
+        )

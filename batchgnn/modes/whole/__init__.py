@@ -1,0 +1,1 @@
+"""Whole-graph training, and mode fullgraph."""

@@ -1,0 +1,1 @@
+"""Commands on a run: train, evaluate, predict, export; its folder and its state."""

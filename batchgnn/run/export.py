@@ -1,0 +1,36 @@
+"""`batchgnn export`: a best model as safetensors, named and shaped as in PyTorch Geometric."""
+
+from pathlib import Path
+
+from batchgnn.base.errors import StoreError
+from batchgnn.nn.pyg import pyg_state
+from batchgnn.run.folder import RunFolder
+from batchgnn.run.session import build_model
+from batchgnn.store.shard_store import read_manifest
+
+
+def export(run: Path, model: Path, *, shards: Path | None = None) -> None:
+    """Write a run's best model as safetensors, loadable into PyTorch Geometric's convolutions.
+
+    Parameters
+    ----------
+    run
+        run folder, made by `batchgnn train`
+    model
+        safetensors file to write; must not exist
+    shards
+        shard store, when it has moved since training
+    """
+    from safetensors.numpy import save_file
+
+    if model.exists():
+        raise StoreError(f"{model} exists: nothing is written over. Choose another name.")
+    folder = RunFolder(run)
+    where, settings = folder.shards_and_settings()
+    manifest = read_manifest(shards or where)
+    built = build_model(manifest, settings.resolved(manifest.task, manifest.feature_name))
+    built.parameters.buffer[:] = folder.read_model(manifest.fingerprint).arrays["parameters"]
+    beside = model.with_name(model.name + ".part")
+    save_file(pyg_state(built), beside, metadata={"model": settings.model, "format": "pt"})
+    beside.replace(model)
+    print(f"{model}: {built.parameters.size:,} parameters of {settings.model}")

@@ -1,0 +1,180 @@
+"""The run folder: settings, a line of metrics an epoch, checkpoints, the best model, the result."""
+
+import json
+import math
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+from batchgnn import __version__
+from batchgnn.base.errors import StoreError
+from batchgnn.run.run_state import JOB, RESULT, STOPPED, note_job
+from batchgnn.settings.config import Settings, read_settings, write_settings
+from batchgnn.store.checkpoint import (
+    Checkpoint,
+    latest_checkpoint,
+    read_checkpoint,
+    write_checkpoint,
+    write_file,
+)
+from batchgnn.store.format import atomic_file, is_no_room, no_room
+from batchgnn.watch.timeline import Timeline, chrome_trace
+
+LIBRARIES = ("numpy", "numba", "scipy", "h5py", "mpi4py", "pymetis")
+
+
+class RunFolder:
+    """Files of one run; written by the first rank only, each written beside and renamed."""
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoint"
+
+    def open(self, *, resume: bool) -> None:
+        """Create the folder, or find the run to go on with; raises StoreError."""
+        if resume:
+            if not (self.path / "config.toml").is_file():
+                raise StoreError(f"{self.path} holds no run to resume: config.toml is missing.")
+        elif self.path.exists() and any(p.suffix != ".part" for p in self.path.iterdir()):
+            raise StoreError(
+                f"{self.path} exists: nothing is written over. Add --resume to go on with it, or "
+                f"choose another --run."
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def is_begun(self) -> bool:
+        """Whether there is something to go on from: else a resumed run begins anew.
+
+        A job may be killed, and started again by the batch system, before its first checkpoint.
+        """
+        made = [self.path / "model.h5", self.path / RESULT]
+        return any(self.checkpoints.glob("epoch-*.h5")) or any(path.exists() for path in made)
+
+    def note_stop(self, requeue: bool, epoch: int, step: int) -> None:
+        """stopped.json: a signal ended training here, and whether to start it again."""
+        note = {"requeue": requeue, "epoch": epoch, "step": step, "time": round(time.time(), 3)}
+        self._write(STOPPED, json.dumps(note) + "\n")
+
+    def note_job(self, ranks: int, host: str) -> None:
+        """job.json: where the run is, stopped no more; raises StoreError when the disk is full."""
+        path = self.path / JOB
+        try:
+            note_job(self.path, ranks, host)
+        except OSError as error:
+            if is_no_room(error):
+                raise no_room(path) from error
+            raise
+
+    def write_settings(self, shards: Path, settings: Settings) -> None:
+        """config.toml, everything resolved."""
+        with atomic_file(self.path / "config.toml", overwrite=True) as beside:
+            write_settings(beside, shards, settings)
+
+    def settings(self) -> Settings:
+        """The settings of config.toml."""
+        return self.shards_and_settings()[1]
+
+    def shards_and_settings(self) -> tuple[Path, Settings]:
+        """The shard store and the settings of config.toml; raises StoreError."""
+        path = self.path / "config.toml"
+        if not path.is_file():
+            raise StoreError(
+                f"{path} is missing: {self.path} is no run folder. Make one with: "
+                f"batchgnn train SHARDS --run {self.path}"
+            )
+        return read_settings(path)
+
+    def append_metrics(self, line: dict) -> None:
+        """One line a finished epoch in metrics.jsonl; raises StoreError when the disk is full."""
+        path = self.path / "metrics.jsonl"
+        try:
+            with path.open("a") as file:
+                file.write(json.dumps(_finite(line)) + "\n")
+        except OSError as error:
+            if is_no_room(error):
+                raise no_room(path) from error
+            raise
+
+    def read_metrics(self) -> list[dict]:
+        """The lines of metrics.jsonl."""
+        path = self.path / "metrics.jsonl"
+        text = path.read_text() if path.is_file() else ""
+        return [json.loads(line) for line in text.splitlines()]
+
+    def cut_metrics(self, num_epochs: int) -> None:
+        """Keep the lines of the first `num_epochs` epochs: a resume trains the others again.
+
+        What a full disk or a lost node left of a line belongs to such an epoch too.
+        """
+        path = self.path / "metrics.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        self._write("metrics.jsonl", "".join(line + "\n" for line in lines[:num_epochs]))
+
+    def write_timeline(self, timeline: Timeline) -> None:
+        """timeline.json, which Perfetto opens: the spans of one epoch on all ranks."""
+        self._write("timeline.json", chrome_trace(timeline))
+
+    def write_checkpoint(self, checkpoint: Checkpoint, keep: int) -> None:
+        """A checkpoint beside the older ones, of which `keep` stay."""
+        write_checkpoint(self.checkpoints, checkpoint, keep)
+
+    def read_checkpoint(self, fingerprint: str) -> Checkpoint:
+        """The newest checkpoint; raises StoreError when it was trained on other shards."""
+        path = latest_checkpoint(self.checkpoints)
+        checkpoint = read_checkpoint(path)
+        self._same_shards(path, checkpoint, fingerprint)
+        return checkpoint
+
+    def write_model(self, checkpoint: Checkpoint) -> None:
+        """model.h5: the parameters at the best validation score so far."""
+        write_file(self.path / "model.h5", checkpoint)
+
+    def read_model(self, fingerprint: str | None = None) -> Checkpoint:
+        """The best model so far; raises StoreError."""
+        path = self.path / "model.h5"
+        if not path.is_file():
+            raise StoreError(
+                f"{path} is missing: train at least one epoch with an evaluation first."
+            )
+        checkpoint = read_checkpoint(path)
+        if fingerprint is not None:
+            self._same_shards(path, checkpoint, fingerprint)
+        return checkpoint
+
+    def _same_shards(self, path: Path, checkpoint: Checkpoint, fingerprint: str) -> None:
+        if checkpoint.fingerprint != fingerprint:
+            raise StoreError(
+                f"{path} was trained on shards {checkpoint.fingerprint[:12]}, not on these "
+                f"({fingerprint[:12]}): vertex numbers differ. Use the shard store of "
+                f"{self.path / 'config.toml'}."
+            )
+
+    def write_result(self, result: dict) -> None:
+        """result.json: scores at the best validation epoch, seconds, ranks, versions."""
+        versions = {"batchgnn": __version__, **{name: version(name) for name in LIBRARIES}}
+        versions["python"] = platform.python_version()
+        text = json.dumps(_finite({**result, "versions": versions}), indent=2)
+        self._write(RESULT, text + "\n")
+
+    def summary(self) -> str:
+        """Two lines for the end of a run."""
+        result = json.loads((self.path / RESULT).read_text())
+        name = result["metric"]
+        return (
+            f"best epoch {result['best_epoch']}: validation {name} {result[f'val_{name}']}, "
+            f"test {name} {result[f'test_{name}']}\nresult in {self.path / 'result.json'}"
+        )
+
+    def _write(self, name: str, text: str) -> None:
+        with atomic_file(self.path / name, overwrite=True) as beside:
+            beside.write_text(text)
+
+
+def _finite(value):
+    """JSON has no nan or infinity: they become null."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,1 @@
+"""What modes over samples share: drawing neighbours, fetching rows, keeping inputs."""

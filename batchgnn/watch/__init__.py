@@ -1,0 +1,1 @@
+"""What observes a run: counted collectives and phases, timelines, the pace of ranks, signals."""

@@ -1,0 +1,95 @@
+"""Signals that ask a run to stop: noted at once, acted upon when all ranks have agreed.
+
+    SIGUSR1            the time is nearly up: save, end with status 0, be started again
+    SIGTERM, SIGUSR2   save and end with status 143. Launchers end a job on SIGTERM; they pass
+                       SIGUSR2 on and wait
+    a second signal    this process ends at once, and with it the job
+
+Python runs handlers between two of its own instructions, so not while a rank waits inside MPI for a
+rank that is gone. Here the C handler writes the signal's number to a pipe, and a thread reads it.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+from batchgnn.base.environment import rank_from_environment
+from batchgnn.base.errors import Stopped
+
+REQUEUE, END, COMPUTED = 0, 1, 2
+"""Places in the words beside the gradient: the two requests, as in `asked()`, and the seconds that
+a rank computed."""
+
+REQUESTS = {signal.SIGUSR1: REQUEUE, signal.SIGTERM: END, signal.SIGUSR2: END}
+STATUS = {REQUEUE: 0, END: 128 + signal.SIGTERM}
+SAME_S = 0.5
+"A signal that comes again within this time came to the process on two ways."
+
+_asked = [0, 0]
+
+
+def asked() -> tuple[int, int]:
+    """Whether this process was asked (to be requeued, to end): 0 or 1 each."""
+    return _asked[REQUEUE], _asked[END]
+
+
+def stopped(words, where: str) -> Stopped | None:
+    """What to raise on all ranks for the sum of `asked()` over them; None: go on.
+
+    words: that sum, or the words beside the gradient
+    where: how far training is, for the message
+    """
+    if not (words[REQUEUE] or words[END]):
+        return None
+    request = END if words[END] else REQUEUE
+    said = "will be started again" if request == REQUEUE else "was told to end"
+    error = Stopped(f"the run {said}: its state {where} is saved. Go on with --resume.")
+    error.requeue, error.exit_status = request == REQUEUE, STATUS[request]
+    return error
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[None]:
+    """Note the signals for the time of the block; call it from the main thread."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    _asked[:] = [0, 0]
+    before = {number: signal.signal(number, lambda *_: None) for number in REQUESTS}
+    fd_before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    thread = threading.Thread(target=_note, args=(read,), name="signals", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(fd_before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(write)
+        thread.join()
+        os.close(read)
+
+
+def _note(read: int) -> None:
+    """Read numbers of signals until the pipe is closed; of the second, end this process."""
+    last, last_s = 0, -SAME_S
+    while numbers := os.read(read, 1):
+        number, now = numbers[0], time.monotonic()
+        if number not in REQUESTS or (number == last and now - last_s < SAME_S):
+            continue
+        if any(_asked):
+            _end_at_once(number)
+        _asked[REQUESTS[signal.Signals(number)]] = 1
+        last, last_s = number, now
+
+
+def _end_at_once(number: int) -> None:
+    name = signal.Signals(number).name
+    where = f"rank {rank_from_environment()} on {socket.gethostname()}"
+    sys.stderr.write(f"batchgnn: {where} had a second signal, {name}, and ends at once.\n")
+    sys.stderr.flush()
+    os._exit(128 + number)
