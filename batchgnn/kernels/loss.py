@@ -12,19 +12,18 @@ from batchgnn.kernels.jit import parallel_kernel
 
 @register_jitable
 def softmax_row(row, out):
-    """out = softmax(row); returns (log of the sum of exponentials, largest logit's column)."""
-    best = 0
+    """out = softmax(row); returns the log of the sum of exponentials."""
+    top = row[0]
     for j in range(1, len(row)):
-        if row[j] > row[best]:
-            best = j
-    top = row[best]
+        if row[j] > top:
+            top = row[j]
     total = row.dtype.type(0)
     for j in range(len(row)):
         out[j] = np.exp(row[j] - top)
         total += out[j]
     for j in range(len(row)):
         out[j] /= total
-    return np.float64(top) + np.log(np.float64(total)), best
+    return np.float64(top) + np.log(np.float64(total))
 
 
 @register_jitable
@@ -37,54 +36,46 @@ def logistic(z):
 
 
 @parallel_kernel
-def softmax_cross_entropy(logits, labels, scale, dlogits, loss, correct):
+def softmax_cross_entropy(logits, labels, scale, dlogits, loss):
     """loss[i] = -log softmax(logits[i])[labels[i]] and scale times its gradient.
 
     logits   float32 or float64 (n, C), C >= 1
     labels   int32 (n,)         -1: the row counts for nothing
     dlogits  as logits (n, C)   overwritten; may be logits
     loss     float64 (n,)       overwritten
-    correct  uint8 (n,)         overwritten: 1 where the label has the largest logit
     """
     for i in prange(logits.shape[0]):
         row, gradient, label = logits[i], dlogits[i], labels[i]
         loss[i] = 0.0
-        correct[i] = 0
         if label < 0:
             for j in range(len(row)):
                 gradient[j] = 0
         else:
             own = np.float64(row[label])
-            log_total, best = softmax_row(row, gradient)
-            loss[i] = log_total - own
-            correct[i] = best == label
+            loss[i] = softmax_row(row, gradient) - own
             gradient[label] -= 1
             for j in range(len(row)):
                 gradient[j] *= scale
 
 
 @parallel_kernel
-def sigmoid_cross_entropy(logits, labels, scale, dlogits, loss, correct):
+def sigmoid_cross_entropy(logits, labels, scale, dlogits, loss):
     """loss[i] = mean over the classes of binary cross-entropy, and scale times its gradient.
 
-    labels   uint8 (n, C)  0 or 1
-    correct  uint8 (n,)    overwritten: 1 where all C labels are on their side of logit 0
+    labels  uint8 (n, C)  0 or 1
     Other arguments as `softmax_cross_entropy`.
     """
     num_classes = logits.shape[1]
     for i in prange(logits.shape[0]):
         row, gradient, label = logits[i], dlogits[i], labels[i]
         total = 0.0
-        right = 0
         for j in range(num_classes):
             z = row[j]
-            right += (z > 0) == (label[j] > 0)
             total += max(np.float64(z), 0.0) + np.log1p(np.exp(-abs(np.float64(z))))
             if label[j] > 0:
                 total -= z
             gradient[j] = (logistic(z) - label[j]) * scale / num_classes
         loss[i] = total / num_classes
-        correct[i] = right == num_classes
 
 
 @parallel_kernel

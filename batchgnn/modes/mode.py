@@ -6,15 +6,20 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from batchgnn.comm.step_sum import Words
+
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one optimiser step did on this rank; sums over own seeds."""
+    """What one optimiser step did on this rank; sums over own seeds.
+
+    words: what all ranks said beside the gradient
+    """
 
     step: int
     loss_sum: float
-    num_correct: int
     num_seeds: int
+    words: Words
 
 
 class ExactInference(Protocol):

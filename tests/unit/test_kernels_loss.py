@@ -16,7 +16,7 @@ def test_softmax_cross_entropy(shape, dtype):
     rng = np.random.default_rng(0)
     logits = 3 * rng.normal(size=shape).astype(dtype)
     labels = rng.integers(-1, shape[1], shape[0]).astype(np.int32)
-    outs = poison(shape, dtype), poison(shape[0], np.float64), poison(shape[0], np.uint8)
+    outs = poison(shape, dtype), poison(shape[0], np.float64)
     assert_like_reference(softmax_cross_entropy, logits, labels, dtype(0.25), *outs)
 
 
@@ -26,7 +26,7 @@ def test_sigmoid_cross_entropy(shape, dtype):
     rng = np.random.default_rng(1)
     logits = 3 * rng.normal(size=shape).astype(dtype)
     labels = rng.integers(0, 2, shape).astype(np.uint8)
-    outs = poison(shape, dtype), poison(shape[0], np.float64), poison(shape[0], np.uint8)
+    outs = poison(shape, dtype), poison(shape[0], np.float64)
     assert_like_reference(sigmoid_cross_entropy, logits, labels, dtype(0.25), *outs)
 
 
@@ -45,9 +45,8 @@ def test_probabilities_of_large_logits_are_finite(probabilities, dtype):
 )
 def test_losses_of_large_logits_are_finite(labels):
     logits = np.array([[-1e4, 1e4], [-1e4, 1e4]], np.float32)
-    loss, correct, dlogits = loss_and_gradient(logits, labels, 1.0)
+    loss, dlogits = loss_and_gradient(logits, labels, 1.0)
     assert loss == pytest.approx(2e4 if labels.ndim == 1 else 1e4)
-    assert correct == 1
     assert np.isfinite(dlogits).all()
 
 
@@ -58,13 +57,12 @@ def test_gradient_is_the_central_difference_of_the_scaled_loss(multilabel):
     labels = rng.integers(0, 2, (6, 4)).astype(np.uint8)
     if not multilabel:
         labels = rng.integers(-1, 4, 6).astype(np.int32)
-    _, _, dlogits = loss_and_gradient(logits, labels, 0.3)
+    _, dlogits = loss_and_gradient(logits, labels, 0.3)
     assert_gradient(lambda: 0.3 * loss_and_gradient(logits, labels, 0.3)[0], logits, dlogits, rng)
 
 
 def test_rows_without_a_label_count_for_nothing():
     logits = np.array([[2.0, 1.0], [0.0, 5.0]], np.float32)
-    loss, correct, dlogits = loss_and_gradient(logits, np.array([-1, 1], np.int32), 1.0)
+    loss, dlogits = loss_and_gradient(logits, np.array([-1, 1], np.int32), 1.0)
     assert loss == pytest.approx(np.log1p(np.exp(-5.0)))
-    assert correct == 1
     np.testing.assert_array_equal(dlogits[0], 0)

@@ -12,7 +12,8 @@ import numpy as np
 from batchgnn.base.bytes import parse_bytes
 from batchgnn.base.rng import Purpose
 from batchgnn.comm.background import Background
-from batchgnn.comm.exchange import ArrayRows, allreduce_gradient, allreduce_sum
+from batchgnn.comm.exchange import ArrayRows, allreduce_sum
+from batchgnn.comm.step_sum import StepSum
 from batchgnn.graph.block import Block
 from batchgnn.kernels.half import dtype_name
 from batchgnn.kernels.rng import stream_key
@@ -74,6 +75,7 @@ class MacrobatchMode:
         """settings: a config.Settings; grid: comm.grid.Grid; own: this rank's OwnShards."""
         self.grid, self.own, self.schedule = grid, own, schedule
         self.model, self.optimizer = model, optimizer
+        self.sum_gradient = StepSum(grid.world, model.parameters.grad)
         self.seed, self.fanouts = settings.seed, settings.fanouts
         self.overlap = settings.overlap
         budget = parse_bytes(settings.macrobatch_memory)
@@ -313,13 +315,13 @@ class MacrobatchMode:
         labels = self.own.label[self.own.ownership.local_rows(minibatch.seeds)]
         scale = 1.0 / self.schedule.num_seeds(step)
         with trace.phase("backward"):
-            loss_sum, num_correct, dlogits = loss_and_gradient(logits, labels, scale)
+            loss_sum, dlogits = loss_and_gradient(logits, labels, scale)
             model.backward(dlogits, saved)
         with trace.phase("allreduce"):
-            allreduce_gradient(self.grid.world, model.parameters)
+            words = self.sum_gradient()
         with trace.phase("update"):
             self.optimizer.step()
-        return StepResult(step, loss_sum, num_correct, len(minibatch.seeds))
+        return StepResult(step, loss_sum, len(minibatch.seeds), words)
 
 
 def _hits(remote: float, cached: float) -> dict[str, float]:

@@ -13,7 +13,8 @@ import numpy as np
 
 from batchgnn.base import buffers
 from batchgnn.comm.courier import Courier
-from batchgnn.comm.exchange import ArrayRows, RowExchange, allreduce_gradient, allreduce_sum
+from batchgnn.comm.exchange import ArrayRows, RowExchange, allreduce_sum
+from batchgnn.comm.step_sum import StepSum
 from batchgnn.kernels.half import dtype_name
 from batchgnn.modes.mode import StepResult
 from batchgnn.nn.linear import dense
@@ -56,6 +57,7 @@ class FullgraphMode:
         train_rows: int64, own rows whose loss counts; num_seeds: how many all ranks have
         """
         self.comm, self.graph, self.model, self.optimizer = comm, graph, model, optimizer
+        self.sum_gradient = StepSum(comm, model.parameters.grad)
         self.train_rows, self.train_label = train_rows, np.ascontiguousarray(label[train_rows])
         self.num_seeds, self.seed = num_seeds, seed
         for A in graph.operators:
@@ -73,15 +75,15 @@ class FullgraphMode:
 
     def train(self, epoch: int) -> StepResult:
         """Forward and backward over all vertices, one all-reduce of the gradient, update."""
-        loss_sum, num_correct = self.gradient(epoch)
+        loss_sum = self.gradient(epoch)
         with trace.phase("allreduce"):
-            allreduce_gradient(self.comm, self.model.parameters)
+            words = self.sum_gradient()
         with trace.phase("update"):
             self.optimizer.step()
-        return StepResult(0, loss_sum, num_correct, len(self.train_rows))
+        return StepResult(0, loss_sum, len(self.train_rows), words)
 
-    def gradient(self, epoch: int) -> tuple[float, int]:
-        """Fill `parameters.grad` with this rank's share; own loss sum and correct vertices."""
+    def gradient(self, epoch: int) -> float:
+        """Fill `parameters.grad` with this rank's share; returns the own loss sum."""
         model, graph = self.model, self.graph
         with trace.phase("forward"):
             keys = {"seed": self.seed, "epoch": epoch, "step": 0, "training": True}
@@ -89,13 +91,13 @@ class FullgraphMode:
         with trace.phase("backward"):
             scale = 1.0 / self.num_seeds
             chosen = logits[self.train_rows]
-            loss_sum, num_correct, dchosen = loss_and_gradient(chosen, self.train_label, scale)
+            loss_sum, dchosen = loss_and_gradient(chosen, self.train_label, scale)
             dlogits = buffers.empty(logits.shape, logits.dtype)
             dlogits[...] = 0
             dlogits[self.train_rows] = dchosen
             del logits, chosen, dchosen
             model.backward(dlogits, saved)
-        return loss_sum, num_correct
+        return loss_sum
 
     def inference(self) -> "WholeInference":
         """The exact model by the same operators."""
