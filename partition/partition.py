@@ -19,10 +19,12 @@ from batchgnn.partition.supernode import CLUSTERS_PER_SHARD, supernode_shards
 from batchgnn.partition.write import schema_of, write_shards
 from batchgnn.store.format import refuse_existing
 from batchgnn.store.graph_store import GraphStore
+from batchgnn.store.seeds import is_seed
 from batchgnn.store.shard_store import Manifest
 
 METHODS = ("metis", "random", "supernode")
 ORDERS = ("rcm", "natural")
+VERTEX_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,11 +148,20 @@ def cut_vertices(graph: GraphSource, cut: Cut) -> tuple[np.ndarray, np.ndarray |
     whole = cut_graph(graph) if cut.needs_graph else no_graph(num_vertices)
     shard = _shards(whole, cut)
     if cut.even_seeds and num_shards > 1:
-        train = (graph.read_split(slice(0, num_vertices)) == 1).view(np.uint8)
+        seeds = all_seeds(graph)
         # A random cut has no locality to keep: its vertices are moved as if there were no edges.
         damaged = no_graph(num_vertices) if cut.method == "random" else whole
-        shard = rebalance(shard, num_shards, train, damaged).shard
+        shard = rebalance(shard, num_shards, seeds, damaged).shard
     return shard, rcm_order(whole, shard) if cut.inside == "rcm" else None
+
+
+def all_seeds(graph: GraphSource) -> np.ndarray:
+    """uint8 (N, R): 1 = a seed of that split."""
+    seeds = np.empty((graph.num_vertices, graph.num_splits), bool)
+    for begin in range(0, graph.num_vertices, VERTEX_CHUNK):
+        rows = slice(begin, min(begin + VERTEX_CHUNK, graph.num_vertices))
+        seeds[rows] = is_seed(graph.read_labels(rows), graph.read_split(rows))
+    return seeds.view(np.uint8)
 
 
 def _shards(graph: CutGraph, cut: Cut) -> np.ndarray:

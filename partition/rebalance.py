@@ -56,17 +56,17 @@ def rebalance(shard: np.ndarray, num_shards: int, train: np.ndarray, graph: CutG
     `excess` says how far it came.
     """
     shard, before = shard.astype(np.int32), shard
-    num_train = count_seeds(shard, num_shards, train)
-    mean = num_train.sum(axis=0) / num_shards
+    num_seeds = count_seeds(shard, num_shards, train)
+    mean = num_seeds.sum(axis=0) / num_shards
     train_limit = np.maximum(np.floor((1 + EXCESS) * mean), np.ceil(mean)).astype(np.int64)
     load = np.bincount(shard, graph.weight, num_shards).astype(np.int64)
     size = np.bincount(shard, minlength=num_shards)
     even = (1 + EXCESS) * load.sum() / num_shards
     phases = [(False, int(even * slack)) for slack in SLACKS] + [(True, int(even))]
-    seeds = (graph.indptr, graph.indices, shard, train, num_train, train_limit, graph.weight, load)
+    seeds = (graph.indptr, graph.indices, shard, train, num_seeds, train_limit, graph.weight, load)
     for by_load, load_limit in phases:
         _move(*seeds, size, load_limit, by_load)
-    counted = np.column_stack([num_train, size])
+    counted = np.column_stack([num_seeds, size])
     limits = np.append(
         train_limit, np.int64(np.ceil((1 + VERTEX_EXCESS) * len(shard) / num_shards))
     )
@@ -74,8 +74,8 @@ def rebalance(shard: np.ndarray, num_shards: int, train: np.ndarray, graph: CutG
     whole = (graph.indptr, graph.indices, shard, every, counted, limits, graph.weight, load)
     room = max(int(even), int(load.max())) + int(VERTEX_LOAD * load.sum() / num_shards)
     _move(*whole, size, room, False, free=True)
-    num_train = counted[:, :-1]
-    excess = float((num_train.max(axis=0) / np.maximum(mean, 1e-9)).max()) if mean.any() else 1.0
+    num_seeds = counted[:, :-1]
+    excess = float((num_seeds.max(axis=0) / np.maximum(mean, 1e-9)).max()) if mean.any() else 1.0
     return Rebalanced(shard, int((shard != before).sum()), excess)
 
 
@@ -95,9 +95,9 @@ def _move(indptr, indices, shard, *state, free=False) -> None:
             break
 
 
-def count_seeds(shard: np.ndarray, num_shards: int, train: np.ndarray) -> np.ndarray:
-    """int64 (K, R): training seeds of each shard in each split."""
+def count_seeds(shard: np.ndarray, num_shards: int, seeds: np.ndarray) -> np.ndarray:
+    """int64 (K, R): seeds of each shard in each split; bool or uint8 (n, R), 1 = a seed."""
     columns = [
-        np.bincount(shard[train[:, r] != 0], minlength=num_shards) for r in range(train.shape[1])
+        np.bincount(shard[seeds[:, r] != 0], minlength=num_shards) for r in range(seeds.shape[1])
     ]
     return np.stack(columns, axis=1).astype(np.int64)

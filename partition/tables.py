@@ -52,9 +52,9 @@ def _facts(title: str, rows: Iterable[tuple[str, str]]) -> Table:
 
 def _cut_table(m: Manifest) -> Table:
     edges = m.num_edges if m.directed else m.num_edges / 2
-    seeds = m.num_train.sum(axis=0)
+    seeds = m.num_seeds.sum(axis=0)
     mean = np.maximum(seeds / m.num_shards, 1e-9)
-    excess = float((m.num_train.max(axis=0) / mean)[seeds > 0].max()) if seeds.any() else 1.0
+    excess = float((m.num_seeds.max(axis=0) / mean)[seeds > 0].max()) if seeds.any() else 1.0
     options = ", ".join(f"{name} {value}" for name, value in m.options.items())
     return _facts(
         f"shard store {m.name}",
@@ -84,7 +84,7 @@ def _shard_table(m: Manifest) -> Table:
     table = Table(title="shards", title_justify="left")
     for column in ("shard", "vertices", "arcs", "halo", "seeds", "bytes"):
         table.add_column(column, justify="right")
-    figures = (m.shard_vertices, m.shard_edges, m.num_halo, m.num_train[:, 0], shard_bytes(m))
+    figures = (m.shard_vertices, m.shard_edges, m.num_halo, m.num_seeds[:, 0], shard_bytes(m))
     rows = {str(s): [int(values[s]) for values in figures] for s in range(m.num_shards)}
     if m.num_shards > MANY:
         summaries: dict[str, Callable] = {"least": np.min, "mean": np.mean, "most": np.max}

@@ -18,10 +18,12 @@ from batchgnn.kernels.partition import count_neighbor_shards, row_sums
 from batchgnn.partition.numbering import Numbering, number
 from batchgnn.partition.plan import EDGE_CHUNK, feature_chunk, sort_plan
 from batchgnn.partition.quality import quality, quotient_csr
+from batchgnn.partition.rebalance import count_seeds
 from batchgnn.partition.source import GraphSource
 from batchgnn.partition.spill import Spill, csr_of
 from batchgnn.store.format import atomic_folder
 from batchgnn.store.narrow import converted
+from batchgnn.store.seeds import is_seed
 from batchgnn.store.shard_store import Manifest, Schema
 
 
@@ -114,7 +116,7 @@ def _write(job: Job, made_by: dict) -> Manifest:
         )
     drafts, num_halo, arcs = _write_topology(job, spills)
     shutil.rmtree(job.folder / "spill")
-    num_train = _write_vertices(job, drafts)
+    num_seeds = _write_vertices(job, drafts)
     sums, names = writer.take_checksums(drafts)
     offset, shard_edges = job.numbering.offset, spills[0].count
     fingerprint = writer.fingerprint_of(sums, names, offset)
@@ -132,7 +134,7 @@ def _write(job: Job, made_by: dict) -> Manifest:
         num_edges=int(shard_edges.sum()),
         offset=offset,
         shard_edges=shard_edges,
-        num_train=num_train,
+        num_seeds=num_seeds,
         num_halo=num_halo,
         quotient_indptr=indptr,
         quotient_indices=indices,
@@ -205,9 +207,9 @@ def _write_side(draft: writer.Draft, side: str, spill: Spill, s: int, n: int, sc
 
 
 def _write_vertices(job: Job, drafts: list[writer.Draft]) -> np.ndarray:
-    """Features, labels, splits, names and original ids; returns num_train int64 (K, R)."""
+    """Features, labels, splits, names and original ids; returns num_seeds int64 (K, R)."""
     graph, schema, numbering = job.graph, job.schema, job.numbering
-    num_train = np.zeros((job.num_shards, schema.num_splits), np.int64)
+    num_seeds = np.zeros((job.num_shards, schema.num_splits), np.int64)
     for s, draft in enumerate(drafts):
         own = slice(numbering.offset[s], numbering.offset[s + 1])
         draft.open("vertex/original_id")[:] = numbering.original_id[own]
@@ -229,9 +231,11 @@ def _write_vertices(job: Job, drafts: list[writer.Draft]) -> np.ndarray:
             if names is not None:
                 columns["vertex/name"] = names
             _scatter(columns, numbering.new_id[rows].astype(np.int64), numbering.offset, drafts)
-            _count_train(columns["vertex/split"], numbering.new_id[rows], numbering, num_train)
+            seeds = is_seed(columns["vertex/label"], columns["vertex/split"])
+            shard = np.searchsorted(numbering.offset, numbering.new_id[rows], "right") - 1
+            num_seeds += count_seeds(shard, job.num_shards, seeds)
             bar.advance(rows.stop - begin)
-    return num_train
+    return num_seeds
 
 
 def _scatter(columns: dict, new_id: np.ndarray, offset: np.ndarray, drafts: list) -> None:
@@ -242,10 +246,3 @@ def _scatter(columns: dict, new_id: np.ndarray, offset: np.ndarray, drafts: list
         pick = order[ends[s] : ends[s + 1]]
         for name, values in columns.items():
             drafts[s].open(name)[new_id[pick] - offset[s]] = values[pick]
-
-
-def _count_train(split: np.ndarray, new_id: np.ndarray, numbering, num_train: np.ndarray) -> None:
-    """Add the training vertices among some rows to `num_train`, (K, R)."""
-    shard = np.searchsorted(numbering.offset, new_id, "right") - 1
-    for r in range(split.shape[1]):
-        num_train[:, r] += np.bincount(shard[split[:, r] == 1], minlength=len(num_train))

@@ -1,6 +1,6 @@
 """Moving single vertices between shards, with the least damage to the cut.
 
-The state is `shard` int32 (N,), `num_train` int64 (K, R) and `load`, `size` int64 (K,); a move
+The state is `shard` int32 (N,), `num_seeds` int64 (K, R) and `load`, `size` int64 (K,); a move
 updates all of it. `train` uint8 (N, R) says in which of R splits a vertex is a training seed; the
 graph (indptr, indices) is simple and symmetric. `links` int64 (K,) is scratch, zero between calls.
 One thread, fixed order: the result is the same on every machine.
@@ -12,16 +12,16 @@ from batchgnn.kernels.jit import kernel
 
 
 @kernel
-def has_room(v, t, train, num_train, train_limit, weight, load, load_limit):
+def has_room(v, t, train, num_seeds, train_limit, weight, load, load_limit):
     """Whether shard t may take v: seeds below their limit in v's splits, load within its limit."""
     for r in range(train.shape[1]):
-        if train[v, r] and num_train[t, r] >= train_limit[r]:
+        if train[v, r] and num_seeds[t, r] >= train_limit[r]:
             return False
     return load[t] + weight[v] <= load_limit
 
 
 @kernel
-def wants_to_leave(v, train, shard, num_train, train_limit, load, size, load_limit, by_load):
+def wants_to_leave(v, train, shard, num_seeds, train_limit, load, size, load_limit, by_load):
     """Whether moving v away helps its shard.
 
     by_load False: v is a seed of a split in which its shard has more than `train_limit`.
@@ -35,13 +35,13 @@ def wants_to_leave(v, train, shard, num_train, train_limit, load, size, load_lim
         return load[s] > load_limit
     helps = False
     for r in range(train.shape[1]):
-        helps |= train[v, r] and num_train[s, r] > train_limit[r]
+        helps |= train[v, r] and num_seeds[s, r] > train_limit[r]
     return helps
 
 
 @kernel
 def best_target(
-    v, indptr, indices, shard, train, num_train, train_limit, weight, load, load_limit, links
+    v, indptr, indices, shard, train, num_seeds, train_limit, weight, load, load_limit, links
 ):
     """(shard, damage): where v does the least damage to the cut; (-1, 0) when no shard has room.
 
@@ -55,7 +55,7 @@ def best_target(
         t = shard[indices[e]]
         if t == s or t == best or links[t] < healed:  # noqa: SIM109 (a kernel)
             continue
-        if has_room(v, t, train, num_train, train_limit, weight, load, load_limit) and (
+        if has_room(v, t, train, num_seeds, train_limit, weight, load, load_limit) and (
             best < 0
             or links[t] > healed
             or load[t] < load[best]
@@ -70,7 +70,7 @@ def best_target(
             if (
                 t != s
                 and (best < 0 or load[t] < load[best])
-                and has_room(v, t, train, num_train, train_limit, weight, load, load_limit)
+                and has_room(v, t, train, num_seeds, train_limit, weight, load, load_limit)
             ):
                 best = t
     return best, (lost - healed if best >= 0 else 0)
@@ -78,7 +78,7 @@ def best_target(
 
 @kernel
 def price_moves(
-    indptr, indices, shard, train, num_train, train_limit, weight, load, size, load_limit, by_load,
+    indptr, indices, shard, train, num_seeds, train_limit, weight, load, size, load_limit, by_load,
     links, price,
 ):  # fmt: skip
     """price[v] = damage of v's best move (by_load: per unit of weight); inf when it should stay.
@@ -87,9 +87,9 @@ def price_moves(
     """
     for v in range(len(shard)):
         price[v] = np.inf
-        if wants_to_leave(v, train, shard, num_train, train_limit, load, size, load_limit, by_load):
+        if wants_to_leave(v, train, shard, num_seeds, train_limit, load, size, load_limit, by_load):
             t, damage = best_target(
-                v, indptr, indices, shard, train, num_train, train_limit, weight, load, load_limit,
+                v, indptr, indices, shard, train, num_seeds, train_limit, weight, load, load_limit,
                 links,
             )  # fmt: skip
             if t >= 0:
@@ -98,7 +98,7 @@ def price_moves(
 
 @kernel
 def move_in_order(
-    order, price, indptr, indices, shard, train, num_train, train_limit, weight, load, size,
+    order, price, indptr, indices, shard, train, num_seeds, train_limit, weight, load, size,
     load_limit, by_load, links,
 ):  # fmt: skip
     """Move the vertices of `order`, one after the other, where it still helps.
@@ -110,7 +110,7 @@ def move_in_order(
     moves = 0
     for v in order:
         if not wants_to_leave(
-            v, train, shard, num_train, train_limit, load, size, load_limit, by_load
+            v, train, shard, num_seeds, train_limit, load, size, load_limit, by_load
         ):
             continue
         t, damage = best_target(
@@ -119,7 +119,7 @@ def move_in_order(
             indices,
             shard,
             train,
-            num_train,
+            num_seeds,
             train_limit,
             weight,
             load,
@@ -135,7 +135,7 @@ def move_in_order(
         size[s] -= 1
         size[t] += 1
         for r in range(train.shape[1]):
-            num_train[s, r] -= train[v, r]
-            num_train[t, r] += train[v, r]
+            num_seeds[s, r] -= train[v, r]
+            num_seeds[t, r] += train[v, r]
         moves += 1
     return moves

@@ -16,13 +16,13 @@ from batchgnn.modes.tensor.graph import tensor_graph
 from batchgnn.modes.tensor.memory import plan_tensor
 from batchgnn.modes.whole.memory import plan_fullgraph
 from batchgnn.modes.whole.mode import FullgraphMode, WholeGraph, WholeInference, halo_graph
-from batchgnn.nn.decoupled import DecoupledModel
-from batchgnn.nn.gcnii import make_model
 from batchgnn.nn.model import Model, ModelSpec
+from batchgnn.nn.models import make_model
 from batchgnn.nn.optim import make_optimizer
 from batchgnn.sampling.inference import Inference
 from batchgnn.sampling.schedule import Schedule
 from batchgnn.settings.config import Settings
+from batchgnn.store.seeds import has_label
 from batchgnn.store.shard_store import Manifest
 from batchgnn.tasks.scores import SPLITS
 
@@ -51,7 +51,7 @@ PLANS: dict[str, Callable[..., MemoryPlan]] = {
 def build_model(manifest: Manifest, settings: Settings) -> Model:
     """The model of the settings, with the initial weights of its seed."""
     spec = ModelSpec(
-        model=settings.model,
+        model=f"decoupled-{settings.model}" if settings.decoupled else settings.model,
         layers=settings.layers,
         hidden=settings.hidden,
         heads=settings.heads,
@@ -63,8 +63,7 @@ def build_model(manifest: Manifest, settings: Settings) -> Model:
         alpha=settings.alpha,
         theta=settings.theta,
     )
-    make = DecoupledModel if settings.decoupled else make_model
-    return make(spec, manifest.num_features, manifest.num_classes, seed=settings.seed)
+    return make_model(spec, manifest.num_features, manifest.num_classes, seed=settings.seed)
 
 
 def make_mode(session) -> Mode:
@@ -85,7 +84,7 @@ def make_mode(session) -> Mode:
             session.grid, own, schedule, model, optimizer, settings, session.node_rows
         )
     graph = WHOLE_GRAPHS[settings.mode](session.grid, own, model, settings)
-    num_seeds = int(session.manifest.num_train[:, settings.split_index].sum())
+    num_seeds = int(session.manifest.num_seeds[:, settings.split_index].sum())
     rows = np.flatnonzero(is_seed(session))
     comm, seed = session.grid.world, settings.seed
     return FullgraphMode(comm, graph, own.label, rows, num_seeds, model, optimizer, seed=seed)
@@ -112,11 +111,11 @@ def make_schedule(session) -> Schedule:
         own.ids[a:b][is_train[a:b]]
         for a, b in zip(own.first_row[:-1], own.first_row[1:], strict=True)
     ]
-    num_train = manifest.num_train[:, settings.split_index]
-    return Schedule(seeds, num_train, settings.batch_size, settings.seed)
+    num_seeds = manifest.num_seeds[:, settings.split_index]
+    return Schedule(seeds, num_seeds, settings.batch_size, settings.seed)
 
 
 def is_seed(session) -> np.ndarray:
     """bool (num_own,): training vertices that have a label."""
     own, is_train = session.own, session.split() == SPLITS["train"]
-    return is_train & (own.label >= 0) if own.label.ndim == 1 else is_train
+    return is_train & has_label(own.label)

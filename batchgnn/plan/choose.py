@@ -170,5 +170,5 @@ def labelled_share(manifest: Manifest, settings: Settings) -> float:
     """Share of the vertices that are trained on."""
     if settings.split_index >= manifest.num_splits:
         return 0.0
-    num_train = int(manifest.num_train[:, settings.split_index].sum())
-    return num_train / max(manifest.num_vertices, 1)
+    num_seeds = int(manifest.num_seeds[:, settings.split_index].sum())
+    return num_seeds / max(manifest.num_vertices, 1)

@@ -84,9 +84,9 @@ def group_sizes(num_steps: int, setting: int | str, fitting: int) -> list[int]:
 def predict_macrobatch(job: Job, rates: Rates) -> Prediction:
     """Sampled minibatches, M of them fetched together in the background."""
     settings, manifest, num_ranks = job.settings, job.manifest, job.num_ranks
-    num_train = int(manifest.num_train[:, settings.split_index].sum())
-    steps = max(1, -(-num_train // settings.batch_size))
-    seeds = num_train / steps / num_ranks
+    num_seeds = int(manifest.num_seeds[:, settings.split_index].sum())
+    steps = max(1, -(-num_seeds // settings.batch_size))
+    seeds = num_seeds / steps / num_ranks
     sizes = manifest.num_vertices, manifest.num_edges, num_ranks, job.shares.cut
     frontiers, edges = frontiers_of(seeds, settings.hops, *sizes)
     works = sampled_work(job, frontiers)

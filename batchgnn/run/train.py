@@ -24,9 +24,9 @@ from batchgnn.run.session import Session, open_session
 from batchgnn.run.training_state import TrainingState
 from batchgnn.settings.config import FREE, Settings, settings_files
 from batchgnn.store.checkpoint import Checkpoint
+from batchgnn.store.seeds import has_label
 from batchgnn.tasks.scores import SPLITS, score
 from batchgnn.watch import interrupt, trace
-from batchgnn.watch.interrupt import COMPUTED
 from batchgnn.watch.pace import Pace
 
 app = App(name="train", help="Train a model on a shard store.", config=settings_files)
@@ -148,7 +148,7 @@ class Trainer:
                 for result in steps:
                     self._note(result, shown)
                     state.seconds = time.perf_counter() - begin
-                    if stop := self._stopped(self.model.parameters.words):
+                    if stop := self._stopped(result.words.requeue, result.words.end):
                         self._checkpoint(stop)
                         raise stop
                     if every and state.step % every == 0 and state.step < self.mode.num_steps:
@@ -170,8 +170,7 @@ class Trainer:
         shown.advance(1, f"loss {state.loss_sum / max(state.num_seeds, 1):.4f}")
         if self.session.is_first:
             self.pulse.beat(state.epoch + 1, state.step, self.mode.num_steps)
-        mine, all_ranks = self.model.parameters.own_words, self.model.parameters.words
-        if note := self.pace.step(float(mine[COMPUTED]), float(all_ranks[COMPUTED])):
+        if note := self.pace.step(result.words.own_s, result.words.all_s):
             print(note, file=sys.stderr, flush=True)
 
     def _end_epoch(self, loss: float, seconds: float) -> None:
@@ -221,13 +220,14 @@ class Trainer:
     def _checkpoint_is_due(self) -> tuple[bool, Stopped | None]:
         """Whether the first rank's clock, the end of training or a signal asks for a checkpoint."""
         waited = time.monotonic() - self.last_checkpoint_s >= self.settings.checkpoint_seconds
-        is_late, *words = self._sum(self.session.is_first and waited, *interrupt.asked())
-        stop = None if self._finished() else self._stopped(words)
+        is_late, *asked = self._sum(self.session.is_first and waited, *interrupt.asked())
+        stop = None if self._finished() else self._stopped(*asked)
         return bool(is_late) or self._finished() or stop is not None, stop
 
-    def _stopped(self, words) -> Stopped | None:
-        """What to raise when a rank was asked to stop; words: `interrupt.asked()`, summed."""
-        return interrupt.stopped(words, f"at epoch {self.state.epoch + 1} step {self.state.step}")
+    def _stopped(self, requeue: float, end: float) -> Stopped | None:
+        """What to raise when a rank was asked to stop; `interrupt.asked()`, summed."""
+        where = f"at epoch {self.state.epoch + 1} step {self.state.step}"
+        return interrupt.stopped(requeue, end, where)
 
     def _checkpoint(self, stop: Stopped | None = None) -> None:
         """Write a checkpoint and the best model on the first rank; a failure is raised on all.
@@ -295,6 +295,7 @@ class Trainer:
     def _held(self) -> dict[str, list]:
         """What every rank had to work on, for result.json; lists over ranks."""
         own, is_train = self.session.own, self.session.split() == SPLITS["train"]
+        is_train &= has_label(own.label)
         mine = (own.num_own, int(own.degree_in.sum()), int(is_train.sum()))
         said = values_of_all(self.world, [self.session.grid.host, *mine])
         hosts, *counts = zip(*said, strict=True)

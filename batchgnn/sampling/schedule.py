@@ -1,6 +1,6 @@
 """Which seeds an optimiser step trains on: the same on any number of ranks.
 
-Each shard shuffles its own training vertices; step t of T takes the t-th slice of every shard's
+Each shard shuffles its own seeds; step t of T takes the t-th slice of every shard's
 list. Counts over all ranks follow from the manifest, without a message.
 """
 
@@ -13,15 +13,15 @@ from batchgnn.kernels.rng import fill_draws, stream_key
 class Schedule:
     """The minibatches of an epoch, as seen by the rank that owns `shard_seeds`."""
 
-    def __init__(self, shard_seeds: list[np.ndarray], num_train: np.ndarray, batch_size: int, seed):
+    def __init__(self, shard_seeds: list[np.ndarray], of_shard: np.ndarray, batch_size: int, seed):
         """Slice the seeds of all shards into steps.
 
-        shard_seeds: global ids of the training vertices of each own shard
-        num_train: int64 (K,), training vertices of every shard of the store
+        shard_seeds: global ids of the seeds of each own shard
+        of_shard: int64 (K,), how many seeds every shard of the store has
         batch_size: seeds of one step over all ranks
         """
-        self.shard_seeds, self.num_train, self.seed = shard_seeds, num_train, seed
-        self.num_steps = max(1, -(-int(num_train.sum()) // batch_size))
+        self.shard_seeds, self.of_shard, self.seed = shard_seeds, of_shard, seed
+        self.num_steps = max(1, -(-int(of_shard.sum()) // batch_size))
 
     def shuffled(self, epoch: int) -> list[np.ndarray]:
         """The own shards' seeds in this epoch's order."""
@@ -43,5 +43,5 @@ class Schedule:
 
     def num_seeds(self, step: int) -> int:
         """Seeds of a step over all ranks."""
-        begin = self.num_train * step // self.num_steps
-        return int((self.num_train * (step + 1) // self.num_steps - begin).sum())
+        begin = self.of_shard * step // self.num_steps
+        return int((self.of_shard * (step + 1) // self.num_steps - begin).sum())

@@ -24,8 +24,8 @@ from batchgnn.base.errors import StoreError
 FORMAT_GRAPH = "batchgnn-graph"
 FORMAT_SHARDS = "batchgnn-shards"
 FORMAT_SHARD = "batchgnn-shard"
-FORMAT_VERSION = 1
-"Newest version of every format that this program reads, and the one that it writes."
+VERSIONS = {FORMAT_GRAPH: (1, 2), FORMAT_SHARDS: (2, 2), FORMAT_SHARD: (2, 2)}
+"Oldest version of a format that is read, and the newest, which is written; (1, 1) of all others."
 
 ALIGNMENT = 64
 "Datasets begin at a multiple of this many bytes: a cache line, and the width of the widest vector."
@@ -41,7 +41,7 @@ def create_store(path: str | os.PathLike, format_name: str) -> h5py.File:
     """A new file, which must not exist, with its format attributes and aligned datasets to be."""
     file = h5py.File(path, "x", alignment_threshold=1, alignment_interval=ALIGNMENT)
     file.attrs["format"] = format_name
-    file.attrs["format_version"] = FORMAT_VERSION
+    file.attrs["format_version"] = VERSIONS.get(format_name, (1, 1))[1]
     return file
 
 
@@ -67,7 +67,8 @@ def open_store(path: str | os.PathLike, wanted: str, what: str, make: str = "") 
     what  the kind of file, for messages: "graph store"
     make  the command that makes one, for messages
 
-    Raises StoreError when the file is missing, truncated, no HDF5, of another format or newer.
+    Raises StoreError when the file is missing, truncated, no HDF5, of another format, newer, or
+    older than what is read.
     """
     path, advice = Path(path), f". It is made by: {make}" if make else ""
     if not path.is_file():
@@ -84,7 +85,7 @@ def open_store(path: str | os.PathLike, wanted: str, what: str, make: str = "") 
             f"{path} is {found} ({size}): needed a {what}. Copy it again, or make it anew{advice}"
         ) from error
     try:
-        check_format(file, wanted, what)
+        check_format(file, wanted, what, make)
         if wanted != FORMAT_GRAPH:
             _check_own(file, file)
     except BaseException:
@@ -93,16 +94,22 @@ def open_store(path: str | os.PathLike, wanted: str, what: str, make: str = "") 
     return file
 
 
-def check_format(file: h5py.File, wanted: str, what: str) -> None:
-    """Raise StoreError unless the file's attributes say format `wanted`, no newer than we read."""
+def check_format(file: h5py.File, wanted: str, what: str, make: str = "") -> None:
+    """Raise StoreError unless the file's attributes say format `wanted`, in a version we read."""
     found, version = text(file.attrs.get("format", "")), int(file.attrs.get("format_version", 0))
     if found != wanted:
         has = f"its attribute `format` is {found!r}" if found else "it has no attribute `format`"
         raise StoreError(f"{file.filename} is no {what}: {has}, needed {wanted!r}")
-    if version > FORMAT_VERSION:
+    oldest, newest = VERSIONS.get(wanted, (1, 1))
+    if version > newest:
         raise StoreError(
-            f"{file.filename} has format version {version}, this batchgnn reads up to "
-            f"{FORMAT_VERSION}. Update: pip install --upgrade batchgnn"
+            f"{file.filename} has format version {version}, this batchgnn reads up to {newest}. "
+            f"Update: pip install --upgrade batchgnn"
+        )
+    if version < oldest:
+        raise StoreError(
+            f"{file.filename} was made by an older version of batchgnn (format version {version}, "
+            f"needed {oldest}). Make it again" + f": {make}" * bool(make)
         )
 
 

@@ -40,7 +40,7 @@ ATTRIBUTE = {
 ARRAYS = {
     "shard/offset": "offset",
     "shard/num_edges": "shard_edges",
-    "shard/num_train": "num_train",
+    "shard/num_seeds": "num_seeds",
     "shard/num_halo": "num_halo",
     "quotient/indptr": "quotient_indptr",
     "quotient/indices": "quotient_indices",
@@ -109,7 +109,7 @@ class Manifest(Schema):
 
     offset         int64 (K + 1,)   shard s owns the ids offset[s] : offset[s + 1]
     shard_edges    int64 (K,)       in-arcs of each shard
-    num_train      int64 (K, R)     training vertices of each shard, per split
+    num_seeds      int64 (K, R)     training vertices with a label of each shard, per split
     num_halo       int64 (K,)       distinct in-neighbours that other shards own
     quotient_*     int64            symmetric CSR over shards without the diagonal; weight[s, t] =
                                     arcs with one end in s and the other in t, either direction
@@ -128,7 +128,7 @@ class Manifest(Schema):
     edge_cut: int
     offset: np.ndarray
     shard_edges: np.ndarray
-    num_train: np.ndarray
+    num_seeds: np.ndarray
     num_halo: np.ndarray
     quotient_indptr: np.ndarray
     quotient_indices: np.ndarray
@@ -205,7 +205,7 @@ class ShardStore:
                 f"{path} is missing: {self.path}/ holds {self.manifest.num_shards} shards, "
                 f"{shard_name(0)} to {shard_name(self.manifest.num_shards - 1)}. {RESTORE}"
             )
-        with open_store(path, FORMAT_SHARD, "shard file") as file:
+        with open_store(path, FORMAT_SHARD, "shard file", MAKE) as file:
             try:
                 self._check_identity(file, s)
                 return {name: _place(path, file, name) for name in self._layout(file, s)}
@@ -246,6 +246,7 @@ class ShardStore:
         return layout
 
 
+MAKE = "batchgnn partition GRAPH.h5 SHARDS --shards K"
 RESTORE = "Copy the whole folder again, or partition the graph store again: batchgnn partition"
 
 
@@ -269,7 +270,7 @@ def read_manifest(path: str | os.PathLike) -> Manifest:
             f"{path} {what}: needed a shard store, a folder made by: "
             f"batchgnn partition GRAPH.h5 {path} --shards K"
         )
-    with open_store(path / MANIFEST, FORMAT_SHARDS, "shard store") as file:
+    with open_store(path / MANIFEST, FORMAT_SHARDS, "shard store", MAKE) as file:
         try:
             values = {attribute: file[name][()] for name, attribute in ARRAYS.items()}
             for field in fields(Manifest):

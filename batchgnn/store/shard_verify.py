@@ -12,6 +12,7 @@ from batchgnn.base.errors import StoreError
 from batchgnn.base.progress import progress
 from batchgnn.kernels.half import as_floats
 from batchgnn.store.format import FORMAT_SHARD, checksum, open_store
+from batchgnn.store.seeds import is_seed
 from batchgnn.store.shard_store import RESTORE, Manifest, Shard, ShardStore
 from batchgnn.store.shard_writer import fingerprint_of
 
@@ -58,7 +59,7 @@ def _check_manifest(store: ShardStore) -> None:
         and m.offset[-1] == m.num_vertices
         and (np.diff(m.offset) > 0).all(),
         "shard/num_edges: adds up to num_edges": m.shard_edges.sum() == m.num_edges,
-        "shard/num_train: a row per shard, a column per split": m.num_train.shape
+        "shard/num_seeds: a row per shard, a column per split": m.num_seeds.shape
         == (shards, m.num_splits),
         "shard/num_halo: adds up to halo_factor": m.num_halo.shape == (shards,)
         and np.isclose(m.num_halo.sum() / m.num_vertices, m.halo_factor),
@@ -98,10 +99,10 @@ def _invariants(m: Manifest, shard: Shard):
     outside = (shard.in_indices < m.offset[s]) | (shard.in_indices >= m.offset[s + 1])
     halo = len(np.unique(shard.in_indices[outside]))
     yield "shard/num_halo of the manifest: distinct remote in-neighbours", halo == m.num_halo[s]
-    train = (shard.split == 1).sum(axis=0)
+    seeds = is_seed(shard.label, shard.split).sum(axis=0)
     yield (
-        "shard/num_train of the manifest: vertices of split 1",
-        np.array_equal(train, m.num_train[s]),
+        "shard/num_seeds of the manifest: labelled vertices of split 1",
+        np.array_equal(seeds, m.num_seeds[s]),
     )
     yield "vertex/split: 0 to 3", bool((shard.split <= 3).all())
     if m.task == "multilabel":

@@ -213,8 +213,8 @@ DAMAGE = {
         lambda file: file.attrs.__setitem__("format", "batchgnn-shards")
     ),
     "no attribute `format`": with_file(lambda file: file.attrs.__delitem__("format")),
-    "format version 2, this batchgnn reads up to 1": with_file(
-        lambda file: file.attrs.__setitem__("format_version", 2)
+    "format version 3, this batchgnn reads up to 2": with_file(
+        lambda file: file.attrs.__setitem__("format_version", 3)
     ),
     "num_classes": with_file(lambda file: file.attrs.__delitem__("num_classes")),
     "task is 'regression'": with_file(lambda file: file.attrs.__setitem__("task", "regression")),

@@ -10,6 +10,7 @@ from graphs import learnable_graph, shards_of
 
 from batchgnn.base.bytes import MemoryPlan
 from batchgnn.base.errors import ConfigError, StoreError
+from batchgnn.comm.step_sum import message_bytes
 from batchgnn.modes.choice import PLANS, plan_memory
 from batchgnn.modes.macrobatch.size import MacrobatchSize
 from batchgnn.plan.beside import plan_entry
@@ -140,7 +141,7 @@ def test_seconds_of_fullgraph_by_hand(shards):
         }
         by_rank.append(seconds)
     slowest = max(by_rank, key=lambda seconds: sum(seconds.values()))
-    gradient = job.model.parameters.summed.nbytes
+    gradient = message_bytes(job.model.parameters.grad)
     slowest[MESSAGES] += 3.0 + 2 * gradient / 100.0
     assert got.seconds == pytest.approx(slowest)
     assert got.hidden_s == 0
@@ -162,7 +163,7 @@ def test_bytes_of_tensor_are_those_of_the_formula(shards):
     settings = replace(WHOLE, mode="tensor", hidden=12, layers=3, aggregate_cache="off", chunks=5)
     job = job_of(shards, settings, 4)
     got = predict(job, SIMPLE)
-    gradient = 4 * job.model.parameters.summed.nbytes
+    gradient = 4 * message_bytes(job.model.parameters.grad)
     widths = [12, 12, 4]  # A (x W) takes the narrower
     assert got.bytes - gradient == 4 * 4 * 400 * sum(widths) * 3 // 4
     assert got.calls == 2 * 5 * 6 + 1
@@ -247,7 +248,7 @@ def test_whole_neighbourhoods_cost_what_sampling_does_not(shards):
     assert kept.seconds[SAMPLING] < few.seconds[SAMPLING] < every.seconds[SAMPLING]
     assert few.bytes < every.bytes
     manifest = read_manifest(shards)
-    assert few.steps == -(-manifest.num_train.sum() // 50)
+    assert few.steps == -(-manifest.num_seeds.sum() // 50)
     assert "first layer unsampled" in kept.exactness
 
 

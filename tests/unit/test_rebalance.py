@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference import rebalance as reference
 from shards import graph_of, graphs, most_seeds, random_graph, static_graph
 
 import batchgnn.kernels.rebalance as rebalancing
@@ -35,7 +35,7 @@ def test_seeds_are_even_within_five_percent(tmp_path, method, num_shards):
     front = np.arange(3000) < 1000  # seeds crowd where the hubs are
     object.__setattr__(graph, "split", np.where(front, 1, 3).astype(np.uint8)[:, None])
     m = partition(graph, tmp_path / "s", method, num_shards)
-    assert m.num_train.max() <= 1.05 * m.num_train.mean()
+    assert m.num_seeds.max() <= 1.05 * m.num_seeds.mean()
 
 
 @pytest.mark.parametrize("method", ["metis", "supernode"])
@@ -66,11 +66,11 @@ def state_of(graph, num_shards, num_splits, seed):
     n = cut.num_vertices
     shard = rng.integers(0, num_shards, n).astype(np.int32)
     train = rng.integers(0, 2, (n, num_splits)).astype(np.uint8)
-    num_train = count_seeds(shard, num_shards, train)
-    train_limit = np.maximum(num_train.mean(axis=0), 1).astype(np.int64)
+    num_seeds = count_seeds(shard, num_shards, train)
+    train_limit = np.maximum(num_seeds.mean(axis=0), 1).astype(np.int64)
     load = np.bincount(shard, cut.weight, num_shards).astype(np.int64)
     size = np.bincount(shard, minlength=num_shards)
-    return cut, shard, train, num_train, train_limit, load, size
+    return cut, shard, train, num_seeds, train_limit, load, size
 
 
 @settings(deadline=None, max_examples=60)
@@ -78,11 +78,11 @@ def state_of(graph, num_shards, num_splits, seed):
 def test_moves_are_the_reference(graph, num_shards, num_splits, seed, by_load):
     results = []
     for kernels in (rebalancing, reference):
-        cut, shard, train, num_train, limit, load, size = state_of(
+        cut, shard, train, num_seeds, limit, load, size = state_of(
             graph, num_shards, num_splits, seed
         )
         load_limit, links = int(1.1 * load.mean()), np.zeros(num_shards, np.int64)
-        state = (cut.indptr, cut.indices, shard, train, num_train, limit, cut.weight, load)
+        state = (cut.indptr, cut.indices, shard, train, num_seeds, limit, cut.weight, load)
         targets = [
             tuple(map(int, kernels.best_target(v, *state, load_limit, links)))
             for v in range(len(shard))
@@ -92,7 +92,7 @@ def test_moves_are_the_reference(graph, num_shards, num_splits, seed, by_load):
         first_price = price.copy()
         order = np.argsort(price, kind="stable")
         moves = kernels.move_in_order(order, price, *state, size, load_limit, by_load, links)
-        results.append((targets, first_price, moves, shard, num_train, load, size, links))
+        results.append((targets, first_price, moves, shard, num_seeds, load, size, links))
     for mine, wanted in zip(*results, strict=True):
         np.testing.assert_array_equal(mine, wanted)
 

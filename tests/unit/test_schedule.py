@@ -23,9 +23,9 @@ def test_an_epoch_visits_every_seed_once(sizes, batch_size):
 
 def test_a_rank_with_fewer_shards_sees_its_part_of_the_same_minibatches():
     shards = [np.arange(20, dtype=np.uint32), np.arange(50, 77, dtype=np.uint32)]
-    num_train = np.array([20, 27])
-    both = Schedule(shards, num_train, 10, seed=1)
-    second = Schedule(shards[1:], num_train, 10, seed=1)
+    of_shard = np.array([20, 27])
+    both = Schedule(shards, of_shard, 10, seed=1)
+    second = Schedule(shards[1:], of_shard, 10, seed=1)
     for t in range(both.num_steps):
         of_both = both.own_seeds(both.shuffled(3), t)
         of_second = second.own_seeds(second.shuffled(3), t)
@@ -33,9 +33,9 @@ def test_a_rank_with_fewer_shards_sees_its_part_of_the_same_minibatches():
 
 
 def test_epochs_and_seeds_shuffle_differently():
-    shards, num_train = [np.arange(50, dtype=np.uint32)], np.array([50])
+    shards, of_shard = [np.arange(50, dtype=np.uint32)], np.array([50])
     orders = [
-        tuple(Schedule(shards, num_train, 50, seed).shuffled(epoch)[0])
+        tuple(Schedule(shards, of_shard, 50, seed).shuffled(epoch)[0])
         for seed in (0, 1)
         for epoch in (0, 1)
     ]

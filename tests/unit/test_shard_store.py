@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import reference
+from reference import partition as reference
 from shards import Whole, graph_of, two_triangles
 
 from batchgnn.base.errors import StoreError
@@ -143,6 +143,14 @@ def test_newer_format(halves, name):
     with h5py.File(halves / name, "r+") as file:
         file.attrs["format_version"] = 99
     with pytest.raises(StoreError, match=rf"{name} has format version 99.*Update"):
+        ShardStore(halves).shard(0)
+
+
+@pytest.mark.parametrize("name", ["manifest.h5", "shard-00000.h5"])
+def test_a_store_of_an_older_version_is_cut_again(halves, name):
+    with h5py.File(halves / name, "r+") as file:
+        file.attrs["format_version"] = 1
+    with pytest.raises(StoreError, match=rf"{name} was made by an older.*batchgnn partition GRAPH"):
         ShardStore(halves).shard(0)
 
 

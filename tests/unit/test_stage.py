@@ -95,7 +95,7 @@ def test_ranks_of_mode_tensor_copy_all_shards_together(store, tmp_path, ways):
 @pytest.mark.parametrize("which", ["manifest.h5", "shard-00001.h5"])
 def test_a_file_that_points_outside_is_refused(store, tmp_path, how, which):
     """The name of a dataset that is there, standing for one that is elsewhere."""
-    name = "shard/num_train" if which == "manifest.h5" else "vertex/label"
+    name = "shard/num_seeds" if which == "manifest.h5" else "vertex/label"
     secret = tmp_path / "secret.h5"
     with h5py.File(store.path / which, "r+") as file, h5py.File(secret, "w") as other:
         shape, dtype = file[name].shape, file[name].dtype

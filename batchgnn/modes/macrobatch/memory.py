@@ -56,7 +56,7 @@ def plan_memory(session) -> MemoryPlan:
     return MemoryPlan(
         {
             "the interpreter and its libraries": INTERPRETER_BYTES,
-            "parameters, gradients and moments": 6 * model.parameters.buffer.nbytes,
+            "parameters, gradients and moments": 7 * model.parameters.buffer.nbytes,
             "labels, splits and ids": int(own.label.nbytes + own.split.nbytes + 40 * own.num_own),
             "a copy of the own features": own.copied_feature_bytes,
             "this rank's part of the node's shared topology": shared_bytes(session),
@@ -143,11 +143,11 @@ def allowed_bytes(memory: str | None, ranks_on_node: int) -> int:
 def frontier_bounds(session) -> tuple[list[int], list[int]]:
     """Most vertices of this rank's frontiers, seeds first, and most edges of its hops."""
     manifest, settings, own = session.manifest, session.settings, session.own
-    own_train = manifest.num_train[own.shards, settings.split_index]
+    own_seeds = manifest.num_seeds[own.shards, settings.split_index]
     num_steps = max(
-        1, -(-int(manifest.num_train[:, settings.split_index].sum()) // settings.batch_size)
+        1, -(-int(manifest.num_seeds[:, settings.split_index].sum()) // settings.batch_size)
     )
-    frontiers, edges = [int((-(-own_train // num_steps)).sum())], []
+    frontiers, edges = [int((-(-own_seeds // num_steps)).sum())], []
     for fanout in settings.hops:
         drawn = frontiers[-1] * fanout if fanout > 0 else manifest.num_edges
         edges.append(min(drawn, manifest.num_edges))
