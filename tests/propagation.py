@@ -3,7 +3,8 @@
 from functools import cached_property
 
 import numpy as np
-import reference
+from reference.epilogue import column_bits
+from reference.rng import draw
 
 from batchgnn.operators.local import LocalOperator
 
@@ -56,8 +57,8 @@ class RepeatedOperator(LocalOperator):
         out = np.ones(self._count.shape)
         if dropout.probability:
             for v, u in np.argwhere(self._count > 0):
-                key = reference.draw(dropout.key, self.source_ids[v])
-                bits = reference.column_bits(reference.draw(key, self.source_ids[u]), 0)
+                key = draw(dropout.key, self.source_ids[v])
+                bits = column_bits(draw(key, self.source_ids[u]), 0)
                 out[v, u] = float(dropout.scale) if bits >= dropout.threshold else 0
         return out
 

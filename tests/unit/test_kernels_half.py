@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import reference
+from reference import half as reference
 
 from batchgnn.kernels.half import (
     FEATURE_DTYPES,

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-import reference
 from hypothesis import given
 from hypothesis import strategies as st
 from numba.core.errors import TypingError
+from reference import product as reference
 
 from batchgnn.kernels.product import CACHED_ROWS, multiply_columns, multiply_rows
 from batchgnn.kernels.tile import ROWS

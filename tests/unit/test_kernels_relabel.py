@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-import reference
 from hypothesis import given
 from hypothesis import strategies as st
+from reference import relabel as reference
 
 from batchgnn.kernels.relabel import (
     find_or_add,

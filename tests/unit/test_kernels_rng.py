@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import reference
+from reference import rng as reference
 from scipy.stats import chisquare, kstest
 
 from batchgnn.kernels.rng import below, draw, fill_draws, mix, stream_key, unit

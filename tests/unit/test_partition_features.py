@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import reference
+from reference import half as reference
 from shards import Whole, random_graph, store_graph
 
 import batchgnn.partition.cli as cli

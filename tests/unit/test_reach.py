@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-import reference
 from graphs import learnable_graph, shards_of
 from mpi4py import MPI
+from reference import reach as reference
 from shards import arcs_of, graph_of
 
 from batchgnn.base.rng import Purpose

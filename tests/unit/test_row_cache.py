@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import reference
 from graphs import learnable_graph, shards_of
+from reference import row_cache as reference
 
 from batchgnn.base.errors import ConfigError
 from batchgnn.graph.ownership import Ownership

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import reference
+import reference.reach
+import reference.row_cache
 from graphs import learnable_graph
 from mpi.together import SAMPLED, sent_bytes, written
 from shards import arcs_of
@@ -51,7 +52,7 @@ def test_scores_over_ranks_are_the_formula(comm, stored):
         start[:, comm.rank] = seed_probability(own, make_schedule(session))
         scores = by_vertex(comm, own, Reach(session.grid.world, own).scores(start, FANOUTS))
         start = by_vertex(comm, own, start)
-    expected = reference.reach([arc[:2] for arc in arcs_of(graph)], start, FANOUTS)
+    expected = reference.reach.reach([arc[:2] for arc in arcs_of(graph)], start, FANOUTS)
     np.testing.assert_allclose(probability(scores), expected, rtol=1e-4, atol=1e-7)
     assert start.any(axis=0).all()
 
@@ -70,7 +71,7 @@ def test_the_likeliest_remote_rows_are_chosen(comm, stored, monkeypatch, scratch
         mine[own.original_id, 0] = start
         chosen, remote = everyones(comm, own)[ids], np.ones(graph.num_vertices, bool)
         remote[own.original_id] = False
-    reached = reference.reach([arc[:2] for arc in arcs_of(graph)], mine, FANOUTS)[:, 0]
+    reached = reference.reach.reach([arc[:2] for arc in arcs_of(graph)], mine, FANOUTS)[:, 0]
     assert len(chosen) == len(set(chosen)) == min(capacity, np.sum(remote & (reached > 0)))
     assert remote[chosen].all()
     left_out = remote.copy()
@@ -98,8 +99,8 @@ def test_copies_are_the_rows_of_their_owners(comm, stored, monkeypatch, chunk_by
 
         asked = rng.permutation(400).astype(own.ids.dtype)
         owner, rows = own.ownership.owner(asked), own.ownership.local_rows(asked)
-        expected = reference.redirect_rows(
-            asked, owner, rows, own.rank, own.num_own, reference.enter_rows(ids)
+        expected = reference.row_cache.redirect_rows(
+            asked, owner, rows, own.rank, own.num_own, reference.row_cache.enter_rows(ids)
         )
         cache.redirect(asked, owner, rows)
         np.testing.assert_array_equal(owner, [o for o, _ in expected])

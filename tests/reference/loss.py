@@ -1,0 +1,29 @@
+"""Losses and probabilities from their formulas."""
+
+import numpy as np
+
+
+def softmax(logits, out):
+    z = logits.astype(np.float64)
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    out[:] = e / e.sum(axis=1, keepdims=True)
+
+
+def sigmoid(logits, out):
+    out[:] = np.exp(-np.logaddexp(0, -logits.astype(np.float64)))
+
+
+def softmax_cross_entropy(logits, labels, scale, dlogits, loss):
+    z = logits.astype(np.float64)
+    softmax(z, probability := np.empty(z.shape))
+    for i, label in enumerate(labels):
+        known = label >= 0
+        loss[i] = np.logaddexp.reduce(z[i]) - z[i, label] if known else 0
+        dlogits[i] = scale * (probability[i] - np.eye(z.shape[1])[label]) if known else 0
+
+
+def sigmoid_cross_entropy(logits, labels, scale, dlogits, loss):
+    z, t = logits.astype(np.float64), labels.astype(np.float64)
+    sigmoid(z, probability := np.empty(z.shape))
+    loss[:] = (t * np.logaddexp(0, -z) + (1 - t) * np.logaddexp(0, z)).mean(axis=1)
+    dlogits[:] = scale * (probability - t) / z.shape[1]
