@@ -13,6 +13,7 @@ from batchgnn.run.run_state import JOB, RESULT, STOPPED, note_job
 from batchgnn.settings.config import Settings, read_settings, write_settings
 from batchgnn.store.checkpoint import (
     Checkpoint,
+    has_checkpoint,
     latest_checkpoint,
     read_checkpoint,
     write_checkpoint,
@@ -49,7 +50,7 @@ class RunFolder:
         A job may be killed, and started again by the batch system, before its first checkpoint.
         """
         made = [self.path / "model.h5", self.path / RESULT]
-        return any(self.checkpoints.glob("epoch-*.h5")) or any(path.exists() for path in made)
+        return has_checkpoint(self.checkpoints) or any(path.exists() for path in made)
 
     def note_stop(self, requeue: bool, epoch: int, step: int) -> None:
         """stopped.json: a signal ended training here, and whether to start it again."""
