@@ -8,27 +8,36 @@ views. The bias, which the epilogue adds, is declared here under `bias_name` and
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import NamedTuple, Protocol, TypeGuard
 
 import numpy as np
 
-from batchgnn.kernels.rows import Rows
 from batchgnn.nn.dropout import NO_DROPOUT, Dropout
-from batchgnn.nn.epilogue import Epilogue
+from batchgnn.nn.epilogue import Activation, Epilogue, SavedEpilogue
 from batchgnn.nn.init import Declared, glorot, kaiming, kaiming_bias, zeros
-from batchgnn.nn.linear import dense, linear, linear_backward, linear_onto
+from batchgnn.nn.linear import dense, linear, linear_backward, linear_onto, weight_gradient
+from batchgnn.nn.operator import (
+    Aggregation,
+    InputOperator,
+    Matrix,
+    Operator,
+    Saved,
+    has_adjoint,
+    with_adjoint,
+)
 from batchgnn.nn.parameters import stacked
 
 Views = Mapping[str, np.ndarray]
-Matrix = np.ndarray | Rows
-"Input of a layer: a matrix, or the rows of one by their addresses."
+Gradient = np.ndarray | None
+"Of a layer's input; None where it is not needed."
 
 
 class Convolution(Protocol):
-    """What `nn.model` asks of a layer."""
+    """What `nn.stack` asks of a layer; activation: of a hidden layer's epilogue."""
 
-    aggregation: str
+    aggregation: Aggregation
     bias_name: str
+    activation: Activation
 
     def __init__(self, parameters: Views):
         """parameters: views by the names of `declare`."""
@@ -37,11 +46,29 @@ class Convolution(Protocol):
     def declare(d_in: int, d_out: int, heads: int = 1) -> dict[str, Declared]:
         """Its parameters, the bias among them."""
 
-    def forward(self, A, x: Matrix, dropout: Dropout = NO_DROPOUT) -> tuple[np.ndarray, Any]:
-        """(n_src, d_in) -> (n_dst, d_out), and what backward needs."""
+    def forward(
+        self, A: InputOperator, x: Matrix, dropout: Dropout = NO_DROPOUT
+    ) -> tuple[np.ndarray, Saved]:
+        """(n_src, d_in) -> (n_dst, d_out), and what backward needs; dropout: of attention."""
 
-    def backward(self, dy: np.ndarray, saved, grads: Views, need_dx: bool) -> Any:
+    def backward(self, dy: np.ndarray, saved: Saved, grads: Views, need_dx: bool) -> Gradient:
         """(n_dst, d_out) -> (n_src, d_in), or None unless it is needed."""
+
+
+class Propagated(NamedTuple):
+    """What `propagate_backward` needs: x where A (x W) was computed, else h = A x."""
+
+    A: InputOperator
+    x: np.ndarray | None
+    h: np.ndarray | None
+
+
+class SavedSage(NamedTuple):
+    """x and its targets' rows where A (x W_nbr) was computed, else nothing and [A x | x_dst]."""
+
+    A: InputOperator
+    x: np.ndarray | None
+    rows: np.ndarray
 
 
 class SageMean:
@@ -52,13 +79,14 @@ class SageMean:
     A (x W_nbr) is cheaper.
     """
 
-    aggregation = "mean"
+    aggregation: Aggregation = "mean"
+    activation: Activation = "relu"
     bias_name = "lin_l.bias"
 
     def __init__(self, parameters: Views):
         """parameters: views by the names of `declare`."""
-        self.nbr, self.own = parameters["lin_l.weight"], parameters["lin_r.weight"]
-        self.both = stacked(self.nbr, self.own)
+        self.nbr, self.root = parameters["lin_l.weight"], parameters["lin_r.weight"]
+        self.both = stacked(self.nbr, self.root)
 
     @staticmethod
     def declare(d_in: int, d_out: int, heads: int = 1) -> dict[str, Declared]:
@@ -69,26 +97,31 @@ class SageMean:
             "lin_l.bias": kaiming_bias(d_in, d_out),
         }
 
-    def forward(self, A, x: Matrix, dropout: Dropout = NO_DROPOUT):
+    def forward(
+        self, A: InputOperator, x: Matrix, dropout: Dropout = NO_DROPOUT
+    ) -> tuple[np.ndarray, SavedSage]:
         """(n_src, d_in) -> (n_dst, d_out)."""
         if transforms_first(A, self.nbr):
-            y, saved = propagate(A, x, self.nbr)
-            x_dst = A.targets(saved[1])
-            linear_onto(x_dst, self.own, y)
-            return y, (A, saved, x_dst)
+            x = dense(x)
+            y = A.gather(linear(x, self.nbr))
+            x_dst = A.targets(x)
+            linear_onto(x_dst, self.root, y)
+            return y, SavedSage(A, x, x_dst)
         both = A.gather_beside(x)  # (n_dst, 2 d_in)
-        return linear(both, self.both), (A, None, both)
+        return linear(both, self.both), SavedSage(A, None, both)
 
-    def backward(self, dy: np.ndarray, saved, grads: Views, need_dx: bool):
+    def backward(self, dy: np.ndarray, saved: SavedSage, grads: Views, need_dx: bool) -> Gradient:
         """(n_dst, d_out) -> (n_src, d_in)."""
-        A, propagated, own_rows = saved
-        if propagated is None:
+        A, x, rows = saved
+        if x is None:
             dweight = stacked(grads["lin_l.weight"], grads["lin_r.weight"])
-            dboth = linear_backward(dy, own_rows, self.both, dweight, need_dx)
-            return A.gather_beside_adjoint(dboth) if need_dx else None
+            dboth = linear_backward(dy, rows, self.both, dweight, need_dx)
+            return None if dboth is None else with_adjoint(A).gather_beside_adjoint(dboth)
+        propagated = Propagated(A, x, None)
         dx = propagate_backward(dy, propagated, self.nbr, grads["lin_l.weight"], need_dx)
-        onto = A.targets(dx) if need_dx else None
-        linear_backward(dy, own_rows, self.own, grads["lin_r.weight"], need_dx, onto)
+        weight_gradient(dy, rows, grads["lin_r.weight"])
+        if dx is not None:
+            linear_onto(dy, self.root.T, with_adjoint(A).targets(dx))
         return dx
 
 
@@ -98,7 +131,8 @@ class Gcn:
     arXiv:1609.02907, Eq. 2; PyG's GCNConv.
     """
 
-    aggregation = "gcn"
+    aggregation: Aggregation = "gcn"
+    activation: Activation = "relu"
     bias_name = "bias"
 
     def __init__(self, parameters: Views):
@@ -110,13 +144,23 @@ class Gcn:
         """Its parameters, the bias among them."""
         return {"lin.weight": glorot(d_in, d_out), "bias": zeros(d_out)}
 
-    def forward(self, A, x: Matrix, dropout: Dropout = NO_DROPOUT):
+    def forward(
+        self, A: InputOperator, x: Matrix, dropout: Dropout = NO_DROPOUT
+    ) -> tuple[np.ndarray, Propagated]:
         """(n_src, d_in) -> (n_dst, d_out)."""
         return propagate(A, x, self.weight)
 
-    def backward(self, dy: np.ndarray, saved, grads: Views, need_dx: bool):
+    def backward(self, dy: np.ndarray, saved: Propagated, grads: Views, need_dx: bool) -> Gradient:
         """(n_dst, d_out) -> (n_src, d_in)."""
         return propagate_backward(dy, saved, self.weight, grads["lin.weight"], need_dx)
+
+
+class SavedGin(NamedTuple):
+    """What `Gin.backward` needs: of its first product, of the inner epilogue, and its result."""
+
+    propagated: Propagated
+    activated: SavedEpilogue
+    hidden: np.ndarray
 
 
 class Gin:
@@ -126,7 +170,8 @@ class Gin:
     is d_out.
     """
 
-    aggregation = "sum"
+    aggregation: Aggregation = "sum"
+    activation: Activation = "relu"
     bias_name = "nn.2.bias"
 
     def __init__(self, parameters: Views):
@@ -144,13 +189,15 @@ class Gin:
             "nn.2.bias": kaiming_bias(d_out, d_out),
         }
 
-    def forward(self, A, x: Matrix, dropout: Dropout = NO_DROPOUT):
+    def forward(
+        self, A: InputOperator, x: Matrix, dropout: Dropout = NO_DROPOUT
+    ) -> tuple[np.ndarray, SavedGin]:
         """(n_src, d_in) -> (n_dst, d_out)."""
         u, propagated = propagate(A, x, self.first, with_self=True)
         hidden, activated = self.inner.forward(u)
-        return linear(hidden, self.second), (propagated, activated, hidden)
+        return linear(hidden, self.second), SavedGin(propagated, activated, hidden)
 
-    def backward(self, dy: np.ndarray, saved, grads: Views, need_dx: bool):
+    def backward(self, dy: np.ndarray, saved: SavedGin, grads: Views, need_dx: bool) -> Gradient:
         """(n_dst, d_out) -> (n_src, d_in)."""
         propagated, activated, hidden = saved
         dhidden = linear_backward(dy, hidden, self.second, grads["nn.2.weight"])
@@ -158,6 +205,15 @@ class Gin:
         return propagate_backward(
             du, propagated, self.first, grads["nn.0.weight"], need_dx, with_self=True
         )
+
+
+class SavedGat(NamedTuple):
+    """What `Gat.backward` needs; z: x W."""
+
+    A: Operator
+    x: np.ndarray
+    z: np.ndarray
+    attended: Saved
 
 
 class Gat:
@@ -168,7 +224,8 @@ class Gat:
     GATConv.
     """
 
-    aggregation = "attention"
+    aggregation: Aggregation = "attention"
+    activation: Activation = "elu"
     bias_name = "bias"
 
     def __init__(self, parameters: Views):
@@ -186,17 +243,19 @@ class Gat:
             "bias": zeros(d_out),
         }
 
-    def forward(self, A, x: Matrix, dropout: Dropout = NO_DROPOUT):
+    def forward(
+        self, A: InputOperator, x: Matrix, dropout: Dropout = NO_DROPOUT
+    ) -> tuple[np.ndarray, SavedGat]:
         """(n_src, d_in) -> (n_dst, d_out); dropout: of the attention coefficients."""
-        x = dense(x)
+        A, x = with_adjoint(A), dense(x)
         z = linear(x, self.weight)  # (n_src, heads * width)
         s_src = z @ block_diagonal(self.att_src)  # (n_src, heads)
         s_dst = A.targets(z) @ block_diagonal(self.att_dst)  # (n_dst, heads)
         heads = z.reshape(len(z), *self.att_src.shape)
         h, attended = A.attend(heads, s_src, s_dst, dropout)  # (n_dst, heads, width)
-        return h.reshape(len(h), z.shape[1]), (A, x, z, attended)
+        return h.reshape(len(h), z.shape[1]), SavedGat(A, x, z, attended)
 
-    def backward(self, dy: np.ndarray, saved, grads: Views, need_dx: bool):
+    def backward(self, dy: np.ndarray, saved: SavedGat, grads: Views, need_dx: bool) -> Gradient:
         """(n_dst, d_out) -> (n_src, d_in)."""
         A, x, z, attended = saved
         dh = dy.reshape(len(dy), *self.att_src.shape)
@@ -217,7 +276,7 @@ class GcnII:
     arXiv:2007.02133, Eq. 5; PyG's GCN2Conv with shared weights. It has no bias.
     """
 
-    aggregation = "gcn"
+    aggregation: Aggregation = "gcn"
 
     def __init__(self, parameters: Views, below: int = 0, alpha: float = 0.1, theta: float = 0.5):
         """parameters: views by the names of `declare`; below: layers below this one."""
@@ -229,14 +288,22 @@ class GcnII:
         """Its parameters; d_in = d_out."""
         return {"weight1": glorot(d_in, d_out)}
 
-    def forward(self, A, x: np.ndarray, initial: np.ndarray):
+    def forward(
+        self, A: Operator, x: np.ndarray, initial: np.ndarray
+    ) -> tuple[np.ndarray, tuple[Operator, np.ndarray]]:
         """x, initial (n_src, d) -> (n_dst, d)."""
         h = A.gather(x)
         h *= 1 - self.alpha
         h += self.alpha * A.targets(initial)
         return linear(h, self._mixed()), (A, h)
 
-    def backward(self, dy: np.ndarray, saved, grads: Views, dinitial: np.ndarray) -> np.ndarray:
+    def backward(
+        self,
+        dy: np.ndarray,
+        saved: tuple[Operator, np.ndarray],
+        grads: Views,
+        dinitial: np.ndarray,
+    ) -> np.ndarray:
         """(n_dst, d) -> (n_src, d); the gradient of `initial` is added into dinitial."""
         A, h = saved
         dh = linear_backward(dy, h, self._mixed(), grads["weight1"])
@@ -254,37 +321,47 @@ class GcnII:
 CONVOLUTIONS: dict[str, type[Convolution]] = {"sage": SageMean, "gcn": Gcn, "gin": Gin, "gat": Gat}
 
 
-def transforms_first(A, weight: np.ndarray) -> bool:
+def transforms_first(A: InputOperator, weight: np.ndarray) -> TypeGuard[Operator]:
     """Whether A (x W) can be had and has no larger matrix between than (A x) W.
 
     Of equal ones it is better: backward needs x, which is there anyway, instead of A x.
     """
-    if A.only_inputs:
+    if not has_adjoint(A):
         return False
     return weight.shape[1] * A.num_sources <= weight.shape[0] * A.num_targets
 
 
-def propagate(A, x: Matrix, weight: np.ndarray, with_self: bool = False) -> tuple[Any, Any]:
+def propagate(
+    A: InputOperator, x: Matrix, weight: np.ndarray, with_self: bool = False
+) -> tuple[np.ndarray, Propagated]:
     """A x W, or (A + I) x W with self; (A x) W or A (x W), whichever matrix between is smaller."""
     gather = A.gather_self if with_self else A.gather
     if transforms_first(A, weight):
         x = dense(x)
-        return gather(linear(x, weight)), (A, x, None)
+        return gather(linear(x, weight)), Propagated(A, x, None)
     h = gather(x)  # (n_dst, d_in)
-    return linear(h, weight), (A, None, h)
+    return linear(h, weight), Propagated(A, None, h)
 
 
-def propagate_backward(dy, saved, weight, dweight, need_dx: bool, with_self: bool = False):
+def propagate_backward(
+    dy: np.ndarray,
+    saved: Propagated,
+    weight: np.ndarray,
+    dweight: np.ndarray,
+    need_dx: bool,
+    with_self: bool = False,
+) -> Gradient:
     """Overwrites dweight; returns the gradient of x, or None unless it is needed."""
     A, x, h = saved
-    if h is None:
-        dz = _gather_adjoint(A, dy, with_self)  # (n_src, d_out)
+    if x is not None:
+        dz = _gather_adjoint(with_adjoint(A), dy, with_self)  # (n_src, d_out)
         return linear_backward(dz, x, weight, dweight, need_dx)
+    assert h is not None
     dh = linear_backward(dy, h, weight, dweight, need_dx)
-    return _gather_adjoint(A, dh, with_self) if need_dx else None
+    return None if dh is None else _gather_adjoint(with_adjoint(A), dh, with_self)
 
 
-def _gather_adjoint(A, dh, with_self):
+def _gather_adjoint(A: Operator, dh: np.ndarray, with_self: bool) -> np.ndarray:
     return A.gather_self_adjoint(dh) if with_self else A.gather_adjoint(dh)
 
 

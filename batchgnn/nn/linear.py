@@ -1,6 +1,6 @@
 """Dense products with weights, forward and backward; gradients go straight into the flat buffer."""
 
-from typing import Any
+from typing import overload
 
 import numpy as np
 
@@ -38,17 +38,33 @@ def linear_onto(x: np.ndarray, weight: np.ndarray, y: np.ndarray) -> None:
     _multiply(x, weight, y, onto=True)
 
 
+@overload
+def linear_backward(
+    dy: np.ndarray, x: np.ndarray, weight: np.ndarray, dweight: np.ndarray
+) -> np.ndarray: ...
+
+
+@overload
+def linear_backward(
+    dy: np.ndarray, x: np.ndarray, weight: np.ndarray, dweight: np.ndarray, need_dx: bool
+) -> np.ndarray | None: ...
+
+
 def linear_backward(
     dy: np.ndarray,
     x: np.ndarray,
     weight: np.ndarray,
     dweight: np.ndarray,
     need_dx: bool = True,
-    onto: np.ndarray | None = None,
-) -> Any:
-    """Overwrites dweight with x^T dy; returns dy weight^T, or None unless it is needed.
+) -> np.ndarray | None:
+    """Overwrites dweight with x^T dy; returns dy weight^T, or None unless it is needed."""
+    weight_gradient(dy, x, dweight)
+    return linear(dy, weight.T) if need_dx else None
 
-    onto: (n, d_in), to which dy weight^T is added instead of returning it
+
+def weight_gradient(dy: np.ndarray, x: np.ndarray, dweight: np.ndarray) -> None:
+    """Overwrites dweight (d_in, d_out) with x^T dy.
+
     The parts of x^T dy do not depend on the number of threads, nor does their sum.
     """
     parts = _parts(len(x))
@@ -57,12 +73,6 @@ def linear_backward(
     for_each(lambda k: multiply_columns(x[parts[k]], rows[parts[k]], products[k]), len(parts))
     blocks = [slice(b, b + BLOCK_ROWS) for b in range(0, len(dweight), BLOCK_ROWS)]
     for_each(lambda k: products[:, blocks[k]].sum(axis=0, out=dweight[blocks[k]]), len(blocks))
-    if not need_dx:
-        return None
-    if onto is None:
-        return linear(dy, weight.T)
-    linear_onto(dy, weight.T, onto)
-    return None
 
 
 def _multiply(x: np.ndarray, weight: np.ndarray, out: np.ndarray, onto: bool) -> None:

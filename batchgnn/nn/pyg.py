@@ -3,7 +3,7 @@
 The state loads into a module with `convs`, a ModuleList of SAGEConv, GCNConv, GINConv(Sequential(
 Linear, ReLU, Linear)) or GATConv, and, with `--norm layer` or `batch`, `norms`, a ModuleList of
 LayerNorm(mode="node") or BatchNorm. GCNII's has GCN2Convs in `convs`, and two Linear in `lins`;
-that of --decoupled has Linear in `lins`, and with gat `attention`, one without bias.
+those of decoupled models have Linear in `lins`, and with gat `attention`, one without bias.
 """
 
 import numpy as np

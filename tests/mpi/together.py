@@ -10,6 +10,7 @@ from graphs import learnable_graph, shards_of
 from mpi4py import MPI
 
 from batchgnn.modes.choice import make_mode
+from batchgnn.nn.models import make_model
 from batchgnn.run.session import open_session
 from batchgnn.settings.config import Settings
 from batchgnn.watch import trace
@@ -62,8 +63,8 @@ class Trained(NamedTuple):
 def with_model(session, dtype):
     """The session with a model of this precision."""
     sizes = session.manifest.num_features, session.manifest.num_classes
-    spec, kind = session.model.spec, type(session.model)
-    session.model = kind(spec, *sizes, seed=session.settings.seed, dtype=dtype)
+    spec, seed = session.model.spec, session.settings.seed
+    session.model = make_model(spec, *sizes, seed=seed, dtype=dtype)
     return session
 
 

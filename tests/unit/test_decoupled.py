@@ -1,7 +1,5 @@
 """The decoupled model: its gradient by central differences, and what it computes by hand."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from blocks import random_csr
@@ -9,13 +7,15 @@ from checks import assert_gradient
 from propagation import RepeatedOperator
 
 from batchgnn.graph.block import Block
-from batchgnn.nn.decoupled import DecoupledModel
 from batchgnn.nn.dropout import NO_DROPOUT
 from batchgnn.nn.model import ModelSpec
+from batchgnn.nn.models import make_model
+from batchgnn.operators.local import LocalOperator
 
 N = 12
 DROP = {"dropout": 0.3, "input_dropout": 0.2, "attention_dropout": 0.3}
-SPECS = {model: ModelSpec(model=model, layers=3, hidden=7, **DROP) for model in ("gcn", "gat")}
+NAMES = ("decoupled-gcn", "decoupled-gat")
+SPECS = {name: ModelSpec(model=name, layers=3, hidden=7, **DROP) for name in NAMES}
 
 
 def operator(aggregation):
@@ -31,7 +31,7 @@ def operator(aggregation):
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_the_gradient_is_that_of_the_loss(spec):
-    model = DecoupledModel(spec, 5, 4, seed=3, dtype=np.float64)
+    model = make_model(spec, 5, 4, seed=3, dtype=np.float64)
     rng, A = np.random.default_rng(1), operator(model.aggregation)
     x, dlogits = rng.normal(size=(N, 5)), rng.normal(size=(N, 4))
     keys = {"seed": 1, "epoch": 2, "step": 0, "training": True}
@@ -47,7 +47,7 @@ def test_the_gradient_is_that_of_the_loss(spec):
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_logits_are_the_propagated_mlp(spec):
-    model = DecoupledModel(spec, 5, 4, seed=3, dtype=np.float64)
+    model = make_model(spec, 5, 4, seed=3, dtype=np.float64)
     rng, A = np.random.default_rng(1), operator(model.aggregation)
     x, p = rng.normal(size=(N, 5)), model.parameters
     z = np.maximum(x @ p["lins.0.weight"] + p["lins.0.bias"], 0)
@@ -56,7 +56,7 @@ def test_logits_are_the_propagated_mlp(spec):
     z = z @ p["lins.2.weight"] + p["lins.2.bias"]
     expected = z
     for _ in range(3):
-        if spec.model == "gcn":
+        if model.aggregation == "gcn":
             expected = A.gather(expected)
         else:
             scores = z @ p["attention.weight"]
@@ -65,7 +65,14 @@ def test_logits_are_the_propagated_mlp(spec):
     np.testing.assert_allclose(model.evaluate([A] * 3, x), expected, rtol=1e-12)
 
 
-def test_what_has_no_such_rounds_is_refused():
-    for changes in ({"model": "sage"}, {"norm": "layer"}, {"residual": True}):
-        with pytest.raises(ValueError, match="as GCN or GAT"):
-            DecoupledModel(replace(SPECS["gat"], **changes), 5, 4)
+def test_a_norm_or_a_residual_is_refused():
+    for name in ("gcnii", *NAMES):
+        for changes in ({"norm": "layer"}, {"residual": True}):
+            with pytest.raises(ValueError, match="no norm"):
+                make_model(ModelSpec(model=name, **changes), 5, 4)
+
+
+def test_an_operator_without_rounds_is_refused():
+    A = LocalOperator(operator("gcn").block, "gcn")
+    with pytest.raises(TypeError, match="LocalOperator has no rounds"):
+        make_model(SPECS["decoupled-gcn"], 5, 4).evaluate([A] * 3, np.zeros((N, 5), np.float32))

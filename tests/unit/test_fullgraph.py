@@ -12,7 +12,7 @@ from checks import assert_gradient
 from graphs import learnable_graph, shards_of
 
 from batchgnn.modes.choice import make_mode
-from batchgnn.nn.gcnii import make_model
+from batchgnn.nn.models import make_model
 from batchgnn.run.session import open_session
 from batchgnn.settings.config import Settings
 

@@ -7,9 +7,9 @@ from checks import assert_gradient
 
 from batchgnn.nn.conv import CONVOLUTIONS
 from batchgnn.nn.dropout import NO_DROPOUT, Dropout
-from batchgnn.nn.gcnii import make_model
 from batchgnn.nn.loss import loss_and_gradient
-from batchgnn.nn.model import Model, ModelSpec
+from batchgnn.nn.model import ModelSpec
+from batchgnn.nn.models import make_model
 from batchgnn.nn.parameters import Parameters
 from batchgnn.operators.local import LocalOperator
 
@@ -64,7 +64,7 @@ SPECS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_model_gradients(kind, options, multilabel):
     rng = np.random.default_rng(1)
-    model = Model(
+    model = make_model(
         ModelSpec(model=kind, layers=3, hidden=6, heads=2, **options),
         5,
         4,

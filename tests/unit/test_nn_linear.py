@@ -49,13 +49,12 @@ def test_each_part_is_done_once_and_errors_arrive():
 def test_products_are_added_onto_what_is_there(rows):
     rng = np.random.default_rng(1)
     x, dy, weight = rng.normal(size=(rows, 8)), rng.normal(size=(rows, 3)), rng.normal(size=(8, 3))
-    y, dx, dweight = dy.copy(), x.copy(), np.full((8, 3), np.nan)
+    y, dx = dy.copy(), x.copy()
     with use_threads(2):
         linear_onto(x, weight, y)
-        assert linear_backward(dy, x, weight, dweight, onto=dx) is None
+        linear_onto(dy, weight.T, dx)
     np.testing.assert_allclose(y, dy + x @ weight, atol=1e-12)
     np.testing.assert_allclose(dx, x + dy @ weight.T, atol=1e-12)
-    np.testing.assert_allclose(dweight, x.T @ dy, atol=1e-9)
 
 
 @pytest.mark.parametrize("rows", [0, 1, ALONE_ROWS - 1, ALONE_ROWS, 1000, 5900, 130_000, 10**7])

@@ -7,8 +7,10 @@ from scipy.stats import kstest
 
 from batchgnn.nn.conv import CONVOLUTIONS
 from batchgnn.nn.dropout import DropoutStream
+from batchgnn.nn.init import glorot, zeros
 from batchgnn.nn.loss import loss_and_gradient
-from batchgnn.nn.model import Model, ModelSpec
+from batchgnn.nn.model import ModelSpec
+from batchgnn.nn.models import MODELS, make_model
 from batchgnn.nn.optim import make_optimizer
 from batchgnn.nn.pyg import pyg_state
 from batchgnn.operators.local import LocalOperator
@@ -39,7 +41,9 @@ NAMES = {
 
 
 def small(kind, seed=0, **options):
-    return Model(ModelSpec(model=kind, layers=2, hidden=8, heads=2, **options), 5, 3, seed=seed)
+    return make_model(
+        ModelSpec(model=kind, layers=2, hidden=8, heads=2, **options), 5, 3, seed=seed
+    )
 
 
 def forward(model, blocks, x, *, step=0, training=True):
@@ -92,7 +96,7 @@ BOUNDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_initial_weights_have_the_distributions_of_pyg(kind):
-    parameters = Model(ModelSpec(model=kind, hidden=200, heads=4), 100, 7, seed=6).parameters
+    parameters = make_model(ModelSpec(model=kind, hidden=200, heads=4), 100, 7, seed=6).parameters
     for name, bound in BOUNDS[kind].items():
         values = parameters[f"convs.0.{name}"].ravel()
         if bound:
@@ -152,7 +156,7 @@ def test_every_dropout_of_a_step_has_a_key_of_its_own(monkeypatch):
     spec = ModelSpec(
         model="gat", layers=3, hidden=8, dropout=0.5, input_dropout=0.5, attention_dropout=0.5
     )
-    model = Model(spec, 5, 3)
+    model = make_model(spec, 5, 3)
     blocks, x = block_chain(rng, [40, 30, 20, 10]), rng.normal(size=(40, 5)).astype(np.float32)
     for step in (0, 1):
         forward(model, blocks, x, step=step)
@@ -188,7 +192,9 @@ def test_a_rank_without_seeds_has_a_zero_gradient(kind):
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_training_fits_random_labels(kind, optimizer):
     rng = np.random.default_rng(6)
-    model = Model(ModelSpec(model=kind, layers=2, hidden=32, heads=2, norm="layer"), 12, 3, seed=7)
+    model = make_model(
+        ModelSpec(model=kind, layers=2, hidden=32, heads=2, norm="layer"), 12, 3, seed=7
+    )
     optimizer = make_optimizer(
         optimizer, model.parameters, lr=0.02 if optimizer == "adam" else 0.1, weight_decay=0.0
     )
@@ -213,7 +219,7 @@ def test_statistics_are_kept_up_and_not_trained():
     """Running averages as torch has them: momentum 0.1, unbiased variance; no weight decay."""
     rng = np.random.default_rng(9)
     spec = ModelSpec(model="sage", layers=2, hidden=8, norm="batch")
-    model = Model(spec, 5, 3, seed=1, dtype=np.float64)
+    model = make_model(spec, 5, 3, seed=1, dtype=np.float64)
     optimizer = make_optimizer("adam", model.parameters, lr=0.1, weight_decay=1.0)
     blocks, x = block_chain(rng, [40, 20, 10]), rng.normal(size=(40, 5))
     y, _ = model.convs[0].forward(LocalOperator(blocks[0], "mean"), x)
@@ -235,7 +241,9 @@ def test_hidden_layers_add_their_input(kind):
     """With residual the sum of what the layer makes without it and of its input."""
     rng = np.random.default_rng(10)
     sizes = {"model": kind, "layers": 3, "hidden": 8, "heads": 2}
-    plain, residual = (Model(ModelSpec(**sizes, residual=r), 5, 3, seed=2) for r in (False, True))
+    plain, residual = (
+        make_model(ModelSpec(**sizes, residual=r), 5, 3, seed=2) for r in (False, True)
+    )
     block = random_block(rng, 6, 20)
     for n, width in enumerate((5, 8, 8)):
         A, x = LocalOperator(block, plain.aggregation), rng.normal(size=(20, width))
@@ -248,7 +256,7 @@ def test_hidden_layers_add_their_input(kind):
 def test_convolutions_may_decay_by_themselves(optimizer):
     """Without a gradient weight decay alone moves parameters: only those it is given for."""
     spec = ModelSpec(model="sage", layers=2, hidden=8, norm="batch")
-    parameters = Model(spec, 5, 3, seed=1).parameters
+    parameters = make_model(spec, 5, 3, seed=1).parameters
     before = parameters.buffer.copy()
     decays = [("convs.", 0.0)]
     make_optimizer(optimizer, parameters, lr=0.1, weight_decay=0.5, decays=decays).step()
@@ -258,3 +266,17 @@ def test_convolutions_may_decay_by_themselves(optimizer):
         if view.any()
     }
     assert moved == {"norms.0.module.weight"}
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_the_parameters_of_a_head_lie_behind_those_of_the_model(kind):
+    """They change neither a model's first weights nor the place of any, and have a gradient too."""
+    spec = ModelSpec(model=kind, layers=2, hidden=8, heads=2)
+    alone = make_model(spec, 5, 3, seed=1).parameters
+    extra = {"head.weight": glorot(3, 2), "head.bias": zeros(2)}
+    both = make_model(spec, 5, 3, extra=extra, seed=1).parameters
+    assert list(both) == [*alone, "head.weight", "head.bias"]
+    assert both.grads["head.weight"].shape == both["head.weight"].shape == (3, 2)
+    assert both["head.weight"].all()
+    np.testing.assert_array_equal(both.buffer[: len(alone.buffer)], alone.buffer)
+    assert both.size == alone.size + 8

@@ -6,7 +6,8 @@ from blocks import random_block
 
 from batchgnn.kernels.address import addresses
 from batchgnn.kernels.rows import Rows
-from batchgnn.nn.model import Model, ModelSpec
+from batchgnn.nn.model import ModelSpec
+from batchgnn.nn.models import make_model
 from batchgnn.operators.cached import CachedOperator
 from batchgnn.operators.local import LocalOperator
 
@@ -19,7 +20,7 @@ def test_it_trains_as_the_local_operator(kind, hidden, held):
     rng = np.random.default_rng(0)
     block = random_block(rng, 20, 60, weighted=kind == "gcn")
     x = rng.normal(size=(60, 12)).astype(np.float32)
-    model = Model(ModelSpec(model=kind, layers=1, hidden=hidden), 12, hidden, seed=3)
+    model = make_model(ModelSpec(model=kind, layers=1, hidden=hidden), 12, hidden, seed=3)
     local = LocalOperator(block, model.aggregation)
     aggregated, targets = local.gather(x), x[:20].copy()
     rows = Rows(addresses(list(aggregated)), aggregated[:0])

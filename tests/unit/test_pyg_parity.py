@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from batchgnn.graph.block import Block
-from batchgnn.nn.gcnii import make_model
 from batchgnn.nn.init import Declared
 from batchgnn.nn.loss import loss_and_gradient
-from batchgnn.nn.model import Model, ModelSpec
+from batchgnn.nn.model import ModelSpec
+from batchgnn.nn.models import make_model
 from batchgnn.nn.optim import Adam, Sgd
 from batchgnn.nn.parameters import Parameters
 from batchgnn.nn.pyg import pyg_state
@@ -64,7 +64,9 @@ def edge_index_of(block):
 def test_exported_weights_give_the_same_logits_on_cora(kind, norm):
     rng = np.random.default_rng(0)
     x, block = read_cora()
-    model = Model(ModelSpec(model=kind, layers=2, hidden=64, heads=8, norm=norm), 1433, 7, seed=1)
+    model = make_model(
+        ModelSpec(model=kind, layers=2, hidden=64, heads=8, norm=norm), 1433, 7, seed=1
+    )
     for view in model.parameters.values():  # biases, gains and shifts away from 0 and 1
         view += rng.normal(scale=0.05, size=view.shape).astype(np.float32)
     A = LocalOperator(block, model.aggregation)
@@ -105,7 +107,7 @@ def test_gcnii_gives_the_logits_and_gradients_of_gcn2conv_on_cora():
 def test_gradients_are_those_of_torch_on_cora(kind):
     x, block = read_cora()
     labels = np.load(CORA)["y"]
-    model = Model(ModelSpec(model=kind, layers=2, hidden=32, heads=4), 1433, 7, seed=2)
+    model = make_model(ModelSpec(model=kind, layers=2, hidden=32, heads=4), 1433, 7, seed=2)
     A = LocalOperator(block, model.aggregation)
     logits, saved = model.forward([A, A], x, seed=0, epoch=0, step=0, training=True)
     _, dlogits = loss_and_gradient(logits, labels, 1 / len(labels))
@@ -140,7 +142,7 @@ def test_self_loops_and_edge_weights_are_treated_as_by_gcnconv():
         weight,
         scale,
     )
-    model = Model(ModelSpec(model="gcn", layers=2, hidden=4), 3, 2, seed=4)
+    model = make_model(ModelSpec(model="gcn", layers=2, hidden=4), 3, 2, seed=4)
     x, A = rng.normal(size=(4, 3)).astype(np.float32), LocalOperator(block, "gcn")
     logits, _ = model.forward([A, A], x, seed=0, epoch=0, step=0, training=False)
     module = pyg_module(pyg_state(model), "gcn")
@@ -174,7 +176,7 @@ def test_optimisers_take_the_steps_of_torch(name, weight_decay):
 @pytest.mark.parametrize("kind", ["sage", "gcn", "gin", "gat"])
 def test_initial_weights_have_the_range_of_pyg(kind):
     """Largest absolute value of each parameter, theirs against ours: both are dense in it."""
-    model = Model(ModelSpec(model=kind, layers=1, hidden=64, heads=1), 200, 64, seed=6)
+    model = make_model(ModelSpec(model=kind, layers=1, hidden=64, heads=1), 200, 64, seed=6)
     state = pyg_state(model)
     torch.manual_seed(0)
     fresh = pyg_conv(kind, {n.removeprefix("convs.0."): v.shape for n, v in state.items()})
