@@ -13,7 +13,7 @@ from mpi4py import MPI
 
 from batchgnn.base import buffers
 from batchgnn.comm.pieces import OFFERED, cut, finish, move, rows_of_a_piece
-from batchgnn.watch import interrupt, trace
+from batchgnn.watch import trace
 
 
 class RowSource(Protocol):
@@ -160,15 +160,6 @@ def allreduce_sum(comm, array: np.ndarray, name: str) -> None:
     if comm.size > 1:
         with trace.collective(name, array.nbytes):
             finish([comm.Iallreduce(MPI.IN_PLACE, array, op=MPI.SUM)])
-
-
-def allreduce_gradient(comm, parameters) -> None:
-    """Sum the gradient over the ranks, and with it what `Parameters.words` are.
-
-    parameters: nn.parameters.Parameters
-    """
-    parameters.words[:] = parameters.own_words[:] = *interrupt.asked(), trace.computed_s()
-    allreduce_sum(comm, parameters.summed, "gradient")
 
 
 def allreduce_max(comm, value: int, name: str) -> int:

@@ -10,17 +10,12 @@ from batchgnn.nn.init import Declared, fill
 ALIGNMENT = 16
 "Elements: every view begins on a cache line, unless it follows another directly."
 
-NUM_WORDS = 3
-
 
 class Parameters(Mapping[str, np.ndarray]):
     """name -> view of `buffer`; `grads` has the same names as views of `grad`.
 
     buffer, grad  (n,)  all parameters in the order of their declaration, those that are not trained
                         last. Gaps between views, at most 15 elements each, are 0 and stay so.
-    words         (3,)  numbers that are summed over the ranks with the gradient, in one message:
-                        whether a rank was asked to stop, in two ways, and the seconds that it
-                        computed. `summed` is the gradient and they; `own_words` are this rank's
     layout        name -> (offset, shape): says what a saved buffer holds
     size          number of trained parameters, gaps not counted
     num_trained   optimisers move the elements before it
@@ -37,10 +32,7 @@ class Parameters(Mapping[str, np.ndarray]):
             if each.trained:
                 self.num_trained = -(-end // ALIGNMENT) * ALIGNMENT
         end = -(-end // ALIGNMENT) * ALIGNMENT
-        self.buffer = _aligned_zeros(end, dtype)
-        self.summed = _aligned_zeros(end + NUM_WORDS, dtype)
-        self.grad, self.words = self.summed[:end], self.summed[end:]
-        self.own_words = np.zeros(NUM_WORDS, dtype)
+        self.buffer, self.grad = _aligned_zeros(end, dtype), _aligned_zeros(end, dtype)
         self._views = self.views_of(self.buffer)
         self.grads = self.views_of(self.grad)
         self.size = sum(view.size for name, view in self.items() if declared[name].trained)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from batchgnn.comm.step_sum import message_bytes
 from batchgnn.graph.cut_rows import even_bounds
 from batchgnn.graph.ownership import Ownership
 from batchgnn.kernels.half import FEATURE_DTYPES
@@ -52,7 +53,7 @@ class Job:
     def gradient_bytes(self) -> int:
         """Of one all-reduce, over all ranks."""
         alone = self.num_ranks == 1
-        return 0 if alone else self.num_ranks * self.model.parameters.summed.nbytes
+        return 0 if alone else self.num_ranks * message_bytes(self.model.parameters.grad)
 
     @cached_property
     def _ownership(self) -> Ownership:

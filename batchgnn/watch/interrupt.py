@@ -21,9 +21,8 @@ from collections.abc import Iterator
 from batchgnn.base.environment import rank_from_environment
 from batchgnn.base.errors import Stopped
 
-REQUEUE, END, COMPUTED = 0, 1, 2
-"""Places in the words beside the gradient: the two requests, as in `asked()`, and the seconds that
-a rank computed."""
+REQUEUE, END = 0, 1
+"Places of the two requests in `asked()`."
 
 REQUESTS = {signal.SIGUSR1: REQUEUE, signal.SIGTERM: END, signal.SIGUSR2: END}
 STATUS = {REQUEUE: 0, END: 128 + signal.SIGTERM}
@@ -38,15 +37,14 @@ def asked() -> tuple[int, int]:
     return _asked[REQUEUE], _asked[END]
 
 
-def stopped(words, where: str) -> Stopped | None:
+def stopped(requeue: float, end: float, where: str) -> Stopped | None:
     """What to raise on all ranks for the sum of `asked()` over them; None: go on.
 
-    words: that sum, or the words beside the gradient
     where: how far training is, for the message
     """
-    if not (words[REQUEUE] or words[END]):
+    if not (requeue or end):
         return None
-    request = END if words[END] else REQUEUE
+    request = END if end else REQUEUE
     said = "will be started again" if request == REQUEUE else "was told to end"
     error = Stopped(f"the run {said}: its state {where} is saved. Go on with --resume.")
     error.requeue, error.exit_status = request == REQUEUE, STATUS[request]

@@ -93,7 +93,7 @@ def _parts(settings, own, model, num_ranks: int) -> dict[str, int]:
         inputs *= 2 + (model.aggregation == "mean")
     return {
         "the interpreter and its libraries": INTERPRETER_BYTES,
-        "parameters, gradients and moments": 6 * model.parameters.buffer.nbytes,
+        "parameters, gradients and moments": 7 * model.parameters.buffer.nbytes,
         "labels, splits and ids": int(own.label.nbytes + own.split.nbytes + 64 * own.num_own),
         "the first layer's input": inputs,
         "activations and their gradients": int(buffers.GROWTH * kept),

@@ -29,7 +29,7 @@ def plan_fullgraph(session) -> MemoryPlan:
     return MemoryPlan(
         {
             "the interpreter and its libraries": INTERPRETER_BYTES,
-            "parameters, gradients and moments": 6 * model.parameters.buffer.nbytes,
+            "parameters, gradients and moments": 7 * model.parameters.buffer.nbytes,
             "labels, splits and ids": int(own.label.nbytes + own.split.nbytes + 48 * own.num_own),
             "edges": edges,
             "rows of the halo, and those for others": int(buffers.GROWTH * exchanged),
