@@ -22,29 +22,28 @@ from rich.table import Table
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
 
-from bench.ablation import (  # noqa: E402
+from bench.ablation_jobs import Ablation, Job, Start  # noqa: E402
+from bench.ablation_rows import (  # noqa: E402
     MACROBATCH,
-    ROOT,
-    WIDTH,
-    Ablation,
-    Job,
-    Start,
     available,
     check_steps,
-    machine,
-    make_shards,
     merged,
-    new_folder,
-    python_path,
-    remarks,
     rows_of,
     shared_settings,
+)
+from bench.ablation_table import (  # noqa: E402
+    WIDTH,
+    machine,
+    new_folder,
+    remarks,
     summary,
     table,
     title_of,
     write_results,
 )
-from cluster.hosts import Cluster, bits_per_second, emulated, why_not  # noqa: E402
+from bench.graph import ROOT, make_shards, python_path  # noqa: E402
+from cluster.hosts import Cluster, emulated  # noqa: E402
+from cluster.namespaces import bits_per_second, why_not  # noqa: E402
 
 from batchgnn.launch.mpirun import find_mpirun  # noqa: E402
 

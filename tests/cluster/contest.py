@@ -23,7 +23,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(ROOT), str(HERE.parent)]
 
-from cluster.hosts import Cluster, emulated, why_not  # noqa: E402
+from cluster.hosts import Cluster, emulated  # noqa: E402
+from cluster.namespaces import why_not  # noqa: E402
 
 from batchgnn.plan.rates import rates_path  # noqa: E402
 

@@ -13,7 +13,6 @@ root, iproute2 and util-linux; `why_not()` says what is missing.
 """
 
 import contextlib
-import ctypes
 import json
 import os
 import shutil
@@ -23,22 +22,31 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
 from cyclopts import App
 
-from batchgnn.base.environment import RANK_VARIABLES, SIZE_VARIABLES
-from batchgnn.launch.mpirun import THREAD_VARIABLES, root_environment
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent)]
+
+from cluster.namespaces import (  # noqa: E402
+    ClusterError,
+    Host,
+    bits_per_second,
+    end_all,
+    end_with_parent,
+    network_of,
+    why_not,
+)
+
+from batchgnn.base.environment import RANK_VARIABLES, SIZE_VARIABLES  # noqa: E402
+from batchgnn.launch.mpirun import THREAD_VARIABLES, root_environment  # noqa: E402
 
 SUBNET = "10.77.0"
 SWITCH = "switch"
-TOOLS = ("ip", "tc", "unshare", "nsenter")
-UNITS = {"kbit": 10**3, "mbit": 10**6, "gbit": 10**9}
 LEAST_BURST_BYTES = 1 << 17  # two of TCP's largest segments
-PR_SET_PDEATHSIG = 1
-GONE_S = 10.0
 
 # Said in the holder's own namespaces; the last line leaves one process, under the same id.
 HOLD = """
@@ -53,13 +61,6 @@ echo ready
 exec sleep infinity >/dev/null 2>&1
 """
 
-# What a kernel must be able to do, tried in namespaces that end with it.
-TRIAL = """
-mount -t tmpfs tmpfs /dev/shm
-ip link add n1 type veth peer name eth0
-ip link add br0 type bridge
-tc qdisc add dev n1 root tbf rate 1gbit burst 131072 latency 20ms
-"""
 
 # What mpirun calls in place of ssh: AGENT [OPTIONS] HOST COMMAND.
 AGENT = """#!/bin/sh
@@ -67,48 +68,6 @@ while [ "${1#-}" != "$1" ]; do shift; done
 host=$1; shift
 exec nsenter -t "$(cat '%s'/"$host.pid")" -n -u -i -m env -C "$PWD" /bin/sh -c "$*"
 """
-
-
-class ClusterError(Exception):
-    """The emulated cluster cannot do what was asked."""
-
-
-@dataclass(frozen=True)
-class Host:
-    """One host, or the switch: the process that holds its namespaces."""
-
-    name: str
-    address: str
-    pid: int
-    started_s: float
-    network: str
-
-    @property
-    def is_up(self) -> bool:
-        """Whether the holder still runs, and is no later process with the same id."""
-        try:
-            same = psutil.Process(self.pid).create_time() == self.started_s
-        except psutil.Error:
-            return False
-        return same and network_of(self.pid) == self.network
-
-    def processes(self) -> list[int]:
-        """Ids of what runs in the host, besides its holder."""
-        if not self.is_up:
-            return []
-        return [p for p in psutil.pids() if p != self.pid and network_of(p) == self.network]
-
-    def argv(self, command: list[str], folder: str = "/") -> list[str]:
-        """The command line that runs `command` in the host."""
-        enter = ["nsenter", "-t", str(self.pid), "-n", "-u", "-i", "-m", "env", "-C", folder]
-        return [*enter, *map(str, command)]
-
-    def call(self, command: str) -> str:
-        """Run a command of plain words in the host; what it printed. Raises ClusterError."""
-        done = subprocess.run(self.argv(command.split()), capture_output=True, text=True)
-        if done.returncode:
-            raise ClusterError(f"{self.name}: {command}: {done.stderr.strip()}")
-        return done.stdout
 
 
 class Cluster:
@@ -152,7 +111,7 @@ class Cluster:
             stderr=None,
             text=True,
             start_new_session=True,
-            preexec_fn=None if stay else _end_with_parent,
+            preexec_fn=None if stay else end_with_parent,
         )  # fmt: skip
         assert holder.stdout is not None
         with holder.stdout as said:
@@ -191,8 +150,8 @@ class Cluster:
     def down(self) -> None:
         """End everything that runs in the hosts, then the hosts; remove the folder's content."""
         made = [*self.hosts.values(), *([self.switch] if self.switch else [])]
-        _end(lambda: [pid for host in made for pid in host.processes()])
-        _end(lambda: [host.pid for host in made if host.is_up])
+        end_all(lambda: [pid for host in made for pid in host.processes()])
+        end_all(lambda: [host.pid for host in made if host.is_up])
         for holder in self._holders:
             holder.wait()
         for path in self.state.iterdir():
@@ -233,7 +192,7 @@ class Cluster:
 
     def kill(self, host: str) -> None:
         """SIGKILL all that runs in a host; the host itself stays."""
-        _end(self.host(host).processes)
+        end_all(self.host(host).processes)
 
     def host(self, name: str) -> Host:
         """The host of that name; raises ClusterError."""
@@ -274,7 +233,7 @@ class Cluster:
             self.host(host).argv(command, os.getcwd()),
             env=environment,
             start_new_session=True,
-            preexec_fn=_end_with_parent,
+            preexec_fn=end_with_parent,
             **options,
         )
         while network_of(process.pid) == network_of(os.getpid()):  # else `kill` may miss it
@@ -314,57 +273,6 @@ def emulated(num_hosts: int, rate: str | None = None, slots: int = 1) -> Iterato
         finally:
             with _signals_wait():
                 cluster.down()
-
-
-def why_not() -> str | None:
-    """Why no cluster can be emulated here, or None."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        return "an emulated cluster needs Linux and root"
-    if missing := [tool for tool in TOOLS if not shutil.which(tool)]:
-        return f"an emulated cluster needs {', '.join(missing)}: install iproute2 and util-linux"
-    done = subprocess.run(
-        ["unshare", "-n", "-u", "-i", "-m", "sh", "-ec", TRIAL], capture_output=True, text=True
-    )
-    if done.returncode:
-        return f"this kernel or container refuses namespaces or links: {done.stderr.strip()}"
-    return None
-
-
-def bits_per_second(rate: str) -> int:
-    """Of "250mbit" or "1gbit"; raises ClusterError."""
-    number, unit = rate[:-4], rate[-4:]
-    try:
-        return int(float(number) * UNITS[unit])
-    except (KeyError, ValueError):
-        raise ClusterError(f"{rate!r} is no rate: write 250mbit or 1gbit") from None
-
-
-def network_of(pid: int) -> str | None:
-    """The network namespace of a process, None when it is gone or a zombie."""
-    try:
-        return os.readlink(f"/proc/{pid}/ns/net")
-    except OSError:
-        return None
-
-
-def _end(processes) -> None:
-    """SIGKILL what `processes()` lists until it lists nothing: a process may be starting another.
-
-    Raises ClusterError when some outlive GONE_S.
-    """
-    deadline = time.monotonic() + GONE_S
-    while left := processes():
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        if time.monotonic() > deadline:
-            raise ClusterError(f"processes {left} did not end within {GONE_S:.0f} s of SIGKILL")
-        time.sleep(0.005)
-
-
-def _end_with_parent() -> None:
-    """Between fork and exec: be killed when the parent dies, however it dies."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ less than graph parallelism. Slow: minutes of training on one machine's cores.
 
 import pytest
 from cluster.contest import contest, table_of
-from cluster.hosts import why_not
+from cluster.namespaces import why_not
 from commands import succeed
 from rich.console import Console
 

@@ -15,7 +15,8 @@ import time
 
 import psutil
 import pytest
-from cluster.hosts import emulated, why_not
+from cluster.hosts import emulated
+from cluster.namespaces import why_not
 from commands import succeed
 from jobs import assert_same_weights, rank_of, wait_while_it_runs
 

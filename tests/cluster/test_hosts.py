@@ -11,7 +11,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from cluster.hosts import ClusterError, bits_per_second, emulated, network_of, why_not
+from cluster.hosts import emulated
+from cluster.namespaces import ClusterError, bits_per_second, network_of, why_not
 
 from batchgnn.launch.mpirun import find_mpirun
 
