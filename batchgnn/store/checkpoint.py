@@ -60,7 +60,7 @@ class Index:
         """With a checksum of its own; floats survive to the last bit, infinities too."""
         head = {"format": FORMAT, "format_version": FORMAT_VERSION}
         body = json.dumps(head | asdict(self), default=lambda scalar: scalar.item())
-        return json.dumps(json.loads(body) | {"checksum": _digest(body)}) + "\n"
+        return json.dumps(json.loads(body) | {"checksum": _digest(body)})
 
     @classmethod
     def from_json(cls, written: str, path: Path) -> "Index":
