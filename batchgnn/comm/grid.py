@@ -19,7 +19,11 @@ from batchgnn.base.environment import (
 )
 from batchgnn.base.errors import RankError
 from batchgnn.comm.shared import Layout, SharedArrays
+from batchgnn.comm.values import values_of_all
 from batchgnn.watch import trace
+
+Comm = MPI.Intracomm
+"What every other folder calls a communicator."
 
 
 @dataclass(frozen=True)
@@ -55,18 +59,23 @@ class Grid:
     node, node_rank, node_size   the ranks that share this machine's memory
     host                         name of this machine
     thread_multiple              whether several threads may call MPI at once
+    members                      by name of a communicator: its ranks' numbers among all
 
+    Communicators have names, the same on all their ranks and never used twice: collectives are
+    counted by them (`trace.collective`).
     A context manager; leaving it cleanly frees the communicators, which is collective.
     """
 
     def __init__(self, comm: MPI.Intracomm | None = None):
         """Duplicate `comm`, by default the world; collective."""
-        self.world = (MPI.COMM_WORLD if comm is None else comm).Dup()
-        self.background = self.world.Dup()
-        self.fetching = self.world.Dup()
-        self.watch = self.world.Dup()
-        self.node = ranks_of_node(self.world)
-        self.rank, self.size = self.world.rank, self.world.size
+        world = (MPI.COMM_WORLD if comm is None else comm).Dup()
+        self.rank, self.size = world.rank, world.size
+        self.number, self.members = _next_number(world), {}
+        self.world = self._named("world", world)
+        self.background = self._named("background", world.Dup())
+        self.fetching = self._named("fetching", world.Dup())
+        self.watch = self._named("watch", world.Dup())
+        self.node = self._named("node", ranks_of_node(world))
         self.node_rank, self.node_size = self.node.rank, self.node.size
         self.host = socket.gethostname()
         self._shared: list[SharedArrays] = []
@@ -93,9 +102,19 @@ class Grid:
 
     def some(self, group: int) -> Ranks:
         """The ranks that give the same group, in the order of all, until `free`; collective."""
-        both = (cast(MPI.Intracomm, c.Split(group)) for c in (self.world, self.background))
-        self._some.append(Ranks(*both))
+        kind, both = f"some {len(self._some)}", (self.world, self.background)
+        world, background = (cast(MPI.Intracomm, comm.Split(group)) for comm in both)
+        self._some.append(
+            Ranks(self._named(kind, world), self._named(f"{kind} background", background))
+        )
         return self._some[-1]
+
+    def _named(self, kind: str, comm: MPI.Intracomm) -> MPI.Intracomm:
+        """The communicator with a name and known members; collective over it."""
+        members = values_of_all(comm, self.rank)
+        comm.name = f"grid {self.number}, {kind}, from rank {members[0]}"
+        self.members[comm.name] = members
+        return comm
 
     def free(self) -> None:
         """Give shared arrays and communicators back; collective."""
@@ -106,6 +125,16 @@ class Grid:
             ranks.world.Free()
         for comm in (self.node, self.watch, self.fetching, self.background, self.world):
             comm.Free()
+
+
+_num_grids = 0
+
+
+def _next_number(world: MPI.Intracomm) -> int:
+    """Above that of any grid that any of the ranks has opened; collective."""
+    global _num_grids
+    _num_grids = 1 + max(values_of_all(world, _num_grids))
+    return _num_grids
 
 
 def start(comm: MPI.Intracomm | None = None) -> Grid:

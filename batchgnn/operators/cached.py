@@ -1,6 +1,7 @@
 """The operators of a first layer whose aggregation was computed before training."""
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from batchgnn.base import buffers
 from batchgnn.graph.block import Block
@@ -8,7 +9,8 @@ from batchgnn.kernels.aggregate import join_rows, put_rows
 from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.spmm import ADDED, BESIDE
 from batchgnn.nn.linear import dense
-from batchgnn.operators.local import Aggregation, LocalOperator
+from batchgnn.nn.operator import Aggregation, Matrix, Operator
+from batchgnn.operators.local import LocalOperator
 
 
 class CachedOperator:
@@ -29,26 +31,26 @@ class CachedOperator:
     def prepare(self, adjoint: bool) -> None:
         """Nothing is left to do."""
 
-    def gather(self, x: np.ndarray | Rows) -> np.ndarray:
+    def gather(self, x: Matrix) -> np.ndarray:
         """A x: (n, d)."""
         return dense(self.aggregated)
 
-    def gather_self(self, x: np.ndarray | Rows) -> np.ndarray:
+    def gather_self(self, x: Matrix) -> np.ndarray:
         """A x + x: (n, d)."""
         return self._joined(x, ADDED)
 
-    def gather_beside(self, x: np.ndarray | Rows) -> np.ndarray:
+    def gather_beside(self, x: Matrix) -> np.ndarray:
         """[A x | x]: (n, 2 d)."""
         return self._joined(x, BESIDE)
 
-    def targets(self, x: np.ndarray | Rows) -> np.ndarray:
-        """The rows of x that are targets: all."""
-        return dense(x)
+    def total(self, sums: np.ndarray) -> np.ndarray:
+        """Sums over the targets, added up over all who hold targets of this layer: here alone."""
+        return sums
 
-    def _joined(self, x: np.ndarray | Rows, own: int) -> np.ndarray:
+    def _joined(self, x: Matrix, self_row: int) -> np.ndarray:
         num_rows, width = self.aggregated.shape
-        out = buffers.empty((num_rows, width * (2 if own == BESIDE else 1)), np.float32)
-        join_rows(self.aggregated, x, own, out)
+        out = buffers.empty((num_rows, width * (2 if self_row == BESIDE else 1)), np.float32)
+        join_rows(self.aggregated, x, self_row, out)
         return out
 
 
@@ -61,7 +63,15 @@ class KeptOperator:
 
     only_inputs = True
 
-    def __init__(self, ids, aggregation: Aggregation, aggregated: Rows, features: Rows, A, dtype):
+    def __init__(
+        self,
+        ids: np.ndarray,
+        aggregation: Aggregation,
+        aggregated: Rows,
+        features: Rows,
+        A: Operator,
+        dtype: DTypeLike,
+    ):
         """ids: of the targets; aggregated, features: (n, d), A x and x; dtype: of the matrix.
 
         A: the operator that it stands for; not used but for sums over its targets
@@ -74,7 +84,7 @@ class KeptOperator:
         self._matrix = make[aggregation](features).astype(dtype, copy=False)
 
     @classmethod
-    def of(cls, operator, aggregation: Aggregation, x: np.ndarray) -> "KeptOperator":
+    def of(cls, operator: Operator, aggregation: Aggregation, x: np.ndarray) -> "KeptOperator":
         """Kept is what an operator over the whole graph makes of x now; collective."""
         kept = cls.__new__(cls)
         kept.total = operator.total
@@ -107,7 +117,7 @@ class PartlyCachedOperator(LocalOperator):
         super().__init__(block, aggregation)
         self.ready, self.rows = ready, rows
 
-    def _product(self, x: np.ndarray | Rows, own: int) -> np.ndarray:
-        out = super()._product(x, own)
-        put_rows(self.rows, self.ready, own == ADDED, out)
+    def _product(self, x: Matrix, self_row: int) -> np.ndarray:
+        out = super()._product(x, self_row)
+        put_rows(self.rows, self.ready, self_row == ADDED, out)
         return out

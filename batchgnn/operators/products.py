@@ -5,7 +5,6 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from batchgnn.base import buffers
-from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.spmm import (
     ADDED,
     BESIDE,
@@ -16,6 +15,7 @@ from batchgnn.kernels.spmm import (
     scale_rows,
     spmm_adjoint,
 )
+from batchgnn.nn.operator import Matrix
 
 
 class Products(ABC):
@@ -25,22 +25,22 @@ class Products(ABC):
     """
 
     @abstractmethod
-    def _product(self, x: np.ndarray | Rows, own: int) -> np.ndarray:
-        """A x, and of x_targets what `own` says: WITHOUT, ADDED or BESIDE."""
+    def _product(self, x: Matrix, self_row: int) -> np.ndarray:
+        """A x, and of x_targets what `self_row` says: WITHOUT, ADDED or BESIDE."""
 
     @abstractmethod
-    def _product_adjoint(self, dh: np.ndarray, own: int) -> np.ndarray:
+    def _product_adjoint(self, dh: np.ndarray, self_row: int) -> np.ndarray:
         """The adjoint of `_product`."""
 
-    def gather(self, x: np.ndarray | Rows) -> np.ndarray:
+    def gather(self, x: Matrix) -> np.ndarray:
         """A x: (sources, d) -> (targets, d)."""
         return self._product(x, WITHOUT)
 
-    def gather_self(self, x: np.ndarray | Rows) -> np.ndarray:
+    def gather_self(self, x: Matrix) -> np.ndarray:
         """A x + x_targets: (sources, d) -> (targets, d)."""
         return self._product(x, ADDED)
 
-    def gather_beside(self, x: np.ndarray | Rows) -> np.ndarray:
+    def gather_beside(self, x: Matrix) -> np.ndarray:
         """[A x | x_targets]: (sources, d) -> (targets, 2 d)."""
         return self._product(x, BESIDE)
 
@@ -57,7 +57,13 @@ class Products(ABC):
         return self._product_adjoint(dboth, BESIDE)
 
 
-def multiply_adjoint(transposed, per: int, dy: np.ndarray, own: int, out: np.ndarray) -> None:
+def multiply_adjoint(
+    transposed: tuple[np.ndarray, np.ndarray, np.ndarray],
+    per: int,
+    dy: np.ndarray,
+    self_row: int,
+    out: np.ndarray,
+) -> None:
     """out (num_sources, d) = the adjoint of `kernels.spmm.spmm` of dy, overwritten.
 
     transposed: indptr and targets of the edges by source, and their weights: PER_EDGE one an edge
@@ -69,4 +75,4 @@ def multiply_adjoint(transposed, per: int, dy: np.ndarray, own: int, out: np.nda
         x = buffers.empty((len(dy), out.shape[1]), dy.dtype)
         scale_rows(dy, weight, x)
         weight, per = NO_WEIGHTS, UNWEIGHTED
-    spmm_adjoint(indptr, targets, weight, per, x, dy, own, out)
+    spmm_adjoint(indptr, targets, weight, per, x, dy, self_row, out)

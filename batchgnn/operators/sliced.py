@@ -11,49 +11,64 @@ are packed and unpacked, so the walk reads edges and nothing else.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from batchgnn.base import buffers
 from batchgnn.comm.columns import ColumnExchange
 from batchgnn.comm.courier import Courier, Posted
 from batchgnn.comm.exchange import allreduce_sum
+from batchgnn.comm.grid import Comm
 from batchgnn.graph.cut_rows import even_bounds
 from batchgnn.kernels.aggregate import put_rows
 from batchgnn.kernels.attention_slice import (
+    HeadSlice,
     attend_slice,
     attend_slice_adjoint_sources,
     attend_slice_adjoint_targets,
     softmax_slice,
 )
 from batchgnn.kernels.columns import pack_columns, unpack_columns
-from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.spmm import ADDED, BESIDE, PER_EDGE, UNWEIGHTED, WITHOUT, spmm
+from batchgnn.kernels.walk import Run
+from batchgnn.nn.dropout import Dropout
 from batchgnn.nn.linear import dense
-from batchgnn.operators.local import Aggregation
+from batchgnn.nn.operator import Aggregation, Matrix, Saved
 from batchgnn.operators.products import Products
 from batchgnn.operators.walk import Walk
-from batchgnn.store.edges import Run
 
-NO_SCALE, NO_OWN = np.empty(0, np.float32), np.empty(0, np.float64)
+Split = Callable[[int], Callable[[], None]]
+Compute = Callable[[int, np.ndarray], None]
+Put = Callable[[Walk, int, np.ndarray, np.ndarray], None]
+"Of a chunk: `SlicedOperator._in_chunks` says what each does."
+
+NO_SCALE, NO_DIAGONAL = np.empty(0, np.float32), np.empty(0, np.float64)
 
 
 class Scales(NamedTuple):
-    """A = diag(target) E diag(source) + diag(own), where E holds the edges' weights, or ones.
+    """A = diag(target) E diag(source) + diag(diagonal), where E holds the edges' weights, or ones.
 
     source, target  float32 (num_own,), empty: ones
-    own             float64 (num_own,), empty: zeros
+    diagonal        float64 (num_own,), empty: zeros
     weighted        whether E holds the graph's weights
     """
 
     source: np.ndarray = NO_SCALE
     target: np.ndarray = NO_SCALE
-    own: np.ndarray = NO_OWN
+    diagonal: np.ndarray = NO_DIAGONAL
     weighted: bool = False
 
 
-def scales_of(aggregation: Aggregation, degree, norm, loops, *, weighted: bool) -> Scales:
+def scales_of(
+    aggregation: Aggregation,
+    degree: np.ndarray,
+    norm: np.ndarray,
+    loops: np.ndarray,
+    *,
+    weighted: bool,
+) -> Scales:
     """What A is made of.
 
     degree  int64 (num_own,)    in-degrees
@@ -85,8 +100,8 @@ def slices_of(num_heads: int, width: int, num_ranks: int, rank: int) -> Slices:
     """Whole heads for each rank where there are enough, else equal numbers of columns."""
     if num_heads >= num_ranks:
         heads = even_bounds(num_heads, num_ranks)
-        own = np.arange(heads[rank], heads[rank + 1])
-        return Slices(heads * width, heads, np.arange(len(own) + 1) * width, own)
+        mine = np.arange(heads[rank], heads[rank + 1])
+        return Slices(heads * width, heads, np.arange(len(mine) + 1) * width, mine)
     bounds = even_bounds(num_heads * width, num_ranks)
     begin, end = bounds[rank : rank + 2]
     inside = np.arange(num_heads + 1) * width
@@ -105,7 +120,7 @@ class SlicedOperator(Products):
 
     def __init__(
         self,
-        comm,
+        comm: Comm,
         exchange: ColumnExchange,
         courier: Courier,
         walk: Walk,
@@ -132,7 +147,7 @@ class SlicedOperator(Products):
     def prepare(self, adjoint: bool) -> None:
         """Nothing is left to do."""
 
-    def targets(self, x: np.ndarray | Rows) -> np.ndarray:
+    def targets(self, x: Matrix) -> np.ndarray:
         """The rows of x that are targets: all."""
         return dense(x)
 
@@ -145,34 +160,34 @@ class SlicedOperator(Products):
         allreduce_sum(self.comm, sums, "sums over vertices")
         return sums
 
-    def _product(self, x: np.ndarray | Rows, own: int) -> np.ndarray:
-        x, (source, target, coefficient, _) = np.ascontiguousarray(dense(x)), self.scales
+    def _product(self, x: Matrix, self_row: int) -> np.ndarray:
+        x, (source, target, diagonal, _) = np.ascontiguousarray(dense(x)), self.scales
         width = x.shape[1]
-        out = buffers.empty((self.num_own, width * (2 if own == BESIDE else 1)), x.dtype)
-        if own == BESIDE:
+        out = buffers.empty((self.num_own, width * (2 if self_row == BESIDE else 1)), x.dtype)
+        if self_row == BESIDE:
             out[:, width:] = x
-        elif own == ADDED:
-            coefficient = self._plus_one(coefficient)
-        put = partial(self._unpack, scale=target, own=coefficient, x=x, column=0, out=out)
+        elif self_row == ADDED:
+            diagonal = self._plus_one(diagonal)
+        put = partial(self._unpack, scale=target, diagonal=diagonal, x=x, column=0, out=out)
         self._multiply(self.walk, x, width, source, put)
         return out
 
-    def _product_adjoint(self, dh: np.ndarray, own: int) -> np.ndarray:
-        dh, (source, target, coefficient, _) = np.ascontiguousarray(dh), self.scales
-        width, column = dh.shape[1] // (2 if own == BESIDE else 1), 0
-        if own == BESIDE:  # the aggregation of its layer, mean, has no own part
-            column, coefficient = width, self._plus_one(NO_OWN)
-        elif own == ADDED:
-            coefficient = self._plus_one(coefficient)
+    def _product_adjoint(self, dh: np.ndarray, self_row: int) -> np.ndarray:
+        dh, (source, target, diagonal, _) = np.ascontiguousarray(dh), self.scales
+        width, column = dh.shape[1] // (2 if self_row == BESIDE else 1), 0
+        if self_row == BESIDE:  # the aggregation of its layer, mean, has no diagonal
+            column, diagonal = width, self._plus_one(NO_DIAGONAL)
+        elif self_row == ADDED:
+            diagonal = self._plus_one(diagonal)
         out = buffers.empty((self.num_own, width), dh.dtype)
-        put = partial(self._unpack, scale=source, own=coefficient, x=dh, column=column, out=out)
+        put = partial(self._unpack, scale=source, diagonal=diagonal, x=dh, column=column, out=out)
         self._multiply(self.back, dh, width, target, put)
         return out
 
-    def _plus_one(self, coefficient: np.ndarray) -> np.ndarray:
-        return coefficient + 1 if len(coefficient) else np.ones(self.num_own)
+    def _plus_one(self, diagonal: np.ndarray) -> np.ndarray:
+        return diagonal + 1 if len(diagonal) else np.ones(self.num_own)
 
-    def _multiply(self, walk: Walk, x, width: int, scale, put) -> None:
+    def _multiply(self, walk: Walk, x: np.ndarray, width: int, scale: np.ndarray, put: Put) -> None:
         """Split rows of x, multiply by the edges of `walk`, join; `put` takes what arrives."""
         bounds = even_bounds(width, self.num_ranks)
         z = self._empty_columns(bounds, x.dtype)
@@ -194,7 +209,15 @@ class SlicedOperator(Products):
         per = PER_EDGE if self.scales.weighted else UNWEIGHTED
         spmm(run.indptr, run.indices, run.weight, per, z, WITHOUT, out)
 
-    def _in_chunks(self, walk: Walk, bounds, dtype, split, compute, put) -> None:
+    def _in_chunks(
+        self,
+        walk: Walk,
+        bounds: np.ndarray,
+        dtype: DTypeLike,
+        split: Split,
+        compute: Compute,
+        put: Put,
+    ) -> None:
         """Compute chunk after chunk while rows of the next and results of the last one travel.
 
         split(chunk): begins to fetch a group of rows, returns what waits for them
@@ -219,7 +242,15 @@ class SlicedOperator(Products):
         if before is not None:
             put(walk, walk.num_chunks - 1, bounds, before.wait())
 
-    def _post_split(self, walk, x, scale, bounds, z, chunk: int) -> Callable[[], None]:
+    def _post_split(
+        self,
+        walk: Walk,
+        x: np.ndarray,
+        scale: np.ndarray,
+        bounds: np.ndarray,
+        z: np.ndarray,
+        chunk: int,
+    ) -> Callable[[], None]:
         """Begin to move a group's rows of x into own columns z; returns what waits for it."""
         rows, counts = walk.own_group(chunk, self.rank), walk.group_counts(chunk)
         blocks = buffers.empty(len(rows) * int(bounds[-1]), x.dtype)
@@ -235,67 +266,81 @@ class SlicedOperator(Products):
 
         return arrive
 
-    def _post_join(self, rows: np.ndarray, counts, bounds) -> Posted[np.ndarray]:
+    def _post_join(
+        self, rows: np.ndarray, counts: np.ndarray, bounds: np.ndarray
+    ) -> Posted[np.ndarray]:
         """Begin to send own columns of a chunk's rows to their ranks; own rows' blocks come."""
         blocks = buffers.empty(int(counts[self.rank]) * int(bounds[-1]), rows.dtype)
         return self.courier.post(partial(self.exchange.join, rows, counts, bounds, blocks))
 
-    def _unpack(self, walk: Walk, chunk: int, bounds, blocks, scale, own, x, column, out) -> None:
+    def _unpack(
+        self,
+        walk: Walk,
+        chunk: int,
+        bounds: np.ndarray,
+        blocks: np.ndarray,
+        *,
+        scale: np.ndarray,
+        diagonal: np.ndarray,
+        x: np.ndarray,
+        column: int,
+        out: np.ndarray,
+    ) -> None:
         """Put arrived blocks into own rows of out, scaled, with what the own rows of x add."""
         first, count = walk.stripe(chunk, self.rank)
-        unpack_columns(blocks, bounds, count, first, scale, own, x, column, out)
+        unpack_columns(blocks, bounds, count, first, scale, diagonal, x, column, out)
 
-    def _empty_columns(self, bounds, dtype) -> np.ndarray:
+    def _empty_columns(self, bounds: np.ndarray, dtype: DTypeLike) -> np.ndarray:
         width = int(bounds[self.rank + 1] - bounds[self.rank])
         return buffers.empty((self.walk.num_rows, width), dtype)
 
-    def attend(self, z, s_src, s_dst, dropout) -> tuple[np.ndarray, Any]:
+    def attend(
+        self, z: np.ndarray, s_src: np.ndarray, s_dst: np.ndarray, dropout: Dropout
+    ) -> tuple[np.ndarray, Saved]:
         """As `LocalOperator.attend`, over own vertices; z (num_own, heads, width)."""
         slices = slices_of(z.shape[1], z.shape[2], self.num_ranks, self.rank)
         bounds, flat = slices.bounds, np.ascontiguousarray(z).reshape(len(z), -1)
         own_z = self._empty_columns(bounds, z.dtype)
         scores = [self._all_rows(s, slices) for s in (s_src, s_dst)]
-        drop = dropout.key, dropout.threshold, dropout.scale
-        top, total = (np.empty_like(scores[0]) for _ in "ab")
-        given = (own_z, *scores, slices.segment, slices.head, *drop, top, total)
+        softmax = (np.empty_like(scores[0]) for _ in range(2))
+        part = HeadSlice(own_z, *scores, slices.segment, slices.head, dropout.mask, *softmax)
 
         def forward(chunk: int, out: np.ndarray) -> None:
             for at, run in self.walk.runs(chunk):
-                where = run.indptr, run.indices, run.first
-                softmax_slice(*where, *scores, top, total)
-                attend_slice(*where, *given, out[at : at + len(run.indptr) - 1])
+                softmax_slice(run, part)
+                attend_slice(run, part, out[at : at + len(run.indptr) - 1])
 
         out = buffers.empty(flat.shape, z.dtype)
-        put = partial(self._unpack, scale=NO_SCALE, own=NO_OWN, x=flat, column=0, out=out)
+        put = partial(self._unpack, scale=NO_SCALE, diagonal=NO_DIAGONAL, x=flat, column=0, out=out)
         split = partial(self._post_split, self.walk, flat, NO_SCALE, bounds, own_z)
         self._in_chunks(self.walk, bounds, z.dtype, split, forward, put)
-        return out.reshape(z.shape), (slices, given)
+        return out.reshape(z.shape), (slices, part)
 
-    def attend_adjoint(self, dh, saved) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def attend_adjoint(
+        self, dh: np.ndarray, saved: Saved
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The gradients of the own rows of z, s_src and s_dst from that of h."""
-        slices, given = saved
+        slices, part = saved
         flat = np.ascontiguousarray(dh).reshape(len(dh), -1)
         own_dh = self._all_columns(flat, slices.bounds)
-        mean, ds_src, ds_dst = (np.empty_like(given[1]) for _ in range(3))
+        mean, ds_src, ds_dst = (np.empty_like(part.s_src) for _ in range(3))
         for chunk in range(self.walk.num_chunks):
             self.walk.expect(chunk + 1)
             for _, run in self.walk.runs(chunk):
-                where = run.indptr, run.indices, run.first
-                attend_slice_adjoint_targets(*where, *given, own_dh, mean, ds_dst)
+                attend_slice_adjoint_targets(run, part, own_dh, mean, ds_dst)
 
         def backward(chunk: int, out: np.ndarray) -> None:
             for at, run in self.back.runs(chunk):
-                where = run.indptr, run.indices, run.first
                 rows = out[at : at + len(run.indptr) - 1]
-                attend_slice_adjoint_sources(*where, *given, own_dh, mean, rows, ds_src)
+                attend_slice_adjoint_sources(run, part, own_dh, mean, rows, ds_src)
 
         dz = buffers.empty(flat.shape, dh.dtype)
-        put = partial(self._unpack, scale=NO_SCALE, own=NO_OWN, x=flat, column=0, out=dz)
+        put = partial(self._unpack, scale=NO_SCALE, diagonal=NO_DIAGONAL, x=flat, column=0, out=dz)
         self._in_chunks(self.back, slices.bounds, dh.dtype, _no_split, backward, put)
         scores = [self._own_rows(ds, slices, dh.shape[1]) for ds in (ds_src, ds_dst)]
         return dz.reshape(dh.shape), scores[0], scores[1]
 
-    def _all_columns(self, x: np.ndarray, bounds) -> np.ndarray:
+    def _all_columns(self, x: np.ndarray, bounds: np.ndarray) -> np.ndarray:
         """Own columns of all rows, in one exchange."""
         out = self._empty_columns(bounds, x.dtype)
         blocks = buffers.empty(x.shape[0] * int(bounds[-1]), x.dtype)
@@ -304,12 +349,12 @@ class SlicedOperator(Products):
         self.courier.post(partial(self.exchange.split, blocks, counts, bounds, out)).wait()
         return out
 
-    def _joined(self, columns: np.ndarray, bounds) -> np.ndarray:
+    def _joined(self, columns: np.ndarray, bounds: np.ndarray) -> np.ndarray:
         """The inverse of `_all_columns`, and its adjoint."""
         counts, shape = np.diff(self.walk.row_bounds), (self.num_own, int(bounds[-1]))
         out = buffers.empty(shape, columns.dtype)
         blocks = self._post_join(columns, counts, bounds).wait()
-        unpack_columns(blocks, bounds, self.num_own, 0, NO_SCALE, NO_OWN, out, 0, out)
+        unpack_columns(blocks, bounds, self.num_own, 0, NO_SCALE, NO_DIAGONAL, out, 0, out)
         return out
 
     def _all_rows(self, scores: np.ndarray, slices: Slices) -> np.ndarray:

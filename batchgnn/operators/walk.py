@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from batchgnn.graph.cut_rows import even_bounds
-from batchgnn.kernels.walk import first_chunks
-from batchgnn.store.edges import Edges, Run
+from batchgnn.kernels.walk import Run, first_chunks
+from batchgnn.store.edges import Edges
 
 
 class Walk:
@@ -20,7 +20,9 @@ class Walk:
     row_bounds  int64 (P + 1,)  rank p holds the rows row_bounds[p] : row_bounds[p + 1]
     """
 
-    def __init__(self, edges: Edges, row_bounds: np.ndarray, num_chunks: int, *, frugal=False):
+    def __init__(
+        self, edges: Edges, row_bounds: np.ndarray, num_chunks: int, *, frugal: bool = False
+    ):
         """frugal: give the pages of a chunk's edges back when it is done."""
         self.edges, self.row_bounds, self.num_chunks = edges, row_bounds, num_chunks
         self.frugal = frugal
@@ -63,7 +65,7 @@ class Walk:
         out = np.full(self.num_rows, self.num_chunks - 1, np.int32)
         for chunk in range(self.num_chunks):
             for run in self._own_runs(chunk, rank):
-                first_chunks(run.indptr, run.indices, run.first, chunk, out)
+                first_chunks(run, chunk, out)
         return out
 
     def own_runs(self, rank: int) -> Iterator[Run]:
