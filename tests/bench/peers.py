@@ -23,13 +23,11 @@ from cyclopts import App
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent)]
 
+from bench.graph import make_shards  # noqa: E402
 from bench.peers_systems import ROOT, SYSTEMS, TURN, Places, Worker, WorkerError  # noqa: E402
 from bench.peers_worker import SETTINGS, Task  # noqa: E402
 from cluster.hosts import emulated  # noqa: E402
 
-GRAPH = ["--vertices", "1200000", "--degree", "48", "--features", "100", "--classes", "47",
-         "--split", "0.08", "0.02", "0.02"]  # fmt: skip
-"Options of `batchgnn data generate communities` that make the graph of issue 3."
 DEFAULT = (
     "dgl", "graphbolt", "dgl-malloc", "graphbolt-malloc", "ours-1", "ours-1-cached",
     "distdgl-2", "distdgl-2-malloc", "ours-2", "ours-2-cached",
@@ -103,8 +101,6 @@ def compare(
     folder = work / "peers"
     folder.mkdir(parents=True, exist_ok=True)
     if shards is None:
-        from bench.ablation import make_shards  # which imports from here
-
         shards = make_shards(work)
     places = Places(folder.resolve(), shards.resolve(), peers.absolute(), order)
     export_graph(places)

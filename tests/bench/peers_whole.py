@@ -18,7 +18,7 @@ from cyclopts import App
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent)]
 
-from bench.ablation import make_shards  # noqa: E402
+from bench.graph import make_shards  # noqa: E402
 from bench.peers import export_graph, others_go_on, undisturbed  # noqa: E402
 from bench.peers_systems import ROOT, Places, System, Worker  # noqa: E402
 from bench.peers_worker import WHOLE, WholeTask  # noqa: E402

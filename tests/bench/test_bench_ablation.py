@@ -3,7 +3,8 @@
 import subprocess
 
 import pytest
-from bench.ablation import MACROBATCH, ablate
+from bench.ablation import ablate
+from bench.ablation_rows import MACROBATCH
 from commands import BATCHGNN, environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

@@ -61,7 +61,6 @@ echo ready
 exec sleep infinity >/dev/null 2>&1
 """
 
-
 # What mpirun calls in place of ssh: AGENT [OPTIONS] HOST COMMAND.
 AGENT = """#!/bin/sh
 while [ "${1#-}" != "$1" ]; do shift; done
