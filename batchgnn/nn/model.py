@@ -76,3 +76,10 @@ class LayeredModel(Model, Protocol):
 
     def layer_forward(self, n: int, A: InputOperator, x: Matrix) -> np.ndarray:
         """Layer n alone, without dropout: what exact layer-by-layer inference needs."""
+
+
+def layered(model: Model) -> LayeredModel:
+    """The model itself; TypeError where it is evaluated over the whole graph alone."""
+    if not isinstance(model, LayeredModel):
+        raise TypeError(f"{model.spec.model} has no layers that can be computed one by one")
+    return model

@@ -1,6 +1,7 @@
 """Optimisers on the flat buffer of parameters. Their state is flat arrays and a step count."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -9,6 +10,16 @@ from batchgnn.nn.parameters import Parameters
 
 Decays = Sequence[tuple[str, float]]
 "Beginnings of names, each with the weight decay of the parameters that are called so."
+
+
+class Optimizer(Protocol):
+    """What moves parameters by their gradient: its state is `arrays` and `steps`."""
+
+    steps: int
+    arrays: dict[str, np.ndarray]
+
+    def step(self) -> None:
+        """Move the parameters by their gradient."""
 
 
 class Adam:
@@ -83,7 +94,7 @@ class Sgd:
 
 def make_optimizer(
     name: str, parameters: Parameters, *, lr: float, weight_decay: float, decays: Decays = ()
-):
+) -> Optimizer:
     """The optimiser called "adam" or "sgd" (momentum 0.9).
 
     decays: other weight decays, by the beginning of the parameters' names
@@ -92,12 +103,14 @@ def make_optimizer(
     return kind(parameters, lr=lr, weight_decay=weight_decay, decays=decays)
 
 
-def _parts(parameters: Parameters, weight_decay: float, decays: Decays):
+def _parts(
+    parameters: Parameters, weight_decay: float, decays: Decays
+) -> list[tuple[slice, float]]:
     """Slices of the buffer that are moved, each with its weight decay; consecutive ones joined."""
     begins = [(0, weight_decay)]
     for name, (begin, _) in parameters.layout.items():
-        own = [decay for prefix, decay in decays if name.startswith(prefix)]
-        decay = own[0] if own else weight_decay
+        given = [decay for prefix, decay in decays if name.startswith(prefix)]
+        decay = given[0] if given else weight_decay
         if decay != begins[-1][1] and begin < parameters.num_trained:
             begins.append((begin, decay))
     ends = [begin for begin, _ in begins[1:]] + [parameters.num_trained]

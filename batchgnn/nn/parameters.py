@@ -1,9 +1,10 @@
 """The parameters of a model: named views of one flat buffer, and the same views of one gradient."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from batchgnn.nn.init import Declared, fill
 
@@ -21,7 +22,7 @@ class Parameters(Mapping[str, np.ndarray]):
     num_trained   optimisers move the elements before it
     """
 
-    def __init__(self, declared: Mapping[str, Declared], seed: int, dtype=np.float32):
+    def __init__(self, declared: Mapping[str, Declared], seed: int, dtype: DTypeLike = np.float32):
         """Allocates and draws the initial values; the same for every process."""
         self.layout: dict[str, tuple[int, tuple[int, ...]]] = {}
         end = self.num_trained = 0
@@ -58,7 +59,7 @@ class Parameters(Mapping[str, np.ndarray]):
         """The view called `name`."""
         return self._views[name]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         """Names, in the order of declaration."""
         return iter(self._views)
 
@@ -75,7 +76,7 @@ def stacked(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(above, shape)
 
 
-def _aligned_zeros(count: int, dtype) -> np.ndarray:
+def _aligned_zeros(count: int, dtype: DTypeLike) -> np.ndarray:
     """Zeros that begin on a cache line."""
     itemsize = np.dtype(dtype).itemsize
     raw = np.zeros(count * itemsize + 64, np.uint8)

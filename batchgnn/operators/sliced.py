@@ -301,8 +301,8 @@ class SlicedOperator(Products):
         slices = slices_of(z.shape[1], z.shape[2], self.num_ranks, self.rank)
         bounds, flat = slices.bounds, np.ascontiguousarray(z).reshape(len(z), -1)
         own_z = self._empty_columns(bounds, z.dtype)
-        scores = [self._all_rows(s, slices) for s in (s_src, s_dst)]
-        softmax = (np.empty_like(scores[0]) for _ in range(2))
+        scores = self._all_rows(s_src, slices), self._all_rows(s_dst, slices)
+        softmax = np.empty_like(scores[0]), np.empty_like(scores[0])
         part = HeadSlice(own_z, *scores, slices.segment, slices.head, dropout.mask, *softmax)
 
         def forward(chunk: int, out: np.ndarray) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from batchgnn.comm.exchange import ArrayRows, allreduce_max
+from batchgnn.comm.grid import Comm
+from batchgnn.nn.model import Model, layered
 from batchgnn.operators.cached import CachedOperator
 from batchgnn.operators.local import LocalOperator
 from batchgnn.sampling.inputs import InputPlanner, InputRows
@@ -25,7 +27,7 @@ KEPT_BYTES = 64 << 20
 class Chunk:
     """Consecutive own rows, the operator that makes them, and where its input rows are."""
 
-    own: slice
+    rows: slice
     operator: LocalOperator
     inputs: InputRows
 
@@ -35,17 +37,18 @@ class Inference:
 
     def __init__(
         self,
-        comm,
+        comm: Comm,
         own: OwnShards,
-        model,
+        model: Model,
         chunk_bytes: int = CHUNK_BYTES,
-        aggregated: Column | None = None,
+        kept_inputs: Column | None = None,
     ):
         """chunk_bytes: memory for the rows of one chunk's block, input and output.
 
-        aggregated: what the first layer aggregates for every own vertex, where that is known
+        kept_inputs: what the first layer aggregates for every own vertex, where that is known
         """
-        self.comm, self.own, self.model, self.aggregated = comm, own, model, aggregated
+        self.comm, self.own, self.model = comm, own, layered(model)
+        self.kept_inputs = kept_inputs
         gcn = model.aggregation == "gcn"
         self.sampler = Sampler(comm, own, gcn=gcn)
         self.planner = InputPlanner(comm, own, gcn=gcn)
@@ -53,10 +56,10 @@ class Inference:
         self.most_rows = max(1, chunk_bytes // (8 * widest))
         self.slices = self._slices(self.most_rows)
         edges = allreduce_max(comm, int(own.degree_in.sum()) + own.num_own, "edges")
-        self.kept: list[Chunk] | None = [] if 32 * edges <= KEPT_BYTES else None
+        self.kept_chunks: list[Chunk] | None = [] if 32 * edges <= KEPT_BYTES else None
 
     def logits(self) -> np.ndarray:
-        """float32 (num_own, num_classes), rows in own order."""
+        """float32 (num_own, outputs), rows in own order."""
         return self.rows(self.model.num_layers)
 
     def rows(self, num_layers: int) -> np.ndarray:
@@ -64,11 +67,11 @@ class Inference:
         source: Column | ArrayRows = self.own.features
         for layer in range(num_layers):
             out = np.empty((self.own.num_own, self.model.widths[layer + 1]), np.float32)
-            if layer == 0 and self.aggregated is not None:
-                self._first_layer(self.aggregated, out)
+            if layer == 0 and self.kept_inputs is not None:
+                self._first_layer(self.kept_inputs, out)
             else:
                 for chunk in self._chunks():
-                    out[chunk.own] = self._compute(layer, source, chunk)
+                    out[chunk.rows] = self._compute(layer, source, chunk)
             source = ArrayRows(out)
         return out
 
@@ -76,30 +79,30 @@ class Inference:
         inputs = chunk.inputs.fetch(source)
         return self.model.layer_forward(layer, chunk.operator, inputs.rows[0])
 
-    def _first_layer(self, aggregated: Column, out: np.ndarray) -> None:
+    def _first_layer(self, kept_inputs: Column, out: np.ndarray) -> None:
         """The first layer of all own vertices, without a message."""
         for begin in range(0, self.own.num_own, self.most_rows):
             rows = np.arange(begin, min(begin + self.most_rows, self.own.num_own))
-            operator = CachedOperator(self.own.ids[rows], aggregated.at(rows))
+            operator = CachedOperator(self.own.ids[rows], kept_inputs.at(rows))
             out[rows] = self.model.layer_forward(0, operator, self.own.features.at(rows))
 
     def _chunks(self) -> Iterator[Chunk]:
         """All chunks, made anew unless they were kept."""
-        if self.kept:
-            yield from self.kept
+        if self.kept_chunks:
+            yield from self.kept_chunks
             return
-        for own in self.slices:
-            chunk = self._make(own)
-            if self.kept is not None:
-                self.kept.append(chunk)
+        for rows in self.slices:
+            chunk = self._make(rows)
+            if self.kept_chunks is not None:
+                self.kept_chunks.append(chunk)
             yield chunk
 
-    def _make(self, own: slice) -> Chunk:
-        block = self.sampler.own_block(self.own.ids[own])
+    def _make(self, rows: slice) -> Chunk:
+        block = self.sampler.own_block(self.own.ids[rows])
         inputs = self.planner.plan([block.ids])
         if inputs.scale is not None:
             block = block.with_scale(inputs.scale[0])
-        return Chunk(own, LocalOperator(block, self.model.aggregation), inputs)
+        return Chunk(rows, LocalOperator(block, self.model.aggregation), inputs)
 
     def _slices(self, most_rows: int) -> list[slice]:
         """Consecutive own rows with at most `most_rows` sources, as many slices on every rank.

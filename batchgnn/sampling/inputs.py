@@ -10,6 +10,7 @@ import numpy as np
 
 from batchgnn.base import buffers
 from batchgnn.comm.exchange import ArrayRows, RowExchange, RowSource, starts
+from batchgnn.comm.grid import Comm
 from batchgnn.graph.ownership import Ownership
 from batchgnn.kernels.relabel import place_rows, renumber_fetched
 from batchgnn.kernels.requests import count_owners, post_requests
@@ -47,7 +48,7 @@ class InputRows:
     exchange: RowExchange
     here: Ownership
 
-    def over(self, comm) -> "InputRows":
+    def over(self, comm: Comm) -> "InputRows":
         """The same, whose remote rows travel on another communicator of the same ranks."""
         return replace(self, exchange=self.exchange.over(comm))
 
@@ -86,7 +87,7 @@ class InputPlanner:
 
     def __init__(
         self,
-        comm,
+        comm: Comm,
         own: OwnShards,
         *,
         gcn: bool,
@@ -122,8 +123,10 @@ class InputPlanner:
             inputs.scale = [dense(each)[:, 0] for each in norms.rows]
         return inputs
 
-    def _place(self, lists):
-        """Rows here, or places in the list of distinct remote ids; that list; how many are here."""
+    def _place(self, lists: list[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray, int, int]:
+        """Rows here, or places in the list of distinct remote ids; that list; how many rows are
+        here, and how many copies, that some list has.
+        """
         own = self.own
         total = sum(map(len, lists))
         self.tables.reserve(total)
@@ -151,10 +154,12 @@ class InputPlanner:
                 touched,
             )
             rows.append(place)
-        here = [np.count_nonzero(part) for part in np.split(touched, [self.num_here])]
-        return rows, remote[:num_remote], *map(int, here)
+        num_here, num_cached = (
+            int(np.count_nonzero(part)) for part in np.split(touched, [self.num_here])
+        )
+        return rows, remote[:num_remote], num_here, num_cached
 
-    def _by_owner(self, remote):
+    def _by_owner(self, remote: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """`remote` grouped by owner, how many each owns, and where each went."""
         owner = self.own.ownership.owner(remote)
         counts = np.empty(self.comm.size, np.int64)

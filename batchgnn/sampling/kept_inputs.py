@@ -1,4 +1,4 @@
-"""Aggregated input features: what the first layer aggregates for a vertex, over all in-neighbours.
+"""Kept inputs: what the first layer aggregates for a vertex, over all in-neighbours.
 
 Features do not change, so this is computed once: one product over all ranks, in blocks of columns,
 so that no rank holds more of remote rows at once than a given number of bytes. The edges of a
@@ -8,7 +8,7 @@ vertex are added in the order in which they lie in its shard: any ranks give the
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import pairwise
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
@@ -16,13 +16,14 @@ from batchgnn.base.errors import ConfigError
 from batchgnn.base.progress import progress
 from batchgnn.comm.exchange import ArrayRows, RowExchange, RowSource, allreduce_max
 from batchgnn.comm.failure import fail_together
+from batchgnn.comm.grid import Comm
 from batchgnn.kernels.aggregate import gcn_edges
 from batchgnn.kernels.half import dtype_name, narrow_rows
 from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.spmm import NO_WEIGHTS, PER_EDGE, PER_ROW, UNWEIGHTED, WITHOUT, spmm
-from batchgnn.operators.local import Aggregation
+from batchgnn.nn.operator import Aggregation
 from batchgnn.sampling.in_edges import InEdges
-from batchgnn.store.kept_inputs import create_aggregate, open_aggregate, origin_of
+from batchgnn.store.kept_inputs import create_kept, open_kept, origin_of
 from batchgnn.store.own_shards import ById, Column, OwnShards
 from batchgnn.store.shard_store import ShardStore
 
@@ -34,16 +35,16 @@ PIECE_ROWS = 1 << 14
 "Rows that are cut to a block's columns at once."
 
 
-def aggregated_inputs(
-    comm,
+def keep_inputs(
+    comm: Comm,
     own: OwnShards,
     aggregation: Aggregation,
     *,
     keep: str,
     memory: list[np.ndarray] | None = None,
-    show=False,
+    show: bool = False,
 ) -> Column:
-    """The aggregated input rows of the own vertices, (num_own, D) in own order; collective.
+    """The kept input rows of the own vertices, (num_own, D) in own order; collective.
 
     keep: "memory" to compute them now; "store" to map the files beside the shards, which are made
     where they are missing. As wide as the features are held. Raises StoreError, ConfigError.
@@ -58,19 +59,30 @@ def aggregated_inputs(
     store = ShardStore(own.path)
     origin = origin_of(store.manifest, aggregation, dtype_name(dtype))
     with fail_together(comm, f"opening aggregated features of {store.path}"):
-        found = [open_aggregate(store, origin, int(s)) for s in shards]
+        found = [open_kept(store, origin, int(s)) for s in shards]
     missing = [k for k in every if found[k] is None]
     if allreduce_max(comm, len(missing), "missing aggregates"):
         with ExitStack() as stack:
             with fail_together(comm, f"writing aggregated features to {store.path}"):
-                drafts = [create_aggregate(store, origin, int(shards[k]), dtype) for k in missing]
+                drafts = [create_kept(store, origin, int(shards[k]), dtype) for k in missing]
                 out = [stack.enter_context(draft) for draft in drafts]
             InputAggregation(comm, own, aggregation, missing).into(out, show=show)
             with fail_together(comm, f"writing aggregated features to {store.path}"):
                 stack.close()
         with fail_together(comm, f"opening aggregated features of {store.path}"):
-            found = [open_aggregate(store, origin, int(s)) for s in shards]
+            found = [open_kept(store, origin, int(s)) for s in shards]
     return Column([rows for rows in found if rows is not None])
+
+
+class Writable(Protocol):
+    """A matrix whose blocks of rows and columns are written, or what can be written to like one."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """What it holds: float32, or the bits of halves."""
+
+    def __setitem__(self, where: tuple[slice, slice], rows: np.ndarray, /) -> None:
+        """Write a block."""
 
 
 class InputAggregation:
@@ -79,7 +91,7 @@ class InputAggregation:
     mean and sum leave out the vertex itself, which the layer adds; gcn has it, with its norm.
     """
 
-    def __init__(self, comm, own: OwnShards, aggregation: Aggregation, todo: list[int]):
+    def __init__(self, comm: Comm, own: OwnShards, aggregation: Aggregation, todo: list[int]):
         """Plan it; collective. todo: which of the rank's own shards (0, 1, ...) to compute."""
         self.comm, self.own, self.aggregation, self.todo = comm, own, aggregation, todo
         self.edges = InEdges(own, comm.size, todo)
@@ -90,11 +102,12 @@ class InputAggregation:
             far = self.exchange.forward(ById(ArrayRows(own.gcn_scale[:, None]), own.ownership))
             self.norm = np.concatenate([own.gcn_scale, far[:, 0]])
 
-    def into(self, out: Sequence[Any], *, block_bytes: int = BLOCK_BYTES, show=False) -> None:
+    def into(
+        self, out: Sequence[Writable], *, block_bytes: int = BLOCK_BYTES, show: bool = False
+    ) -> None:
         """Compute the rows of the shards of `todo`; collective.
 
-        out: for each of them an array (n, D), float32 or half-width bits, overwritten; or what
-        can be written to like one
+        out: for each of them a matrix (n, D), float32 or half-width bits, overwritten
         show: whether this rank shows the progress
 
         Raises ConfigError when a finite sum is too large for half-width numbers.
@@ -144,7 +157,9 @@ class InputAggregation:
         first = np.uint64(fetched.ctypes.data)
         return np.concatenate([own + np.uint64(begin) * size, first + far])
 
-    def _product(self, k, a, b, address, width) -> tuple[np.ndarray, np.ndarray]:
+    def _product(
+        self, k: int, a: int, b: int, address: np.ndarray, width: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """indptr and aggregated columns, float32 (b - a, width), of rows a ... b - 1 of shard k."""
         own = self.own
         indptr, rows = self.edges.rows(k, a, b)
@@ -160,7 +175,9 @@ class InputAggregation:
             spmm(indptr, rows, NO_WEIGHTS, UNWEIGHTED, columns, WITHOUT, out)
         return indptr, out
 
-    def _with_norms(self, k, a, indptr, rows):
+    def _with_norms(
+        self, k: int, a: int, indptr: np.ndarray, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """GCN's edges into rows a ... of shard k: indptr, rows, weights."""
         own = self.own
         weight = NO_WEIGHTS
@@ -187,14 +204,14 @@ class Columns:
         if self.width == self.source.width:
             self.source.take(rows, out)
             return
-        whole = np.empty((min(len(rows), PIECE_ROWS), self.source.width), self.dtype)
+        every = np.empty((min(len(rows), PIECE_ROWS), self.source.width), self.dtype)
         for begin in range(0, len(rows), PIECE_ROWS):
             piece = rows[begin : begin + PIECE_ROWS]
-            self.source.take(piece, whole[: len(piece)])
-            out[begin : begin + len(piece)] = whole[: len(piece), self.begin : self.end]
+            self.source.take(piece, every[: len(piece)])
+            out[begin : begin + len(piece)] = every[: len(piece), self.begin : self.end]
 
 
-def _put(rows: np.ndarray, out, where) -> int:
+def _put(rows: np.ndarray, out: Writable, where: tuple[slice, slice]) -> int:
     """out[where] = rows, rounded to out's width; how many finite numbers became infinite."""
     if out.dtype == np.float32:
         out[where] = rows

@@ -14,8 +14,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from batchgnn.comm.exchange import ArrayRows, RowExchange
+from batchgnn.comm.grid import Comm
 from batchgnn.kernels.reach import WORD, add_over_targets, log_missed_by_edge, mark_targets
 from batchgnn.kernels.requests import count_owners
+from batchgnn.sampling.schedule import Schedule
 from batchgnn.store.own_shards import OwnShards
 
 LISTED_WORDS = 1 << 17
@@ -27,7 +29,7 @@ class Reach:
     A rank holds what concerns its own vertices and those that their out-edges lead to.
     """
 
-    def __init__(self, comm, own: OwnShards):
+    def __init__(self, comm: Comm, own: OwnShards):
         self.own = own
         self.first_id = own.ownership.offset[own.shards]
         seen = np.zeros(-(-own.ownership.num_vertices // WORD), np.uint64)
@@ -64,7 +66,9 @@ class Reach:
         return 4 * held
 
 
-def rows_of(own: OwnShards, marked: np.ndarray, num_ranks: int):
+def rows_of(
+    own: OwnShards, marked: np.ndarray, num_ranks: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Row of each id: own rows, then remote ones; the remote ids by owner; how many each owns.
 
     marked: int64 (n,), ascending. Returns int64 (n,), int64 (h,) and int64 (num_ranks,).
@@ -83,8 +87,8 @@ def probability(scores: np.ndarray) -> np.ndarray:
     return -np.expm1(-scores)
 
 
-def seed_probability(own: OwnShards, schedule) -> np.ndarray:
-    """float32 (num_own,): how probably each own vertex is a seed of a step; a modes.Schedule's."""
+def seed_probability(own: OwnShards, schedule: Schedule) -> np.ndarray:
+    """float32 (num_own,): how probably each own vertex is a seed of a step."""
     out = np.zeros(own.num_own, np.float32)
     for seeds in schedule.shard_seeds:
         out[own.ownership.local_rows(seeds)] = 1 / schedule.num_steps

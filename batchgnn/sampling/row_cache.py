@@ -1,7 +1,7 @@
 """Copies of the remote rows that a rank will need most, made once before training. Exact.
 
 The owners rank their vertices for every other rank by the probability of being among its input
-rows (`modes.reach`). A copy is a row like an own one: it is numbered behind the own rows.
+rows (`sampling.reach`). A copy is a row like an own one: it is numbered behind the own rows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +19,7 @@ from batchgnn.comm.exchange import (
     exchange_parts,
     starts,
 )
+from batchgnn.comm.grid import Comm
 from batchgnn.graph.ownership import Ownership
 from batchgnn.kernels.row_cache import enter_rows, redirect_rows
 from batchgnn.sampling.reach import Reach
@@ -45,7 +46,7 @@ class RowCache:
 
     def __init__(
         self,
-        comm,
+        comm: Comm,
         own: OwnShards,
         here: Ownership,
         sources: Mapping[str, Column | ArrayRows],
@@ -84,7 +85,7 @@ class RowCache:
 
 
 def cached_rows(
-    comm,
+    comm: Comm,
     own: OwnShards,
     here: Ownership,
     sources: Mapping[str, Column | ArrayRows],
@@ -102,7 +103,14 @@ def cached_rows(
     return RowCache(comm, own, here, sources, ids)
 
 
-def best_remote(comm, own: OwnShards, here: Ownership, start, fanouts, capacity: int) -> np.ndarray:
+def best_remote(
+    comm: Comm,
+    own: OwnShards,
+    here: Ownership,
+    start: np.ndarray,
+    fanouts: Sequence[int],
+    capacity: int,
+) -> np.ndarray:
     """Ids that are not here, most likely first, at most `capacity`, none that cannot be reached.
 
     Collective.
@@ -139,7 +147,9 @@ def capacity_of(budget: int, row_bytes: int, id_bytes: int) -> int:
     return budget // each
 
 
-def _offer(comm, own: OwnShards, scores: np.ndarray, ranks: range, capacity: int):
+def _offer(
+    comm: Comm, own: OwnShards, scores: np.ndarray, ranks: range, capacity: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Send each of `ranks` the ids and scores of its best own rows here; what this rank got."""
     least = _least_bins(comm, scores, capacity)
     counts = np.zeros(comm.size, np.int64)
@@ -160,7 +170,7 @@ def _offer(comm, own: OwnShards, scores: np.ndarray, ranks: range, capacity: int
     return ids, score
 
 
-def _least_bins(comm, scores: np.ndarray, capacity: int) -> np.ndarray:
+def _least_bins(comm: Comm, scores: np.ndarray, capacity: int) -> np.ndarray:
     """For each column, the bin from which on there are `capacity` rows over all ranks; or 0.
 
     It keeps the lists short that a rank gets from many others.
@@ -179,7 +189,9 @@ def _bins(scores: np.ndarray) -> np.ndarray:
     return scores.view(np.uint32) >> BIN_SHIFT
 
 
-def _chunks(comm, own: OwnShards, ids: np.ndarray, rows: int) -> Iterator[tuple]:
+def _chunks(
+    comm: Comm, own: OwnShards, ids: np.ndarray, rows: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Ids by owner and how many each owns: about `rows` at a time, as often on every rank."""
     owner = own.ownership.owner(ids)
     ids = ids[np.lexsort((ids, owner))]

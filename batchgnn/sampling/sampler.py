@@ -8,14 +8,16 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
+from numpy.typing import DTypeLike
 
 from batchgnn.base import buffers
 from batchgnn.comm.exchange import exchange_counts, exchange_parts, starts
+from batchgnn.comm.grid import Comm
 from batchgnn.graph.block import Block
 from batchgnn.kernels.relabel import relabel_blocks
 from batchgnn.kernels.requests import copy_segments, count_owners, post_requests, read_replies
 from batchgnn.kernels.sample import NUM_SHARES, draw_neighbors, locate
-from batchgnn.store.own_shards import OwnShards
+from batchgnn.store.own_shards import Column, OwnShards
 from batchgnn.store.topology import WholeTopology
 
 ALL = -1
@@ -48,7 +50,7 @@ class Tables:
     hash tables, which grow.
     """
 
-    def __init__(self, dtype, num_vertices: int, count: int):
+    def __init__(self, dtype: DTypeLike, num_vertices: int, count: int):
         self.dense = 8 * num_vertices <= DENSE_BYTES
         self.idents = np.empty((count, 0), dtype)
         self.marks = np.zeros((count, num_vertices if self.dense else 0), np.int64)
@@ -72,13 +74,15 @@ class Tables:
 class Sampler:
     """Draws the in-edges of any vertices, for all ranks of `comm` together."""
 
-    def __init__(self, comm, own: OwnShards, *, gcn: bool, whole: WholeTopology | None = None):
+    def __init__(
+        self, comm: Comm, own: OwnShards, *, gcn: bool, whole: WholeTopology | None = None
+    ):
         """gcn: blocks carry edge weights and the norm of every vertex.
 
         whole: the in-edges of all vertices, when they are in this node's memory: no messages then.
         """
         self.comm, self.own, self.gcn = comm, own, gcn
-        self.topology = own if whole is None else whole
+        self.topology: OwnShards | WholeTopology = own if whole is None else whole
         self.is_local = comm.size == 1 or whole is not None
         self.in_weight = self.topology.in_weight if gcn else None
         self.weighted = self.in_weight is not None
@@ -111,7 +115,9 @@ class Sampler:
         drawn = self._draw(ids, np.zeros(len(ids), np.uint64), ALL)
         return self._blocks(ids, np.array([0, len(ids)]), np.arange(len(ids)), drawn)[0]
 
-    def _post(self, ids, start):
+    def _post(
+        self, ids: np.ndarray, start: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Where each request goes, how many each owner gets of each minibatch, the requests."""
         owner = self.own.ownership.owner(ids)
         counts = np.empty((len(start) - 1, self.comm.size), np.int64)
@@ -121,7 +127,14 @@ class Sampler:
         post_requests(ids, owner, starts(counts.sum(axis=0))[:-1], wanted, request)
         return request, np.ascontiguousarray(counts.T), wanted
 
-    def _ask(self, wanted, counts, keys, fanout, skipped) -> Drawn:
+    def _ask(
+        self,
+        wanted: np.ndarray,
+        counts: np.ndarray,
+        keys: np.ndarray,
+        fanout: int,
+        skipped: np.ndarray | None,
+    ) -> Drawn:
         """Send the requests to their owners, serve those of the others, collect the replies."""
         asked_counts = exchange_counts(self.comm, counts, "sample requests")
         asked = np.empty(asked_counts.sum(), wanted.dtype)
@@ -136,18 +149,20 @@ class Sampler:
         exchange_parts(self.comm, replies, words, back, words_back, "sample replies")
         return self._unpack(back, words_back, per_owner)
 
-    def _draw(self, ids, keys, fanout, skipped=None) -> Drawn:
+    def _draw(
+        self, ids: np.ndarray, keys: np.ndarray, fanout: int, skipped: np.ndarray | None = None
+    ) -> Drawn:
         """Draw from the topology that is here; keys: uint64 (n,)."""
-        own = self.topology
-        rows = own.rows(ids)
+        here = self.topology
+        rows = here.rows(ids)
         degree, count = np.empty(len(ids), np.int64), np.empty(len(ids), np.int64)
         where = np.empty(len(ids), np.uint64)
 
-        def draw(column) -> np.ndarray:
+        def draw(column: Column) -> np.ndarray:
             locate(
                 rows,
-                own.first_row,
-                own.in_indptr.address,
+                here.first_row,
+                here.in_indptr.address,
                 column.address,
                 column.dtype.itemsize,
                 fanout,
@@ -163,12 +178,12 @@ class Sampler:
             draw_neighbors(keys, ids, where, degree, count, start, scratch, out)
             return out
 
-        neighbors = draw(own.in_indices)
-        weight = draw(self.in_weight) if self.weighted else None
-        norms = own.gcn_scale if self.gcn else None
+        neighbors = draw(here.in_indices)
+        weight = None if self.in_weight is None else draw(self.in_weight)
+        norms = here.gcn_scale if self.gcn else None
         return Drawn(count, degree, neighbors, weight, None if norms is None else norms[rows])
 
-    def _pack(self, drawn: Drawn, per_asker) -> tuple[np.ndarray, np.ndarray]:
+    def _pack(self, drawn: Drawn, per_asker: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """One message a rank, in words of the id dtype: counts, degrees, norms, ids, weights."""
         dtype = drawn.neighbors.dtype
         by_row = [drawn.count.astype(dtype), drawn.degree.astype(dtype)]
@@ -187,7 +202,7 @@ class Sampler:
             pieces += mine
         return np.concatenate(pieces), words
 
-    def _unpack(self, back, words, per_owner) -> Drawn:
+    def _unpack(self, back: np.ndarray, words: np.ndarray, per_owner: np.ndarray) -> Drawn:
         """The replies of all owners in the order of the requests; inverse of `_pack`."""
         num_by_row, num_by_edge = 2 + self.gcn, 1 + self.weighted
         parts: list[list[np.ndarray]] = [[] for _ in range(num_by_row + num_by_edge)]
@@ -208,7 +223,9 @@ class Sampler:
             _as_floats(joined[2]) if self.gcn else None,
         )
 
-    def _blocks(self, ids, start, request, drawn: Drawn) -> list[Block]:
+    def _blocks(
+        self, ids: np.ndarray, start: np.ndarray, request: np.ndarray, drawn: Drawn
+    ) -> list[Block]:
         """The blocks of all minibatches out of the replies to all their requests."""
         num_blocks, n = len(start) - 1, len(ids)
         indptr, degree = np.empty(n + num_blocks, np.int64), np.empty(n, np.int64)
@@ -257,7 +274,7 @@ class Sampler:
         return [block(m) for m in range(num_blocks)]
 
 
-def _as_words(values: np.ndarray, dtype) -> np.ndarray:
+def _as_words(values: np.ndarray, dtype: DTypeLike) -> np.ndarray:
     return values.view(np.uint32).astype(dtype, copy=False)
 
 

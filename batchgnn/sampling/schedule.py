@@ -13,7 +13,9 @@ from batchgnn.kernels.rng import fill_draws, stream_key
 class Schedule:
     """The minibatches of an epoch, as seen by the rank that owns `shard_seeds`."""
 
-    def __init__(self, shard_seeds: list[np.ndarray], of_shard: np.ndarray, batch_size: int, seed):
+    def __init__(
+        self, shard_seeds: list[np.ndarray], of_shard: np.ndarray, batch_size: int, seed: int
+    ):
         """Slice the seeds of all shards into steps.
 
         shard_seeds: global ids of the seeds of each own shard

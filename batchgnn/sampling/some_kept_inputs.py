@@ -1,18 +1,21 @@
-"""Aggregated inputs of some vertices, as many as memory is given for; the others' are not kept.
+"""Kept inputs of the vertices that need them most, as many as memory is given for.
 
 Kept are those of which a step can be expected to read the most neighbours: the probability that
 the first layer needs the vertex, times its in-degree. The others are aggregated from all their
 neighbours in every step, so that the numbers are the same. Exact.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from batchgnn.base.bytes import format_bytes
 from batchgnn.base.errors import ConfigError
+from batchgnn.comm.grid import Comm
 from batchgnn.graph.block import Block
 from batchgnn.kernels.rows import Rows
+from batchgnn.nn.operator import Aggregation
 from batchgnn.operators.cached import PartlyCachedOperator
-from batchgnn.operators.local import Aggregation
 from batchgnn.sampling.inputs import InputPlanner, Inputs
 from batchgnn.sampling.kept_inputs import InputAggregation
 from batchgnn.sampling.reach import Reach, probability
@@ -36,32 +39,39 @@ class KeptRows:
 
     def at(self, rows: np.ndarray, fetched: np.ndarray | None = None) -> Rows:
         """As `Column.at`, for vertices that are kept."""
-        own = rows >= 0
-        moved = rows.copy()
-        moved[own] = self.place[rows[own]]
+        near, moved = rows >= 0, rows.copy()
+        moved[near] = self.place[rows[near]]
         return self.column.at(moved, fetched)
 
-    def shard(self, k: int) -> "_ShardOfKept":
+    def shard(self, k: int) -> "_KeptOfShard":
         """What takes the rows of the rank's shard k, and drops those that are not kept."""
-        return _ShardOfKept(
+        return _KeptOfShard(
             self.place[self.own.first_row[k] : self.own.first_row[k + 1]], self.held
         )
 
 
-class _ShardOfKept:
+class _KeptOfShard:
     def __init__(self, place: np.ndarray, held: np.ndarray):
         self.place, self.held, self.dtype = place, held, held.dtype
 
-    def __setitem__(self, where, rows):
+    def __setitem__(self, where: tuple[slice, slice], rows: np.ndarray) -> None:
         place = self.place[where[0]]
         kept = place >= 0
         self.held[place[kept], where[1]] = rows[kept]
 
 
-class PartialAggregates:
+class SomeKeptInputs:
     """The kept rows of all ranks, and the operators of first layers that read them."""
 
-    def __init__(self, world, comm, own: OwnShards, aggregation: Aggregation, chosen, show=False):
+    def __init__(
+        self,
+        world: Comm,
+        comm: Comm,
+        own: OwnShards,
+        aggregation: Aggregation,
+        chosen: np.ndarray,
+        show: bool = False,
+    ):
         """Compute the rows; collective. chosen: own rows; comm: for the fetching of others'."""
         self.aggregation = aggregation
         self.rows = KeptRows(own, chosen)
@@ -87,7 +97,9 @@ class PartialAggregates:
         return operators, inputs
 
 
-def most_needed(comm, own: OwnShards, start: np.ndarray, hops, capacity: int) -> np.ndarray:
+def most_needed(
+    comm: Comm, own: OwnShards, start: np.ndarray, hops: Sequence[int], capacity: int
+) -> np.ndarray:
     """At most `capacity` own rows whose aggregation saves the most work, ascending; collective.
 
     start: (num_own,), the probability that an own vertex is a seed of a step

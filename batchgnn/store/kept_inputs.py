@@ -80,17 +80,17 @@ def origin_of(manifest: Manifest, aggregation: str, number: str) -> Origin:
     )
 
 
-def aggregate_path(store: ShardStore, origin: Origin, s: int) -> Path:
+def kept_path(store: ShardStore, origin: Origin, s: int) -> Path:
     """File of the aggregated rows of shard s."""
     return store.path / FOLDER / f"{origin.name}-{s:05d}.h5"
 
 
-def open_aggregate(store: ShardStore, origin: Origin, s: int) -> np.ndarray | None:
+def open_kept(store: ShardStore, origin: Origin, s: int) -> np.ndarray | None:
     """The rows of shard s, mapped: (n, D); None when there is no file.
 
     Raises StoreError when the file is damaged or made from something else.
     """
-    path = aggregate_path(store, origin, s)
+    path = kept_path(store, origin, s)
     if not path.exists():
         return None
     make = f"the next run, after: rm {_all_of(path)}"
@@ -114,12 +114,12 @@ def open_aggregate(store: ShardStore, origin: Origin, s: int) -> np.ndarray | No
 
 
 @contextmanager
-def create_aggregate(store: ShardStore, origin: Origin, s: int, dtype) -> Iterator[np.ndarray]:
+def create_kept(store: ShardStore, origin: Origin, s: int, dtype) -> Iterator[np.ndarray]:
     """A writable map (n, D) of shard s's rows, which become its file when the block ends well.
 
     Raises StoreError when the folder may not be written to, or the disk is full.
     """
-    path = aggregate_path(store, origin, s)
+    path = kept_path(store, origin, s)
     shape = int(store.manifest.shard_vertices[s]), store.manifest.num_features
     with _may_be_read_only(path.parent), atomic_file(path, overwrite=True) as beside:
         with create_store(beside, FORMAT) as file:

@@ -12,7 +12,7 @@ from batchgnn.base.errors import ConfigError
 from batchgnn.operators.local import LocalOperator
 from batchgnn.run.session import open_session
 from batchgnn.sampling import kept_inputs
-from batchgnn.sampling.kept_inputs import InputAggregation, aggregated_inputs
+from batchgnn.sampling.kept_inputs import InputAggregation, keep_inputs
 from batchgnn.sampling.sampler import Sampler
 from batchgnn.settings.config import Settings
 
@@ -105,7 +105,7 @@ def test_of_half_width_features_it_is_half_as_wide(tmp_path):
     for name, dtype in (("float16", np.uint16), ("bfloat16", np.int16)):
         settings = replace(SETTINGS, feature_dtype=name)
         with open_session(shards, settings, MPI.COMM_SELF) as s:
-            column = aggregated_inputs(s.grid.world, s.own, "mean", keep="memory")
+            column = keep_inputs(s.grid.world, s.own, "mean", keep="memory")
             assert column.dtype == dtype
             rows = np.empty((s.own.num_own, column.width), np.float32)
             column.take(np.arange(s.own.num_own), rows)
@@ -120,7 +120,7 @@ def test_sums_too_large_for_float16_are_refused(tmp_path):
     def run(keep, feature_dtype):
         settings = replace(SETTINGS, model="gin", feature_dtype=feature_dtype)
         with open_session(shards, settings, MPI.COMM_SELF) as s:
-            aggregated_inputs(s.grid.world, s.own, "sum", keep=keep)
+            keep_inputs(s.grid.world, s.own, "sum", keep=keep)
 
     run("store", "bfloat16")
     for keep in ("memory", "store"):

@@ -14,7 +14,7 @@ from shards import two_triangles
 
 from batchgnn.base.errors import StoreError
 from batchgnn.partition.write import write_shards
-from batchgnn.store.kept_inputs import aggregate_path, create_aggregate, open_aggregate, origin_of
+from batchgnn.store.kept_inputs import create_kept, kept_path, open_kept, origin_of
 from batchgnn.store.shard_store import ShardStore
 
 HALVES = np.array([0, 0, 0, 1, 1, 1], np.int32)
@@ -36,22 +36,22 @@ def store(tmp_path):
 
 
 def write(store, origin, s=0):
-    with create_aggregate(store, origin, s, np.float32) as rows:
+    with create_kept(store, origin, s, np.float32) as rows:
         rows[...] = ROWS
-    return aggregate_path(store, origin, s)
+    return kept_path(store, origin, s)
 
 
 def test_what_is_written_is_mapped_again(store):
     origin = origin_of(store.manifest, "mean", "float32")
-    assert open_aggregate(store, origin, 0) is None
+    assert open_kept(store, origin, 0) is None
     path = write(store, origin)
     assert path == store.path / "aggregate" / "mean-float32-00000.h5"
-    rows = open_aggregate(store, origin, 0)
+    rows = open_kept(store, origin, 0)
     assert isinstance(rows, np.memmap)
     np.testing.assert_array_equal(rows, ROWS)
     assert rows.ctypes.data % 64 == 0
-    assert open_aggregate(store, origin, 1) is None
-    assert open_aggregate(store, origin_of(store.manifest, "sum", "float32"), 0) is None
+    assert open_kept(store, origin, 1) is None
+    assert open_kept(store, origin_of(store.manifest, "sum", "float32"), 0) is None
     with pytest.raises(ValueError, match="read-only"):
         rows[0, 0] = 1
 
@@ -66,7 +66,7 @@ def test_the_shard_files_are_left_alone(store):
 
 def test_nothing_is_left_of_what_was_not_finished(store):
     origin = origin_of(store.manifest, "mean", "float32")
-    with pytest.raises(KeyError), create_aggregate(store, origin, 0, np.float32):
+    with pytest.raises(KeyError), create_kept(store, origin, 0, np.float32):
         raise KeyError
     assert not list((store.path / "aggregate").iterdir())
 
@@ -90,11 +90,11 @@ def test_one_made_from_other_features_is_stale(store, tmp_path):
     made = write(store, origin_of(store.manifest, "mean", "float32"))
     other = cut(tmp_path / "other", features=2)
     origin = origin_of(other.manifest, "mean", "float32")
-    path = aggregate_path(other, origin, 0)
+    path = kept_path(other, origin, 0)
     path.parent.mkdir()
     shutil.copy(made, path)
     with pytest.raises(StoreError, match="is stale: it was made from other features") as refused:
-        open_aggregate(other, origin, 0)
+        open_kept(other, origin, 0)
     assert f"rm {other.path}/aggregate/mean-float32-*.h5" in str(refused.value)
 
 
@@ -102,11 +102,11 @@ def test_one_of_another_partitioning_is_foreign(store, tmp_path):
     made = write(store, origin_of(store.manifest, "gcn", "float32"))
     other = cut(tmp_path / "other", np.array([0, 0, 1, 0, 1, 1], np.int32))
     origin = origin_of(other.manifest, "gcn", "float32")
-    path = aggregate_path(other, origin, 0)
+    path = kept_path(other, origin, 0)
     path.parent.mkdir()
     shutil.copy(made, path)
     with pytest.raises(StoreError, match="belongs to another partitioning, or to other edges"):
-        open_aggregate(other, origin, 0)
+        open_kept(other, origin, 0)
 
 
 MIXED = {
@@ -120,18 +120,18 @@ MIXED = {
 def test_a_renamed_one_is_refused(store, other, meant):
     origin = origin_of(store.manifest, "mean", "float32")
     made = write(store, replace(origin, **other))
-    path = aggregate_path(store, origin, 0)
+    path = kept_path(store, origin, 0)
     if made != path:
         made.rename(path)
     with pytest.raises(StoreError, match=meant):
-        open_aggregate(store, origin, 0)
+        open_kept(store, origin, 0)
 
 
 def test_that_of_another_shard_is_refused(store):
     origin = origin_of(store.manifest, "mean", "float32")
-    write(store, origin, 1).rename(aggregate_path(store, origin, 0))
+    write(store, origin, 1).rename(kept_path(store, origin, 0))
     with pytest.raises(StoreError, match="holds shard 1"):
-        open_aggregate(store, origin, 0)
+        open_kept(store, origin, 0)
 
 
 @pytest.mark.parametrize("left", [0.2, 0.6, 0.99])
@@ -140,7 +140,7 @@ def test_a_truncated_one_is_refused(store, left):
     path = write(store, origin)
     os.truncate(path, int(left * path.stat().st_size))
     with pytest.raises(StoreError, match=r"is (truncated|no HDF5 file, or damaged)"):
-        open_aggregate(store, origin, 0)
+        open_kept(store, origin, 0)
 
 
 def test_one_of_another_shape_is_refused(store):
@@ -150,17 +150,17 @@ def test_one_of_another_shape_is_refused(store):
         del file["aggregate"]
         file["aggregate"] = ROWS[:2]
     with pytest.raises(StoreError, match=r"shape \(2, 3\), needed \(3, 3\)"):
-        open_aggregate(store, origin, 0)
+        open_kept(store, origin, 0)
 
 
 MAKE = """
 import sys, numpy as np
 from batchgnn.base.errors import StoreError
-from batchgnn.store.kept_inputs import create_aggregate, origin_of
+from batchgnn.store.kept_inputs import create_kept, origin_of
 from batchgnn.store.shard_store import ShardStore
 store = ShardStore(sys.argv[1])
 try:
-    with create_aggregate(store, origin_of(store.manifest, "mean", "float32"), 0, np.float32):
+    with create_kept(store, origin_of(store.manifest, "mean", "float32"), 0, np.float32):
         print("written")
 except StoreError as error:
     print(error)
@@ -207,6 +207,6 @@ def test_a_read_only_folder(store):
 def test_a_shard_without_vertices(tmp_path):
     store = cut(tmp_path / "shards", np.zeros(6, np.int32))
     origin = origin_of(store.manifest, "mean", "float32")
-    with create_aggregate(store, origin, 1, np.float32) as rows:
+    with create_kept(store, origin, 1, np.float32) as rows:
         assert rows.shape == (0, 3)
-    assert open_aggregate(store, origin, 1).shape == (0, 3)
+    assert open_kept(store, origin, 1).shape == (0, 3)

@@ -13,7 +13,7 @@ from batchgnn.base.errors import BatchGNNError
 from batchgnn.run.session import open_session
 from batchgnn.run.train import make_mode
 from batchgnn.sampling.inference import Inference
-from batchgnn.sampling.kept_inputs import InputAggregation, aggregated_inputs
+from batchgnn.sampling.kept_inputs import InputAggregation, keep_inputs
 from batchgnn.settings.config import Settings
 from batchgnn.watch import trace
 
@@ -90,7 +90,7 @@ def test_numbers_are_one_ranks_to_the_bit(comm, shards, aggregation, block_bytes
 def aggregates(comm, shards, keep="store", model="sage"):
     """The rows of a fresh session, in its own order, and the session's first own id."""
     with open_session(shards, replace(BASE, model=model), comm) as s:
-        column = aggregated_inputs(s.grid.world, s.own, s.model.aggregation, keep=keep)
+        column = keep_inputs(s.grid.world, s.own, s.model.aggregation, keep=keep)
         rows = np.empty((s.own.num_own, column.width), np.float32)
         column.take(np.arange(s.own.num_own), rows)
         return dict(zip(s.own.original_id.tolist(), rows, strict=True))
@@ -160,7 +160,7 @@ def train(comm, shards, settings):
         losses = [mean_loss(world, mode.epoch(epoch)) for epoch in range(EPOCHS)]
         counted = collectives(trace.snapshot())
         own = session.own
-        inference = Inference(world, own, session.model, 1 << 12, aggregated=mode.aggregated)
+        inference = Inference(world, own, session.model, 1 << 12, kept_inputs=mode.aggregated)
         return losses, by_vertex(session, inference.logits()), counted, mode.exactness
 
 
