@@ -6,8 +6,6 @@ import numpy as np
 
 from batchgnn.base.errors import DataError
 
-MAX_LABEL = 2**31 - 2
-
 
 @dataclass(frozen=True)
 class Origin:
@@ -45,36 +43,6 @@ def check_finite(values: np.ndarray, origin: Origin, what: str = "feature") -> N
             f"{origin.at(where[0])}{column}: {what} is {values[tuple(where)]}, needed a finite "
             f"number in the range of {values.dtype}. Fill or remove such values first"
         )
-
-
-def check_labels(labels: np.ndarray, num_classes: int | None, origin: Origin) -> np.ndarray:
-    """int32 (k,) from numbers (k,): NaN becomes -1; raises DataError when out of range."""
-    if labels.dtype.kind == "f":
-        labels = np.where(np.isnan(labels), -1, labels)
-    if labels.dtype.kind not in "iubf":
-        raise DataError(f"{origin.file}: labels are {labels.dtype}, needed integers, -1 = none")
-    top = MAX_LABEL if num_classes is None else num_classes - 1
-    bad = (labels < -1) | (labels > top) | (labels != np.floor(labels))
-    if bad.any():
-        row = int(np.argmax(bad))
-        have = "" if num_classes is None else f" with {num_classes} classes"
-        raise DataError(
-            f"{origin.at(row)}: label {labels[row]:g} is out of range: needed an integer from -1 "
-            f"(none) to {top:,}{have}. Correct the row, or set --classes"
-        )
-    return labels.astype(np.int32)
-
-
-def check_multilabel(labels: np.ndarray, origin: Origin) -> np.ndarray:
-    """uint8 (k, C) from numbers (k, C); raises DataError unless each is 0 or 1."""
-    bad = ~((labels == 0) | (labels == 1))
-    if bad.any():
-        row, column = np.argwhere(bad)[0]
-        raise DataError(
-            f"{origin.at(row)}, column {column}: label {labels[row, column]} of a multi-label "
-            f"task, needed 0 or 1"
-        )
-    return labels.astype(np.uint8)
 
 
 def check_indptr(pointers: np.ndarray, end: int, origin: Origin) -> None:

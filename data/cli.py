@@ -10,12 +10,12 @@ from cyclopts import App, Parameter
 
 from batchgnn.data.communities import CommunityOptions, generate_communities
 from batchgnn.data.convert import ConvertOptions
-from batchgnn.data.convert_edges import EdgeListOptions
 from batchgnn.data.convert_edges import convert_edges as convert_edge_list
 from batchgnn.data.convert_npz import convert_npz as convert_archive
 from batchgnn.data.convert_ogb import OgbOptions
 from batchgnn.data.convert_ogb import convert_ogb as convert_ogb_folder
 from batchgnn.data.digits import DigitOptions, generate_digits
+from batchgnn.data.edge_options import EdgeListOptions
 from batchgnn.data.grid import GridOptions, generate_grid
 from batchgnn.data.rmat import RmatOptions, generate_rmat
 from batchgnn.store.graph_store import GraphStore

@@ -17,6 +17,7 @@ from batchgnn.data.checks import Origin, check_finite
 from batchgnn.data.split import check_fractions, random_split
 from batchgnn.kernels.pairs import add_pair_sums, pair_buckets
 from batchgnn.store.graph_writer import TEST, TRAIN, VALIDATION, GraphStoreWriter
+from batchgnn.store.labels import REGRESSION
 
 Arcs = Literal["directed", "once", "both"]
 EdgeChunk = tuple[np.ndarray, np.ndarray, np.ndarray | None]
@@ -54,6 +55,11 @@ class ConvertOptions:
     seed: int = 0
     "Seed of the random split."
 
+    task: Literal["multiclass", "multilabel", "regression"] | None = None
+    """What the labels are: one class for each vertex, several of them (0 or 1 in each column), or
+    a number to predict (-1 is one too; NaN or nothing: none). Default: several columns are
+    multilabel, whole numbers and names are classes."""
+
     classes: int | None = None
     "Number of classes; default: one more than the largest label."
 
@@ -69,6 +75,8 @@ class ConvertOptions:
             check_fractions(self.split)
         if self.classes is not None and self.classes < 1:
             raise ConfigError(f"--classes {self.classes}: needed at least 1")
+        if self.classes is not None and self.task == REGRESSION:
+            raise ConfigError(f"--classes {self.classes}: --task regression has none, leave it out")
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"--seed {self.seed}: needed 0 to 2^63 - 1")
 
@@ -94,10 +102,11 @@ def report(path: Path, writer: GraphStoreWriter, *notes: str) -> Report:
     """The report of a finished graph store."""
     spec = writer.spec
     kind = "directed" if spec.directed else "undirected"
-    classes = writer.max_label + 1 if spec.num_classes is None else spec.num_classes
+    is_number = spec.task == REGRESSION
+    labels = "labels are numbers" if is_number else f"{writer.num_classes:,} classes"
     counts = (
         f"{spec.num_vertices:,} vertices, {writer.num_edges:,} {kind} edges, "
-        f"{spec.num_features:,} features, {classes:,} classes"
+        f"{spec.num_features:,} features, {labels}"
     )
     return Report(Path(path), (counts, *(note for note in notes if note)))
 

@@ -6,7 +6,8 @@ Arrays of the archive, by name:
   target`; optional `edge_weight`; optional `directed` (bool). Undirected graphs hold both
   directions unless `--arcs once`.
 - features: dense `x` (N, D), or CSR `x_indptr, x_indices, x_shape` and `x_data` (absent: all ones)
-- labels: `y` (N,), -1 or NaN = none; or 0/1 (N, C) multi-label; optional `class_names` (C,)
+- labels: `y` (N,), -1 or NaN = none; or 0/1 (N, C) multi-label; or numbers (N,), NaN = none;
+  optional `class_names` (C,)
 - splits: `train_mask, val_mask, test_mask`, (N,) or (N, R); none: a random split
 """
 
@@ -24,8 +25,6 @@ from batchgnn.data.checks import (
     check_finite,
     check_ids,
     check_indptr,
-    check_labels,
-    check_multilabel,
 )
 from batchgnn.data.convert import (
     EDGE_CHUNK,
@@ -42,10 +41,11 @@ from batchgnn.data.convert import (
     split_note,
     split_of_masks,
 )
+from batchgnn.data.labels import check_labels, task_of
 from batchgnn.data.npz_file import NpzFile
 from batchgnn.store.format import refuse_existing
-from batchgnn.store.graph_store import MULTICLASS, MULTILABEL
 from batchgnn.store.graph_writer import GraphSpec, GraphStoreWriter, write_graph
+from batchgnn.store.labels import MULTILABEL, REGRESSION
 
 VERTEX_CHUNK = 1 << 16
 MASKS = ("train_mask", "val_mask", "test_mask")
@@ -108,9 +108,14 @@ def read_spec(npz: NpzFile, options: ConvertOptions) -> GraphSpec:
     _check_edge_arrays(npz)
     features, width = _feature_kind(npz, n, options)
     label_shape = npz.shape("y") if "y" in npz else (n,)
-    multilabel = len(label_shape) == 2 and label_shape[1] > 1
-    names = [str(name) for name in npz.read("class_names")] if "class_names" in npz else None
-    classes = label_shape[1] if multilabel else options.classes
+    columns = int(np.prod(label_shape[1:]))
+    task = task_of(options.task, columns, f"{npz.path}: y")
+    if options.task is not None:
+        npz.shape("y")  # raises when there is none
+    names = None
+    if "class_names" in npz and task != REGRESSION:
+        names = [str(name) for name in npz.read("class_names")]
+    classes = columns if task == MULTILABEL else options.classes
     if names is not None and classes is None:
         classes = len(names)
     for key in (*MASKS, "y"):
@@ -124,7 +129,7 @@ def read_spec(npz: NpzFile, options: ConvertOptions) -> GraphSpec:
         num_features=width,
         feature_dtype=np.float32 if features != "dense" else options.dtype,
         features=features,
-        task=MULTILABEL if multilabel else MULTICLASS,
+        task=task,
         num_classes=classes,
         num_splits=0 if drawn_split(npz, options) else _splits(npz),
         weighted="edge_weight" in npz,
@@ -311,10 +316,7 @@ def append_labels(npz: NpzFile, writer: GraphStoreWriter, options: ConvertOption
     masks = [] if drawn else [npz.rows(key, VERTEX_CHUNK) for key in MASKS]
     for labels in _label_chunks(npz, spec):
         origin = Origin(f"{npz.path}: y", first)
-        if spec.task == MULTILABEL:
-            labels = check_multilabel(labels, origin)
-        else:
-            labels = check_labels(labels.reshape(-1), spec.num_classes, origin)
+        labels = check_labels(labels, spec, origin)
         writer.append_labels(labels)
         if drawn:
             append_random_split(writer, options, first, labels)
@@ -329,7 +331,7 @@ def _label_chunks(npz: NpzFile, spec: GraphSpec) -> Iterator[np.ndarray]:
         yield from npz.rows("y", VERTEX_CHUNK)
         return
     for first in range(0, spec.num_vertices, VERTEX_CHUNK):
-        yield np.full(min(VERTEX_CHUNK, spec.num_vertices - first), -1, np.int32)
+        yield np.full(min(VERTEX_CHUNK, spec.num_vertices - first), np.nan, np.float32)
 
 
 def read_edges(npz: NpzFile, n: int) -> Iterator[EdgeChunk]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from batchgnn.base.errors import ConfigError, DataError
 from batchgnn.base.progress import progress
-from batchgnn.data.checks import Origin, check_ids, check_labels, check_multilabel
+from batchgnn.data.checks import Origin, check_ids
 from batchgnn.data.convert import (
     EDGE_CHUNK,
     FEATURE_CHUNK_BYTES,
@@ -33,10 +33,10 @@ from batchgnn.data.convert import (
     split_note,
 )
 from batchgnn.data.ids import require_integers
+from batchgnn.data.labels import check_labels, task_of
 from batchgnn.data.npz_file import NpzFile
 from batchgnn.data.tables import CsvTable
 from batchgnn.store.format import refuse_existing
-from batchgnn.store.graph_store import MULTICLASS, MULTILABEL
 from batchgnn.store.graph_writer import (
     NONE,
     TEST,
@@ -46,6 +46,7 @@ from batchgnn.store.graph_writer import (
     GraphStoreWriter,
     write_graph,
 )
+from batchgnn.store.labels import MULTILABEL
 
 PARTS = {"train": TRAIN, "valid": VALIDATION, "test": TEST}
 ROW_CHUNK = 1 << 16
@@ -107,7 +108,7 @@ def convert_ogb(
     with ExitStack() as stack:
         raw = open_raw(source, stack)
         split = None if options.split is not None else read_split(source, options, raw.num_vertices)
-        multilabel = raw.num_label_columns > 1
+        task = task_of(options.task, raw.num_label_columns, f"{source}/raw")
         spec = GraphSpec(
             name=options.name or source.resolve().name,
             licence=options.licence,
@@ -115,8 +116,8 @@ def convert_ogb(
             directed=arcs == "directed",
             num_features=raw.num_features,
             feature_dtype=options.dtype,
-            task=MULTILABEL if multilabel else MULTICLASS,
-            num_classes=raw.num_label_columns if multilabel else options.classes,
+            task=task,
+            num_classes=raw.num_label_columns if task == MULTILABEL else options.classes,
         )
         writer = stack.enter_context(write_graph(out, spec))
         with progress(f"{spec.name}: features", spec.num_vertices, "rows", show=show) as bar:
@@ -151,10 +152,7 @@ def append_labels(
     first = 0
     for origin, rows in raw.labels():
         check_rows(origin.file, max(first + len(rows), raw.num_vertices), raw.num_vertices)
-        if writer.spec.task == MULTILABEL:
-            labels = check_multilabel(rows, origin)
-        else:
-            labels = check_labels(rows.reshape(-1), writer.spec.num_classes, origin)
+        labels = check_labels(rows, writer.spec, origin)
         writer.append_labels(labels)
         if split is None:
             append_random_split(writer, options, first, labels)

@@ -11,7 +11,7 @@ import numpy as np
 
 from batchgnn.base.errors import DataError
 from batchgnn.base.progress import progress
-from batchgnn.data.checks import Origin, check_ids, check_labels
+from batchgnn.data.checks import Origin, check_ids
 from batchgnn.data.convert import (
     EDGE_CHUNK,
     ConvertOptions,
@@ -23,8 +23,10 @@ from batchgnn.data.convert import (
     report,
     split_note,
 )
+from batchgnn.data.labels import check_labels, task_of
 from batchgnn.data.npz_file import NpzFile
 from batchgnn.store.graph_writer import NONE, TEST, TRAIN, VALIDATION, GraphSpec, write_graph
+from batchgnn.store.labels import MULTICLASS, MULTILABEL
 
 KEYS = ("deg_out", "indices_delta", "cat", "split", "y")
 SIZES = np.array([3, 256, 32, 256])
@@ -48,6 +50,7 @@ def convert(npz: NpzFile, out: Path, options: ConvertOptions, *, show: bool) -> 
         npz.shape(key)
     scaled = options.normalize_features == "row"
     names = [str(name) for name in npz.read("class_names")] if "class_names" in npz else None
+    task = task_of(options.task, 1, str(npz.path))
     spec = GraphSpec(
         name=options.name or npz.path.stem,
         licence=options.licence,
@@ -55,8 +58,9 @@ def convert(npz: NpzFile, out: Path, options: ConvertOptions, *, show: bool) -> 
         directed=options.arcs == "directed",
         num_features=int(SIZES.sum()),
         features="sparse" if scaled else "binary",
-        num_classes=options.classes or (len(names) if names else None),
-        class_names=names,
+        task=task,
+        num_classes=1 if task == MULTILABEL else options.classes or (len(names or ()) or None),
+        class_names=names if task == MULTICLASS else None,
     )
     with write_graph(out, spec) as writer:
         with progress(f"{spec.name}: vertices", n, "vertices", show=show) as bar:
@@ -69,7 +73,7 @@ def convert(npz: NpzFile, out: Path, options: ConvertOptions, *, show: bool) -> 
                 columns = (category + FIRST_COLUMN).reshape(-1)
                 values = prepare_sparse(counts, None, options, origin)
                 writer.append_sparse_features(counts, columns, values)
-                labels = check_labels(labels, spec.num_classes, Origin(f"{npz.path}: y", first))
+                labels = check_labels(labels, spec, Origin(f"{npz.path}: y", first))
                 writer.append_labels(labels)
                 if options.split is None:
                     writer.append_split(PARTS[split])

@@ -13,6 +13,7 @@ from batchgnn.base.rng import Purpose
 from batchgnn.kernels.permutation import positions
 from batchgnn.kernels.rng import stream_key
 from batchgnn.store.graph_writer import NONE, TEST, TRAIN, VALIDATION
+from batchgnn.store.seeds import has_label
 
 NUM_PARTS = 3
 
@@ -32,7 +33,7 @@ def random_split(
     """uint8 (k,): the part of rows first .. first + k - 1.
 
     fractions  of train, validation and test among all `num_vertices`; the rest is in no part
-    labels     (k,) or (k, C) of these rows; a vertex without label (-1) is in no part
+    labels     (k,) or (k, C) of these rows; a vertex without label is in no part
     """
     check_fractions(fractions)
     place = np.empty(len(labels), np.int64)
@@ -41,6 +42,5 @@ def random_split(
     ends = np.round(np.cumsum(fractions) * num_vertices).astype(np.int64)
     parts = np.array([TRAIN, VALIDATION, TEST, NONE], np.uint8)
     split = parts[np.searchsorted(ends, place, side="right")]
-    if labels.ndim == 1:
-        split[labels < 0] = NONE
+    split[~has_label(labels)] = NONE
     return split

@@ -106,7 +106,7 @@ def inspect(path: Path, /) -> None:
         Graph store (a file) or shard store (a folder).
     """
     if path.is_dir():
-        tables = shard_tables(ShardStore(path).manifest)
+        tables = shard_tables(ShardStore(path))
     else:
         tables = graph_tables(opened(_existing(path)))
     Console().print(tables)

@@ -6,6 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
+from batchgnn.store.labels import MULTICLASS, MULTILABEL, REGRESSION
+
 Edges = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
 
@@ -28,7 +30,7 @@ class GraphSource(Protocol):
         """(len(rows), D), dense."""
 
     def read_labels(self, rows: slice = ...) -> np.ndarray:
-        """int32 (len(rows),), or uint8 (len(rows), C) multi-label."""
+        """int32 (len(rows),), uint8 (len(rows), C) multi-label, or float32 (len(rows),)."""
 
     def read_split(self, rows: slice = ...) -> np.ndarray:
         """uint8 (len(rows), R)."""
@@ -46,7 +48,7 @@ class GraphArrays:
 
     source, target  integers (E,); an undirected graph holds each edge once
     features        float32/float16 (N, D)
-    label           int32 (N,), or uint8 (N, C) for a multi-label task
+    label           int32 (N,), uint8 (N, C) for a multi-label task, float32 (N,) for regression
     split           uint8 (N,) or (N, R)
     weight          float32 (E,) or None
     names           int64 or S* (N,) or None
@@ -85,8 +87,10 @@ class GraphArrays:
 
     @property
     def task(self) -> str:
-        """`multiclass` or `multilabel`."""
-        return "multilabel" if self.label.ndim == 2 else "multiclass"
+        """What the dtype of the labels says."""
+        if self.label.ndim == 2:
+            return MULTILABEL
+        return REGRESSION if self.label.dtype.kind == "f" else MULTICLASS
 
     @property
     def weighted(self) -> bool:

@@ -7,36 +7,44 @@ from rich.console import Group
 from rich.table import Table
 
 from batchgnn.base.bytes import format_bytes
+from batchgnn.partition.label_counts import LabelCounts, labels_of_graph, labels_of_shards
 from batchgnn.partition.quality import rank_loads, shard_bytes
 from batchgnn.partition.source import GraphSource
-from batchgnn.store.shard_store import Manifest
+from batchgnn.store.seeds import TRAIN
+from batchgnn.store.shard_store import Manifest, ShardStore
 
 MANY = 32
 "From more shards than this a summary is shown in place of a row for each."
+SHOWN_SPLITS = 10
 ROLES = ("none", "train", "val", "test")
 
 
 def graph_tables(graph: GraphSource) -> Group:
-    """Counts of a graph store."""
+    """Counts of a graph store; labels and splits are read."""
+    counts = labels_of_graph(graph)
     kind = "directed" if graph.directed else "undirected (each edge once)"
     rows = [
         ("vertices", f"{graph.num_vertices:,}"),
         ("edges", f"{graph.num_edges:,}, {kind}{', weighted' if graph.weighted else ''}"),
         ("features", f"{graph.num_features:,} {np.dtype(graph.feature_dtype).name}"),
-        ("task", f"{graph.task}, {graph.num_classes} classes"),
+        ("task", counts.task(graph.task, graph.num_classes)),
         ("features in memory", format_bytes(_feature_bytes(graph))),
     ]
-    split = graph.read_split(slice(0, graph.num_vertices))
-    for r in range(min(graph.num_splits, 10)):
-        count = np.bincount(split[:, r], minlength=4)
-        roles = ", ".join(f"{role} {n:,}" for role, n in zip(ROLES, count, strict=True))
-        rows.append((f"split {r}", roles))
+    for r, numbers in enumerate(counts.roles[:SHOWN_SPLITS]):
+        roles = ", ".join(f"{role} {n:,}" for role, n in zip(ROLES, numbers, strict=True))
+        rows.append((f"split {r}", f"{roles}; {_lacking(counts, r)}"))
     return Group(_facts(f"graph store {graph.name}", rows))
 
 
-def shard_tables(manifest: Manifest) -> Group:
-    """Cut, balance, shards, and what ranks will hold."""
-    return Group(_cut_table(manifest), _shard_table(manifest), _rank_table(manifest))
+def shard_tables(store: ShardStore) -> Group:
+    """Cut, balance, shards, and what ranks will hold; labels and splits are read."""
+    manifest, counts = store.manifest, labels_of_shards(store)
+    return Group(_cut_table(manifest, counts), _shard_table(manifest), _rank_table(manifest))
+
+
+def _lacking(counts: LabelCounts, r: int) -> str:
+    """How many training vertices are no seeds."""
+    return f"{counts.lacking[r]:,} of train without a label"
 
 
 def _feature_bytes(graph: GraphSource) -> int:
@@ -50,7 +58,7 @@ def _facts(title: str, rows: Iterable[tuple[str, str]]) -> Table:
     return table
 
 
-def _cut_table(m: Manifest) -> Table:
+def _cut_table(m: Manifest, counts: LabelCounts) -> Table:
     edges = m.num_edges if m.directed else m.num_edges / 2
     seeds = m.num_seeds.sum(axis=0)
     mean = np.maximum(seeds / m.num_shards, 1e-9)
@@ -62,7 +70,11 @@ def _cut_table(m: Manifest) -> Table:
             ("vertices", f"{m.num_vertices:,}"),
             ("arcs", f"{m.num_edges:,} ({'directed' if m.directed else 'both ways'})"),
             ("features", f"{m.num_features:,} {m.feature_name}"),
-            ("task", f"{m.task}, {m.num_classes} classes, {m.num_splits} split(s)"),
+            ("task", f"{counts.task(m.task, m.num_classes)}, {m.num_splits} split(s)"),
+            *(
+                (f"split {r}", f"train {numbers[TRAIN]:,}; {_lacking(counts, r)}")
+                for r, numbers in enumerate(counts.roles[:SHOWN_SPLITS])
+            ),
             (
                 "cut",
                 f"{m.method}, {m.num_shards} shards, seed {m.seed}"

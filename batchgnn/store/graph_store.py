@@ -15,11 +15,11 @@ import numpy as np
 
 from batchgnn.base.errors import StoreError
 from batchgnn.store.format import FORMAT_GRAPH, map_dataset, open_store, text
+from batchgnn.store.labels import REGRESSION, TASKS, label_layout
 
 EDGE_CHUNK = 1 << 22
 "Edges that `iter_edges` reads at a time: 32 MiB with uint32 ids."
 
-MULTICLASS, MULTILABEL = "multiclass", "multilabel"
 ALL = slice(None)
 REMEDY = "Convert or generate the graph again"
 
@@ -60,7 +60,7 @@ class GraphStore:
     name, licence  str
     directed       bool; an undirected graph holds each edge once, in either direction
     num_vertices, num_edges, num_features, num_classes, num_splits  int
-    task           `multiclass` or `multilabel`
+    task           one of `labels.TASKS`; `num_classes` of regression is 1
     weighted       bool, whether edges have weights
     feature_dtype, id_dtype  of what `read_features` and `iter_edges` return
     features       memory map (N, D), or None when the features are sparse
@@ -92,10 +92,13 @@ class GraphStore:
             self.num_splits = int(attributes["num_splits"])
         except KeyError as error:
             raise StoreError(f"{self.path}: {error.args[0]}. {REMEDY}") from error
-        if self.task not in (MULTICLASS, MULTILABEL):
+        if self.task not in TASKS:
             raise StoreError(
-                f"{self.path}: task is {self.task!r}, needed {MULTICLASS!r} or {MULTILABEL!r}. "
-                f"{REMEDY}"
+                f"{self.path}: task is {self.task!r}, needed one of {', '.join(TASKS)}. {REMEDY}"
+            )
+        if self.task == REGRESSION and self.num_classes != 1:
+            raise StoreError(
+                f"{self.path}: num_classes is {self.num_classes}, needed 1 for regression. {REMEDY}"
             )
 
     def _map_vertices(self, file: h5py.File) -> None:
@@ -108,8 +111,7 @@ class GraphStore:
         else:
             self.features = self._map(file, "vertex/features", (n, d), np.float32, np.float16)
             self.feature_dtype = self.features.dtype
-        multilabel = self.task == MULTILABEL
-        shape, dtype = ((n, self.num_classes), np.uint8) if multilabel else ((n,), np.int32)
+        dtype, shape = label_layout(self.task, n, self.num_classes)
         self._label = self._map(file, "vertex/label", shape, dtype)
         one_split = self.num_splits == 1 and map_dataset(file, "vertex/split").ndim == 1
         shape = (n,) if one_split else (n, self.num_splits)
@@ -174,7 +176,7 @@ class GraphStore:
         return np.array(self.features[begin:end])  # type: ignore[index]
 
     def read_labels(self, rows: slice = ALL) -> np.ndarray:
-        """int32 (k,), -1 = none; or uint8 (k, C) of a multi-label task. A copy."""
+        """As `labels.label_layout`: int32 (k,), uint8 (k, C) or float32 (k,). A copy."""
         return np.array(self._label[slice(*self._bounds(rows))])
 
     def read_split(self, rows: slice = ALL) -> np.ndarray:

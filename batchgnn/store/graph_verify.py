@@ -6,7 +6,8 @@ import numpy as np
 
 from batchgnn.base.errors import StoreError
 from batchgnn.base.progress import progress
-from batchgnn.store.graph_store import MULTILABEL, REMEDY, GraphStore
+from batchgnn.store.graph_store import REMEDY, GraphStore
+from batchgnn.store.labels import in_range
 
 CHUNK_BYTES = 32 << 20
 
@@ -33,9 +34,7 @@ def verify(path: str | os.PathLike, *, show: bool = False) -> GraphStore:
             rows = slice(first, min(first + step, graph.num_vertices))
             _require(graph, "vertex/features", first, np.isfinite(graph.read_features(rows)))
             _require(graph, "vertex/split", first, graph.read_split(rows) <= 3)
-            label = graph.read_labels(rows)
-            multilabel = graph.task == MULTILABEL
-            known = label <= 1 if multilabel else (label >= -1) & (label < graph.num_classes)
+            known = in_range(graph.task, graph.read_labels(rows), graph.num_classes)
             _require(graph, "vertex/label", first, known)
             bar.advance(rows.stop - first)
     return graph

@@ -17,7 +17,8 @@ import numpy as np
 
 from batchgnn.base.errors import DataError
 from batchgnn.store.format import FORMAT_GRAPH, atomic_file, create_aligned, create_store
-from batchgnn.store.graph_store import MULTICLASS, MULTILABEL, id_dtype_of
+from batchgnn.store.graph_store import id_dtype_of
+from batchgnn.store.labels import MULTICLASS, MULTILABEL, REGRESSION, in_range, label_layout
 
 COPY_CHUNK_BYTES = 8 << 20
 NONE, TRAIN, VALIDATION, TEST = 0, 1, 2, 3
@@ -37,7 +38,7 @@ class GraphSpec:
     """What must be known of a graph before its first row is written.
 
     features      `dense`, `sparse` (CSR with values) or `binary` (CSR, all values 1)
-    num_classes   None: one more than the largest label
+    num_classes   None: one more than the largest label; of regression 1, whatever is said here
     num_splits    0: one split, stored as (N,)
     name_dtype    int64 or S*; None: the row number is the id
     class_names   one per class; None: classes have numbers only
@@ -112,10 +113,9 @@ class GraphStoreWriter:
         self.file, self.spec, self.num_edges, self.max_label = file, spec, 0, -1
         n = spec.num_vertices
         rows: dict[str, tuple] = {}
-        multilabel = spec.task == MULTILABEL
-        if multilabel and spec.num_classes is None:
+        if spec.task == MULTILABEL and spec.num_classes is None:
             raise ValueError("a multi-label graph needs num_classes")
-        rows["label"] = ((n, spec.num_classes), np.uint8) if multilabel else ((n,), np.int32)
+        rows["label"] = label_layout(spec.task, n, spec.num_classes or 0)[::-1]
         rows["split"] = ((n, spec.num_splits) if spec.num_splits else (n,), np.uint8)
         if spec.name_dtype is not None:
             rows["name"] = ((n,), spec.name_dtype)
@@ -186,12 +186,30 @@ class GraphStoreWriter:
             self.growing["vertex/features/data"].append(data)
 
     def append_labels(self, labels: np.ndarray) -> None:
-        """The next labels: integers (k,), -1 = none; or 0/1 (k, C) of a multi-label task."""
-        top = 1 if self.spec.task == MULTILABEL else (self.spec.num_classes or 2**31) - 1
-        _check_range("vertex/label", labels, 0 if self.spec.task == MULTILABEL else -1, top)
-        if labels.size:
+        """The next labels, as `labels.label_layout` describes those of the task.
+
+        Integers of any dtype are taken.
+        """
+        task, num_classes = self.spec.task, self.spec.num_classes
+        if task == REGRESSION:
+            with np.errstate(over="ignore"):
+                labels = np.asarray(labels, np.float32)
+        good = in_range(task, labels, 2**31 if num_classes is None else num_classes)
+        if not good.all():
+            raise DataError(
+                f"vertex/label: {labels[~good][0]} after row {self._done('label'):,} is no label "
+                f"of a {task} task"
+            )
+        if task == MULTICLASS and labels.size:
             self.max_label = max(self.max_label, int(labels.max()))
         self.columns["label"].append(labels)
+
+    @property
+    def num_classes(self) -> int:
+        """Classes: as said before, or of the labels so far."""
+        if self.spec.task == REGRESSION:
+            return 1
+        return self.max_label + 1 if self.spec.num_classes is None else self.spec.num_classes
 
     def append_split(self, split: np.ndarray) -> None:
         """The next rows of the split: 0 none, 1 train, 2 validation, 3 test; (k,) or (k, R)."""
@@ -230,7 +248,6 @@ class GraphStoreWriter:
         for growing in self.growing.values():
             growing.place(self.file)
         spec = self.spec
-        num_classes = self.max_label + 1 if spec.num_classes is None else spec.num_classes
         if spec.class_names is not None:
             self.file["class/name"] = np.array([name.encode() for name in spec.class_names], "S")
         self.file.attrs.update(
@@ -240,7 +257,7 @@ class GraphStoreWriter:
             num_vertices=spec.num_vertices,
             num_edges=self.num_edges,
             num_features=spec.num_features,
-            num_classes=num_classes,
+            num_classes=self.num_classes,
             task=spec.task,
             num_splits=max(spec.num_splits, 1),
         )

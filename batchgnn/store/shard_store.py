@@ -16,6 +16,7 @@ import numpy as np
 from batchgnn.base.errors import StoreError
 from batchgnn.kernels.half import FEATURE_DTYPES, dtype_name
 from batchgnn.store.format import FORMAT_SHARD, FORMAT_SHARDS, open_store, text
+from batchgnn.store.labels import label_layout
 
 MANIFEST = "manifest.h5"
 
@@ -53,7 +54,11 @@ ARRAYS = {
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Schema:
-    """What every shard of a store has in common: it fixes the datasets and their dtypes."""
+    """What every shard of a store has in common: it fixes the datasets and their dtypes.
+
+    task         multiclass, multilabel or regression; says what `vertex/label` is (`labels`)
+    num_classes  of regression 1
+    """
 
     directed: bool
     weighted: bool
@@ -84,10 +89,9 @@ class Schema:
         rows: dict[str, tuple] = {"vertex/original_id": (np.int64, (n,))}
         if self.name_dtype is not None:
             rows["vertex/name"] = (self.name_dtype, (n,))
-        multilabel = self.task == "multilabel"
         rows |= {
             "vertex/features": (self.feature_dtype, (n, self.num_features)),
-            "vertex/label": (np.uint8, (n, self.num_classes)) if multilabel else (np.int32, (n,)),
+            "vertex/label": label_layout(self.task, n, self.num_classes),
             "vertex/split": (np.uint8, (n, self.num_splits)),
         }
         for side, m in (("in", m_in), ("out", m_out))[: 1 + self.directed]:

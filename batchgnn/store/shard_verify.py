@@ -12,10 +12,12 @@ from batchgnn.base.errors import StoreError
 from batchgnn.base.progress import progress
 from batchgnn.kernels.half import as_floats
 from batchgnn.store.format import FORMAT_SHARD, checksum, open_store
+from batchgnn.store.labels import MULTICLASS, MULTILABEL, REGRESSION, in_range
 from batchgnn.store.seeds import is_seed
 from batchgnn.store.shard_store import RESTORE, Manifest, Shard, ShardStore
 from batchgnn.store.shard_writer import fingerprint_of
 
+ALLOWED = {MULTICLASS: "-1 or a class", MULTILABEL: "0 or 1", REGRESSION: "finite or NaN"}
 ROWS = 1 << 16
 "Rows of features that are looked at together."
 
@@ -105,11 +107,8 @@ def _invariants(m: Manifest, shard: Shard):
         np.array_equal(seeds, m.num_seeds[s]),
     )
     yield "vertex/split: 0 to 3", bool((shard.split <= 3).all())
-    if m.task == "multilabel":
-        yield "vertex/label: 0 or 1", bool((shard.label <= 1).all())
-    else:
-        known = (shard.label >= -1) & (shard.label < m.num_classes)
-        yield "vertex/label: -1 or a class", bool(known.all())
+    known = in_range(m.task, shard.label, m.num_classes)
+    yield f"vertex/label: {ALLOWED[m.task]}", bool(known.all())
     rows = range(0, shard.num_vertices, ROWS)
     finite = all(np.isfinite(as_floats(shard.features[row : row + ROWS])).all() for row in rows)
     yield "vertex/features: finite", finite

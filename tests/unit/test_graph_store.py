@@ -1,6 +1,5 @@
 """Graph stores: what is written is read, in any chunks; every damage is named; nothing is lost."""
 
-import os
 import resource
 import signal
 from dataclasses import replace
@@ -13,8 +12,8 @@ from hypothesis import strategies as st
 
 from batchgnn.base.errors import DataError, StoreError
 from batchgnn.store import format as store_format
-from batchgnn.store.format import atomic_file, atomic_folder, checksum, create_aligned, create_store
 from batchgnn.store.graph_store import GraphStore, id_dtype_of
+from batchgnn.store.graph_verify import verify
 from batchgnn.store.graph_writer import GraphSpec, RawFeatures, write_graph
 
 FEATURES = np.arange(12, dtype=np.float32).reshape(4, 3) / 8
@@ -89,6 +88,33 @@ def test_several_splits_and_several_labels(tmp_path):
     np.testing.assert_array_equal(graph.read_labels(), label)
     np.testing.assert_array_equal(graph.read_split(), split)
     assert (graph.task, graph.num_classes, graph.num_splits) == ("multilabel", 5, 2)
+
+
+NUMBERS = np.array([0.5, np.nan, -1, 1e30])
+
+
+def test_numbers_as_labels_are_kept_with_nan_for_none(tmp_path):
+    spec = replace(SPEC, task="regression")
+    graph = GraphStore(write(tmp_path / "g.h5", spec, label=NUMBERS))
+    np.testing.assert_array_equal(graph.read_labels(), NUMBERS.astype(np.float32))
+    assert graph.read_labels(slice(1, 3)).dtype == np.float32
+    assert (graph.task, graph.num_classes) == ("regression", 1)
+    assert verify(graph.path).task == "regression"
+
+
+def test_verify_names_the_row_of_a_number_that_is_infinite(tmp_path):
+    path = write(tmp_path / "g.h5", replace(SPEC, task="regression"), label=NUMBERS)
+    with h5py.File(path, "r+") as file:
+        file["vertex/label"][2] = np.inf
+    with pytest.raises(StoreError, match="vertex/label has a value out of range in row 2"):
+        verify(path)
+
+
+def test_a_store_of_the_first_version_is_read(tmp_path):
+    path = write(tmp_path / "g.h5")
+    with h5py.File(path, "r+") as file:
+        file.attrs["format_version"] = 1
+    np.testing.assert_array_equal(GraphStore(path).read_labels(), LABEL)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
@@ -217,7 +243,12 @@ DAMAGE = {
         lambda file: file.attrs.__setitem__("format_version", 3)
     ),
     "num_classes": with_file(lambda file: file.attrs.__delitem__("num_classes")),
-    "task is 'regression'": with_file(lambda file: file.attrs.__setitem__("task", "regression")),
+    "task is 'ranking', needed one of": with_file(
+        lambda file: file.attrs.__setitem__("task", "ranking")
+    ),
+    "num_classes is 3, needed 1 for regression": with_file(
+        lambda file: file.attrs.__setitem__("task", "regression")
+    ),
     "vertex/label is missing": with_file(lambda file: file.__delitem__("vertex/label")),
     "vertex/split is missing": with_file(lambda file: file.__delitem__("vertex/split")),
     r"vertex/label is int64 \(4,\), needed int32": replaced("vertex/label", np.zeros(4, int)),
@@ -259,8 +290,12 @@ BAD_ROWS = {
         "features": np.full((4, 3), 1e6, np.float32),
         "spec": replace(SPEC, feature_dtype=np.float16),
     },
-    "vertex/label: values from -2": {"label": np.array([0, 1, -2, 0])},
-    "needed -1 to 1": {"label": LABEL, "spec": replace(SPEC, num_classes=2)},
+    "vertex/label: -2 after row 0 is no label": {"label": np.array([0, 1, -2, 0])},
+    "2 after row 0 is no label of a multiclass": {"spec": replace(SPEC, num_classes=2)},
+    "inf after row 0 is no label of a regression": {
+        "label": np.array([0, 1e300, np.nan, 1]),
+        "spec": replace(SPEC, task="regression"),
+    },
     "vertex/split": {"split": np.array([0, 1, 4, 0], np.uint8)},
     "vertex/label: 3 rows found, needed 4": {"label": LABEL[:3]},
     "more than 4 rows of vertex/split": {"split": np.zeros(5, np.uint8)},
@@ -319,53 +354,3 @@ def test_an_existing_file_is_not_overwritten(tmp_path):
         write(path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path):
-    path = tmp_path / "out"
-    with pytest.raises(StoreError, match="exists already"), atomic_file(path) as beside:
-        beside.write_text("ours")
-        path.write_text("theirs")
-    assert path.read_text() == "theirs"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_atomic_file_overwrites_when_told(tmp_path):
-    path = tmp_path / "out"
-    path.write_text("old")
-    with atomic_file(path, overwrite=True) as beside:
-        beside.write_text("new")
-        assert path.read_text() == "old"
-    assert path.read_text() == "new"
-
-
-def test_an_atomic_folder_appears_whole_or_not_at_all(tmp_path):
-    with atomic_folder(tmp_path / "deep" / "shards") as beside:
-        (beside / "a").write_text("a")
-        assert not (tmp_path / "deep" / "shards").exists()
-    assert os.listdir(tmp_path / "deep" / "shards") == ["a"]
-    with pytest.raises(KeyError), atomic_folder(tmp_path / "b") as beside:
-        (beside / "a").write_text("a")
-        raise KeyError
-    assert os.listdir(tmp_path) == ["deep"]
-
-
-def test_an_output_below_a_file_is_refused(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="is no folder"), atomic_file(tmp_path / "file" / "out"):
-        pass
-
-
-def test_checksums_are_blake2b_of_the_bytes_whatever_holds_them(tmp_path, monkeypatch):
-    import hashlib
-
-    monkeypatch.setattr(store_format, "CHECKSUM_CHUNK_BYTES", 40)
-    values = np.random.default_rng(0).normal(size=(17, 3)).astype(np.float32)
-    expected = hashlib.blake2b(values.tobytes(), digest_size=16).hexdigest()
-    assert checksum(values) == expected
-    with create_store(tmp_path / "s.h5", "any") as file:
-        create_aligned(file, "a/b", values.shape, values.dtype)[...] = values
-        assert checksum(file["a/b"]) == expected
-    values[16, 2] += 1
-    assert checksum(values) != expected
-    assert checksum(np.empty((0, 3))) == hashlib.blake2b(b"", digest_size=16).hexdigest()

@@ -1,0 +1,68 @@
+"""Options of `batchgnn data convert edges`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchgnn.base.errors import ConfigError
+from batchgnn.data.convert import ConvertOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeListOptions(ConvertOptions):
+    """Options of `convert edges`. Columns go by name, or by number from 1 without a header."""
+
+    source: str | None = None
+    "Column of the edges' sources; default: source, src or from, else the first."
+
+    target: str | None = None
+    "Column of the edges' targets; default: target, dst or to, else the second."
+
+    weight: str | None = None
+    "Column of the edges' weights; default: no weights."
+
+    vertices: Path | None = None
+    "Vertex table, CSV or Parquet: a row for each vertex with id, features, label, split."
+
+    id: str | None = None
+    "Column of the vertices' ids; default: id, else the first."
+
+    label: tuple[str, ...] = ()
+    """Column of labels, integers (-1 or empty = none) or text, or numbers (--task regression);
+    several columns of 0 and 1 make a multi-label task; default: label, if there is one."""
+
+    split_column: str | None = None
+    "Column of the split: train, val, test or none; default: split, if there is one."
+
+    features: tuple[str, ...] = ()
+    "Columns of features; default: all that are neither id, label nor split."
+
+    features_npy: Path | None = None
+    "Features instead as an .npy file (vertices, features), rows as in the vertex table."
+
+    link_features: bool = False
+    "Leave the features in the .npy file and link it (float32 or float16), rather than copy."
+
+    delimiter: str | None = None
+    "What parts the cells; default: tab, comma, semicolon or space, whichever the file has."
+
+    header: bool | None = None
+    "Whether the first line names the columns; default: unless it is all numbers."
+
+    def check(self) -> None:
+        """Raise ConfigError when an option cannot be."""
+        super().check()
+        if self.link_features and self.features_npy is None:
+            raise ConfigError("--link-features: needed --features-npy FILE, the file to link")
+        if self.link_features and self.normalize_features != "none":
+            raise ConfigError(
+                "--link-features leaves the features as they are: use it without "
+                "--normalize-features, or leave it out to copy them"
+            )
+        if self.features and self.features_npy is not None:
+            raise ConfigError("--features and --features-npy: choose one of the two")
+        of_table = self.id or self.label or self.features or self.split_column or self.task
+        if self.vertices is None and of_table:
+            raise ConfigError(
+                "--id, --label, --features, --split-column and --task are about columns of the "
+                "vertex table: give it as --vertices FILE"
+            )
