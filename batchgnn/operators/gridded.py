@@ -7,12 +7,14 @@ exchange the halo of the slice. Exact, as both are.
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from batchgnn.comm.columns import ColumnExchange
+from batchgnn.comm.grid import Comm
+from batchgnn.nn.dropout import Dropout
 from batchgnn.operators.halo import HaloOperator
+from batchgnn.operators.local import Coefficients
 from batchgnn.operators.sliced import Scales, SlicedOperator, Slices, slices_of
 from batchgnn.operators.walk import Walk
 from batchgnn.store.edges import Edges
@@ -23,7 +25,7 @@ class GridOperator(SlicedOperator):
 
     def __init__(
         self,
-        comm,
+        comm: Comm,
         exchange: ColumnExchange,
         inner: HaloOperator,
         row_bounds: np.ndarray,
@@ -49,7 +51,9 @@ class GridOperator(SlicedOperator):
         multiply = self.inner.gather if walk is self.walk else self.inner.gather_adjoint
         out[...] = multiply(z)
 
-    def attend(self, z, s_src, s_dst, dropout) -> tuple[np.ndarray, Any]:
+    def attend(
+        self, z: np.ndarray, s_src: np.ndarray, s_dst: np.ndarray, dropout: Dropout
+    ) -> tuple[np.ndarray, tuple[Slices, list[Coefficients]]]:
         """As `LocalOperator.attend`, over own vertices; z (num_own, heads, width)."""
         slices = slices_of(z.shape[1], z.shape[2], self.num_ranks, self.rank)
         flat = np.ascontiguousarray(z).reshape(len(z), -1)
@@ -65,7 +69,9 @@ class GridOperator(SlicedOperator):
             saved.append(kept)
         return self._joined(out, slices.bounds).reshape(z.shape), (slices, saved)
 
-    def attend_adjoint(self, dh, saved) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def attend_adjoint(
+        self, dh: np.ndarray, saved: tuple[Slices, list[Coefficients]]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The gradients of the own rows of z, s_src and s_dst from that of h."""
         slices, kept = saved
         flat = np.ascontiguousarray(dh).reshape(len(dh), -1)

@@ -8,13 +8,13 @@ depends neither on the number of threads nor on whether messages and products ov
 
 from functools import cached_property
 from math import prod
-from typing import Any
 
 import numpy as np
 
 from batchgnn.base import buffers
 from batchgnn.comm.courier import Courier, Posted
 from batchgnn.comm.exchange import RowExchange, allreduce_sum
+from batchgnn.comm.grid import Comm
 from batchgnn.graph.block import Block
 from batchgnn.kernels.gather import copy_rows
 from batchgnn.kernels.rows import Rows
@@ -28,8 +28,10 @@ from batchgnn.kernels.spmm import (
     WITHOUT,
     spmm,
 )
+from batchgnn.nn.dropout import Dropout
 from batchgnn.nn.linear import dense
-from batchgnn.operators.local import Aggregation, LocalOperator
+from batchgnn.nn.operator import Aggregation, Matrix
+from batchgnn.operators.local import Coefficients, LocalOperator
 from batchgnn.operators.products import Products, multiply_adjoint
 
 
@@ -45,7 +47,7 @@ class HaloOperator(Products):
 
     def __init__(
         self,
-        comm,
+        comm: Comm,
         block: Block,
         aggregation: Aggregation,
         exchange: RowExchange,
@@ -65,21 +67,23 @@ class HaloOperator(Products):
         self.num_targets = self.num_sources = num_vertices
         self.num_own, self.num_halo = block.num_targets, exchange.num_received
         self.source_ids = self.target_ids = block.ids[: self.num_own]
-        self.whole = LocalOperator(block, aggregation) if aggregation == "attention" else None
-        if self.whole is None:
+        self.attending = LocalOperator(block, aggregation) if aggregation == "attention" else None
+        if self.attending is None:
             matrix = LocalOperator(block, aggregation).matrix()
             self.local, self.halo = _split(matrix, self.num_own, self.num_halo, symmetric)
 
     def prepare(self, adjoint: bool) -> None:
         """Build now what gathering needs, and its adjoint."""
-        if self.whole is not None:
-            self.whole.prepare(adjoint)
+        if self.attending is not None:
+            self.attending.prepare(adjoint)
         elif adjoint:
             _ = self.local.transposed, self.halo.transposed
         if adjoint:
             _ = self._homeward
 
-    def attend(self, z, s_src, s_dst, dropout) -> tuple[np.ndarray, Any]:
+    def attend(
+        self, z: np.ndarray, s_src: np.ndarray, s_dst: np.ndarray, dropout: Dropout
+    ) -> tuple[np.ndarray, Coefficients]:
         """As `LocalOperator.attend`, over own vertices: the halo's z and scores are fetched."""
         num_own, every = self.num_own, self.num_own + self.num_halo
         near = flat(z), s_src
@@ -89,22 +93,24 @@ class HaloOperator(Products):
             out[:num_own] = x
             far.wait()
         all_z, all_s = all_rows
-        assert self.whole is not None
-        return self.whole.attend(all_z.reshape(every, *z.shape[1:]), all_s, s_dst, dropout)
+        assert self.attending is not None
+        return self.attending.attend(all_z.reshape(every, *z.shape[1:]), all_s, s_dst, dropout)
 
-    def attend_adjoint(self, dh, saved) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def attend_adjoint(
+        self, dh: np.ndarray, saved: Coefficients
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The gradients of the own rows of z, s_src and s_dst from that of h."""
-        assert self.whole is not None
+        assert self.attending is not None
         num_own, every = self.num_own, self.num_own + self.num_halo
-        dscore, ds_dst = self.whole.score_gradients(dh, saved)
-        far = self.whole.source_gradients(dh, saved, dscore, num_own, every)
+        dscore, ds_dst = self.attending.score_gradients(dh, saved)
+        far = self.attending.source_gradients(dh, saved, dscore, num_own, every)
         homing = [self._send_home(flat(each)) for each in far]
-        near = self.whole.source_gradients(dh, saved, dscore, 0, num_own)
+        near = self.attending.source_gradients(dh, saved, dscore, 0, num_own)
         for each, out in zip(homing, near, strict=True):
             self._add_home(each, flat(out))
         return *near, ds_dst
 
-    def targets(self, x: np.ndarray | Rows) -> np.ndarray:
+    def targets(self, x: Matrix) -> np.ndarray:
         """The rows of x that are targets: all."""
         return dense(x)
 
@@ -117,28 +123,28 @@ class HaloOperator(Products):
         allreduce_sum(self.comm, sums, "sums over vertices")
         return sums
 
-    def _product(self, x: np.ndarray | Rows, own: int) -> np.ndarray:
+    def _product(self, x: Matrix, self_row: int) -> np.ndarray:
         received = buffers.empty((self.num_halo, x.shape[1]), _dtype(x))
         arriving = self._fetch(x, received)
-        width = x.shape[1] * (2 if own == BESIDE else 1)
+        width = x.shape[1] * (2 if self_row == BESIDE else 1)
         dtype = x.dtype if isinstance(x, np.ndarray) else np.float32
         out = buffers.empty((self.num_own, width), dtype)
-        self.local.multiply(x, own, out)
+        self.local.multiply(x, self_row, out)
         arriving.wait()
         self.halo.multiply(received, ONTO, out)
         return out
 
-    def _product_adjoint(self, dh: np.ndarray, own: int) -> np.ndarray:
-        width = dh.shape[1] // (2 if own == BESIDE else 1)
+    def _product_adjoint(self, dh: np.ndarray, self_row: int) -> np.ndarray:
+        width = dh.shape[1] // (2 if self_row == BESIDE else 1)
         far = buffers.empty((self.num_halo, width), dh.dtype)
         self.halo.multiply_adjoint(dh, WITHOUT, far)
         homing = self._send_home(far)
         out = buffers.empty((self.num_own, width), dh.dtype)
-        self.local.multiply_adjoint(dh, own, out)
+        self.local.multiply_adjoint(dh, self_row, out)
         self._add_home(homing, out)
         return out
 
-    def _fetch(self, x: np.ndarray | Rows, out: np.ndarray) -> Posted:
+    def _fetch(self, x: Matrix, out: np.ndarray) -> Posted[np.ndarray]:
         """Begin to fetch the halo's rows of x into `out`; what others need is copied now."""
         rows = buffers.empty((len(self.exchange.send_rows), x.shape[1]), out.dtype)
         if isinstance(x, Rows):
@@ -150,12 +156,12 @@ class HaloOperator(Products):
         copy_rows(chosen, rows)
         return self.courier.post(lambda: self.exchange.send(rows, out))
 
-    def _send_home(self, far: np.ndarray) -> Posted:
+    def _send_home(self, far: np.ndarray) -> Posted[np.ndarray]:
         """Begin to send gradients of the halo's rows to their owners."""
         home = buffers.empty((len(self.exchange.send_rows), far.shape[1]), far.dtype)
         return self.courier.post(lambda: self.exchange.send_back(far, home))
 
-    def _add_home(self, homing: Posted, out: np.ndarray) -> None:
+    def _add_home(self, homing: Posted[np.ndarray], out: np.ndarray) -> None:
         """out[v] += the gradients of own row v that other ranks sent, in the order of the ranks."""
         indptr, places = self._homeward
         spmm(indptr, places, NO_WEIGHTS, UNWEIGHTED, homing.wait(), ONTO, out)
@@ -172,19 +178,28 @@ class HaloOperator(Products):
 class Part:
     """The edges whose sources are own, or are the halo's: a weighted CSR and its transpose."""
 
-    def __init__(self, indptr, indices, weight, per: int, num_sources: int, *, symmetric: bool):
+    def __init__(
+        self,
+        indptr: np.ndarray,
+        indices: np.ndarray,
+        weight: np.ndarray,
+        per: int,
+        num_sources: int,
+        *,
+        symmetric: bool,
+    ):
         """As `kernels.spmm.spmm` takes them; symmetric: the matrix of the edges is."""
         self.edges, self.weight, self.per = (indptr, indices), weight, per
         self.num_targets, self.num_sources = len(indptr) - 1, num_sources
         self.symmetric = symmetric
 
-    def multiply(self, x: np.ndarray | Rows, own: int, out: np.ndarray) -> None:
+    def multiply(self, x: Matrix, self_row: int, out: np.ndarray) -> None:
         """As `kernels.spmm.spmm`."""
-        spmm(*self.edges, self.weight, self.per, x, own, out)
+        spmm(*self.edges, self.weight, self.per, x, self_row, out)
 
-    def multiply_adjoint(self, dy: np.ndarray, own: int, out: np.ndarray) -> None:
+    def multiply_adjoint(self, dy: np.ndarray, self_row: int, out: np.ndarray) -> None:
         """As `operators.products.multiply_adjoint`."""
-        multiply_adjoint(self.transposed, self.per, dy, own, out)
+        multiply_adjoint(self.transposed, self.per, dy, self_row, out)
 
     @cached_property
     def transposed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -198,7 +213,12 @@ class Part:
         return indptr, rows, self.weight[edge] if self.per == PER_EDGE else self.weight
 
 
-def _split(matrix, num_own: int, num_halo: int, symmetric: bool) -> tuple[Part, Part]:
+def _split(
+    matrix: tuple[np.ndarray, np.ndarray, np.ndarray, int],
+    num_own: int,
+    num_halo: int,
+    symmetric: bool,
+) -> tuple[Part, Part]:
     """The edges from own rows, and those from the halo's rows num_own, num_own + 1, ..."""
     indptr, indices, weight, per = matrix
     near = indices < num_own
@@ -224,6 +244,6 @@ def flat(x: np.ndarray) -> np.ndarray:
     return x.reshape(len(x), prod(x.shape[1:]))
 
 
-def _dtype(x: np.ndarray | Rows) -> np.dtype:
+def _dtype(x: Matrix) -> np.dtype:
     """What a row of x holds: floats, or the bits of halves."""
     return x.dtype if isinstance(x, np.ndarray) else x.like.dtype

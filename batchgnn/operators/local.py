@@ -1,13 +1,13 @@
 """The operator of a local block: every row that a layer needs is in this process's memory."""
 
 from functools import cached_property
-from typing import Any, Literal
 
 import numpy as np
 
 from batchgnn.base import buffers
 from batchgnn.graph.block import Block
 from batchgnn.kernels.attention import (
+    Heads,
     attention,
     attention_adjoint_sources,
     attention_adjoint_targets,
@@ -15,10 +15,13 @@ from batchgnn.kernels.attention import (
 from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.segment import add_self_loops, gcn_weights, transpose_csr
 from batchgnn.kernels.spmm import BESIDE, NO_WEIGHTS, PER_EDGE, PER_ROW, spmm
+from batchgnn.nn.dropout import Dropout
 from batchgnn.nn.linear import dense
+from batchgnn.nn.operator import Aggregation, Matrix
 from batchgnn.operators.products import Products, multiply_adjoint
 
-Aggregation = Literal["mean", "sum", "gcn", "attention"]
+Coefficients = tuple[Heads, np.ndarray, np.float32]
+"Of `attend`: what it was given, what the softmax and dropout made of each edge, dropout's scale."
 
 
 class LocalOperator(Products):
@@ -55,65 +58,54 @@ class LocalOperator(Products):
         """A as a weighted CSR: indptr, indices, weight, per (as `kernels.spmm.spmm` takes them)."""
         return *self._csr, self._weight, self._per
 
-    def _product(self, x: np.ndarray | Rows, own: int) -> np.ndarray:
-        width = x.shape[1] * (2 if own == BESIDE else 1)
+    def _product(self, x: Matrix, self_row: int) -> np.ndarray:
+        width = x.shape[1] * (2 if self_row == BESIDE else 1)
         dtype = x.dtype if isinstance(x, np.ndarray) else np.float32
         out = buffers.empty((self.num_targets, width), dtype)
-        spmm(*self._csr, self._weight, self._per, x, own, out)
+        spmm(*self._csr, self._weight, self._per, x, self_row, out)
         return out
 
-    def _product_adjoint(self, dh: np.ndarray, own: int) -> np.ndarray:
-        width = dh.shape[1] // (2 if own == BESIDE else 1)
+    def _product_adjoint(self, dh: np.ndarray, self_row: int) -> np.ndarray:
+        width = dh.shape[1] // (2 if self_row == BESIDE else 1)
         out = buffers.empty((self.num_sources, width), dh.dtype)
         indptr, rows, _ = self._transposed
-        multiply_adjoint((indptr, rows, self._transposed_weight), self._per, dh, own, out)
+        multiply_adjoint((indptr, rows, self._transposed_weight), self._per, dh, self_row, out)
         return out
 
-    def attend(self, z, s_src, s_dst, dropout) -> tuple[np.ndarray, Any]:
-        """h_v = sum over u of softmax_u(leaky(s_src[u] + s_dst[v])) z_u, each head on its own.
-
-        z (num_sources, heads, width), s_src (num_sources, heads), s_dst (num_targets, heads);
-        dropout: nn.dropout.Dropout of the coefficients. Returns h (num_targets, heads, width).
-        """
+    def attend(
+        self, z: np.ndarray, s_src: np.ndarray, s_dst: np.ndarray, dropout: Dropout
+    ) -> tuple[np.ndarray, Coefficients]:
+        """As `Operator.attend`."""
         indptr, indices = self._csr
         coefficient = np.empty((len(indices), z.shape[1]), z.dtype)
         out = buffers.empty((self.num_targets, *z.shape[1:]), z.dtype)
-        attention(
-            indptr,
-            indices,
-            z,
-            s_src,
-            s_dst,
-            self.source_ids,
-            dropout.key,
-            dropout.threshold,
-            dropout.scale,
-            dropout.first,
-            coefficient,
-            out,
-        )
-        return out, (z, s_src, s_dst, coefficient, dropout.scale)
+        heads, mask = Heads(z, s_src, s_dst), dropout.mask
+        ids = self.source_ids
+        attention(indptr, indices, heads, ids, mask, dropout.first, coefficient, out)
+        return out, (heads, coefficient, mask.scale)
 
-    def attend_adjoint(self, dh, saved) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def attend_adjoint(
+        self, dh: np.ndarray, saved: Coefficients
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The gradients of z, s_src and s_dst from that of h."""
         dscore, ds_dst = self.score_gradients(dh, saved)
         dz, ds_src = self.source_gradients(dh, saved, dscore, 0, self.num_sources)
         return dz, ds_src, ds_dst
 
-    def score_gradients(self, dh, saved) -> tuple[np.ndarray, np.ndarray]:
+    def score_gradients(self, dh: np.ndarray, saved: Coefficients) -> tuple[np.ndarray, np.ndarray]:
         """The first part of `attend_adjoint`: gradients of every edge's score, and of s_dst."""
-        z, s_src, s_dst, coefficient, scale = saved
+        heads, coefficient, scale = saved
         indptr, indices = self._csr
         dscore = np.empty_like(coefficient)
-        ds_dst = np.empty_like(s_dst)
-        attention_adjoint_targets(
-            indptr, indices, z, s_src, s_dst, coefficient, scale, dh, dscore, ds_dst
-        )
+        ds_dst = np.empty_like(heads.s_dst)
+        attention_adjoint_targets(indptr, indices, heads, coefficient, scale, dh, dscore, ds_dst)
         return dscore, ds_dst
 
-    def source_gradients(self, dh, saved, dscore, begin, end) -> tuple[np.ndarray, np.ndarray]:
+    def source_gradients(
+        self, dh: np.ndarray, saved: Coefficients, dscore: np.ndarray, begin: int, end: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The second part: gradients of z and s_src, of the sources begin ... end - 1."""
-        z, s_src, _, coefficient, scale = saved
+        (z, s_src, _), coefficient, scale = saved
         indptr, rows, edge = self._transposed
         a, b = indptr[begin], indptr[end]
         edges = indptr[begin : end + 1] - a, rows[a:b], edge[a:b]
@@ -121,7 +113,7 @@ class LocalOperator(Products):
         attention_adjoint_sources(*edges, coefficient, scale, dscore, dh, dz, ds_src)
         return dz, ds_src
 
-    def targets(self, x: np.ndarray | Rows) -> np.ndarray:
+    def targets(self, x: Matrix) -> np.ndarray:
         """The rows of x that are targets: a view of a matrix."""
         if isinstance(x, Rows):
             return dense(x._replace(address=x.address[: self.num_targets]))
