@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from saved_states import NUM_VERTICES, assert_same, assert_same_state, dealt, rows_of, state_of
 
@@ -77,6 +77,7 @@ def deals(draw):
     return dealt(cuts, owners, num_ranks)
 
 
+@settings(max_examples=40)
 @given(deals(), deals())
 def test_rows_written_by_any_ranks_are_read_by_any_others(written, wanted):
     with TemporaryDirectory() as folder:
@@ -194,6 +195,8 @@ def test_a_job_killed_at_any_moment_leaves_the_old_or_the_new_one(tmp_path, monk
             assert_same_state(read(whole), state_of(ALL, tag=tag))
         if not is_killed:
             break
+        begin_checkpoint(part_path(folder, 0, 3))
+        assert read_index(newest_checkpoint(folder)).progress["tag"] == found[-1]
         write(folder, 0, 3, keep=1)
         assert names(folder) == ["epoch-000000-step-00000003"]
     assert found == sorted(found)
