@@ -57,7 +57,7 @@ class ColumnExchange:
     def least(self, values: np.ndarray) -> np.ndarray:
         """The least of every element over the ranks, in place."""
         if self.size > 1:
-            with trace.collective("groups of rows", values.nbytes):
+            with trace.collective("groups of rows", self.comm.name, values.nbytes):
                 self.comm.Allreduce(MPI.IN_PLACE, values, op=MPI.MIN)
         return values
 

@@ -50,7 +50,8 @@ def exchange_counts(comm, counts: np.ndarray, name: str) -> np.ndarray:
     received = np.empty_like(counts)
     if comm.size == 1:
         return counts.copy()
-    with trace.collective(f"{name} counts", counts.nbytes - counts[comm.rank].nbytes):
+    sent_bytes = counts.nbytes - counts[comm.rank].nbytes
+    with trace.collective(f"{name} counts", comm.name, sent_bytes):
         finish([comm.Ialltoall(counts, received)])
     return received
 
@@ -67,7 +68,7 @@ def exchange_parts(comm, src, src_counts, dst, dst_counts, name: str) -> None:
     if size == 1:
         return
     sends = _by_rank(src, src_start, me)
-    with trace.collective(name, sum(part.nbytes for part in sends.values())):
+    with trace.collective(name, comm.name, sum(part.nbytes for part in sends.values())):
         pieces = {rank: cut(part) for rank, part in sends.items()}
         move(comm, pieces, _by_rank(dst, dst_start, me))
 
@@ -120,7 +121,7 @@ class RowExchange:
         if self.comm.size > 1:
             rows = _by_rank(self.send_rows, start, me)
             sent_bytes = sum(map(len, rows.values())) * source.width * source.dtype.itemsize
-            with trace.collective(self.name, sent_bytes):
+            with trace.collective(self.name, self.comm.name, sent_bytes):
                 sends = {rank: _gathered(source, rows[rank]) for rank in rows}
                 move(self.comm, sends, _by_rank(out, end, me))
         return out
@@ -158,7 +159,7 @@ def _gathered(source: RowSource, rows: np.ndarray) -> Iterator[np.ndarray]:
 def allreduce_sum(comm, array: np.ndarray, name: str) -> None:
     """Sum a contiguous array over the ranks, in place."""
     if comm.size > 1:
-        with trace.collective(name, array.nbytes):
+        with trace.collective(name, comm.name, array.nbytes):
             finish([comm.Iallreduce(MPI.IN_PLACE, array, op=MPI.SUM)])
 
 
@@ -166,6 +167,6 @@ def allreduce_max(comm, value: int, name: str) -> int:
     """The largest `value` of any rank."""
     largest = np.array([value], np.int64)
     if comm.size > 1:
-        with trace.collective(name, largest.nbytes):
+        with trace.collective(name, comm.name, largest.nbytes):
             comm.Allreduce(MPI.IN_PLACE, largest, op=MPI.MAX)
     return int(largest[0])

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from mpi4py import MPI
@@ -54,7 +54,7 @@ def fail_together(comm: MPI.Comm, doing: str) -> Iterator[None]:
         yield
     except Exception as error:
         mine = error
-    with trace.collective("agreement", detail=doing):
+    with trace.collective("agreement", comm.name, detail=doing):
         values = values_of_all(comm, None if mine is None else asdict(_Failure.of(mine)))
     if any(values):
         said = [None if value is None else _Failure(**value) for value in values]
@@ -150,16 +150,26 @@ def _tell_launcher(hosts: list[str]) -> None:
 
 
 ASK, ANSWER = 1, 2
+MOST_NAMED = 8
+"Ranks of a group that a message names."
+
+
+class _HowFar(NamedTuple):
+    """A rank's answer: how many collectives of a communicator it has entered, and where it is."""
+
+    number: int
+    where: str
 
 
 class Watchdog:
     """A thread that ends the job when a collective waits too long, and names whom it waits for.
 
     It wakes up about once a second. After `timeout_s` in one collective (see trace.collective) it
-    asks all ranks how far they are, by messages on `grid.watch`; a rank that does not answer is
-    stopped or its machine is gone, a rank that has entered fewer collectives has not arrived.
-    Asking needs MPI_THREAD_MULTIPLE; without it only this rank's collective is named. With
-    `timeout_s` 0 there is no watchdog.
+    asks the ranks of that communicator how far they are, by messages on `grid.watch`; a rank that
+    does not answer is stopped or its machine is gone, one that has entered fewer collectives of
+    the communicator has not arrived. Asking needs MPI_THREAD_MULTIPLE and a communicator of
+    `grid`; without them only this rank's collective is named. With `timeout_s` 0 there is no
+    watchdog.
     """
 
     def __init__(self, grid: Grid, timeout_s: float = 300.0, answer_s: float = 5.0):
@@ -189,7 +199,7 @@ class Watchdog:
         while not self._stop.wait(self.poll_s):
             if self.grid.thread_multiple:
                 self._answer()
-            for call in trace.last_calls().values():
+            for call in trace.last_calls_on().values():
                 if call.under_way and time.monotonic() - call.entered_s > self.timeout_s:
                     self._accuse(call)
                     break
@@ -198,9 +208,27 @@ class Watchdog:
         """Tell every rank that asked how far this one is."""
         comm, status = self.grid.watch, MPI.Status()
         while comm.Iprobe(MPI.ANY_SOURCE, ASK, status):
-            lane, question = self._receive(status)
-            last = trace.last_calls().get(lane)
-            self._send([question, last and asdict(last)], status.source, ANSWER)
+            asked, lane, question = self._receive(status)
+            last = trace.last_calls_on().get(asked)
+            number = last.number if last else 0
+            self._send([question, number, self._where(lane)], status.source, ANSWER)
+
+    def _where(self, lane: str) -> str:
+        """How far a lane of this rank is."""
+        last = trace.last_calls().get(lane)
+        if last is None:
+            return "has entered no collective yet"
+        state = "is still in" if last.under_way else "has left"
+        return f"{state} collective {last.number}{self._of_ranks(last)}, {last.name}"
+
+    def _of_ranks(self, call: trace.Call) -> str:
+        """Which ranks a collective is of; empty for all."""
+        members = self.grid.members.get(call.comm, [])
+        if len(members) in (0, self.grid.size):
+            return ""
+        more = len(members) - MOST_NAMED
+        said = ", ".join(map(str, members[:MOST_NAMED]))
+        return f" of ranks {said}" + (f" and {more} more" if more > 0 else "")
 
     def _send(self, message: object, to: int, tag: int) -> None:
         """Send without waiting: a stopped rank never receives. What is sent stays until then."""
@@ -214,65 +242,61 @@ class Watchdog:
         self.grid.watch.Recv(text, found.source, found.tag)
         return decode(text)
 
-    def _ask(self, call: trace.Call) -> dict[int, trace.Call | None]:
-        """The last call on the same lane of every rank that answers in time."""
+    def _ask(self, call: trace.Call, members: list[int]) -> dict[int, _HowFar]:
+        """How far every rank of the call's communicator is that answers in time."""
         comm, status = self.grid.watch, MPI.Status()
-        answers: dict[int, trace.Call | None] = {self.grid.rank: call}
+        answers = {comm.rank: _HowFar(call.number, "")}
         question = time.monotonic()
-        for rank in range(comm.size):
+        for rank in members:
             if rank != comm.rank:
-                self._send([call.lane, question], rank, ASK)
+                self._send([call.comm, call.lane, question], rank, ASK)
         end = question + self.answer_s + 2 * self.poll_s
-        while len(answers) < comm.size and time.monotonic() < end and not self._stop.is_set():
+        while len(answers) < len(members) and time.monotonic() < end and not self._stop.is_set():
             self._answer()
             while comm.Iprobe(MPI.ANY_SOURCE, ANSWER, status):
-                to, last = self._receive(status)
+                to, *far = self._receive(status)
                 if to == question:
-                    answers[status.source] = last and trace.Call(**last)
+                    answers[status.source] = _HowFar(*far)
             time.sleep(0.02)
         return answers
 
     def _accuse(self, call: trace.Call) -> None:
         """Name the missing ranks and end the job, unless the call ended or a lower rank will."""
-        answers = self._ask(call) if self.grid.thread_multiple else {}
-        if trace.last_calls()[call.lane] != call or self._stop.is_set():
+        members = self.grid.members.get(call.comm, []) if self.grid.thread_multiple else []
+        answers = self._ask(call, members)
+        if trace.last_calls_on()[call.comm] != call or self._stop.is_set():
             return
-        waiting = [r for r, last in answers.items() if last and last.number == call.number]
+        waiting = [rank for rank, far in answers.items() if far.number == call.number]
         self._patience += 1
         if waiting and min(waiting) < self.grid.rank and self._patience <= 3:
             return
-        _end_job(self.grid.watch, self._report(call, answers), 1)
+        _end_job(self.grid.watch, self._report(call, members, answers), 1)
 
-    def _report(self, call: trace.Call, answers: dict[int, trace.Call | None]) -> str:
+    def _report(self, call: trace.Call, members: list[int], answers: dict[int, _HowFar]) -> str:
         waited = time.monotonic() - call.entered_s
         lines = [
             f"batchgnn: rank {self.grid.rank} has waited {waited:.0f} s in collective "
-            f"{call.number} of its {call.lane} thread: {call.name} {call.mark}".rstrip()
+            f"{call.number}{self._of_ranks(call)} of its {call.lane} thread: "
+            f"{call.name} {call.mark}".rstrip()
         ]
         lines += [
             f"  rank {rank} ({self.places[rank]}) {said}"
-            for rank in range(self.grid.size)
-            if (said := self._said(rank, call, answers))
+            for rank in members
+            if (said := _said(call, answers.get(rank)))
         ]
-        if not self.grid.thread_multiple:
-            lines.append("  which ranks are missing is unknown: this MPI is not thread-safe")
+        if not members:
+            why = "the group is unknown" if self.grid.thread_multiple else "MPI is not thread-safe"
+            lines.append(f"  which ranks are missing is unknown: {why}")
         elif len(lines) == 1:
-            lines.append("  all ranks have entered it: the network, or a message, is lost")
+            lines.append("  all its ranks have entered it: the network, or a message, is lost")
         lines.append(
             "All ranks are ended. Go on with --resume; wait longer with --collective-timeout."
         )
         return "\n".join(lines) + "\n"
 
-    def _said(self, rank: int, call: trace.Call, answers: dict[int, trace.Call | None]) -> str:
-        """What is wrong with a rank; empty if it has arrived or cannot be asked."""
-        if not self.grid.thread_multiple:
-            return ""
-        if rank not in answers:
-            return "does not answer: it is stopped, or its machine or network is gone"
-        last = answers[rank]
-        if last is None:
-            return "has not arrived; it has entered no collective yet"
-        if last.number < call.number:
-            state = "is still in" if last.under_way else "has left"
-            return f"has not arrived; it {state} collective {last.number}, {last.name}"
-        return ""
+
+def _said(call: trace.Call, far: _HowFar | None) -> str:
+    """What is wrong with a rank of the call's communicator; empty if it has arrived."""
+    if far is None:
+        return "does not answer: it is stopped, or its machine or network is gone"
+    return f"has not arrived; it {far.where}" if far.number < call.number else ""

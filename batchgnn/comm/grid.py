@@ -70,7 +70,8 @@ class Grid:
         """Duplicate `comm`, by default the world; collective."""
         world = (MPI.COMM_WORLD if comm is None else comm).Dup()
         self.rank, self.size = world.rank, world.size
-        self.number, self.members = _next_number(world), {}
+        self.number = _next_number(world)
+        self.members: dict[str, list[int]] = {}
         self.world = self._named("world", world)
         self.background = self._named("background", world.Dup())
         self.fetching = self._named("fetching", world.Dup())

@@ -27,7 +27,7 @@ class Recorder:
         epoch: counted from 1
         """
         self.epoch, self.first_step = epoch, first_step
-        with trace.collective("timeline start"):
+        with trace.collective("timeline start", self.grid.world.name):
             self.grid.world.Barrier()
             said = values_of_all(self.grid.world, [self.grid.host, time.perf_counter()])
         self.origin_s = min(clock for host, clock in said if host == self.grid.host)
@@ -40,7 +40,7 @@ class Recorder:
             span._replace(begin_s=span.begin_s - self.origin_s, end_s=span.end_s - self.origin_s)
             for span in spans
         ]
-        with trace.collective("timeline end"):
+        with trace.collective("timeline end", self.grid.world.name):
             said = values_at_first(self.grid.world, [self.grid.host, moved, num_more])
         if said is None:
             return None

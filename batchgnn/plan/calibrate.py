@@ -194,11 +194,8 @@ def _copy_s(clock: Clock, width: int) -> float:
 
 def _all_to_all(grid, size: int, clock: Clock) -> Link:
     """Between groups of `size` consecutive ranks, all groups at once."""
-    comm = grid.world.Split(grid.rank // size, grid.rank)
-    try:
-        return _link(comm, np.arange(comm.size) != comm.rank, clock)
-    finally:
-        comm.Free()
+    comm = grid.some(grid.rank // size).world
+    return _link(comm, np.arange(comm.size) != comm.rank, clock)
 
 
 def _neighbours(grid, clock: Clock) -> Link:

@@ -2,8 +2,8 @@
 
 Counters are kept per *lane*: the main thread, and those that sample, fetch or move rows
 beside it. `BATCHGNN_TRACE=1` also prints each collective as it ends. A watchdog reads from here
-which collective a lane is in. When asked to `record`, each phase and collective is also kept as a
-span, for a timeline.
+which collective runs on a communicator. When asked to `record`, each phase and collective is also
+kept as a span, for a timeline.
 """
 
 import mmap
@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,10 +27,12 @@ KEPT_BYTES = 256
 class Call:
     """A collective that a lane is in, or was in last.
 
-    `number` counts the collectives of the lane, so the same number is the same call on every rank.
+    comm    name of the communicator it runs on
+    number  counts the collectives of the communicator: the same is the same call on all its ranks
     """
 
     lane: str
+    comm: str
     name: str
     number: int
     mark: str
@@ -62,7 +64,8 @@ class _Local(threading.local):
 _local = _Local()
 _lock = threading.Lock()
 _counters: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
-_last: dict[str, Call] = {}
+_last_of_lane: dict[str, Call] = {}
+_last_on_comm: dict[str, Call] = {}
 _mark = ""
 _kept: mmap.mmap | None = None
 _spans: list[Span] | None = None
@@ -126,17 +129,18 @@ def phase(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def collective(name: str, sent_bytes: int = 0, detail: str = "") -> Iterator[None]:
+def collective(name: str, comm: str, sent_bytes: int = 0, detail: str = "") -> Iterator[None]:
     """Count one collective call that sends `sent_bytes` from this rank to others.
 
-    Only for calls that all ranks make in one order: the watchdog compares their numbers.
+    comm: name of the communicator, whose ranks all make its calls in one order: the watchdog
+        compares their numbers
     """
     lane = _local.lane
     said = f"{name} ({detail})" if detail else name
     with _lock:
-        number = _last[lane].number + 1 if lane in _last else 1
-        call = Call(lane, said, number, _mark, time.monotonic())
-        _last[lane] = call
+        number = _last_on_comm[comm].number + 1 if comm in _last_on_comm else 1
+        call = Call(lane, comm, said, number, _mark, time.monotonic())
+        _last_of_lane[lane] = _last_on_comm[comm] = call
     if _kept is not None and lane == "main":
         _kept[:] = where().encode()[:KEPT_BYTES].ljust(KEPT_BYTES)
     begin = time.perf_counter()
@@ -147,9 +151,10 @@ def collective(name: str, sent_bytes: int = 0, detail: str = "") -> Iterator[Non
         seconds = end - begin
         _local.waited_s += seconds
         with _lock:
-            if _last[lane] is call:
-                ended = Call(lane, said, number, call.mark, call.entered_s, under_way=False)
-                _last[lane] = ended
+            ended = replace(call, under_way=False)
+            for last, key in ((_last_of_lane, lane), (_last_on_comm, comm)):
+                if last[key] is call:
+                    last[key] = ended
         _count("collectives", name, calls=1, bytes=int(sent_bytes), seconds=seconds)
         if _spans is not None:
             _keep(Span(lane, "collectives", name, begin, end, int(sent_bytes)))
@@ -194,7 +199,13 @@ def _keep(span: Span) -> None:
 def last_calls() -> dict[str, Call]:
     """The last collective that each lane entered, whether or not it has ended."""
     with _lock:
-        return dict(_last)
+        return dict(_last_of_lane)
+
+
+def last_calls_on() -> dict[str, Call]:
+    """The last collective that was entered on each communicator, by its name."""
+    with _lock:
+        return dict(_last_on_comm)
 
 
 def snapshot() -> dict[str, Any]:

@@ -72,6 +72,23 @@ def test_a_rank_late_in_its_background_thread_is_named():
     assert "it has entered no collective yet" in done.output
 
 
+def test_a_rank_stopped_in_a_group_is_named_and_the_other_group_is_not():
+    done = fail("stopped_in_a_group", 4)
+    assert done.status == 1, done.output
+    said = r"rank 1 has waited \d+ s in collective 2 of ranks 1, 3 of its main thread: meeting"
+    assert re.search(said, done.output), done.output
+    assert re.findall(r"rank (\d) \(host", done.output) == ["3"]
+    assert "does not answer" in done.output
+
+
+def test_after_groups_that_met_more_or_less_often_only_the_late_rank_is_named():
+    done = fail("late_after_groups", 4)
+    assert done.status == 1, done.output
+    assert "in collective 1 of its main thread: meeting" in done.output
+    assert re.findall(r"rank (\d) \(host", done.output) == ["1"]
+    assert "has not arrived; it has left collective 5 of ranks 0, 1, meeting" in done.output
+
+
 def test_a_killed_rank_ends_the_job_within_ten_seconds():
     done = fail("killed")
     assert done.status == 128 + signal.SIGKILL, done.output

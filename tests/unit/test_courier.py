@@ -39,7 +39,7 @@ def test_it_counts_on_a_lane_of_its_own_and_waiting_as_a_phase():
     trace.reset()
 
     def exchange():
-        with trace.collective("halo", 8):
+        with trace.collective("halo", "background", 8):
             pass
 
     Courier(enabled=True).post(exchange).wait()

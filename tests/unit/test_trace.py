@@ -10,6 +10,8 @@ import pytest
 
 from batchgnn.watch import trace
 
+WORLD = "world"
+
 
 @pytest.fixture(autouse=True)
 def _fresh():
@@ -20,9 +22,9 @@ def _fresh():
 
 def test_calls_and_bytes_add_up_by_name():
     for sent in (10, 20):
-        with trace.collective("rows", sent):
+        with trace.collective("rows", WORLD, sent):
             pass
-    with trace.collective("ids", 1):
+    with trace.collective("ids", WORLD, 1):
         pass
     counted = trace.snapshot()["main"]["collectives"]
     assert (counted["rows"]["calls"], counted["rows"]["bytes"]) == (2, 30)
@@ -44,18 +46,18 @@ def test_each_lane_counts_by_itself():
 
 
 def test_a_failed_collective_is_counted_and_left():
-    with pytest.raises(OSError, match="gone"), trace.collective("rows", 5):
+    with pytest.raises(OSError, match="gone"), trace.collective("rows", WORLD, 5):
         raise OSError("gone")
     assert trace.snapshot()["main"]["collectives"]["rows"]["calls"] == 1
     assert not trace.last_calls()["main"].under_way
 
 
 def test_the_call_under_way_has_name_number_and_mark():
-    with trace.collective("first"):
+    with trace.collective("first", WORLD):
         number = trace.last_calls()["main"].number
     trace.mark("epoch 3 step 17")
     try:
-        with trace.collective("rows", detail="shard 2"):
+        with trace.collective("rows", WORLD, detail="shard 2"):
             call = trace.last_calls()["main"]
     finally:
         trace.mark("")
@@ -65,10 +67,24 @@ def test_the_call_under_way_has_name_number_and_mark():
     )  # fmt: skip
 
 
+def test_collectives_are_numbered_by_communicator_and_last_calls_are_by_lane_too():
+    before = trace.last_calls_on()
+    numbers = []
+    for comm in ("evens", "odds", "evens"):
+        with trace.collective("rows", comm):
+            numbers.append(trace.last_calls_on()[comm].number)
+    assert not {"evens", "odds"} & set(before)
+    assert numbers == [1, 1, 2]
+    last = trace.last_calls_on()
+    assert (last["evens"].number, last["odds"].number) == (2, 1)
+    assert not last["evens"].under_way
+    assert trace.last_calls()["main"] == last["evens"]
+
+
 def test_each_collective_is_printed_when_asked(monkeypatch, capsys):
     monkeypatch.setenv("BATCHGNN_TRACE", "1")
     monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "3")
-    with trace.collective("rows", 1234):
+    with trace.collective("rows", WORLD, 1234):
         pass
     assert "rank 3 main: rows 1234 bytes 0.0" in capsys.readouterr().err
 
@@ -103,7 +119,7 @@ def test_spans_are_those_that_were_counted_and_only_while_recording():
     with trace.phase("before"):
         pass
     trace.record(10)
-    with trace.phase("fetch"), trace.collective("rows", 7):
+    with trace.phase("fetch"), trace.collective("rows", WORLD, 7):
         pass
     spans, num_dropped = trace.recorded()
     with trace.phase("after"):
@@ -158,7 +174,7 @@ def test_seconds_computed_leave_out_what_was_waited():
         time.sleep(0.05)
         with trace.phase("wait"):
             time.sleep(0.2)
-    with trace.collective("rows"):
+    with trace.collective("rows", WORLD):
         time.sleep(0.2)
     assert 0.05 <= trace.computed_s() < 0.15
     assert trace.computed_s() < 0.05
@@ -169,8 +185,8 @@ def test_the_last_collective_of_a_killed_process_is_kept(tmp_path):
         "import os, sys, pathlib\nfrom batchgnn.watch import trace\n"
         "trace.keep_last_call(pathlib.Path(sys.argv[1]))\n"
         "trace.mark('after epoch 3 step 17')\n"
-        "with trace.collective('ids'):\n    pass\n"
-        "with trace.collective('rows', detail='x' * 500):\n    os.kill(os.getpid(), 9)\n"
+        "with trace.collective('ids', 'world'):\n    pass\n"
+        "with trace.collective('rows', 'world', detail='x' * 500):\n    os.kill(os.getpid(), 9)\n"
     )
     path = tmp_path / "0"
     done = subprocess.run([sys.executable, "-c", program, path])

@@ -9,6 +9,7 @@ import pytest
 from batchgnn.base.errors import RankError, StoreError
 from batchgnn.comm.background import Background
 from batchgnn.comm.failure import Watchdog, abort_on_exception, fail_together
+from batchgnn.comm.grid import start
 from batchgnn.comm.values import values_of_all
 from batchgnn.watch import trace
 
@@ -79,10 +80,35 @@ def test_the_grid_knows_its_node(grid):
     assert hosts.count(grid.host) == grid.node_size
 
 
+def test_names_of_communicators_are_those_of_all_their_ranks_and_new_in_every_grid(grid):
+    some = grid.some(grid.rank % 2)
+    names = [grid.world.name, grid.background.name, some.world.name, some.background.name]
+    with start() as other:
+        names.append(other.world.name)
+    said = values_of_all(grid.world, names)
+    assert len({name for each in said for name in each}) == 3 + 2 * min(grid.size, 2)
+    assert all(each == names for each in values_of_all(some.world, names))
+    assert grid.members[grid.world.name] == list(range(grid.size))
+    assert grid.members[some.world.name] == list(range(grid.rank % 2, grid.size, 2))
+
+
+def test_collectives_of_a_group_do_not_count_among_those_of_all(grid):
+    group = grid.some(grid.rank % 2).world
+    for _ in range(1 + 4 * (grid.rank % 2)):
+        with fail_together(group, "a group's work"):
+            pass
+    with fail_together(grid.world, "the work of all"):
+        pass
+    calls = trace.last_calls_on()
+    assert calls[group.name].number == 1 + 4 * (grid.rank % 2)
+    assert calls[grid.world.name].number == 1
+    assert trace.last_calls()["main"] == calls[grid.world.name]
+
+
 def test_the_watchdog_leaves_slow_but_living_ranks_alone(grid):
     with Watchdog(grid, timeout_s=5.0):
         for step in range(20):
-            with trace.collective("meeting"):
+            with trace.collective("meeting", grid.world.name):
                 grid.world.Barrier()
             if grid.rank == step % grid.size:
                 threading.Event().wait(0.05)
@@ -120,7 +146,7 @@ def test_ranks_that_stop_early_have_made_the_same_items(grid):
 
 def test_counts_of_all_ranks_are_joined(grid):
     trace.reset()
-    with trace.phase("sample"), trace.collective("rows", 100 * (grid.rank + 1)):
+    with trace.phase("sample"), trace.collective("rows", grid.world.name, 100 * (grid.rank + 1)):
         grid.world.Barrier()
     line = trace.merge(values_of_all(grid.world, trace.counts()))
     assert line["collective_bytes"]["rows"] == 50 * grid.size * (grid.size + 1)

@@ -12,9 +12,10 @@ from batchgnn.comm.grid import start
 from batchgnn.watch import trace
 
 
-def meet(grid):
-    with trace.collective("meeting"):
-        grid.world.Barrier()
+def meet(ranks):
+    """ranks: a Grid, or some of its ranks."""
+    with trace.collective("meeting", ranks.world.name):
+        ranks.world.Barrier()
 
 
 def exception(grid):
@@ -69,12 +70,35 @@ def late_in_thread(grid):
         trace.use_lane("background")
         if grid.rank == 1:
             time.sleep(60)
-        with trace.collective("fetch rows"):
+        with trace.collective("fetch rows", grid.background.name):
             grid.background.Barrier()
 
     thread = threading.Thread(target=fetch, daemon=True)
     thread.start()
     thread.join()
+
+
+def stopped_in_a_group(grid):
+    """Even ranks meet five times and are then busy; odd ones meet once, and again but for one."""
+    is_odd = grid.rank % 2
+    group = grid.some(is_odd)
+    for _ in range(1 if is_odd else 5):
+        meet(group)
+    if grid.rank == 3:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if is_odd:
+        meet(group)
+    time.sleep(60)
+
+
+def late_after_groups(grid):
+    """Ranks 0 and 1 meet five times, 2 and 3 once; then all, of whom one is late."""
+    group = grid.some(grid.rank // 2)
+    for _ in range(5 if grid.rank < 2 else 1):
+        meet(group)
+    if grid.rank == 1:
+        time.sleep(60)
+    meet(grid)
 
 
 def killed(grid):
