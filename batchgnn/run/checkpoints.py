@@ -107,5 +107,5 @@ class Checkpoints:
 
     def _told(self, value: Any) -> list[Any]:
         """The value of every rank."""
-        with trace.collective("agreement", detail="checkpoint"):
+        with trace.collective("agreement", self.grid.world.name, detail="checkpoint"):
             return values_of_all(self.grid.world, value)
