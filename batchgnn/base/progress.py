@@ -4,6 +4,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import rich.progress
 
 LINE_EVERY_S = 5.0
 
@@ -38,7 +42,7 @@ class PlainProgress(Progress):
 class BarProgress(Progress):
     """A bar of rich."""
 
-    def __init__(self, bar, task):
+    def __init__(self, bar: "rich.progress.Progress", task: "rich.progress.TaskID"):
         self.bar, self.task = bar, task
 
     def advance(self, amount: int = 1, note: str = "") -> None:

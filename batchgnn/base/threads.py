@@ -3,7 +3,7 @@
 import os
 import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from fractions import Fraction
@@ -51,7 +51,7 @@ def choose_threading_layer() -> bool:
 
 
 @contextmanager
-def use_threads(count: int):
+def use_threads(count: int) -> Iterator[None]:
     """Run Numba kernels and `for_each` of this process on `count` threads, each BLAS call on one.
 
     A BLAS that shares one product between threads lets them wait for each other over and over: a

@@ -17,11 +17,13 @@ class ColumnExchange:
     (`kernels.columns.pack_columns`). Counts say how many rows of each rank take part.
     """
 
-    def __init__(self, comm):
+    def __init__(self, comm: MPI.Intracomm):
         """comm: used by one thread, that of the courier if it has one."""
         self.comm, self.rank, self.size = comm, comm.rank, comm.size
 
-    def split(self, blocks: np.ndarray, counts, bounds, out: np.ndarray) -> np.ndarray:
+    def split(
+        self, blocks: np.ndarray, counts: np.ndarray, bounds: np.ndarray, out: np.ndarray
+    ) -> np.ndarray:
         """Blocks of own rows become own columns of all rows.
 
         blocks  (counts[rank] * d,)
@@ -33,20 +35,22 @@ class ColumnExchange:
         exchange_parts(self.comm, blocks, sent, out.reshape(-1), received, "split")
         return out
 
-    def join(self, rows: np.ndarray, counts, bounds, out: np.ndarray) -> np.ndarray:
+    def join(
+        self, rows: np.ndarray, counts: np.ndarray, bounds: np.ndarray, out: np.ndarray
+    ) -> np.ndarray:
         """Own columns of all rows become blocks of own rows; arguments as `split`, reversed."""
         received, sent = self._sizes(counts, bounds)
         exchange_parts(self.comm, rows.reshape(-1), sent, out, received, "join")
         return out
 
-    def collect(self, rows: np.ndarray, counts, name: str = "scores") -> np.ndarray:
+    def collect(self, rows: np.ndarray, counts: np.ndarray, name: str = "scores") -> np.ndarray:
         """All rows, whole, on every rank: (counts[rank], d) -> (sum of counts, d)."""
         out = np.empty((int(np.sum(counts)), rows.shape[1]), rows.dtype)
         sent = np.full(self.size, len(rows), np.int64)
         exchange_parts(self.comm, np.concatenate([rows] * self.size), sent, out, counts, name)
         return out
 
-    def reduce(self, sums: np.ndarray, counts) -> np.ndarray:
+    def reduce(self, sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """The adjoint of `collect`: own rows of all ranks' matrices, added in rank order."""
         received = np.full(self.size, counts[self.rank], np.int64)
         out = np.empty((self.size, int(counts[self.rank]), sums.shape[1]), sums.dtype)
@@ -61,7 +65,7 @@ class ColumnExchange:
                 self.comm.Allreduce(MPI.IN_PLACE, values, op=MPI.MIN)
         return values
 
-    def _sizes(self, counts, bounds) -> tuple[np.ndarray, np.ndarray]:
+    def _sizes(self, counts: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Numbers in each block of own rows, and in each run of rows of own columns."""
         widths = np.diff(bounds)
         return int(counts[self.rank]) * widths, np.asarray(counts) * int(widths[self.rank])

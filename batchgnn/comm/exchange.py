@@ -44,7 +44,7 @@ def starts(counts: np.ndarray) -> np.ndarray:
     return out
 
 
-def exchange_counts(comm, counts: np.ndarray, name: str) -> np.ndarray:
+def exchange_counts(comm: MPI.Intracomm, counts: np.ndarray, name: str) -> np.ndarray:
     """Send row p of `counts`, int64 (P, ...), to rank p; returns what rank p sent, in row p."""
     counts = np.ascontiguousarray(counts)
     received = np.empty_like(counts)
@@ -56,7 +56,14 @@ def exchange_counts(comm, counts: np.ndarray, name: str) -> np.ndarray:
     return received
 
 
-def exchange_parts(comm, src, src_counts, dst, dst_counts, name: str) -> None:
+def exchange_parts(
+    comm: MPI.Intracomm,
+    src: np.ndarray,
+    src_counts: np.ndarray,
+    dst: np.ndarray,
+    dst_counts: np.ndarray,
+    name: str,
+) -> None:
     """Move the parts of `src` (rows grouped by receiver) into `dst` (rows grouped by sender).
 
     src, dst: (n, ...) contiguous arrays of one dtype and row shape; counts: int64 (P,), in rows.
@@ -87,7 +94,9 @@ class RowExchange:
     `forward` and `backward` are adjoint: <forward(x), y> = <x, backward(y)>, summed over ranks.
     """
 
-    def __init__(self, comm, wanted: np.ndarray, counts: np.ndarray, name: str = "rows"):
+    def __init__(
+        self, comm: MPI.Intracomm, wanted: np.ndarray, counts: np.ndarray, name: str = "rows"
+    ):
         """Plan the exchange: two rounds of messages.
 
         wanted: integers (sum of counts,), rows of the owners' matrices, grouped by owner
@@ -101,7 +110,7 @@ class RowExchange:
             comm, wanted, self.recv_counts, self.send_rows, self.send_counts, f"{name} ids"
         )
 
-    def over(self, comm) -> "RowExchange":
+    def over(self, comm: MPI.Intracomm) -> "RowExchange":
         """The same plan, whose rows travel on another communicator of the same ranks."""
         moved = copy(self)
         moved.comm = comm
@@ -156,14 +165,14 @@ def _gathered(source: RowSource, rows: np.ndarray) -> Iterator[np.ndarray]:
         yield from cut(out)
 
 
-def allreduce_sum(comm, array: np.ndarray, name: str) -> None:
+def allreduce_sum(comm: MPI.Intracomm, array: np.ndarray, name: str) -> None:
     """Sum a contiguous array over the ranks, in place."""
     if comm.size > 1:
         with trace.collective(name, comm.name, array.nbytes):
             finish([comm.Iallreduce(MPI.IN_PLACE, array, op=MPI.SUM)])
 
 
-def allreduce_max(comm, value: int, name: str) -> int:
+def allreduce_max(comm: MPI.Intracomm, value: int, name: str) -> int:
     """The largest `value` of any rank."""
     largest = np.array([value], np.int64)
     if comm.size > 1:

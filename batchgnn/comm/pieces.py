@@ -6,7 +6,7 @@ such as the sum of a gradient, has to wait behind.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 
 import numpy as np
@@ -43,7 +43,7 @@ class Patience:
         self.since = time.perf_counter()
 
 
-def finish(requests: list) -> None:
+def finish(requests: list[MPI.Request]) -> None:
     """Wait for all requests."""
     patience = Patience()
     while not MPI.Request.Testall(requests):
@@ -51,7 +51,9 @@ def finish(requests: list) -> None:
 
 
 def move(
-    comm, sends: Mapping[int, Iterator[np.ndarray]], receives: Mapping[int, np.ndarray]
+    comm: MPI.Intracomm,
+    sends: Mapping[int, Iterator[np.ndarray]],
+    receives: Mapping[int, np.ndarray],
 ) -> None:
     """Send each rank its rows and receive each rank's; collective over the ranks that are named.
 
@@ -84,5 +86,7 @@ def rows_of_a_piece(row_bytes: int) -> int:
     return max(1, PIECE_BYTES // max(1, row_bytes))
 
 
-def _started(start, pieces: Iterator[np.ndarray], rank: int) -> Iterator[MPI.Request]:
+def _started(
+    start: Callable[[np.ndarray, int], MPI.Request], pieces: Iterator[np.ndarray], rank: int
+) -> Iterator[MPI.Request]:
     return (start(piece, rank) for piece in pieces)
