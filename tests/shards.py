@@ -1,6 +1,7 @@
 """Small graphs for tests of the partitioner, and shard stores put together again."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.sparse import csr_array
 from batchgnn.partition.rebalance import EXCESS
 from batchgnn.partition.source import GraphArrays
 from batchgnn.store.graph_writer import GraphSpec, write_graph
+from batchgnn.store.labels import MULTILABEL, REGRESSION, TASKS
 from batchgnn.store.shard_store import ShardStore
 
 DATA = Path(os.environ.get("BATCHGNN_DATA", Path(__file__).parents[1] / "../shared/data"))
@@ -43,7 +45,7 @@ def two_triangles(**options):
 
 @st.composite
 def graphs(draw):
-    """Any small graph: doubles, loops, isolated vertices, names, weights, many labels, splits."""
+    """Any small graph: doubles, loops, isolated vertices, names, weights, every task, splits."""
     num_vertices = draw(st.integers(1, 12))
     vertex = st.integers(0, num_vertices - 1)
     edges = draw(st.lists(st.tuples(vertex, vertex), max_size=30))
@@ -64,12 +66,23 @@ def graphs(draw):
         splits=draw(st.integers(1, 3)),
         names=names,
     )
-    if draw(st.booleans()):  # a multi-label task
+    task = draw(st.sampled_from(TASKS))
+    if task == MULTILABEL:
         label = np.random.default_rng(1).integers(0, 2, (num_vertices, 2)).astype(np.uint8)
-        object.__setattr__(graph, "label", label)
+        graph = replace(graph, label=label)
+    if task == REGRESSION:
+        graph = numbered(graph)
     if draw(st.booleans()):
-        object.__setattr__(graph, "features", graph.features.astype(np.float16))
+        graph = replace(graph, features=graph.features.astype(np.float16))
     return graph
+
+
+def numbered(graph):
+    """The graph with numbers as labels, NaN where it has no class."""
+    number = np.random.default_rng(2).normal(size=graph.num_vertices).astype(np.float32)
+    return replace(
+        graph, label=np.where(graph.label < 0, np.float32(np.nan), number), num_classes=1
+    )
 
 
 def arcs_of(graph):

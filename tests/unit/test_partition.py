@@ -54,6 +54,8 @@ def test_the_shards_together_are_the_graph(graph, method, num_shards, seed, thro
         verify(path)
         assert sorted(whole.original) == list(range(graph.num_vertices))
         assert (manifest.shard_vertices > 0).all()
+        assert (manifest.task, manifest.num_classes) == (graph.task, graph.num_classes)
+        assert whole.column("label").dtype == graph.label.dtype
         assert whole.arcs("in") == arcs_of(graph)
         if graph.directed:
             assert whole.arcs("out") == arcs_of(graph)
@@ -68,7 +70,9 @@ def test_the_shards_together_are_the_graph(graph, method, num_shards, seed, thro
 
 
 def labelled(label):
-    """Whether a vertex has a label: several 0 or 1 always count as one."""
+    """Whether a vertex has a label: several 0 or 1 always count as one, as does any number."""
+    if label.dtype == np.float32:
+        return not np.isnan(label)
     return np.ndim(label) == 1 or label >= 0
 
 

@@ -1,5 +1,7 @@
 """The commands `partition`, `inspect` and `verify`."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from cyclopts import App
@@ -40,6 +42,43 @@ def test_the_command_line_tells_the_folder_from_the_number_of_shards(tmp_path):
     m = ShardStore(tmp_path / "s").manifest
     assert (m.num_shards, m.method, m.seed) == (3, "supernode", 5)
     assert m.options == {"clusters": 9, "even_seeds": True, "order": "rcm"}
+
+
+def shown_of(path, capsys):
+    """What `inspect` prints, without line breaks and frames."""
+    capsys.readouterr()
+    cli.inspect(path)
+    return " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+@pytest.fixture
+def half_labelled():
+    """300 vertices of which 200 train; the first 100 of these have no label."""
+    split, label = np.repeat([1, 1, 3], 100).astype(np.uint8), np.repeat([-1, 0, 1], 100)
+    return replace(random_graph(300, 900), split=split, label=label.astype(np.int32))
+
+
+def test_inspect_says_how_many_training_vertices_have_no_label(half_labelled, tmp_path, capsys):
+    path = store_graph(half_labelled, tmp_path / "g.h5")
+    cli.partition(path, tmp_path / "s", count=3)
+    shown = shown_of(path, capsys)
+    assert "train 200, val 0, test 100; 100 of train without a label" in shown
+    shown = shown_of(tmp_path / "s", capsys)
+    assert "train 200; 100 of train without a label" in shown
+    assert "multiclass, 2 classes, 100 vertices without a label" in shown
+
+
+def test_inspect_says_the_range_of_numbers(half_labelled, tmp_path, capsys):
+    label = np.where(half_labelled.label < 0, np.nan, np.linspace(-1, 2, 300)).astype(np.float32)
+    graph = replace(half_labelled, label=label, num_classes=1)
+    path = store_graph(graph, tmp_path / "g.h5")
+    cli.partition(path, tmp_path / "s", count=3)
+    for store in (path, tmp_path / "s"):
+        shown = shown_of(store, capsys)
+        assert "regression, labels from 0.00334448 to 2, 100 vertices without a label" in shown
+    none = replace(graph, label=np.full(300, np.nan, np.float32))
+    shown = shown_of(store_graph(none, tmp_path / "none.h5"), capsys)
+    assert "regression, 300 vertices without a label" in shown
 
 
 def test_many_shards_are_summed_up(tmp_path, capsys):

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -95,6 +96,22 @@ def test_a_graph_without_edges_has_empty_lists(tmp_path):
 
 def test_a_sound_store_verifies(halves):
     assert verify(halves).fingerprint == ShardStore(halves).manifest.fingerprint
+
+
+LABELS = {
+    "-1 or a class": (np.array([0, 1, -1, 2, 1, 0], np.int32), 2),
+    "0 or 1": (np.array([[0], [1], [0], [2], [1], [0]], np.uint8), 1),
+    "finite or NaN": (np.array([0.5, np.nan, -1, np.inf, 1, 0], np.float32), 1),
+}
+
+
+@pytest.mark.parametrize("claim", LABELS)
+def test_verify_says_what_labels_of_the_task_may_be(tmp_path, claim):
+    label, num_classes = LABELS[claim]
+    graph = replace(two_triangles(), label=label, num_classes=num_classes)
+    write_shards(graph, tmp_path / "s", HALVES, num_shards=2)
+    with pytest.raises(StoreError, match=rf"shard-00001\.h5: vertex/label: {claim} does not hold"):
+        verify(tmp_path / "s")
 
 
 def test_no_shard_store(tmp_path):
