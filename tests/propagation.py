@@ -56,10 +56,11 @@ class RepeatedOperator(LocalOperator):
         """What dropout multiplies the coefficients by."""
         out = np.ones(self._count.shape)
         if dropout.probability:
+            mask = dropout.mask
             for v, u in np.argwhere(self._count > 0):
                 key = draw(dropout.key, self.source_ids[v])
                 bits = column_bits(draw(key, self.source_ids[u]), 0)
-                out[v, u] = float(dropout.scale) if bits >= dropout.threshold else 0
+                out[v, u] = float(mask.scale) if bits >= mask.threshold else 0
         return out
 
     @cached_property

@@ -5,6 +5,8 @@ threads. `coefficient` keeps two things per edge and head: the softmax in its ab
 its sign whether dropout kept it (dropped ones are negative), so that the adjoint never hashes.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import prange
 from numba.extending import register_jitable
@@ -15,6 +17,19 @@ from batchgnn.kernels.rng import draw
 from batchgnn.kernels.spmm import NUM_SHARES, share_begin
 
 SLOPE = np.float32(0.2)
+
+
+class Heads(NamedTuple):
+    """What the heads of a layer attend to, and the two parts of the scores.
+
+    z      float32 or float64 (n_src, heads, width)
+    s_src  as z (n_src, heads)  of a vertex as a source
+    s_dst  as z (n, heads)      of a vertex as a target
+    """
+
+    z: np.ndarray
+    s_src: np.ndarray
+    s_dst: np.ndarray
 
 
 @register_jitable(inline="always")
@@ -41,23 +56,22 @@ def softmax_of_edges(begin, end, indices, s_src, s_dst, out):
 
 
 @parallel_kernel(fastmath={"contract"})
-def attention(
-    indptr, indices, z, s_src, s_dst, ids, key, threshold, scale, first_head, coefficient, out
-):
+def attention(indptr, indices, heads, ids, mask, first_head, coefficient, out):
     """out[v, h] = sum over edges e from u of dropout(softmax(leaky(s_src[u] + s_dst[v]))) z[u, h].
 
     indptr   int64   (n + 1,)   edges into v are indptr[v] : indptr[v + 1], its self-loop among them
     indices  int32   (m,)       source of each edge
-    z        float32 or float64 (n_src, heads, width)
-    s_src, s_dst     as z (n_src, heads), (n, heads)
+    heads    Heads
     ids      uint32/uint64 (n_src,)  global ids: dropout is keyed by (target, source, head)
-    key, threshold, scale       as in `epilogue.dropout`
+    mask     epilogue.Mask
     first_head       number of the first head, where z has some of a layer's heads
     coefficient      as z (m, heads)        overwritten: the softmax, negative where dropped
     out      as z (n, heads, width)         overwritten
 
-    O(m heads width). Eq. 3 and 6 of arXiv:1710.10903. Parallel edges share their mask.
+    O(m heads width). Eq. 3 and 6 of arXiv:1710.10903. Parallel edges share their bits.
     """
+    z, s_src, s_dst = heads
+    key, threshold, scale = mask
     num_heads, width = z.shape[1], z.shape[2]
     for share in prange(NUM_SHARES):
         for v in range(share_begin(indptr, share), share_begin(indptr, share + 1)):
@@ -87,16 +101,16 @@ def attention(
 
 
 @parallel_kernel(fastmath={"contract", "reassoc", "nsz"})
-def attention_adjoint_targets(
-    indptr, indices, z, s_src, s_dst, coefficient, scale, dout, dscore, ds_dst
-):
+def attention_adjoint_targets(indptr, indices, heads, coefficient, scale, dout, dscore, ds_dst):
     """The gradient of each edge's score (before the LeakyReLU), and its sum over a target's edges.
 
-    coefficient, scale  as `attention` left and got them
+    heads   Heads
+    coefficient, scale  as `attention` left it, and had it in its mask
     dout    as z (n, heads, width)  gradient of its result
     dscore  as z (m, heads)         overwritten
     ds_dst  as z (n, heads)         overwritten
     """
+    z, s_src, s_dst = heads
     num_heads, width = z.shape[1], z.shape[2]
     zero = z.dtype.type(0)
     for share in prange(NUM_SHARES):

@@ -9,17 +9,42 @@ are some of those of head[s]. Gradients of scores are linear in the columns: whe
 into segments on several ranks, its gradients are the sums of theirs.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import prange
 from numba.extending import register_jitable
 
 from batchgnn.kernels.attention import SLOPE
-from batchgnn.kernels.epilogue import column_bits
+from batchgnn.kernels.epilogue import Mask, column_bits
 from batchgnn.kernels.jit import parallel_kernel
 from batchgnn.kernels.rng import draw
 from batchgnn.kernels.spmm import NUM_SHARES, share_begin
 
 ONE = np.float32(1)
+
+
+class HeadSlice(NamedTuple):
+    """Columns of S segments of heads, of all N vertices, and what is remembered of their softmax.
+
+    z        float32 or float64 (N, d)  own columns
+    s_src    as z (N, S)       scores of the head of each segment, of a vertex as a source
+    s_dst    as z (N, S)       and as a target
+    segment  int64 (S + 1,)    from 0 to d
+    head     int64 (S,)        number of each segment's head
+    mask     epilogue.Mask     keyed by (target, source, head)
+    top      as z (N, S)       the largest score of the edges into each vertex
+    total    as z (N, S)       the sum of exponentials of scores less `top`
+    """
+
+    z: np.ndarray
+    s_src: np.ndarray
+    s_dst: np.ndarray
+    segment: np.ndarray
+    head: np.ndarray
+    mask: Mask
+    top: np.ndarray
+    total: np.ndarray
 
 
 @register_jitable
@@ -63,14 +88,14 @@ def dot_of_columns(a, b, begin, end):
 
 
 @parallel_kernel(fastmath={"contract"})
-def softmax_slice(indptr, indices, first, s_src, s_dst, top, total):
-    """What is remembered of the softmax over the edges into v = first + i, for each segment.
+def softmax_slice(run, part):
+    """Fill top and total in the rows v = first + i: over the edges of the run, v's targets'.
 
-    indptr     int64 (n + 1,)   edges into v are indptr[i] : indptr[i + 1]; indptr[0] = 0
-    indices    integers (m,)    source of each edge, an id of the whole graph
-    s_src, s_dst  float32 or float64 (N, S)   scores of the head of each segment
-    top, total as s_src (N, S)  overwritten in the rows v: largest score, and sum of exponentials
+    run   walk.Run   edges into v are indptr[i] : indptr[i + 1]; indices are ids of the graph
+    part  HeadSlice
     """
+    indptr, indices, first = run.indptr, run.indices, run.first
+    s_src, s_dst, top, total = part.s_src, part.s_dst, part.top, part.total
     for share in prange(NUM_SHARES):
         for i in range(share_begin(indptr, share), share_begin(indptr, share + 1)):
             v, begin, end = first + i, indptr[i], indptr[i + 1]
@@ -88,19 +113,17 @@ def softmax_slice(indptr, indices, first, s_src, s_dst, top, total):
 
 
 @parallel_kernel(fastmath={"contract"})
-def attend_slice(
-    indptr, indices, first, z, s_src, s_dst, segment, head, key, threshold, scale, top, total, out
-):
+def attend_slice(run, part, out):
     """out[i] = sum over u of dropout(softmax(leaky(s_src[u] + s_dst[v]))) z[u], v = first + i.
 
-    z          as s_src (N, d)  own columns
-    segment    int64 (S + 1,)   from 0 to d; head int64 (S,), the number of each segment's head
-    key, threshold, scale       as in `epilogue.dropout`; keyed by (target, source, head)
-    out        as z (n, d)      overwritten
-    Other arguments as `softmax_slice`; top and total as it left them.
+    out  as z (n, d)  overwritten
+    Other arguments as `softmax_slice`, and as it left them.
 
     O(m d). Eq. 3 and 6 of arXiv:1710.10903. The same result for any number of threads.
     """
+    indptr, indices, first = run.indptr, run.indices, run.first
+    z, s_src, s_dst, segment, head, mask, top, total = part
+    key, threshold, scale = mask
     for share in prange(NUM_SHARES):
         for i in range(share_begin(indptr, share), share_begin(indptr, share + 1)):
             v, row = first + i, out[i]
@@ -119,17 +142,17 @@ def attend_slice(
 
 
 @parallel_kernel(fastmath={"contract"})
-def attend_slice_adjoint_targets(
-    indptr, indices, first, z, s_src, s_dst, segment, head, key, threshold, scale, top, total,
-    dout, mean, ds_dst,
-):  # fmt: skip
+def attend_slice_adjoint_targets(run, part, dout, mean, ds_dst):
     """The gradient of s_dst, and the mean over the softmax of the gradients of its coefficients.
 
     dout    as z (N, d)   gradient of the results
     mean    as z (N, S)   overwritten in the rows v: sum over u of softmax times its gradient
     ds_dst  as z (N, S)   overwritten in the rows v
-    Other arguments as `attend_slice`; top and total as it left them.
+    Other arguments as `attend_slice`.
     """
+    indptr, indices, first = run.indptr, run.indices, run.first
+    z, s_src, s_dst, segment, head, mask, top, total = part
+    key, threshold, scale = mask
     for share in prange(NUM_SHARES):
         for i in range(share_begin(indptr, share), share_begin(indptr, share + 1)):
             v = first + i
@@ -153,18 +176,18 @@ def attend_slice_adjoint_targets(
 
 
 @parallel_kernel(fastmath={"contract"})
-def attend_slice_adjoint_sources(
-    indptr, indices, first, z, s_src, s_dst, segment, head, key, threshold, scale, top, total,
-    dout, mean, dz, ds_src,
-):  # fmt: skip
+def attend_slice_adjoint_sources(run, part, dout, mean, dz, ds_src):
     """The gradients of z and s_src, pulled by sources u = first + i over their out-edges.
 
-    indptr, indices  of the transposed CSR: targets of each source
+    run     of the transposed CSR: indices are targets of each source
     mean    as `attend_slice_adjoint_targets` left it
     dz      as z (n, d)   overwritten
     ds_src  as z (N, S)   overwritten in the rows u
     Other arguments as `attend_slice_adjoint_targets`.
     """
+    indptr, indices, first = run.indptr, run.indices, run.first
+    z, s_src, s_dst, segment, head, mask, top, total = part
+    key, threshold, scale = mask
     for share in prange(NUM_SHARES):
         for i in range(share_begin(indptr, share), share_begin(indptr, share + 1)):
             u, row = first + i, dz[i]

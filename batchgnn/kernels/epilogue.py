@@ -5,6 +5,8 @@ vertex is masked alike on every rank. A row hashes its id to 64 bits once; a col
 hash (murmur3's finaliser, with the upper half of the row's bits mixed in) that vectorises.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import prange
 from numba.extending import register_jitable
@@ -18,6 +20,19 @@ ROWS_PER_CHUNK = 256
 GOLDEN = np.uint32(0x9E3779B9)
 FMIX_A = np.uint32(0x85EBCA6B)
 FMIX_B = np.uint32(0xC2B2AE35)
+
+
+class Mask(NamedTuple):
+    """Which elements dropout keeps: those whose 32 keyed bits reach the threshold.
+
+    key        uint64   stream key
+    threshold  uint32   2^32 times the probability of dropping; 0 drops nothing
+    scale      float32  1 / (1 - probability): kept elements are multiplied by it
+    """
+
+    key: np.uint64
+    threshold: np.uint32
+    scale: np.float32
 
 
 @register_jitable(inline="always")
@@ -37,16 +52,15 @@ def row_key(key, ident):
 
 
 @parallel_kernel
-def dropout(x, ids, key, threshold, scale, out):
+def dropout(x, ids, mask, out):
     """out = x * scale where an element's bits reach the threshold, else 0.
 
-    x          float32 or float64 (n, d)
-    ids        uint32/uint64 (>= n,)  global id of each row
-    key        uint64                 stream key
-    threshold  uint32                 2^32 times the probability of dropping
-    scale      float32                1 / (1 - probability)
-    out        as x (n, d)            overwritten; may be x
+    x     float32 or float64 (n, d)
+    ids   uint32/uint64 (>= n,)  global id of each row
+    mask  Mask
+    out   as x (n, d)            overwritten; may be x
     """
+    key, threshold, scale = mask
     zero = x.dtype.type(0)
     for i in prange(x.shape[0]):
         low, high = row_key(key, ids[i])
@@ -57,13 +71,14 @@ def dropout(x, ids, key, threshold, scale, out):
 
 
 @parallel_kernel
-def epilogue(y, bias, activation, ids, key, threshold, scale):
+def epilogue(y, bias, activation, ids, mask):
     """y = dropout(activation(y + bias)), in place.
 
     y     float32 or float64 (n, d)
     bias  as y, (d,); empty: none
-    activation  NONE, RELU or ELU; the other arguments as `dropout`, threshold 0 drops nothing
+    activation  NONE, RELU or ELU; the other arguments as `dropout`
     """
+    key, threshold, scale = mask
     zero, one = y.dtype.type(0), y.dtype.type(1)
     width = y.shape[1]
     for i in prange(y.shape[0]):
@@ -86,7 +101,7 @@ def epilogue(y, bias, activation, ids, key, threshold, scale):
 
 
 @parallel_kernel
-def epilogue_adjoint(dy, y, activation, ids, key, threshold, scale, partial):
+def epilogue_adjoint(dy, y, activation, ids, mask, partial):
     """Gradient before the epilogue from the gradient after it, in place; column sums for the bias.
 
     dy       float32 or float64 (n, d)  in: of the result; out: of the sum y + bias
@@ -95,6 +110,7 @@ def epilogue_adjoint(dy, y, activation, ids, key, threshold, scale, partial):
     Other arguments as `epilogue`. The chunks are fixed, so the sum of `partial` over its rows does
     not depend on the number of threads. ReLU's slope at 0 is 0, ELU's is 1, as in PyTorch.
     """
+    key, threshold, scale = mask
     zero, one = dy.dtype.type(0), dy.dtype.type(1)
     num_rows, width = dy.shape
     for chunk in prange(partial.shape[0]):

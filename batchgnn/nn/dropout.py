@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from batchgnn.base.rng import Purpose
+from batchgnn.kernels.epilogue import Mask
 from batchgnn.kernels.epilogue import dropout as dropout_kernel
 from batchgnn.kernels.rng import stream_key
 
@@ -21,21 +22,17 @@ class Dropout:
     first: int = 0
 
     @property
-    def threshold(self) -> np.uint32:
-        """An element whose 32 bits are below it is dropped."""
-        return np.uint32(min(round(self.probability * 2**32), 2**32 - 1))
-
-    @property
-    def scale(self) -> np.float32:
-        """What kept elements are multiplied by."""
-        return np.float32(1 / (1 - self.probability))
+    def mask(self) -> Mask:
+        """As the kernels take it."""
+        threshold = np.uint32(min(round(self.probability * 2**32), 2**32 - 1))
+        return Mask(self.key, threshold, np.float32(1 / (1 - self.probability)))
 
     def __call__(self, x: np.ndarray, ids: np.ndarray) -> np.ndarray:
         """x (n, d) with elements dropped, rows keyed by ids (n,); x itself when nothing is."""
         if self.probability == 0:
             return x
         out = np.empty_like(x)
-        dropout_kernel(x, ids, self.key, self.threshold, self.scale, out)
+        dropout_kernel(x, ids, self.mask, out)
         return out
 
 

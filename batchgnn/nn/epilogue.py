@@ -50,7 +50,7 @@ class Epilogue:
         if self.norm is not None:
             y, normed = self.norm.forward(y, self.bias, A, training)
         bias = self.bias if self.norm is None else self.no_bias
-        epilogue(y, bias, self.activation, ids, dropout.key, dropout.threshold, dropout.scale)
+        epilogue(y, bias, self.activation, ids, dropout.mask)
         return y, SavedEpilogue(y, ids, dropout, normed)
 
     def backward(
@@ -63,9 +63,7 @@ class Epilogue:
         """dy becomes the gradient before the epilogue; dbias (d,) is overwritten."""
         y, ids, dropout, normed = saved
         partial = np.empty((-(-len(dy) // ROWS_PER_CHUNK), dy.shape[1]), dy.dtype)
-        epilogue_adjoint(
-            dy, y, self.activation, ids, dropout.key, dropout.threshold, dropout.scale, partial
-        )
+        epilogue_adjoint(dy, y, self.activation, ids, dropout.mask, partial)
         if self.norm is None:
             np.sum(partial, axis=0, out=dbias)
             return dy

@@ -7,30 +7,15 @@ larger than the memory that a rank may use, pages are given back behind the walk
 import ctypes
 import mmap
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 
 from batchgnn.kernels.address import array_at
 from batchgnn.kernels.spmm import NO_WEIGHTS
+from batchgnn.kernels.walk import Run
 from batchgnn.store.shard_store import ShardStore
 
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-class Run(NamedTuple):
-    """The edges of consecutive vertices.
-
-    first    id of the first vertex
-    indptr   int64 (n + 1,)  edges of vertex first + i are indptr[i] : indptr[i + 1]; from 0
-    indices  integers (m,)   ids at the edges' other ends; int32 where ids are below 2^31
-    weight   float32 (m,), empty where the graph has none
-    """
-
-    first: int
-    indptr: np.ndarray
-    indices: np.ndarray
-    weight: np.ndarray
 
 
 class Edges:

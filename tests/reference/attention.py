@@ -7,8 +7,9 @@ from reference.rng import draw
 from reference.spmm import edges_of
 
 
-def softmax_over_edges(indptr, indices, s_src, s_dst):
+def softmax_over_edges(indptr, indices, heads):
     """The coefficient of each edge and head."""
+    _, s_src, s_dst = heads
     out = np.zeros((len(indices), s_dst.shape[1]))
     for v, u, e in edges_of(indptr, indices):
         score = s_src[u].astype(np.float64) + s_dst[v]
@@ -20,10 +21,9 @@ def softmax_over_edges(indptr, indices, s_src, s_dst):
     return out
 
 
-def attention(
-    indptr, indices, z, s_src, s_dst, ids, key, threshold, scale, first_head, coefficient, out
-):
-    alpha = softmax_over_edges(indptr, indices, s_src, s_dst)
+def attention(indptr, indices, heads, ids, mask, first_head, coefficient, out):
+    alpha, z = softmax_over_edges(indptr, indices, heads), heads.z
+    key, threshold, scale = mask
     out[:] = 0
     total = np.zeros(out.shape)
     for v, u, e in edges_of(indptr, indices):
@@ -36,10 +36,9 @@ def attention(
     out[:] = total
 
 
-def attention_adjoint_targets(
-    indptr, indices, z, s_src, s_dst, coefficient, scale, dout, dscore, ds_dst
-):
+def attention_adjoint_targets(indptr, indices, heads, coefficient, scale, dout, dscore, ds_dst):
     """By the softmax's full Jacobian, a matrix for each target and head."""
+    z, s_src, s_dst = heads
     total = np.zeros(ds_dst.shape)
     for v, h in np.ndindex(*ds_dst.shape):
         own = slice(indptr[v], indptr[v + 1])

@@ -15,38 +15,38 @@ def column_bits(row_key, column):
     return h ^ (h >> 16)
 
 
-def keeps(shape, ids, key, threshold):
+def keeps(shape, ids, mask):
     """Which elements dropout keeps."""
     kept = np.ones(shape, bool)
     for i, j in np.ndindex(*shape):
-        if threshold > 0:
-            kept[i, j] = column_bits(draw(key, ids[i]), j) >= threshold
+        if mask.threshold > 0:
+            kept[i, j] = column_bits(draw(mask.key, ids[i]), j) >= mask.threshold
     return kept
 
 
-def dropout(x, ids, key, threshold, scale, out):
-    out[:] = np.where(keeps(x.shape, ids, key, threshold), x.astype(np.float64) * scale, 0)
+def dropout(x, ids, mask, out):
+    out[:] = np.where(keeps(x.shape, ids, mask), x.astype(np.float64) * mask.scale, 0)
 
 
-def epilogue(y, bias, activation, ids, key, threshold, scale):
+def epilogue(y, bias, activation, ids, mask):
     z = y.astype(np.float64) + (bias if len(bias) else 0)
     if activation == RELU:
         z = np.maximum(z, 0)
     if activation == ELU:
         z = np.where(z < 0, np.expm1(np.minimum(z, 0)), z)
-    if threshold > 0:
-        dropout(z, ids, key, threshold, scale, z)
+    if mask.threshold > 0:
+        dropout(z, ids, mask, z)
     y[:] = z
 
 
-def epilogue_adjoint(dy, y, activation, ids, key, threshold, scale, partial):
-    d = np.where(keeps(dy.shape, ids, key, threshold), dy.astype(np.float64), 0)
-    if threshold > 0:
-        d = d * scale
+def epilogue_adjoint(dy, y, activation, ids, mask, partial):
+    d = np.where(keeps(dy.shape, ids, mask), dy.astype(np.float64), 0)
+    if mask.threshold > 0:
+        d = d * mask.scale
     if activation == RELU:
         d = np.where(y > 0, d, 0)
     if activation == ELU:
-        before_dropout = y.astype(np.float64) / scale
+        before_dropout = y.astype(np.float64) / mask.scale
         d = np.where(y < 0, d * (before_dropout + 1), d)
     dy[:] = d
     for chunk in range(len(partial)):

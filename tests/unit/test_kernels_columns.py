@@ -5,19 +5,22 @@ import pytest
 from blocks import EDGES, csr_from, random_csr
 from checks import assert_like_reference, poison
 
-from batchgnn.kernels.attention import attention, attention_adjoint_sources
+from batchgnn.kernels.attention import Heads, attention, attention_adjoint_sources
 from batchgnn.kernels.attention import attention_adjoint_targets as adjoint_targets
 from batchgnn.kernels.attention_slice import (
+    HeadSlice,
     attend_slice,
     attend_slice_adjoint_sources,
     attend_slice_adjoint_targets,
     softmax_slice,
 )
 from batchgnn.kernels.columns import pack_columns, unpack_columns
+from batchgnn.kernels.epilogue import Mask
 from batchgnn.kernels.segment import add_self_loops, transpose_csr
-from batchgnn.kernels.walk import first_chunks, loop_weights
+from batchgnn.kernels.walk import Run, first_chunks, loop_weights
 
 KEY = np.uint64(12345)
+NO_WEIGHT = np.empty(0, np.float32)
 GRAPHS = {name: (*csr_from(edges, 4), 4) for name, edges in EDGES.items()}
 GRAPHS["random"] = (*random_csr(np.random.default_rng(0), 30, 30, most=9), 30)
 
@@ -50,16 +53,17 @@ def test_slices_of_columns_and_back(bounds, dtype, scaled, with_own):
 def test_first_chunks_and_loops(graph, index):
     indptr, indices, n = graph
     a, b = n // 3, n // 2 + 1
-    part = indptr[a : b + 1] - indptr[a], indices[indptr[a] : indptr[b]].astype(index)
+    ids = indices[indptr[a] : indptr[b]].astype(index)
     found = np.random.default_rng(0).integers(0, 9, n).astype(np.int32)
-    assert_like_reference(first_chunks, *part, a, 3, found)
-    weight = np.random.default_rng(1).uniform(0.5, 2, len(part[1])).astype(np.float32)
+    weight = np.random.default_rng(1).uniform(0.5, 2, len(ids)).astype(np.float32)
     for each in (weight, weight[:0]):
-        assert_like_reference(loop_weights, *part, each, a, poison(b - a, np.float64))
+        run = Run(a, indptr[a : b + 1] - indptr[a], ids, each)
+        assert_like_reference(first_chunks, run, 3, found)
+        assert_like_reference(loop_weights, run, poison(b - a, np.float64))
 
 
-def slice_of(graph, dtype, segments, heads):
-    """Arguments of `attend_slice`: scores and columns of segments of some heads."""
+def slice_of(graph, dtype, segments, heads, drop):
+    """Scores and columns of segments of some heads; gradients of their results."""
     n = graph[2]
     rng, segment = np.random.default_rng(1), np.array(segments)
     head = np.array(heads)
@@ -67,7 +71,9 @@ def slice_of(graph, dtype, segments, heads):
     s_src, s_dst = (np.ascontiguousarray(s[:, head]).astype(dtype) for s in scores)
     z = rng.normal(size=(n, segment[-1])).astype(dtype)
     dout = rng.normal(size=z.shape).astype(dtype)
-    return z, s_src, s_dst, segment, head, dout
+    mask = Mask(KEY, np.uint32(drop[0]), np.float32(drop[1]))
+    softmax = np.zeros(s_src.shape, dtype), np.ones(s_src.shape, dtype)
+    return HeadSlice(z, s_src, s_dst, segment, head, mask, *softmax), dout
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -75,60 +81,52 @@ def slice_of(graph, dtype, segments, heads):
 @pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
 def test_attention_of_a_slice(graph, drop, dtype):
     indptr, indices, n = graph
-    z, s_src, s_dst, segment, head, dout = slice_of(graph, dtype, [0, 2, 5, 5, 6], [1, 2, 0, 3])
+    part, dout = slice_of(graph, dtype, [0, 2, 5, 5, 6], [1, 2, 0, 3], drop)
     a, b = n // 3, n // 2 + 1
-    part = indptr[a : b + 1] - indptr[a], indices[indptr[a] : indptr[b]], a
-    drop = (KEY, np.uint32(drop[0]), np.float32(drop[1]))
-    args = (*part, z, s_src, s_dst, segment, head, *drop)
-    tops = np.zeros(s_src.shape, dtype), np.ones(s_src.shape, dtype)
+    run = Run(a, indptr[a : b + 1] - indptr[a], indices[indptr[a] : indptr[b]], NO_WEIGHT)
+    every = Run(0, indptr, indices, NO_WEIGHT)
     close = {"rtol": 1e-4, "atol": 1e-4}
-    assert_like_reference(softmax_slice, *part, s_src, s_dst, *tops, **close)
-    every = (indptr, indices, 0, *args[3:])
-    softmax_slice(*every[:3], s_src, s_dst, *tops)
-    assert_like_reference(attend_slice, *args, *tops, poison((b - a, 6), dtype), **close)
-    sums = np.zeros(s_src.shape, dtype), np.zeros(s_src.shape, dtype)
-    assert_like_reference(attend_slice_adjoint_targets, *args, *tops, dout, *sums, **close)
-    attend_slice_adjoint_targets(*every, *tops, dout, *sums)
-    mean, ds_src = sums[0], np.zeros(s_src.shape, dtype)
+    assert_like_reference(softmax_slice, run, part, **close)
+    softmax_slice(every, part)
+    assert_like_reference(attend_slice, run, part, poison((b - a, 6), dtype), **close)
+    mean, ds_dst, ds_src = (np.zeros_like(part.s_src) for _ in range(3))
+    assert_like_reference(attend_slice_adjoint_targets, run, part, dout, mean, ds_dst, **close)
+    attend_slice_adjoint_targets(every, part, dout, mean, ds_dst)
     dz = poison((b - a, 6), dtype)
-    assert_like_reference(
-        attend_slice_adjoint_sources, *args, *tops, dout, mean, dz, ds_src, **close
-    )
+    assert_like_reference(attend_slice_adjoint_sources, run, part, dout, mean, dz, ds_src, **close)
 
 
 @pytest.mark.parametrize("drop", [(0, 1.0), (1 << 31, 2.0)])
 def test_attention_of_all_columns_is_that_of_a_block(drop):
     indptr, indices, n = GRAPHS["random"]
-    z, s_src, s_dst, segment, head, dout = slice_of(GRAPHS["random"], np.float64, [0, 3, 6], [0, 1])
-    drop = (KEY, np.uint32(drop[0]), np.float32(drop[1]))
-    args = (0, z, s_src, s_dst, segment, head, *drop)
-    top, total, out = np.empty_like(s_src), np.empty_like(s_src), np.empty_like(z)
-    softmax_slice(indptr, indices, 0, s_src, s_dst, top, total)
-    attend_slice(indptr, indices, *args, top, total, out)
-    mean, ds_dst, ds_src = (np.empty_like(s_src) for _ in range(3))
-    attend_slice_adjoint_targets(indptr, indices, *args, top, total, dout, mean, ds_dst)
+    part, dout = slice_of(GRAPHS["random"], np.float64, [0, 3, 6], [0, 1], drop)
+    run, mask, out = Run(0, indptr, indices, NO_WEIGHT), part.mask, np.empty_like(part.z)
+    softmax_slice(run, part)
+    attend_slice(run, part, out)
+    mean, ds_dst, ds_src = (np.empty_like(part.s_src) for _ in range(3))
+    attend_slice_adjoint_targets(run, part, dout, mean, ds_dst)
     by_source = np.empty(n + 1, np.int64), np.empty(len(indices), np.int32)
     transpose_csr(indptr, indices, *by_source, np.empty(len(indices), np.int64))
-    dz = np.empty_like(z)
-    attend_slice_adjoint_sources(*by_source, *args, top, total, dout, mean, dz, ds_src)
+    dz, back = np.empty_like(part.z), Run(0, *by_source, NO_WEIGHT)
+    attend_slice_adjoint_sources(back, part, dout, mean, dz, ds_src)
 
     looped, sources = np.empty(n + 1, np.int64), np.empty(len(indices) + n, np.int32)
     count = add_self_loops(indptr, indices, looped, sources, np.empty(len(sources), np.int64))
     sources, ids = sources[:count], np.arange(n, dtype=np.uint32)
-    heads, coefficient = z.reshape(n, 2, 3), np.empty((count, 2))
-    block = (looped, sources, heads, s_src, s_dst)
-    expected = np.empty_like(heads)
-    attention(*block, ids, *drop, 0, coefficient, expected)
+    z, coefficient = part.z.reshape(n, 2, 3), np.empty((count, 2))
+    block = (looped, sources, Heads(z, part.s_src, part.s_dst))
+    expected = np.empty_like(z)
+    attention(*block, ids, mask, 0, coefficient, expected)
     np.testing.assert_allclose(out.reshape(expected.shape), expected, rtol=1e-13, atol=1e-14)
-    dscore, expected_dst = np.empty_like(coefficient), np.empty_like(s_dst)
-    gradient = dout.reshape(heads.shape)
-    adjoint_targets(*block, coefficient, drop[2], gradient, dscore, expected_dst)
+    dscore, expected_dst = np.empty_like(coefficient), np.empty_like(ds_dst)
+    gradient = dout.reshape(z.shape)
+    adjoint_targets(*block, coefficient, mask.scale, gradient, dscore, expected_dst)
     transposed = np.empty(n + 1, np.int64), np.empty(count, np.int32), np.empty(count, np.int64)
     transpose_csr(looped, sources, *transposed)
-    expected_dz, expected_src = np.empty_like(heads), np.empty_like(s_src)
+    expected_dz, expected_src = np.empty_like(z), np.empty_like(ds_src)
     attention_adjoint_sources(
-        *transposed, coefficient, drop[2], dscore, gradient, expected_dz, expected_src
+        *transposed, coefficient, mask.scale, dscore, gradient, expected_dz, expected_src
     )
     np.testing.assert_allclose(ds_dst, expected_dst, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(ds_src, expected_src, rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(dz.reshape(heads.shape), expected_dz, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(dz.reshape(z.shape), expected_dz, rtol=1e-12, atol=1e-13)

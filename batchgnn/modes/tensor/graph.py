@@ -1,11 +1,10 @@
 """Tensor parallelism: rows dealt evenly, all edges walked by every rank on its own columns.
 
-The loop is that of every whole-graph mode (`modes.fullgraph`); here are its operators.
+The loop is that of every whole-graph mode (`modes/whole`); here are its operators.
 From NeutronTP (Ai et al., VLDB 2025), with exact GraphSAGE, GCN, GIN and GAT.
 """
 
 import mmap
-from typing import Any
 
 import numpy as np
 
@@ -15,14 +14,24 @@ from batchgnn.comm.exchange import allreduce_max
 from batchgnn.graph.cut_rows import cut_rows, even_bounds, group_shards
 from batchgnn.graph.ownership import Ownership
 from batchgnn.kernels.walk import loop_weights
-from batchgnn.modes.tensor.memory import is_frugal, is_grid, walk_chunks
-from batchgnn.modes.whole.mode import WholeGraph, halo_operator
+from batchgnn.modes.deal import Dealt
+from batchgnn.modes.options import Messages
+from batchgnn.modes.share import Share
+from batchgnn.modes.tensor.memory import is_frugal, walk_chunks
+from batchgnn.modes.tensor.options import Slices
+from batchgnn.modes.whole.halo_graph import halo_operator
+from batchgnn.modes.whole.mode import WholeGraph
 from batchgnn.nn.linear import dense
+from batchgnn.nn.model import Model
+from batchgnn.nn.models import MODELS
+from batchgnn.nn.operator import InputOperator
 from batchgnn.operators.cached import KeptOperator
 from batchgnn.operators.gridded import GridOperator
 from batchgnn.operators.propagated import PropagatedOperator
 from batchgnn.operators.sliced import SlicedOperator, scales_of
 from batchgnn.operators.walk import Walk
+from batchgnn.sampling.options import KeptInputs
+from batchgnn.settings.settings import Settings
 from batchgnn.store.edges import MappedEdges, advise
 from batchgnn.store.own_shards import OwnShards
 from batchgnn.store.row_pieces import RowPieces
@@ -30,76 +39,85 @@ from batchgnn.store.shard_store import ShardStore
 
 MESSAGE_BYTES = 1 << 20
 "Of a chunk's results for one rank, with --chunks auto."
-MOST_CHUNKS = 64
+MOST_AUTO_CHUNKS = 64
 "With --chunks auto, unless the memory asks for more."
 NARROW = 8
 
 
-def tensor_rows(store: ShardStore, num_ranks: int, ways: int | None) -> tuple[RowPieces, Ownership]:
-    """The vertices of each part of the shards in equal numbers to the `ways` ranks of a group.
+def tensor_rows(store: ShardStore, num_ranks: int, settings: Settings) -> Dealt:
+    """The vertices of each part of the shards in equal numbers to the ranks of a group.
 
     Rank g x ways + t is the t-th of group g. Raises ConfigError when ranks do not make groups.
     """
+    ways = settings[Slices].tensor_ways
     parts = group_shards(store.manifest, num_ranks, ways, store.path)
     cut = cut_rows(store.manifest.offset, parts, ways or num_ranks)
-    return RowPieces(store, cut), cut.ownership
+    return Dealt(cut.ownership, lambda staged: RowPieces(staged, cut), every_shard=True)
 
 
-def tensor_graph(grid, own: OwnShards, model, settings) -> WholeGraph:
+def tensor_graph(share: Share) -> WholeGraph:
     """Sliced operators; the first layer's aggregation kept where it may be. Collective.
 
-    settings: a config.Settings. Slices travel on `grid.background` with overlap.
+    Slices travel on `grid.background` with overlap.
     """
-    A = make_operator(grid, own, model, settings)
+    own, model = share.own, share.model
+    A = make_operator(share)
     labels = list(filter(None, [own.rounded_features]))
-    sliced = model.widths[-1:] if settings.decoupled else model.widths[1:-1] or model.widths[1:]
-    warn_of_narrow_slices(sliced, A.num_ranks, grid.rank)
+    propagates = is_propagated(model)
+    sliced = model.widths[-1:] if propagates else model.widths[1:-1] or model.widths[1:]
+    warn_of_narrow_slices(sliced, A.num_ranks, share.grid.rank)
     x = dense(own.features.at(np.arange(own.num_own)))
     if A.walk.frugal and not own.copied_feature_bytes:
         for part in own.features.parts:
             advise(part, mmap.MADV_DONTNEED)
     x = x.astype(model.parameters.buffer.dtype, copy=False)
-    operators: list[Any] = [A] * model.num_layers
-    if settings.decoupled:
-        labels.append(
-            f"decoupled: an MLP, then {model.num_layers} propagations; another model than "
-            f"{settings.model.upper()}"
-        )
-    if settings.aggregate_cache != "off":
+    operators: list[InputOperator] = [A] * model.num_layers
+    if propagates:
+        labels.append(f"decoupled: an MLP, then {model.num_layers} propagations")
+    if share.settings[KeptInputs].is_kept:
         operators[0] = KeptOperator.of(A, model.aggregation, x)
         x = np.empty((own.num_own, 0), x.dtype)
     return WholeGraph(operators, x, labels, {})
 
 
-def make_operator(grid, own: OwnShards, model, settings) -> SlicedOperator:
+def is_propagated(model: Model) -> bool:
+    """Whether the model's operator propagates, and is no layer's."""
+    return MODELS[model.spec.model].propagates
+
+
+def make_operator(share: Share) -> SlicedOperator:
     """The operator of all layers: sliced, or of the grid with --tensor-ways; collective."""
-    make = grid_operator if is_grid(settings, grid.size) else sliced_operator
-    return make(grid, own, model, settings)
+    ways = share.settings[Slices].tensor_ways
+    if ways is None or ways == share.grid.size:
+        return sliced_operator(share)
+    return grid_operator(share, ways)
 
 
-def grid_operator(grid, own: OwnShards, model, settings) -> GridOperator:
+def grid_operator(share: Share, ways: int) -> GridOperator:
     """The operator of parts by rows and groups by columns; collective."""
-    ways = settings.tensor_ways
+    grid, own, overlap = share.grid, share.own, bool(share.settings[Messages].overlap)
     group, way = divmod(grid.rank, ways)
     beside, within = grid.some(way), grid.some(group)
     parts = group_shards(own.manifest, grid.size, ways, own.path)
     part = OwnShards(own.whole, Ownership(own.manifest.offset, parts), group)
-    inner = halo_operator(beside, part, model.aggregation, overlap=settings.overlap)
-    inner.courier = Courier(enabled=settings.overlap)
-    exchange = ColumnExchange(within.background if settings.overlap else within.world)
+    inner = halo_operator(beside, part, share.model.aggregation, overlap=overlap)
+    inner.courier = Courier(enabled=overlap)
+    exchange = ColumnExchange(within.background if overlap else within.world)
     bounds = even_bounds(part.num_own, ways)
     return GridOperator(grid.world, exchange, inner, bounds, own.ids)
 
 
-def sliced_operator(grid, own: OwnShards, model, settings) -> SlicedOperator:
+def sliced_operator(share: Share) -> SlicedOperator:
     """The operator of all edges, walked where they lie in the shards; collective."""
-    store, manifest = own.whole, own.manifest
-    weighted = manifest.weighted and model.aggregation == "gcn"
+    grid, own, model = share.grid, share.own, share.model
+    overlap = bool(share.settings[Messages].overlap)
+    store, manifest, aggregation = own.whole, own.manifest, model.aggregation
+    weighted = manifest.weighted and aggregation == "gcn"
     edges = MappedEdges(store, side="in", weighted=weighted)
-    num_chunks = settings.chunks
-    frugal = is_frugal(settings, grid.node_size, own, model, grid.size)
-    if num_chunks == "auto":
-        num_chunks = auto_chunks(model.widths, manifest.num_vertices, grid.size, settings.overlap)
+    said, frugal = share.settings[Slices].chunks, is_frugal(share.extent())
+    num_chunks = 0 if said == "auto" else said
+    if said == "auto":
+        num_chunks = auto_chunks(model.widths, manifest.num_vertices, grid.size, overlap)
         if frugal:
             num_chunks = max(num_chunks, walk_chunks(manifest))
         num_chunks = allreduce_max(grid.world, num_chunks, "chunks")
@@ -108,13 +126,12 @@ def sliced_operator(grid, own: OwnShards, model, settings) -> SlicedOperator:
     if manifest.directed:
         out_edges = MappedEdges(store, side="out", weighted=weighted)
         back = Walk(out_edges, bounds, num_chunks, frugal=frugal)
-    loops = own_loops(walk, grid.rank) if model.aggregation == "gcn" else np.empty(0)
-    scales = scales_of(model.aggregation, own.degree_in, own.gcn_scale, loops, weighted=weighted)
-    comm = grid.background if settings.overlap else grid.world
-    courier = Courier(enabled=settings.overlap and grid.size > 1)
-    exchange = ColumnExchange(comm)
-    make = PropagatedOperator if settings.decoupled else SlicedOperator
-    return make(grid.world, exchange, courier, walk, back, own.ids, scales)
+    loops = own_loops(walk, grid.rank) if aggregation == "gcn" else np.empty(0)
+    scales = scales_of(aggregation, own.degree_in, own.gcn_scale, loops, weighted=weighted)
+    comm = grid.background if overlap else grid.world
+    courier = Courier(enabled=overlap and grid.size > 1)
+    make = PropagatedOperator if is_propagated(model) else SlicedOperator
+    return make(grid.world, ColumnExchange(comm), courier, walk, back, own.ids, scales)
 
 
 def own_bounds(own: OwnShards, num_ranks: int) -> np.ndarray:
@@ -130,7 +147,7 @@ def own_loops(walk: Walk, rank: int) -> np.ndarray:
     for run in walk.own_runs(rank):
         at = run.first - first
         part = out[at : at + len(run.indptr) - 1]
-        loop_weights(run.indptr, run.indices, run.weight, run.first, part)
+        loop_weights(run, part)
     return out
 
 
@@ -139,7 +156,7 @@ def auto_chunks(widths: list[int], num_vertices: int, num_ranks: int, overlap: b
     if num_ranks == 1 or not overlap:
         return 1
     message = 4 * (num_vertices // num_ranks) * -(-max(widths[1:]) // num_ranks)
-    return min(MOST_CHUNKS, max(1, round(message / MESSAGE_BYTES)))
+    return min(MOST_AUTO_CHUNKS, max(1, round(message / MESSAGE_BYTES)))
 
 
 def warn_of_narrow_slices(widths: list[int], ways: int, rank: int) -> None:
