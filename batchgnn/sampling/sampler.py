@@ -75,15 +75,15 @@ class Sampler:
     """Draws the in-edges of any vertices, for all ranks of `comm` together."""
 
     def __init__(
-        self, comm: Comm, own: OwnShards, *, gcn: bool, whole: WholeTopology | None = None
+        self, comm: Comm, own: OwnShards, *, gcn: bool, shared: WholeTopology | None = None
     ):
         """gcn: blocks carry edge weights and the norm of every vertex.
 
-        whole: the in-edges of all vertices, when they are in this node's memory: no messages then.
+        shared: the in-edges of all vertices, when they are in this node's memory: no messages then.
         """
         self.comm, self.own, self.gcn = comm, own, gcn
-        self.topology: OwnShards | WholeTopology = own if whole is None else whole
-        self.is_local = comm.size == 1 or whole is not None
+        self.topology: OwnShards | WholeTopology = own if shared is None else shared
+        self.is_local = comm.size == 1 or shared is not None
         self.in_weight = self.topology.in_weight if gcn else None
         self.weighted = self.in_weight is not None
         num_vertices = int(own.ownership.offset[-1])
