@@ -18,17 +18,17 @@ from batchgnn.launch.mpirun import (
     place,
 )
 from batchgnn.launch.restart import parse_hosts, run_folder_of, run_restarting
-from batchgnn.settings.config import AT_LEAST_ONE, NOT_NEGATIVE
+from batchgnn.settings.checks import AT_LEAST_ONE, NOT_NEGATIVE
 
 
 def launch(
     *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
-    ranks: Annotated[int, Parameter(name=("--ranks", "-n"), validator=AT_LEAST_ONE)],
-    threads: Annotated[int | None, Parameter(validator=AT_LEAST_ONE)] = None,
+    ranks: Annotated[int, Parameter(name=("--ranks", "-n")), AT_LEAST_ONE],
+    threads: Annotated[int | None, AT_LEAST_ONE] = None,
     mpirun: str | None = None,
     bind: bool = True,
     hosts: str | None = None,
-    max_restarts: Annotated[int, Parameter(validator=NOT_NEGATIVE)] = 0,
+    max_restarts: Annotated[int, NOT_NEGATIVE] = 0,
     dry_run: bool = False,
 ) -> None:
     """Run a command of batchgnn on several ranks: `batchgnn launch -n 4 -- train SHARDS --run RUN`.

@@ -17,7 +17,7 @@ from cyclopts import Group, Parameter, validators
 
 from batchgnn.base.errors import ConfigError
 from batchgnn.launch.mpirun import THREAD_VARIABLES, Flavour, Mpirun, Placement, mpirun_argv
-from batchgnn.settings.config import AT_LEAST_ONE
+from batchgnn.settings.checks import AT_LEAST_ONE
 
 WORK, PLACE, SOFTWARE = Group("Work"), Group("Resources"), Group("Software")
 STEPS = ("convert", "partition", "train", "evaluate", "report")
@@ -59,19 +59,19 @@ class Pipeline:
     """Train once with each of these options, as a job array: --sweep "--lr 0.01" --sweep
     "--lr 0.003"; with --seeds, each with each."""
 
-    at_once: Annotated[int | None, Parameter(group=WORK, validator=AT_LEAST_ONE)] = None
+    at_once: Annotated[int | None, Parameter(group=WORK), AT_LEAST_ONE] = None
     "Runs of a job array at one time. [default: as many as Slurm lets]"
 
     report: Annotated[bool, Parameter(group=WORK)] = True
     "End with `batchgnn report`."
 
-    nodes: Annotated[int, Parameter(group=PLACE, validator=AT_LEAST_ONE)] = 1
+    nodes: Annotated[int, Parameter(group=PLACE), AT_LEAST_ONE] = 1
     "Nodes that train and evaluate; the other steps run on one."
 
-    ranks_per_node: Annotated[int, Parameter(group=PLACE, validator=AT_LEAST_ONE)] = 1
+    ranks_per_node: Annotated[int, Parameter(group=PLACE), AT_LEAST_ONE] = 1
     "MPI processes on each of them; one per socket or NUMA domain is a good choice."
 
-    threads_per_rank: Annotated[int, Parameter(group=PLACE, validator=AT_LEAST_ONE)] = 1
+    threads_per_rank: Annotated[int, Parameter(group=PLACE), AT_LEAST_ONE] = 1
     "Cores of each rank."
 
     time: Annotated[str, Parameter(group=PLACE)] = "4:00:00"

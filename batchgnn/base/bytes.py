@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+import psutil
+
 from batchgnn.base.errors import ConfigError, MemoryPlanError
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -55,3 +57,10 @@ def parse_bytes(text: str | int) -> int:
     if not match or not float(match[1]):
         raise ConfigError(f"{text!r} is no size in bytes: write for example 512M, 8G or 1.5G")
     return int(float(match[1]) * UNITS[match[2].upper()])
+
+
+def allowed_bytes(memory: str | None, ranks_on_node: int) -> int:
+    """What a rank may use: as set, else its share of the memory that the node has free."""
+    if memory is not None:
+        return parse_bytes(memory)
+    return psutil.virtual_memory().available // ranks_on_node

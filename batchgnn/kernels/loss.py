@@ -91,3 +91,34 @@ def sigmoid(logits, out):
     for i in prange(logits.shape[0]):
         for j in range(logits.shape[1]):
             out[i, j] = logistic(logits[i, j])
+
+
+@parallel_kernel
+def squared_error(predicted, labels, scale, dpredicted, loss):
+    """loss[i] = (predicted[i] - labels[i])^2 and scale times its gradient.
+
+    predicted   float32 or float64 (n, 1)
+    labels      float32 (n,)              NaN: the row counts for nothing
+    dpredicted  as predicted (n, 1)       overwritten; may be predicted
+    loss        float64 (n,)              overwritten
+    """
+    for i in prange(predicted.shape[0]):
+        error = predicted[i, 0] - labels[i]
+        if np.isnan(labels[i]):
+            error = predicted.dtype.type(0)
+        loss[i] = np.float64(error) * np.float64(error)
+        dpredicted[i, 0] = 2 * error * scale
+
+
+@parallel_kernel
+def absolute_error(predicted, labels, scale, dpredicted, loss):
+    """loss[i] = |predicted[i] - labels[i]| and scale times its gradient, 0 where they are equal.
+
+    Arrays as of `squared_error`.
+    """
+    for i in prange(predicted.shape[0]):
+        error = predicted[i, 0] - labels[i]
+        if np.isnan(labels[i]):
+            error = predicted.dtype.type(0)
+        loss[i] = np.abs(np.float64(error))
+        dpredicted[i, 0] = np.sign(error) * scale

@@ -1,19 +1,20 @@
-"""What the training loop, evaluation and prediction ask of a mode."""
+"""What the training loop asks of a mode."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Protocol
 
 from batchgnn.comm.step_sum import Words
+from batchgnn.store.mode_state import ModeState
+from batchgnn.tasks.score import Score
+from batchgnn.tasks.task import Inference
 
 
 @dataclass(frozen=True)
 class StepResult:
     """What one optimiser step did on this rank; sums over own seeds.
 
-    words: what all ranks said beside the gradient
+    words: what the ranks told each other beside the gradient
     """
 
     step: int
@@ -22,24 +23,16 @@ class StepResult:
     words: Words
 
 
-class ExactInference(Protocol):
-    """The exact model over all vertices; every method is collective."""
-
-    def logits(self) -> np.ndarray:
-        """float32 (num_own, num_classes), rows in own order."""
-
-    def rows(self, num_layers: int) -> np.ndarray:
-        """Output of the first `num_layers` layers, at least one: (num_own, width)."""
-
-
 class Mode(Protocol):
-    """When things happen in training; every method is collective."""
+    """When things happen in training; every method is collective.
 
-    optimizer: Any
+    Between epochs the parameters are the same on every rank, in every mode: checkpoints, evaluation
+    and export know of no mode. What an epoch is, the mode says.
+    """
 
     @property
     def num_steps(self) -> int:
-        """Optimiser steps in an epoch."""
+        """Steps of an epoch."""
 
     @property
     def exactness(self) -> str:
@@ -48,8 +41,17 @@ class Mode(Protocol):
     def epoch(self, epoch: int, first_step: int = 0) -> Generator[StepResult, None, None]:
         """Train the steps of an epoch from `first_step` on; yields after each."""
 
-    def inference(self) -> ExactInference:
-        """What evaluates the model between epochs."""
+    def inference(self) -> Inference:
+        """The exact model by what this mode has in memory."""
+
+    def evaluate(self) -> dict[str, list[Score]]:
+        """Exact scores of the splits "val" and "test", the one that chooses first."""
+
+    def state(self) -> ModeState:
+        """What a checkpoint keeps of the mode beside the parameters."""
+
+    def load(self, state: ModeState) -> None:
+        """Go on from what `state` gave, on any number of ranks."""
 
     def counts(self) -> dict[str, float]:
         """What the epoch's line of metrics tells of this mode."""

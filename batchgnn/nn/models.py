@@ -10,6 +10,14 @@ from batchgnn.nn.decoupled import DecoupledModel
 from batchgnn.nn.gcnii import GcnIIModel
 from batchgnn.nn.init import Declared
 from batchgnn.nn.model import Model, ModelSpec
+from batchgnn.nn.options import (
+    Attention,
+    BetweenLayers,
+    Convolutions,
+    Heads,
+    InitialResidual,
+    Layers,
+)
 from batchgnn.nn.stack import ConvolutionModel
 
 
@@ -17,24 +25,64 @@ from batchgnn.nn.stack import ConvolutionModel
 class ModelKind:
     """A row of the table.
 
-    name         as `ModelSpec.model` has it
-    make         its constructor; the arguments are those of `make_model`
-    whole_graph  its operators' sources are their targets: it cannot be sampled
-    propagates   its operator has the rounds of `operator.PropagatingOperator`
+    name            as `ModelSpec.model` has it
+    make            its constructor; the arguments are those of `make_model`
+    options         subjects of settings that it has
+    whole_graph     its operators' sources are their targets: it cannot be sampled
+    propagates      its operator has the rounds of `operator.PropagatingOperator`
+    learned_inputs  why its first layer's aggregation cannot be kept, where it cannot
+    needs           why not every mode can train it, where not every one can
     """
 
     name: str
     make: Callable[..., Model]
+    options: tuple[type, ...]
     whole_graph: bool = False
     propagates: bool = False
+    learned_inputs: str = ""
+    needs: str = ""
 
+
+STACK = (Layers, BetweenLayers, Convolutions)
+ATTENDS = "whose learned attention weighs the neighbours anew in every step"
+TO_PROPAGATE = "whose propagations take all edges at once"
+BEHIND = "which aggregates the result of its layers, not features"
 
 _KINDS = (
-    *(ModelKind(name=name, make=ConvolutionModel) for name in ("sage", "gcn", "gin", "gat")),
-    ModelKind(name="gcnii", make=GcnIIModel, whole_graph=True),
-    *(
-        ModelKind(name=name, make=DecoupledModel, whole_graph=True, propagates=True)
-        for name in ("decoupled-gcn", "decoupled-gat")
+    ModelKind(name="sage", make=ConvolutionModel, options=STACK),
+    ModelKind(name="gcn", make=ConvolutionModel, options=STACK),
+    ModelKind(name="gin", make=ConvolutionModel, options=STACK),
+    ModelKind(
+        name="gat",
+        make=ConvolutionModel,
+        options=(*STACK, Heads, Attention),
+        learned_inputs=ATTENDS,
+    ),
+    ModelKind(
+        name="gcnii",
+        make=GcnIIModel,
+        options=(Layers, Convolutions, InitialResidual),
+        whole_graph=True,
+        learned_inputs="whose first convolution aggregates learned rows, not features",
+        needs="whose deep neighbourhoods sampling cannot follow",
+    ),
+    ModelKind(
+        name="decoupled-gcn",
+        make=DecoupledModel,
+        options=(Layers,),
+        whole_graph=True,
+        propagates=True,
+        learned_inputs=BEHIND,
+        needs=TO_PROPAGATE,
+    ),
+    ModelKind(
+        name="decoupled-gat",
+        make=DecoupledModel,
+        options=(Layers, Attention),
+        whole_graph=True,
+        propagates=True,
+        learned_inputs=BEHIND,
+        needs=TO_PROPAGATE,
     ),
 )
 

@@ -1,14 +1,15 @@
 """`train --mode auto`: the first rank compares the modes, and tells the others what it takes."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from batchgnn.comm.failure import fail_together
 from batchgnn.comm.grid import Grid
 from batchgnn.comm.values import values_of_all
+from batchgnn.modes.assembly import with_choices
+from batchgnn.modes.chosen import AUTO, Chosen
 from batchgnn.plan.beside import rates_of
 from batchgnn.plan.choose import compare_modes
-from batchgnn.settings.config import Settings
+from batchgnn.settings.settings import Settings
 from batchgnn.store.shard_store import read_manifest
 
 
@@ -17,7 +18,7 @@ def choose_mode(grid: Grid, shards: Path, settings: Settings) -> tuple[Settings,
 
     Settings with a mode are returned as they are, with an empty sentence.
     """
-    if settings.mode != "auto":
+    if settings[Chosen].mode != AUTO:
         return settings, ""
     said = None
     with fail_together(grid.world, "choosing a mode"):
@@ -30,4 +31,4 @@ def choose_mode(grid: Grid, shards: Path, settings: Settings) -> tuple[Settings,
     mode, options, why = next(each for each in values_of_all(grid.world, said) if each)
     if grid.rank == 0:
         print(f"batchgnn: --mode auto: {why}", flush=True)
-    return replace(settings, mode=mode, **options), why
+    return with_choices(settings, mode=mode, **options), why

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from batchgnn.base.errors import StoreError
+from batchgnn.modes.share import Share
 from batchgnn.plan.choose import make_job, predict
 from batchgnn.plan.prediction import (
     AGGREGATION,
@@ -27,11 +28,11 @@ def rates_of(fingerprint: str, num_ranks: int, host: str | None = None) -> Rates
         return ASSUMED
 
 
-def plan_of(session, shards: Path) -> tuple[Prediction, Rates]:
-    """The prediction of a session's mode; session: a Session, of any rank."""
-    manifest, grid = session.manifest, session.grid
+def plan_of(share: Share, shards: Path) -> tuple[Prediction, Rates]:
+    """The prediction of a share's mode, of any rank."""
+    manifest, grid = share.manifest, share.grid
     rates = rates_of(manifest.fingerprint, grid.size)
-    job = make_job(shards, manifest, session.settings, grid.size, grid.node_size)
+    job = make_job(shards, manifest, share.settings, grid.size, grid.node_size)
     return predict(job, rates), rates
 
 
@@ -81,7 +82,7 @@ def _phases(prediction: Prediction, lines) -> list[tuple[str, float, float | Non
         )
 
     trained = measured("forward", "backward")
-    if prediction.mode != "macrobatch":  # rows travel inside the layers
+    if not prediction.is_sampled:  # rows travel inside the layers
         whole = measured("forward", "backward", "allreduce")
         return [("forward, backward, gradient", computed + moved, whole)]
     prepared = measured("sample", "locate", "fetch", "allreduce")

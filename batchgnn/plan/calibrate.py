@@ -7,23 +7,26 @@ until the others are: in training they do not spin either, on cores that others 
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import numpy as np
 
 from batchgnn.base import buffers
 from batchgnn.comm.courier import Courier
 from batchgnn.comm.exchange import exchange_parts
+from batchgnn.comm.grid import Comm
 from batchgnn.comm.pieces import finish
 from batchgnn.comm.values import values_of_all
 from batchgnn.graph.block import Block
 from batchgnn.kernels.columns import pack_columns
 from batchgnn.kernels.spmm import PER_ROW, WITHOUT, spmm
+from batchgnn.modes.share import Share
 from batchgnn.nn.dropout import NO_DROPOUT, DropoutStream
 from batchgnn.nn.epilogue import Epilogue
 from batchgnn.nn.linear import linear, linear_backward
+from batchgnn.nn.options import Layers
 from batchgnn.operators.local import LocalOperator
 from batchgnn.plan.rates import EdgeRates, Line, Link, Rates
-from batchgnn.run.session import Session
 from batchgnn.sampling.in_edges import InEdges
 from batchgnn.sampling.sampler import Sampler
 
@@ -37,16 +40,16 @@ LARGE_BYTES, SMALL_CALLS = 32 << 20, 20
 OVERLAPPED, EDGES_OF_A_ROW = 32, 16
 
 
-def calibrate(session: Session) -> Rates:
-    """The rates of this job's ranks, on the session's graph; collective, under a minute."""
-    grid, width = session.grid, max(16, session.settings.hidden)
+def calibrate(share: Share) -> Rates:
+    """The rates of this job's ranks, on the share's graph; collective, under a minute."""
+    grid, width = share.grid, max(16, share.settings[Layers].hidden)
     hosts = set(values_of_all(grid.world, grid.host))
     clock = Clock(grid.world)
-    edges = EdgeRates(*_edge_lines(session, clock), _sample_s(session, clock))
+    edges = EdgeRates(*_edge_lines(share, clock), _sample_s(share, clock))
     all_to_all = {size: _all_to_all(grid, size, clock) for size in group_sizes(grid.size)}
     per_node = f"{grid.size} ranks on {len(hosts)} {'node' if len(hosts) == 1 else 'nodes'}"
     return Rates(
-        where=f"measured on {per_node}, {session.threads} threads a rank",
+        where=f"measured on {per_node}, {share.threads} threads a rank",
         num_nodes=len(hosts),
         flops=_flops(clock, width),
         element_s=_element_s(clock, width),
@@ -96,14 +99,14 @@ def line_through(widths, seconds) -> Line:
     return Line(float(edge), float(column))
 
 
-def _edge_lines(session: Session, clock: Clock) -> tuple[Line, Line]:
+def _edge_lines(share: Share, clock: Clock) -> tuple[Line, Line]:
     """Products with the first edges of this rank's first shard, and attention over them."""
-    found = InEdges(session.own, session.grid.size, [0])
+    found = InEdges(share.own, share.grid.size, [0])
     indptr, rows = found.rows(0)
     indptr, rows = _first_edges(indptr, rows, MOST_EDGES)
-    num_rows = session.own.num_own + len(found.remote)
+    num_rows = share.own.num_own + len(found.remote)
     widths = [d for d in WIDTHS if d == WIDTHS[0] or 4 * d * num_rows <= MOST_BYTES]
-    count = min(values_of_all(session.grid.world, len(widths)))
+    count = min(values_of_all(share.grid.world, len(widths)))
     seconds = []
     weight = np.ones(len(indptr) - 1, np.float32)
     for d in WIDTHS[:count]:
@@ -147,9 +150,9 @@ def _attention(indptr, rows, num_rows: int, width: int) -> Callable[[], object]:
     return work
 
 
-def _sample_s(session: Session, clock: Clock) -> float:
+def _sample_s(share: Share, clock: Clock) -> float:
     """Seconds of a drawn edge of own vertices, relabelled; no messages."""
-    own, alone = session.own, session.grid.world.Split(session.grid.rank)
+    own, alone = share.own, cast(Comm, share.grid.world.Split(share.grid.rank))
     try:
         sampler = Sampler(alone, own, gcn=False)
         chosen = np.random.default_rng(0).permutation(own.num_own)[:SEEDS]

@@ -1,6 +1,5 @@
 """All modes predicted side by side, and which of them `--mode auto` takes, and why."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,21 +7,19 @@ from typing import Any
 from batchgnn.base.bytes import format_bytes
 from batchgnn.base.errors import ConfigError, StoreError
 from batchgnn.graph.cut_rows import group_shards
-from batchgnn.modes.choice import build_model
+from batchgnn.modes.assembly import mode_of, resolved, task_of, with_choices
+from batchgnn.modes.chosen import Chosen
+from batchgnn.modes.kinds import MODES
+from batchgnn.modes.open import build_model, check_split
+from batchgnn.plan.job import Job
 from batchgnn.plan.prediction import Prediction
+from batchgnn.plan.predictions import PREDICTIONS
 from batchgnn.plan.rates import Rates
-from batchgnn.plan.sampled import predict_macrobatch
 from batchgnn.plan.shares import Shares, share_graph
-from batchgnn.plan.stand_in import Job
-from batchgnn.plan.whole import predict_fullgraph, predict_tensor
-from batchgnn.settings.config import Settings
+from batchgnn.settings.general import Training
+from batchgnn.settings.settings import Settings
 from batchgnn.store.shard_store import Manifest
 
-MODES: dict[str, Callable[[Job, Rates], Prediction]] = {
-    "macrobatch": predict_macrobatch,
-    "fullgraph": predict_fullgraph,
-    "tensor": predict_tensor,
-}
 FEW_LABELS = 0.01
 """Share of the vertices that are trained on, under which whole-graph training computes mostly for
 vertices that no loss needs (it lost 5 to 12 times there in NeutronTP's own tables)."""
@@ -58,7 +55,7 @@ class Choice:
         fitting = [each for each in self.predictions if each.fits and each.is_exact]
         if not fitting:
             raise ConfigError(self._nothing_fits())
-        sampled = [each for each in fitting if each.mode == "macrobatch"]
+        sampled = [each for each in fitting if each.is_sampled]
         return sampled[0] if sampled and self.labelled < FEW_LABELS else fitting[0]
 
     @property
@@ -66,9 +63,9 @@ class Choice:
         """Why `best` is the best, in a sentence or two."""
         best = self.best
         others = [each for each in self.predictions if each is not best and each.is_exact]
-        if best.mode == "macrobatch" and self.labelled < FEW_LABELS:
+        if best.is_sampled and self.labelled < FEW_LABELS:
             text = (
-                f"macrobatch, because {self.labelled:.2%} of the vertices are trained on: "
+                f"{best.name}, because {self.labelled:.2%} of the vertices are trained on: "
                 "whole-graph modes would compute mostly for others"
             )
         elif others:
@@ -119,10 +116,12 @@ def compare_modes(
     """
     predictions, refused, shares = [], {}, None
     for mode, options in candidates(settings, num_ranks):
-        asked = replace(settings, mode=mode, **options)  # type: ignore[arg-type]
         try:
+            asked = with_choices(settings, mode=mode, **options)
             job = make_job(shards, manifest, asked, num_ranks, per_node)
-            predictions.append(replace(predict(job, rates), options=options))
+            is_exact = MODES[mode].is_exact and "model" not in options
+            found = replace(predict(job, rates), options=options, is_exact=is_exact)
+            predictions.append(found if is_exact else replace(found, exactness="another model"))
             shares = job.shares if job.ways == 1 else shares
         except (ConfigError, StoreError) as error:
             if not options:
@@ -132,13 +131,10 @@ def compare_modes(
 
 
 def candidates(settings: Settings, num_ranks: int) -> list[tuple[str, dict[str, Any]]]:
-    """The modes, with options that the settings leave open: grids, and the decoupled model."""
-    found: list[tuple[str, dict[str, Any]]] = [(mode, {}) for mode in MODES]
-    if settings.tensor_ways is None and not settings.decoupled:
-        ways = [w for w in range(2, num_ranks) if num_ranks % w == 0]
-        found += [("tensor", {"tensor_ways": w}) for w in ways]
-        if settings.model in ("gcn", "gat"):
-            found.append(("tensor", {"decoupled": True}))
+    """The modes, with options that the settings leave open."""
+    found: list[tuple[str, dict[str, Any]]] = [(mode, {}) for mode in PREDICTIONS]
+    for mode, kind in PREDICTIONS.items():
+        found += [(mode, options) for options in kind.variants(settings, num_ranks)]
     return found
 
 
@@ -146,29 +142,25 @@ def make_job(
     shards: Path, manifest: Manifest, settings: Settings, num_ranks: int, per_node: int
 ) -> Job:
     """What a mode's prediction needs. Raises ConfigError, StoreError where it cannot be run."""
-    if settings.split_index >= manifest.num_splits:
-        raise StoreError(
-            f"{shards} has {manifest.num_splits} splits, --split-index {settings.split_index} asks "
-            f"for one more. Take 0 to {manifest.num_splits - 1}."
-        )
-    settings = settings.resolved(manifest.task, manifest.feature_name)
-    ways = 1
-    if settings.mode == "tensor":
-        ways = settings.tensor_ways or num_ranks
-        group_shards(manifest, num_ranks, ways, shards)  # refuses ways that are no divisor
+    check_split(manifest, settings, shards)
+    settings = resolved(settings, manifest.task, manifest.feature_name)
+    ways = PREDICTIONS[settings[Chosen].mode].ways(settings, num_ranks)
+    group_shards(manifest, num_ranks, ways, shards)  # refuses ways that are no divisor
     shares = share_graph(manifest, num_ranks // ways, shards)
-    model = build_model(manifest, settings)
+    model = build_model(manifest, settings, task_of(settings).make(settings))
     return Job(shards, manifest, settings, model, shares, per_node, ways)
 
 
 def predict(job: Job, rates: Rates) -> Prediction:
     """The prediction of the job's mode."""
-    return MODES[job.settings.mode](job, rates)
+    mode = mode_of(job.settings)
+    found = PREDICTIONS[mode.name].predict(job, rates)
+    return replace(found, mode=mode.name, is_sampled=not mode.whole_graph)
 
 
 def labelled_share(manifest: Manifest, settings: Settings) -> float:
     """Share of the vertices that are trained on."""
-    if settings.split_index >= manifest.num_splits:
+    index = settings[Training].split_index
+    if index >= manifest.num_splits:
         return 0.0
-    num_seeds = int(manifest.num_seeds[:, settings.split_index].sum())
-    return num_seeds / max(manifest.num_vertices, 1)
+    return int(manifest.num_seeds[:, index].sum()) / max(manifest.num_vertices, 1)

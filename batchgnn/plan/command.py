@@ -2,20 +2,24 @@
 
 import dataclasses
 import json as json_format
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter, validators
+from cyclopts import Parameter, validators
 from rich.console import Console
 
 from batchgnn.base.environment import rank_from_environment, size_from_environment
 from batchgnn.base.errors import ConfigError
+from batchgnn.modes.assembly import settings_of
+from batchgnn.modes.chosen import AUTO
+from batchgnn.modes.command_options import TRAINING_OPTIONS
+from batchgnn.nn.options import Layers
 from batchgnn.plan.choose import Choice, compare_modes
 from batchgnn.plan.prediction import TERMS
 from batchgnn.plan.rates import ASSUMED, Rates, rates_path, read_rates, write_rates
 from batchgnn.plan.table import plan_table
-from batchgnn.settings.config import Settings, settings_files
+from batchgnn.settings.general import Run
+from batchgnn.settings.settings import Settings
 from batchgnn.store.shard_store import Manifest, read_manifest
 
 ABOUT = """
@@ -26,10 +30,7 @@ measure them, on the ranks and nodes that will train: batchgnn launch -n P -- pl
 and `batchgnn report` have the plan beside the measurement.
 """
 
-app = App(name="plan", help_epilogue=ABOUT, config=settings_files)
 
-
-@app.default
 def plan(
     shards: Path,
     *,
@@ -38,7 +39,7 @@ def plan(
     calibrate: Annotated[bool, Parameter(negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
     config: Path | None = None,
-    settings: Settings = Settings(),  # noqa: B008
+    options: dict[str, Any],
 ) -> None:
     """Predict memory, messages and seconds of each mode on a number of ranks.
 
@@ -58,6 +59,7 @@ def plan(
     config
         TOML file with the settings of `train`
     """
+    settings = settings_of({"mode": AUTO, **options})
     started = size_from_environment()
     ranks = ranks or started
     manifest = read_manifest(shards)
@@ -72,6 +74,9 @@ def plan(
         print(json_format.dumps(as_json(manifest, choice, ranks, per_node), indent=2))
     else:
         Console().print(plan_table(manifest, choice, ranks, per_node))
+
+
+app = TRAINING_OPTIONS.app(plan, name="plan", help_epilogue=ABOUT)
 
 
 def default_ranks_per_node(num_ranks: int, rates: Rates) -> int:
@@ -118,8 +123,10 @@ def as_json(manifest: Manifest, choice: Choice, ranks: int, per_node: int) -> di
 
 def _measure(shards: Path, settings: Settings, ranks: int) -> None:
     """Measure on all ranks that were started, and keep what was found; collective."""
+    from batchgnn.comm.failure import abort_on_exception
+    from batchgnn.comm.grid import start
+    from batchgnn.modes.open import open_share
     from batchgnn.plan.calibrate import calibrate
-    from batchgnn.run.session import open_session
 
     started = size_from_environment()
     if started != ranks:
@@ -127,11 +134,14 @@ def _measure(shards: Path, settings: Settings, ranks: int) -> None:
             f"--calibrate measures on the ranks that will train, {ranks}, and {started} were "
             f"started. Start them: batchgnn launch -n {ranks} -- plan {shards} --calibrate"
         )
-    measured = replace(settings, mode="macrobatch", model="sage", fanouts=None, features="mapped")
-    measured = replace(measured, aggregate_cache="off", aggregate_memory=None, norm="none")
-    measured = replace(measured, chunks="auto", stage_to=None)
-    with open_session(shards, measured) as session:
-        rates = calibrate(session)
-        if session.is_first:
+    threads, hidden = settings[Run].threads, settings[Layers].hidden
+    measured = settings_of(threads=threads, hidden=hidden, features="mapped")
+    with (
+        start() as grid,
+        abort_on_exception(grid.world),
+        open_share(grid, shards, measured) as share,
+    ):
+        rates = calibrate(share)
+        if share.is_first:
             path = rates_path(ranks)
-            write_rates(path, rates, session.manifest.name, session.manifest.fingerprint)
+            write_rates(path, rates, share.manifest.name, share.manifest.fingerprint)

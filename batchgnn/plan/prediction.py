@@ -15,7 +15,8 @@ class Prediction:
     """A mode on P ranks; an epoch of training, without evaluation.
 
     options   settings besides the mode that it was predicted with, where they are not the user's
-    is_exact  whether it trains the model that was asked for, as one process would
+    is_exact    whether it trains the model that was asked for, as one process would
+    is_sampled  whether a step computes for few vertices, not for all
     seconds   of the slowest rank, by the names of TERMS
     hidden_s  part of the messages' seconds that passes while edges are multiplied
     steps     optimiser steps of an epoch
@@ -24,7 +25,6 @@ class Prediction:
     memory    peak of the rank that needs most; allowed: what it may use
     """
 
-    mode: str
     exactness: str
     seconds: dict[str, float]
     hidden_s: float
@@ -35,6 +35,8 @@ class Prediction:
     allowed: int
     notes: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
+    mode: str = ""
+    is_sampled: bool = False
     is_exact: bool = True
 
     @property

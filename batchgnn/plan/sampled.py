@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from batchgnn.base.bytes import parse_bytes
-from batchgnn.modes.macrobatch.memory import allowed_bytes
+from batchgnn.modes.macrobatch.options import Macrobatches
 from batchgnn.modes.macrobatch.size import MOST, SLACK, bytes_at_a_time
+from batchgnn.plan.job import Job
 from batchgnn.plan.prediction import (
     AGGREGATION,
     MESSAGES,
@@ -22,9 +23,9 @@ from batchgnn.plan.prediction import (
     Prediction,
 )
 from batchgnn.plan.rates import Rates
-from batchgnn.plan.stand_in import Job
 from batchgnn.plan.whole import gradient_seconds, hidden_seconds, largest_plan
 from batchgnn.plan.work import LayerWork, layer_work
+from batchgnn.sampling.options import KeptInputs, Sampling
 
 
 @dataclass(frozen=True)
@@ -83,15 +84,15 @@ def group_sizes(num_steps: int, setting: int | str, fitting: int) -> list[int]:
 
 def predict_macrobatch(job: Job, rates: Rates) -> Prediction:
     """Sampled minibatches, M of them fetched together in the background."""
-    settings, manifest, num_ranks = job.settings, job.manifest, job.num_ranks
-    num_seeds = int(manifest.num_seeds[:, settings.split_index].sum())
-    steps = max(1, -(-num_seeds // settings.batch_size))
-    seeds = num_seeds / steps / num_ranks
+    sampling, manifest, num_ranks = job.settings[Sampling], job.manifest, job.num_ranks
+    together = job.settings[Macrobatches].macrobatch
+    steps = max(1, -(-job.num_seeds // sampling.batch_size))
+    seeds = job.num_seeds / steps / num_ranks
     sizes = manifest.num_vertices, manifest.num_edges, num_ranks, job.shares.cut
-    frontiers, edges = frontiers_of(seeds, settings.hops, *sizes)
+    frontiers, edges = frontiers_of(seeds, _hops(job), *sizes)
     works = sampled_work(job, frontiers)
     row_bytes = input_row_bytes(job)
-    groups = group_sizes(steps, settings.macrobatch, fitting_size(job, frontiers, edges, row_bytes))
+    groups = group_sizes(steps, together, fitting_size(job, frontiers, edges, row_bytes))
     seconds = {
         SAMPLING: steps * sum(edges) * rates.edges.sample_s,
         AGGREGATION: steps * _aggregation(works, list(reversed(edges)), frontiers, rates),
@@ -114,42 +115,41 @@ def predict_macrobatch(job: Job, rates: Rates) -> Prediction:
         hidden = hidden_seconds(job, rates, seconds[MESSAGES], training)
         seconds[MESSAGES] += steps * gradient_seconds(job, rates)
     notes = ["minibatches estimated as if neighbours were drawn evenly"]
-    if settings.feature_cache is not None:
+    if sampling.feature_cache is not None:
         notes.append("without what --feature-cache saves")
     exactness = "exact SGD"
-    if settings.aggregate_cache != "off":
+    if job.keeps_inputs:
         exactness += "; first layer unsampled"
     return Prediction(
-        mode="macrobatch",
         exactness=exactness,
         seconds=seconds,
         hidden_s=hidden,
         steps=steps,
         bytes=num_ranks * rank_bytes + steps * job.gradient_bytes,
-        calls=calls + steps + (settings.macrobatch == "auto") if num_ranks > 1 else 0,
+        calls=calls + steps + (together == "auto") if num_ranks > 1 else 0,
         memory=largest_plan(job),
-        allowed=allowed_bytes(settings.memory, job.ranks_per_node),
+        allowed=job.allowed,
         notes=tuple(notes),
     )
 
 
 def sampled_work(job: Job, frontiers: list[Frontier]) -> list[LayerWork]:
     """The layers of a minibatch on one rank, from the input on."""
-    settings, widths = job.settings, job.model.widths
+    spec, widths, num_layers = job.model.spec, job.model.widths, job.model.num_layers
     rows = [each.size for each in reversed(frontiers)]
-    kept = len(frontiers) == settings.layers
+    kept = len(frontiers) == num_layers
     if kept:
         rows = [rows[0], *rows]
     return [
         layer_work(
-            settings.model,
+            spec.model,
             d_in,
             d_out,
             rows[n],
             rows[n + 1],
             first=n == 0,
             kept=kept and n == 0,
-            heads=1 if n == settings.layers - 1 else settings.heads,
+            heads=1 if n == num_layers - 1 else spec.heads,
         )
         for n, (d_in, d_out) in enumerate(pairwise(widths))
     ]
@@ -168,22 +168,30 @@ def _aggregation(works, edges, frontiers, rates: Rates) -> float:
     return total
 
 
+def _hops(job: Job) -> tuple[int, ...]:
+    """Fanouts of the hops that are sampled."""
+    return job.settings[Sampling].hops(job.settings[KeptInputs])
+
+
+def _is_gcn(job: Job) -> bool:
+    return job.model.aggregation == "gcn"
+
+
 def input_row_bytes(job: Job) -> int:
     """A fetched row: features, and their aggregate where it is kept; GCN's norm."""
-    settings = job.settings
-    item = 4 if settings.feature_dtype in (None, "float32") else 2
     matrices = 1
-    if settings.aggregate_cache != "off" and settings.aggregate_memory is None:
-        matrices = 1 if settings.model == "gcn" else 2
-    return job.manifest.num_features * item * matrices + 4 * (settings.model == "gcn")
+    if job.keeps_inputs and job.settings[Sampling].aggregate_memory is None:
+        matrices = 1 if _is_gcn(job) else 2
+    row_bytes = job.manifest.num_features * job.feature_dtype.itemsize
+    return row_bytes * matrices + 4 * _is_gcn(job)
 
 
 def sampling_bytes(job: Job, frontiers, edges, steps: int) -> float:
     """Sent by a rank in an epoch: requests for remote vertices, and the replies to as many."""
-    if job.settings.topology == "node-shared":
+    if job.settings[Sampling].topology == "node-shared":
         return 0.0
     word = job.manifest.id_dtype.itemsize
-    gcn = job.settings.model == "gcn"
+    gcn = _is_gcn(job)
     words = 0.0
     for frontier, drawn in zip(frontiers, edges, strict=False):
         share = frontier.remote / max(frontier.size, 1e-9)
@@ -194,19 +202,18 @@ def sampling_bytes(job: Job, frontiers, edges, steps: int) -> float:
 
 def far_share(job: Job) -> float:
     """Of the other ranks, those whose input rows come as messages."""
-    settings, own = job.settings, job.session(0).own
-    shared = settings.topology == "node-shared" and settings.aggregate_cache != "store"
-    shared &= own.copied_feature_bytes > 0
+    sampling, kept = job.settings[Sampling], job.settings[KeptInputs]
+    shared = sampling.topology == "node-shared" and kept.aggregate_cache != "store"
+    shared &= job.extent(0).copied_feature_bytes > 0
     beside = min(job.ranks_per_node, job.num_ranks) - 1 if shared else 0
     return 1 - beside / max(job.num_ranks - 1, 1)
 
 
 def calls_of_macrobatch(job: Job) -> int:
     """Collectives: 2 L + 2 rounds, and one of counts before each whose sizes are not known yet."""
-    settings = job.settings
-    if settings.topology == "node-shared":
+    if job.settings[Sampling].topology == "node-shared":
         return 3
-    return 4 * len(settings.hops) + 3 + (settings.model == "gcn")
+    return 4 * len(_hops(job)) + 3 + _is_gcn(job)
 
 
 def distinct_of(each: float, among: float, times: int) -> float:
@@ -217,5 +224,5 @@ def distinct_of(each: float, among: float, times: int) -> float:
 def fitting_size(job: Job, frontiers, edges, row_bytes: int) -> int:
     """Minibatches that --macrobatch-memory holds, as `MacrobatchSize` counts them."""
     held = bytes_at_a_time(sum(edges), frontiers[-1].remote * row_bytes, job.overlap)
-    budget = parse_bytes(job.settings.macrobatch_memory)
+    budget = parse_bytes(job.settings[Macrobatches].macrobatch_memory)
     return max(1, min(MOST, int(budget / (max(held, 1) * SLACK))))

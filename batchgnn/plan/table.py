@@ -5,6 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from batchgnn.base.bytes import format_bytes
+from batchgnn.modes.kinds import MODES
 from batchgnn.plan.choose import FEW_LABELS, Choice
 from batchgnn.plan.prediction import TERMS, Prediction
 from batchgnn.store.shard_store import Manifest
@@ -68,9 +69,10 @@ def remarks(choice: Choice) -> list[str]:
     else:
         lines.append(f"No mode fits. Rates {choice.rates.where}.")
     if choice.labelled < FEW_LABELS:
+        sampled = " or ".join(f"--mode {k.name}" for k in MODES.values() if not k.whole_graph)
         lines.append(
             f"warning: {choice.labelled:.2%} of the vertices are trained on, under "
-            f"{FEW_LABELS:.0%}: take --mode macrobatch."
+            f"{FEW_LABELS:.0%}: take {sampled}."
         )
     lines += [
         f"warning: {each.name} needs {format_bytes(each.memory.total)} on a rank that may use "

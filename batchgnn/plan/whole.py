@@ -13,11 +13,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from batchgnn.base.bytes import MemoryPlan
 from batchgnn.graph.cut_rows import even_bounds
-from batchgnn.modes.choice import PLANS
-from batchgnn.modes.macrobatch.memory import allowed_bytes
+from batchgnn.modes.open import plan_memory
 from batchgnn.modes.tensor.graph import NARROW, auto_chunks
 from batchgnn.modes.tensor.memory import is_frugal, walk_chunks
+from batchgnn.modes.tensor.options import Slices
+from batchgnn.nn.models import MODELS
+from batchgnn.plan.job import Job
 from batchgnn.plan.prediction import (
     AGGREGATION,
     MESSAGES,
@@ -28,7 +31,6 @@ from batchgnn.plan.prediction import (
     Prediction,
 )
 from batchgnn.plan.rates import Rates
-from batchgnn.plan.stand_in import Job
 from batchgnn.plan.work import (
     LayerWork,
     decoupled_messages,
@@ -45,7 +47,7 @@ def predict_fullgraph(job: Job, rates: Rates) -> Prediction:
     """Graph parallelism: halo rows are fetched while the edges between own rows are multiplied."""
     shares, num_ranks = job.shares, job.num_ranks
     link = rates.neighbours if shares.talks_to <= 2 else rates.link(num_ranks)
-    works = whole_graph_work(job.settings, job.model.widths, 1)
+    works = whole_graph_work(job.model, job.keeps_inputs, 1)
     moved = sum(halo_numbers(each) for each in works)
     calls = sum(len(each.gathers) + 4 * len(each.attends) for each in works)
     slowest: dict[str, float] = {}
@@ -69,7 +71,6 @@ def predict_fullgraph(job: Job, rates: Rates) -> Prediction:
         [] if shares.is_exact or alone else ["rows of the halo estimated: several shards a rank"]
     )
     return Prediction(
-        mode="fullgraph",
         exactness="exact",
         seconds=slowest,
         hidden_s=hidden,
@@ -77,7 +78,7 @@ def predict_fullgraph(job: Job, rates: Rates) -> Prediction:
         bytes=0 if alone else total,
         calls=0 if alone else calls + 1,
         memory=largest_plan(job),
-        allowed=allowed_bytes(job.settings.memory, job.ranks_per_node),
+        allowed=job.allowed,
         notes=tuple(notes),
     )
 
@@ -87,13 +88,12 @@ def predict_tensor(job: Job, rates: Rates) -> Prediction:
 
     One group of all ranks by default; several (--tensor-ways) exchange the halo of their slices.
     """
-    settings, widths, ways = job.settings, job.model.widths, job.ways
-    decoupled = settings.decoupled
+    ways, decoupled = job.ways, MODELS[job.model.spec.model].propagates
     if decoupled:
-        works = decoupled_work(settings.model, widths)
+        works = decoupled_work(job.model)
         once = [decoupled_messages(works[-1])]
     else:
-        once = works = whole_graph_work(settings, widths, 1)
+        once = works = whole_graph_work(job.model, job.keeps_inputs, 1)
     chunks = num_chunks(job)
     slowest: dict[str, float] = {}
     hidden = total = 0.0
@@ -120,18 +120,15 @@ def predict_tensor(job: Job, rates: Rates) -> Prediction:
             slowest, hidden = seconds, behind
     slowest[MESSAGES] += gradient_seconds(job, rates)
     alone = job.num_ranks == 1
-    exactness = "another model" if decoupled else "exact"
     return Prediction(
-        mode="tensor",
-        exactness=exactness,
-        is_exact=not decoupled,
+        exactness="exact",
         seconds=slowest,
         hidden_s=hidden,
         steps=1,
         bytes=0 if alone else total + job.gradient_bytes,
         calls=0 if alone else calls + 1,
         memory=largest_plan(job),
-        allowed=allowed_bytes(settings.memory, job.ranks_per_node),
+        allowed=job.allowed,
         notes=tuple(_notes_on_slices(once, job)),
     )
 
@@ -222,14 +219,13 @@ def moving_share(num_edges: float, num_rows: float, chunks: int) -> float:
 
 def num_chunks(job: Job) -> int:
     """As `modes.tensor` cuts the walk over the edges."""
-    settings, manifest = job.settings, job.manifest
+    said, manifest = job.settings[Slices].chunks, job.manifest
     if job.shares.num_parts > 1:
         return 1  # the halo operator takes a part's edges as a whole
-    if settings.chunks != "auto":
-        return settings.chunks
+    if said != "auto":
+        return said
     chunks = auto_chunks(job.model.widths, manifest.num_vertices, job.num_ranks, job.overlap)
-    own = job.session(0).own
-    if is_frugal(settings, job.ranks_per_node, own, job.model, job.num_ranks):
+    if is_frugal(job.extent(0)):
         chunks = max(chunks, walk_chunks(manifest))
     return chunks
 
@@ -246,7 +242,8 @@ def gradient_seconds(job: Job, rates: Rates) -> float:
     return rates.link(job.num_ranks).seconds(1, 2 * job.gradient_bytes / job.num_ranks)
 
 
-def largest_plan(job: Job):
+def largest_plan(job: Job) -> MemoryPlan:
     """The memory plan of the rank that needs most."""
-    plan = PLANS[job.settings.mode]
-    return max((plan(job.session(r)) for r in range(job.num_ranks)), key=lambda each: each.total)
+    return max(
+        (plan_memory(job.extent(r)) for r in range(job.num_ranks)), key=lambda each: each.total
+    )

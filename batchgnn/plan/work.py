@@ -6,7 +6,7 @@ Follows `nn.conv`: which of (A x) W and A (x W) a layer takes, and what backward
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from batchgnn.settings.config import Settings
+from batchgnn.nn.model import Model
 
 
 @dataclass(frozen=True)
@@ -64,22 +64,24 @@ def layer_work(
     return LayerWork(flops, gathers, [], elements)
 
 
-def whole_graph_work(settings: Settings, widths: list[int], num_rows: float) -> list[LayerWork]:
-    """A step over the whole graph, of which a rank has so many rows; settings: resolved."""
-    kept = settings.aggregate_cache != "off"
-    if settings.model == "gcnii":
+def whole_graph_work(model: Model, kept: bool, num_rows: float) -> list[LayerWork]:
+    """A step over the whole graph, of which a rank has so many rows.
+
+    kept: the first layer's aggregation is computed before training
+    """
+    spec, widths = model.spec, model.widths
+    if spec.model == "gcnii":
         return _gcnii(widths, num_rows)
-    last = settings.layers - 1
     return [
         layer_work(
-            settings.model,
+            spec.model,
             d_in,
             d_out,
             num_rows,
             num_rows,
             first=n == 0,
             kept=n == 0 and kept,
-            heads=1 if n == last else settings.heads,
+            heads=1 if n == model.num_layers - 1 else spec.heads,
         )
         for n, (d_in, d_out) in enumerate(pairwise(widths))
     ]
@@ -94,17 +96,18 @@ def _gcnii(widths: list[int], num_rows: float) -> list[LayerWork]:
     return [*work, LayerWork(3 * 2 * hidden * after * num_rows, elements=after * num_rows)]
 
 
-def decoupled_work(model: str, widths: list[int]) -> list[LayerWork]:
+def decoupled_work(model: Model) -> list[LayerWork]:
     """An MLP for one row, and in its last layer as many products with the edges as layers, twice.
 
-    arXiv:1902.07153, arXiv:1810.05997: the products are on the width of the classes alone. model:
-    gcn, or gat, of one head, whose two scores are one product of the MLP's result.
+    arXiv:1902.07153, arXiv:1810.05997: the products are on the width of the classes alone. The two
+    scores of attention, which has one head, are one product of the MLP's result.
     """
+    widths = model.widths
     work = [
         LayerWork((2 + (n > 0)) * 2 * d_in * d_out, elements=d_out)
         for n, (d_in, d_out) in enumerate(pairwise(widths))
     ]
-    if model == "gat":
+    if model.aggregation == "attention":
         return [*work, LayerWork(3 * 2 * widths[-1] * 2, [], [(widths[-1], 1)] * len(work))]
     return [*work, LayerWork(0.0, [widths[-1]] * (2 * len(work)))]
 

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from batchgnn.base.errors import StoreError
+from batchgnn.modes.assembly import resolved, task_of
+from batchgnn.modes.open import build_model
 from batchgnn.nn.pyg import pyg_state
 from batchgnn.run.folder import RunFolder
-from batchgnn.run.session import build_model
 from batchgnn.store.shard_store import read_manifest
 
 
@@ -28,9 +29,10 @@ def export(run: Path, model: Path, *, shards: Path | None = None) -> None:
     folder = RunFolder(run)
     where, settings = folder.shards_and_settings()
     manifest = read_manifest(shards or where)
-    built = build_model(manifest, settings.resolved(manifest.task, manifest.feature_name))
+    settings = resolved(settings, manifest.task, manifest.feature_name)
+    built = build_model(manifest, settings, task_of(settings).make(settings))
     built.parameters.buffer[:] = folder.read_model(manifest.fingerprint).arrays["parameters"]
-    beside = model.with_name(model.name + ".part")
-    save_file(pyg_state(built), beside, metadata={"model": settings.model, "format": "pt"})
+    name, beside = built.spec.model, model.with_name(model.name + ".part")
+    save_file(pyg_state(built), beside, metadata={"model": name, "format": "pt"})
     beside.replace(model)
-    print(f"{model}: {built.parameters.size:,} parameters of {settings.model}")
+    print(f"{model}: {built.parameters.size:,} parameters of {name}")

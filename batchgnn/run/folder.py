@@ -9,14 +9,14 @@ from pathlib import Path
 
 from batchgnn import __version__
 from batchgnn.base.errors import StoreError
+from batchgnn.modes.assembly import every_subject, settings_of
 from batchgnn.run.run_state import JOB, RESULT, STOPPED, note_job
-from batchgnn.settings.config import Settings, read_settings, write_settings
+from batchgnn.settings.files import read_options, write_settings
+from batchgnn.settings.settings import Settings
 from batchgnn.store.checkpoint import (
     Checkpoint,
     has_checkpoint,
-    latest_checkpoint,
     read_checkpoint,
-    write_checkpoint,
     write_file,
 )
 from batchgnn.store.format import atomic_file, is_no_room, no_room
@@ -84,7 +84,10 @@ class RunFolder:
                 f"{path} is missing: {self.path} is no run folder. Make one with: "
                 f"batchgnn train SHARDS --run {self.path}"
             )
-        return read_settings(path)
+        shards, options = read_options(path, every_subject())
+        if shards is None:
+            raise StoreError(f"{path} names no shards: it is not what a run wrote.")
+        return shards, settings_of(options)
 
     def append_metrics(self, line: dict) -> None:
         """One line a finished epoch in metrics.jsonl; raises StoreError when the disk is full."""
@@ -115,17 +118,6 @@ class RunFolder:
     def write_timeline(self, timeline: Timeline) -> None:
         """timeline.json, which Perfetto opens: the spans of one epoch on all ranks."""
         self._write("timeline.json", chrome_trace(timeline))
-
-    def write_checkpoint(self, checkpoint: Checkpoint, keep: int) -> None:
-        """A checkpoint beside the older ones, of which `keep` stay."""
-        write_checkpoint(self.checkpoints, checkpoint, keep)
-
-    def read_checkpoint(self, fingerprint: str) -> Checkpoint:
-        """The newest checkpoint; raises StoreError when it was trained on other shards."""
-        path = latest_checkpoint(self.checkpoints)
-        checkpoint = read_checkpoint(path)
-        self._same_shards(path, checkpoint, fingerprint)
-        return checkpoint
 
     def write_model(self, checkpoint: Checkpoint) -> None:
         """model.h5: the parameters at the best validation score so far."""

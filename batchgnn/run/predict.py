@@ -12,9 +12,9 @@ import numpy as np
 from batchgnn.base.errors import StoreError
 from batchgnn.comm.exchange import exchange_counts, exchange_parts
 from batchgnn.comm.failure import fail_together
-from batchgnn.kernels.loss import sigmoid, softmax
-from batchgnn.modes.choice import make_inference
-from batchgnn.run.session import Session, load_best, open_run
+from batchgnn.modes.open import make_inference
+from batchgnn.modes.share import Share
+from batchgnn.run.session import load_best, open_run
 from batchgnn.store.prediction import create_prediction, publish_prediction, write_slab
 
 
@@ -22,52 +22,51 @@ def predict(
     run: Path,
     out: Path,
     *,
-    output: Literal["probability", "embedding"] = "probability",
+    output: Literal["prediction", "embedding"] = "prediction",
     shards: Path | None = None,
 ) -> None:
-    """Write class probabilities or embeddings of all vertices to an HDF5 file.
+    """Write what is predicted of all vertices, or their embeddings, to an HDF5 file.
 
     Parameters
     ----------
     run
         run folder, made by `batchgnn train`
     out
-        HDF5 file to write: `probability` (N, C) or `embedding` (N, hidden), float32, and
-        `original_id` (N,), the ids of the user's graph; must not exist
+        HDF5 file to write: `probability` (N, C), `number` (N,) or `embedding` (N, hidden), float32,
+        and `original_id` (N,), the ids of the user's graph; must not exist
     output
-        class probabilities, or the input rows of the last layer
+        what the task predicts (class probabilities, or a number), or the last layer's input rows
     shards
         shard store, when it has moved since training
     """
-    with open_run(run, shards) as session:
-        world, num_vertices = session.grid.world, session.manifest.num_vertices
+    with open_run(run, shards) as share:
+        world, num_vertices = share.grid.world, share.manifest.num_vertices
         with fail_together(world, f"opening {run}"):
             if out.exists():
                 raise StoreError(f"{out} exists: nothing is written over. Choose another name.")
-            load_best(session, run)
-        columns = {output: predicted_rows(session, output), "original_id": session.own.names()}
+            load_best(share, run)
+        predicted = predicted_rows(share, output)
+        columns = {**predicted, "original_id": share.own.names()}
         with fail_together(world, f"writing {out}"):
-            if session.is_first:
+            if share.is_first:
                 shapes = {k: (v.dtype, (num_vertices, *v.shape[1:])) for k, v in columns.items()}
-                create_prediction(out, {"name": session.manifest.name, "run": str(run)}, shapes)
-        slabs = {k: to_slab(session, rows) for k, rows in columns.items()}
+                create_prediction(out, {"name": share.manifest.name, "run": str(run)}, shapes)
+        slabs = {k: to_slab(share, rows) for k, rows in columns.items()}
         with fail_together(world, f"writing {out}"):
             for name, slab in slabs.items():
                 write_slab(out, name, slab_begin(num_vertices, world.size, world.rank), slab)
         with fail_together(world, f"writing {out}"):
-            if session.is_first:
+            if share.is_first:
                 publish_prediction(out)
-                print(f"{out}: {output} of {num_vertices:,} vertices", flush=True)
+                print(f"{out}: {', '.join(predicted)} of {num_vertices:,} vertices", flush=True)
 
 
-def predicted_rows(session: Session, output: str) -> np.ndarray:
-    """float32 (num_own, C) probabilities, or (num_own, hidden) embeddings; collective."""
-    inference = make_inference(session)
+def predicted_rows(share: Share, output: str) -> dict[str, np.ndarray]:
+    """By name, rows of own vertices: what the task predicts, or `embedding`; collective."""
+    inference = make_inference(share)
     if output == "embedding":
-        return inference.rows(session.model.num_layers - 1)
-    logits = inference.logits()
-    (sigmoid if session.manifest.task == "multilabel" else softmax)(logits, logits)
-    return logits
+        return {output: inference.rows(share.model.num_layers - 1)}
+    return share.task.predict(inference)
 
 
 def slab_begin(num_vertices: int, num_ranks: int, rank):
@@ -75,10 +74,10 @@ def slab_begin(num_vertices: int, num_ranks: int, rank):
     return num_vertices * rank // num_ranks
 
 
-def to_slab(session: Session, rows: np.ndarray) -> np.ndarray:
+def to_slab(share: Share, rows: np.ndarray) -> np.ndarray:
     """From rows of own vertices to consecutive rows of the graph store; collective."""
-    world, num_vertices = session.grid.world, session.manifest.num_vertices
-    original = session.own.original_id
+    world, num_vertices = share.grid.world, share.manifest.num_vertices
+    original = share.own.original_id
     begin = slab_begin(num_vertices, world.size, np.arange(world.size + 1))
     receiver = np.searchsorted(begin, original, side="right") - 1
     order = np.argsort(original, kind="stable")

@@ -15,6 +15,9 @@ from typing import Any
 
 import psutil
 
+from batchgnn.run.run_scores import RunScores
+from batchgnn.settings.tables import flattened
+
 JOB, PROGRESS, STOPPED, RESULT = "job.json", "progress.json", "stopped.json", "result.json"
 BEAT_S = 5.0
 LIVES_S = 3 * BEAT_S
@@ -60,6 +63,7 @@ class Pulse:
 class RunState:
     """What the files of a run folder say; a file that is not there is an empty dictionary.
 
+    settings: of config.toml, without its tables
     lines: of metrics.jsonl
     result: of the last start; empty when that has not finished
     is_here: whether its first rank ran on this machine just before the files were read
@@ -73,6 +77,11 @@ class RunState:
     stopped: dict[str, Any]
     result: dict[str, Any]
     lines: list[dict[str, Any]]
+
+    @property
+    def scores(self) -> RunScores:
+        """Its scores, and which is the best epoch so far."""
+        return RunScores(self.settings, self.result, self.lines)
 
     @property
     def seconds_left(self) -> float | None:
@@ -105,7 +114,7 @@ def read_run(run: Path) -> RunState:
     whole = text[: text.rfind("\n") + 1].splitlines()  # the last may be half written
     state = RunState(
         path=run,
-        settings=tomllib.loads(settings.read_text()) if settings.exists() else {},
+        settings=flattened(tomllib.loads(settings.read_text())) if settings.exists() else {},
         job=job,
         is_here=is_here,
         progress=_read(run / PROGRESS),

@@ -1,13 +1,12 @@
-"""How far a training run is: what a checkpoint holds besides parameters and moments."""
+"""How far a training run is: what a checkpoint holds besides arrays."""
 
-import json
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from batchgnn.store.checkpoint import Checkpoint
+from batchgnn.tasks.score import Score
 
 
 @dataclass
@@ -16,7 +15,8 @@ class TrainingState:
 
     epoch, step        the next step to train
     seconds            of the current epoch, in earlier parts of it
-    best_*             at the best validation score so far; best_epoch counts from 1, 0 = none
+    best               scores at the best validation score so far, `val_NAME` and `test_NAME`
+    best_epoch         of them, from 1; 0 = none yet
     stale_evaluations  evaluations since the best
     """
 
@@ -27,8 +27,7 @@ class TrainingState:
     num_seeds: int = 0
     seconds: float = 0.0
     best_epoch: int = 0
-    best_val: float = -math.inf
-    best_test: float = math.nan
+    best: dict[str, float] = field(default_factory=dict)
     stale_evaluations: int = 0
     epoch_seconds: list[float] = field(default_factory=list)
 
@@ -38,27 +37,37 @@ class TrainingState:
         self.epoch, self.step = self.epoch + 1, 0
         self.loss_sum, self.num_seeds, self.seconds = 0.0, 0, 0.0
 
-    def offer(self, val: float, test: float, parameters: np.ndarray) -> None:
-        """Keep the parameters if they are better; without validation vertices the last are."""
-        if val > self.best_val or math.isnan(val):
-            self.best_epoch, self.best_val, self.best_test = self.epoch + 1, val, test
+    def offer(self, scores: Mapping[str, list[Score]], parameters: np.ndarray) -> None:
+        """Keep the parameters if they are better; without validation vertices the last are.
+
+        scores: of "val" and "test", the one that chooses first
+        """
+        chosen = scores["val"][0]
+        if chosen.is_better_than(self.best.get(f"val_{chosen.name}")):
+            self.best_epoch, self.best = self.epoch + 1, by_key(scores)
             self.best_parameters[:] = parameters
             self.stale_evaluations = 0
         else:
             self.stale_evaluations += 1
 
-    def to_dict(self, *, loss_sum: float, num_seeds: int) -> dict[str, Any]:
-        """Scalars for a checkpoint, with the sums over all ranks."""
+    def progress(self, *, loss_sum: float, num_seeds: int) -> dict[str, Any]:
+        """Values for a checkpoint, with the sums over all ranks."""
         values = {k: v for k, v in vars(self).items() if k != "best_parameters"}
-        values |= {"loss_sum": float(loss_sum), "num_seeds": num_seeds}
-        return {**values, "epoch_seconds": json.dumps(self.epoch_seconds)}
+        return values | {"loss_sum": float(loss_sum), "num_seeds": num_seeds}
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: Checkpoint, *, keep_sums: bool) -> "TrainingState":
+    def resumed(
+        cls, progress: Mapping[str, Any], best_parameters: np.ndarray, *, keep_sums: bool
+    ) -> "TrainingState":
         """The state that was saved; the epoch's sums go to the rank with `keep_sums`."""
-        values = dict(checkpoint.progress)
-        values.pop("optimizer_steps")
-        values["epoch_seconds"] = json.loads(values["epoch_seconds"])
+        values = dict(progress)
         if not keep_sums:
             values |= {"loss_sum": 0.0, "num_seeds": 0}
-        return cls(best_parameters=checkpoint.arrays["best_parameters"], **values)
+        return cls(best_parameters=best_parameters, **values)
+
+
+def by_key(scores: Mapping[str, list[Score]]) -> dict[str, float]:
+    """Scores as a line of metrics and result.json name them: `val_accuracy`."""
+    return {
+        f"{split}_{each.name}": each.value for split, all_of in scores.items() for each in all_of
+    }

@@ -8,8 +8,8 @@ from batchgnn.comm.grid import Grid
 from batchgnn.comm.shared import Layout, SharedArrays, has_room, layout_bytes
 from batchgnn.comm.values import values_of_all
 from batchgnn.graph.ownership import Ownership
+from batchgnn.sampling.options import KeptInputs, Sampling
 from batchgnn.sampling.topology import topology_bytes
-from batchgnn.settings.config import Settings
 from batchgnn.store.own_shards import Column, OwnShards
 
 NAME = "rows"
@@ -56,17 +56,19 @@ class NodeRows:
         return NodeMatrix(window, [rows[b:e] for b, e in zip(begin, end, strict=True)])
 
 
-def node_rows(grid: Grid, own: OwnShards, settings: Settings) -> NodeRows | None:
+def node_rows(
+    grid: Grid, own: OwnShards, sampling: Sampling, kept: KeptInputs, *, gcn: bool
+) -> NodeRows | None:
     """For --topology node-shared, where rows are held in memory and the node has room; collective.
 
-    Rows that are mapped, and aggregates that are kept in files, travel as messages.
+    Rows that are mapped, and kept inputs that are in files, travel as messages.
     """
-    if grid.size == 1 or settings.mode != "macrobatch" or settings.topology != "node-shared":
+    if grid.size == 1 or sampling.topology != "node-shared":
         return None
     num_rows = sum(values_of_all(grid.node, own.num_own))
-    needed = layout_bytes(_layout(own, num_rows)) * (1 + (settings.aggregate_cache == "memory"))
-    needed += topology_bytes(own.manifest, gcn=settings.model == "gcn")
-    in_memory = own.copies_features and settings.aggregate_cache != "store"
+    needed = layout_bytes(_layout(own, num_rows)) * (1 + (kept.aggregate_cache == "memory"))
+    needed += topology_bytes(own.manifest, gcn=gcn)
+    in_memory = own.copies_features and kept.aggregate_cache != "store"
     can = all(values_of_all(grid.node, in_memory and has_room(needed)))
     return NodeRows(grid, own) if can else None
 

@@ -95,7 +95,9 @@ def advise(array: np.ndarray, advice: int) -> None:
         _libc.madvise(ctypes.c_void_p(first), ctypes.c_size_t(end - first), advice)
 
 
-def _plain(num_vertices, indptr, indices, weight) -> tuple[np.ndarray, ...]:
+def _plain(
+    num_vertices: int, indptr: np.ndarray, indices: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, ...]:
     """Ordinary arrays on the same memory, for which kernels are compiled once; ids as int32.
 
     The memory is mapped for reading: nobody may write.

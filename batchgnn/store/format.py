@@ -17,6 +17,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from numpy.typing import DTypeLike
 
 from batchgnn.base.bytes import format_bytes
 from batchgnn.base.errors import StoreError
@@ -45,7 +46,9 @@ def create_store(path: str | os.PathLike, format_name: str) -> h5py.File:
     return file
 
 
-def create_aligned(file: h5py.File, name: str, shape: tuple[int, ...], dtype) -> h5py.Dataset:
+def create_aligned(
+    file: h5py.File, name: str, shape: tuple[int, ...], dtype: DTypeLike
+) -> h5py.Dataset:
     """A contiguous dataset with its place in the file fixed and nothing written yet.
 
     `file` comes from `create_store`. Groups on the way are made. An empty dataset has no place.
@@ -132,7 +135,7 @@ def _check_own(file: h5py.File, group: h5py.Group, depth: int = 0) -> None:
             _check_own(file, item, depth + 1)
 
 
-def text(value) -> str:
+def text(value: object) -> str:
     """An attribute that is text: HDF5 gives bytes or str."""
     return value.decode() if isinstance(value, bytes) else str(value)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from numpy.typing import DTypeLike
 
 from batchgnn.base.errors import StoreError
 from batchgnn.store.format import FORMAT_GRAPH, map_dataset, open_store, text
@@ -148,7 +149,9 @@ class GraphStore:
         self.weighted = "edge/weight" in file
         self._weight = self._map(file, "edge/weight", shape, np.float32) if self.weighted else None
 
-    def _map(self, file: h5py.File, name: str, shape: tuple[int, ...], *dtypes) -> np.ndarray:
+    def _map(
+        self, file: h5py.File, name: str, shape: tuple[int, ...], *dtypes: DTypeLike
+    ) -> np.ndarray:
         array = map_dataset(file, name)
         if array.shape != shape or array.dtype not in dtypes:
             raise self._misfit(name, array, shape, " or ".join(np.dtype(t).name for t in dtypes))

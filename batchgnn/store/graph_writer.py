@@ -14,6 +14,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from numpy.typing import DTypeLike
 
 from batchgnn.base.errors import DataError
 from batchgnn.store.format import FORMAT_GRAPH, atomic_file, create_aligned, create_store
@@ -60,10 +61,10 @@ class GraphSpec:
     class_names: Sequence[str] | None = None
 
 
-class Column:
+class FixedColumn:
     """A dataset of known shape, filled from its beginning."""
 
-    def __init__(self, file: h5py.File, name: str, shape: tuple[int, ...], dtype):
+    def __init__(self, file: h5py.File, name: str, shape: tuple[int, ...], dtype: DTypeLike):
         """Reserve the place of `name`."""
         self.name, self.dtype, self.num_rows = name, np.dtype(dtype), shape[0]
         self.dataset, self.done = create_aligned(file, name, shape, dtype), 0
@@ -81,7 +82,7 @@ class Column:
 class GrowingColumn:
     """A vector of unknown length in an unnamed file, which becomes a dataset at the end."""
 
-    def __init__(self, folder: Path, name: str, dtype):
+    def __init__(self, folder: Path, name: str, dtype: DTypeLike):
         """Open the unnamed file, in `folder`."""
         self.name, self.dtype, self.done = name, np.dtype(dtype), 0
         self.spool = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
@@ -121,7 +122,7 @@ class GraphStoreWriter:
             rows["name"] = ((n,), spec.name_dtype)
         if spec.features == "dense" and spec.raw_features is None:
             rows["features"] = ((n, spec.num_features), spec.feature_dtype)
-        self.columns = {k: Column(file, f"vertex/{k}", *what) for k, what in rows.items()}
+        self.columns = {k: FixedColumn(file, f"vertex/{k}", *what) for k, what in rows.items()}
         ids = id_dtype_of(n)
         grown = {"edge/source": ids, "edge/target": ids}
         if spec.weighted:
@@ -138,7 +139,7 @@ class GraphStoreWriter:
         spec = self.spec
         self.stored = 0
         shape = (spec.num_vertices + 1,)
-        self.columns["indptr"] = Column(self.file, "vertex/features/indptr", shape, np.int64)
+        self.columns["indptr"] = FixedColumn(self.file, "vertex/features/indptr", shape, np.int64)
         self.columns["indptr"].append(np.zeros(1, np.int64))
         self.file["vertex/features"].attrs["shape"] = (spec.num_vertices, spec.num_features)
         grown["vertex/features/indices"] = np.dtype(np.int32)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from batchgnn.base.errors import StoreError
 from batchgnn.store.format import (
@@ -114,7 +115,9 @@ def open_kept(store: ShardStore, origin: Origin, s: int) -> np.ndarray | None:
 
 
 @contextmanager
-def create_kept(store: ShardStore, origin: Origin, s: int, dtype) -> Iterator[np.ndarray]:
+def create_kept(
+    store: ShardStore, origin: Origin, s: int, dtype: DTypeLike
+) -> Iterator[np.ndarray]:
     """A writable map (n, D) of shard s's rows, which become its file when the block ends well.
 
     Raises StoreError when the folder may not be written to, or the disk is full.

@@ -26,7 +26,7 @@ def converted(x: np.ndarray, dtype: np.dtype, vertices: np.ndarray, where: str) 
     return out
 
 
-def _too_large(x, out, vertices, where) -> DataError:
+def _too_large(x: np.ndarray, out: np.ndarray, vertices: np.ndarray, where: str) -> DataError:
     """The error that names the first number that was lost."""
     name = dtype_name(out.dtype)
     others = "float32" if name == "bfloat16" else "bfloat16 or float32"

@@ -4,6 +4,7 @@ Own rows are numbered shard after shard, as in `graph.ownership`.
 """
 
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -55,6 +56,16 @@ class Column:
         return out
 
 
+class RowSource(Protocol):
+    """A matrix of own rows."""
+
+    width: int
+    dtype: np.dtype
+
+    def take(self, rows: np.ndarray, out: np.ndarray) -> None:
+        """out[i] = row rows[i]; int64 (n,), (n, width)."""
+
+
 class Beside:
     """Two matrices with the same rows as one: [left | right]."""
 
@@ -71,7 +82,7 @@ class Beside:
 class ById:
     """The rows of a matrix of own rows (a `Column` or an `ArrayRows`), asked for by global id."""
 
-    def __init__(self, source, ownership: Ownership):
+    def __init__(self, source: "RowSource", ownership: Ownership):
         self.source, self.ownership = source, ownership
         self.width, self.dtype = source.width, source.dtype
 
@@ -136,7 +147,7 @@ class OwnShards:
 
     def load_features(self) -> None:
         """Make the copy that `features` may be, now; no message."""
-        assert self.features.width == self.manifest.num_features
+        _ = self.features
 
     @property
     def copies_features(self) -> bool:

@@ -6,8 +6,9 @@ over shards has to mean the same.
 
 import numpy as np
 
-TRAIN = 1
-"The value of `vertex/split` of training vertices."
+SPLITS = {"train": 1, "val": 2, "test": 3}
+"Values of `vertex/split`; 0 is none of them."
+TRAIN = SPLITS["train"]
 
 
 def has_label(label: np.ndarray) -> np.ndarray:

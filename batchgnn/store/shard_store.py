@@ -7,8 +7,9 @@ table of attributes and datasets; `shard_writer` writes them, `shard_verify` che
 
 import json
 import os
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -302,14 +303,15 @@ def encode_attributes(manifest: Manifest) -> dict[str, object]:
     return out
 
 
-def _decode(field, value):
+def _decode(field: Field, value: Any) -> Any:
     """A manifest's field from its HDF5 attribute."""
     if field.name == "options":
         return json.loads(text(value))
     if field.name.endswith("_dtype"):
         known = text(value)
         return np.dtype(FEATURE_DTYPES.get(known, known)) if known else None
-    return text(value) if field.type is str else field.type(value)
+    kind: Any = field.type
+    return text(value) if kind is str else kind(value)
 
 
 def _place(path: Path, file: h5py.File, name: str) -> tuple[int, np.dtype, tuple[int, ...]]:

@@ -4,6 +4,7 @@ Memory is bounded by one shard and a bit per vertex of the graph.
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -90,14 +91,14 @@ def check_sums(manifest: Manifest, path: Path, s: int) -> None:
                 )
 
 
-def _invariants(m: Manifest, shard: Shard):
+def _invariants(m: Manifest, shard: Shard) -> Iterator[tuple[str, bool]]:
     """(claim, whether it holds) of one shard whose datasets have the right dtype and shape."""
     s = shard.shard
     yield from _side(m, "in", shard.in_indptr, shard.in_indices, shard.degree_in)
-    if m.directed:
-        yield from _side(m, "out", shard.out_indptr, shard.out_indices, shard.degree_out)
-    else:
+    if shard.out_indptr is None or shard.out_indices is None:
         yield "degree/out: equals degree/in", np.array_equal(shard.degree_out, shard.degree_in)
+    else:
+        yield from _side(m, "out", shard.out_indptr, shard.out_indices, shard.degree_out)
     outside = (shard.in_indices < m.offset[s]) | (shard.in_indices >= m.offset[s + 1])
     halo = len(np.unique(shard.in_indices[outside]))
     yield "shard/num_halo of the manifest: distinct remote in-neighbours", halo == m.num_halo[s]
@@ -119,7 +120,9 @@ def _invariants(m: Manifest, shard: Shard):
         yield "degree/weighted_in: sum of the in-edges' weights", same
 
 
-def _side(m: Manifest, side: str, indptr, indices, degree):
+def _side(
+    m: Manifest, side: str, indptr: np.ndarray, indices: np.ndarray, degree: np.ndarray
+) -> Iterator[tuple[str, bool]]:
     """Claims about the in-arcs or the out-arcs."""
     ends = indptr[0] == 0 and indptr[-1] == len(indices) and bool((np.diff(indptr) >= 0).all())
     yield f"{side}/indptr: from 0 to the number of arcs, ascending", ends

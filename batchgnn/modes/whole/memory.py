@@ -2,35 +2,32 @@
 
 from batchgnn.base import buffers
 from batchgnn.base.bytes import MemoryPlan
-from batchgnn.modes.macrobatch.memory import INTERPRETER_BYTES, aggregate_bytes, halo_bounds
+from batchgnn.modes.extent import Extent
+from batchgnn.nn.model import Model
+from batchgnn.sampling.options import KeptInputs
 
 PLANNING_BYTES = 44
 "Of an edge, while the parts of the operator are made: rows, loops, weights, places, and the parts."
 
 
-def plan_fullgraph(session) -> MemoryPlan:
-    """Peak bytes of `mode fullgraph` on this rank, by what holds them; session: a Session.
+def plan_halo_graph(extent: Extent) -> MemoryPlan:
+    """Peak bytes of graph parallelism on a rank, by what holds them.
 
     Edges are counted with GCN's and GAT's self-loops. The shards are mapped: the operating system
     may drop their pages at any time.
     """
-    settings, model, own = session.settings, session.model, session.own
-    halo, sent = halo_bounds(session)
-    num_edges = int(own.degree_in.sum()) + own.num_own
-    edges = num_edges * edge_bytes(settings, session.manifest.directed)
-    item = model.parameters.buffer.itemsize
-    kept, exchanged = activation_bytes(model, own.num_own, halo, sent, item)
-    inputs = own.num_own * session.manifest.num_features * item
-    if settings.aggregate_cache != "off" and model.aggregation == "mean":
+    model, num_own = extent.model, extent.num_own
+    num_edges = extent.num_edges + num_own
+    edges = num_edges * edge_bytes(model, extent.manifest.directed)
+    kept, exchanged = activation_bytes(model, num_own, *extent.halo_bounds(), extent.itemsize)
+    inputs = num_own * extent.manifest.num_features * extent.itemsize
+    if extent.settings[KeptInputs].is_kept and model.aggregation == "mean":
         inputs *= 2
-    aggregated, computing = aggregate_bytes(session)
     training = buffers.GROWTH * (kept + exchanged)
-    preparing = max(num_edges * PLANNING_BYTES - edges, aggregated + computing)
+    preparing = max(num_edges * PLANNING_BYTES - edges, sum(extent.kept_bytes()))
     return MemoryPlan(
         {
-            "the interpreter and its libraries": INTERPRETER_BYTES,
-            "parameters, gradients and moments": 7 * model.parameters.buffer.nbytes,
-            "labels, splits and ids": int(own.label.nbytes + own.split.nbytes + 48 * own.num_own),
+            **extent.held_bytes(per_vertex=48),
             "edges": edges,
             "rows of the halo, and those for others": int(buffers.GROWTH * exchanged),
             "the first layer's input": inputs,
@@ -40,15 +37,17 @@ def plan_fullgraph(session) -> MemoryPlan:
     )
 
 
-def edge_bytes(settings, directed: bool) -> int:
+def edge_bytes(model: Model, directed: bool) -> int:
     """Bytes of an edge in the operator: source, weight of gcn, and the transpose's."""
-    if settings.model == "gat":
-        return 4 + 8 + 4 + 8 + 8 * settings.heads * settings.layers
-    one_way = 4 + 4 * (settings.model == "gcn")
+    if model.aggregation == "attention":
+        return 4 + 8 + 4 + 8 + 8 * model.spec.heads * model.num_layers
+    one_way = 4 + 4 * (model.spec.model == "gcn")
     return 2 * one_way + 4 * directed
 
 
-def activation_bytes(model, num_own: int, halo: int, sent: int, item: int) -> tuple[int, int]:
+def activation_bytes(
+    model: Model, num_own: int, halo: int, sent: int, item: int
+) -> tuple[int, int]:
     """Bytes of what forward keeps and backward makes, and of rows that travel; upper bounds.
 
     A layer keeps its result, and its aggregate where that comes first; norms and residuals keep

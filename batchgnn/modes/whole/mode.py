@@ -2,28 +2,23 @@
 
 Exact: the step is that of one process, up to summation order, for any number of ranks, with or
 without overlap. What makes it parallel is the operator of each layer (`WholeGraph`): the loop here
-does not know it. `halo_graph` is graph parallelism: every rank aggregates for its own vertices.
+does not know it.
 """
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from batchgnn.base import buffers
-from batchgnn.comm.courier import Courier
-from batchgnn.comm.exchange import ArrayRows, RowExchange, allreduce_sum
+from batchgnn.comm.exchange import allreduce_sum
 from batchgnn.comm.step_sum import StepSum
-from batchgnn.kernels.half import dtype_name
 from batchgnn.modes.mode import StepResult
-from batchgnn.nn.linear import dense
-from batchgnn.nn.loss import loss_and_gradient
-from batchgnn.operators.cached import KeptOperator
-from batchgnn.operators.halo import HaloOperator
-from batchgnn.sampling.in_edges import InEdges
-from batchgnn.sampling.kept_inputs import aggregated_inputs
-from batchgnn.store.own_shards import OwnShards
+from batchgnn.modes.share import Share, load_optimizer, optimizer_state
+from batchgnn.nn.model import Model
+from batchgnn.nn.operator import InputOperator
+from batchgnn.store.mode_state import ModeState
+from batchgnn.tasks.score import Score
 from batchgnn.watch import trace
 
 
@@ -37,29 +32,26 @@ class WholeGraph:
     counts     numbers of this rank for the lines of metrics, summed over the ranks there
     """
 
-    operators: list
+    operators: list[InputOperator]
     x: np.ndarray
     labels: list[str] = field(default_factory=list)
     counts: dict[str, float] = field(default_factory=dict)
 
 
-class FullgraphMode:
-    """Trains `model` on all training vertices at once; every method is collective."""
+class WholeGraphMode:
+    """Trains the model on all seeds at once; every method is collective."""
 
     num_steps = 1
 
-    def __init__(
-        self, comm, graph: WholeGraph, label, train_rows, num_seeds, model, optimizer, *, seed: int
-    ):
-        """What is the same in every epoch.
-
-        label: of the own vertices, int32 (num_own,) or uint8 (num_own, C)
-        train_rows: int64, own rows whose loss counts; num_seeds: how many all ranks have
-        """
-        self.comm, self.graph, self.model, self.optimizer = comm, graph, model, optimizer
-        self.sum_gradient = StepSum(comm, model.parameters.grad)
-        self.train_rows, self.train_label = train_rows, np.ascontiguousarray(label[train_rows])
-        self.num_seeds, self.seed = num_seeds, seed
+    def __init__(self, share: Share, graph: WholeGraph):
+        """graph: how the share's ranks deal the graph."""
+        self.share, self.graph = share, graph
+        self.model, self.task, self.optimizer = share.model, share.task, share.make_optimizer()
+        self.step_sum = StepSum(share.grid.world, self.model.parameters.grad)
+        seeds = self.task.seeds(share.own, share.split_index)
+        self.num_seeds = seeds.total
+        self.roots = self.task.roots(share.own, np.concatenate(seeds.own))
+        self.root_rows = share.own.ownership.local_rows(self.roots.ids)
         for A in graph.operators:
             A.prepare(adjoint=True)  # before activations need the memory
 
@@ -77,36 +69,48 @@ class FullgraphMode:
         """Forward and backward over all vertices, one all-reduce of the gradient, update."""
         loss_sum = self.gradient(epoch)
         with trace.phase("allreduce"):
-            words = self.sum_gradient()
+            words = self.step_sum()
         with trace.phase("update"):
             self.optimizer.step()
-        return StepResult(0, loss_sum, len(self.train_rows), words)
+        return StepResult(0, loss_sum, self.roots.num_seeds, words)
 
     def gradient(self, epoch: int) -> float:
-        """Fill `parameters.grad` with this rank's share; returns the own loss sum."""
+        """Fill `parameters.grad` with this rank's share; the own seeds' sum of losses."""
         model, graph = self.model, self.graph
         with trace.phase("forward"):
-            keys = {"seed": self.seed, "epoch": epoch, "step": 0, "training": True}
-            logits, saved = model.forward(graph.operators, graph.x, **keys)
+            rows, saved = model.forward(
+                graph.operators, graph.x, seed=self.share.seed, epoch=epoch, step=0, training=True
+            )
         with trace.phase("backward"):
-            scale = 1.0 / self.num_seeds
-            chosen = logits[self.train_rows]
-            loss_sum, dchosen = loss_and_gradient(chosen, self.train_label, scale)
-            dlogits = buffers.empty(logits.shape, logits.dtype)
-            dlogits[...] = 0
-            dlogits[self.train_rows] = dchosen
-            del logits, chosen, dchosen
-            model.backward(dlogits, saved)
+            chosen = rows[self.root_rows]
+            loss_sum, dchosen = self.task.loss(chosen, self.roots, 1.0 / max(self.num_seeds, 1))
+            drows = buffers.empty(rows.shape, rows.dtype)
+            drows[...] = 0
+            drows[self.root_rows] = dchosen
+            del rows, chosen, dchosen
+            model.backward(drows, saved)
         return loss_sum
 
     def inference(self) -> "WholeInference":
         """The exact model by the same operators."""
         return WholeInference(self.model, self.graph)
 
+    def evaluate(self) -> dict[str, list[Score]]:
+        """Exact scores of the splits "val" and "test"."""
+        return self.share.evaluate(self.inference(), "val", "test")
+
+    def state(self) -> ModeState:
+        """The optimiser's moments, the same on every rank."""
+        return optimizer_state(self.optimizer)
+
+    def load(self, state: ModeState) -> None:
+        """Go on from them."""
+        load_optimizer(self.optimizer, state)
+
     def counts(self) -> dict[str, float]:
         """The graph's counts, over all ranks."""
         total = np.array(list(self.graph.counts.values()), np.float64)
-        allreduce_sum(self.comm, total, "epoch sums")
+        allreduce_sum(self.share.grid.world, total, "epoch sums")
         return dict(zip(self.graph.counts, map(int, total), strict=True))
 
     def totals(self) -> dict[str, float]:
@@ -117,58 +121,13 @@ class FullgraphMode:
 class WholeInference:
     """The exact model over all vertices, two layers in memory at a time; collective."""
 
-    def __init__(self, model, graph: WholeGraph):
+    def __init__(self, model: Model, graph: WholeGraph):
         self.model, self.graph = model, graph
 
     def logits(self) -> np.ndarray:
-        """(num_own, num_classes), rows in own order."""
+        """(num_own, width of the task), rows in own order."""
         return self.rows(self.model.num_layers)
 
     def rows(self, num_layers: int) -> np.ndarray:
         """Output of the first `num_layers` layers, at least one: (num_own, width)."""
         return self.model.evaluate(self.graph.operators[:num_layers], self.graph.x)
-
-
-def halo_graph(grid, own: OwnShards, model, settings) -> WholeGraph:
-    """Graph parallelism: halo operators, the first layer's aggregation kept where it may be.
-
-    settings: a config.Settings; collective. The halo travels on `grid.background` with overlap.
-    """
-    dtype, ids = model.parameters.buffer.dtype, own.ids
-    rounded = list(filter(None, [own.rounded_features]))
-    A = halo_operator(grid, own, model.aggregation, overlap=settings.overlap)
-    counts: dict[str, float] = {"halo_rows": A.num_halo}
-    features = own.features.at(np.arange(own.num_own))
-    first: Any = A
-    if settings.aggregate_cache == "off":
-        x = dense(features).astype(dtype, copy=False)
-    else:
-        keep, show = settings.aggregate_cache, grid.rank == 0
-        kind = model.aggregation
-        column = aggregated_inputs(grid.world, own, kind, keep=keep, show=show)
-        aggregated = column.at(np.arange(own.num_own))
-        first = KeptOperator(ids, kind, aggregated, features, A, dtype)
-        x = np.empty((own.num_own, 0), dtype)
-        if own.feature_dtype != np.float32:
-            rounded.append(f"inputs aggregated to {dtype_name(own.feature_dtype)}")
-    return WholeGraph([first, *[A] * (model.num_layers - 1)], x, rounded, counts)
-
-
-def halo_operator(grid, own: OwnShards, aggregation, *, overlap: bool) -> HaloOperator:
-    """The operator of the in-edges of this rank's shards; collective."""
-    edges = InEdges(own, grid.size)
-    comm = grid.background if overlap else grid.world
-    rows = own.ownership.local_rows(edges.remote)
-    exchange = RowExchange(comm, rows, edges.counts, "halo")
-    far_scale = None
-    if aggregation == "gcn":
-        far_scale = exchange.forward(ArrayRows(own.gcn_scale[:, None]))[:, 0]
-    return HaloOperator(
-        grid.world,
-        edges.block(far_scale),
-        aggregation,
-        exchange,
-        Courier(enabled=overlap and grid.size > 1),
-        num_vertices=own.ownership.num_vertices,
-        symmetric=not own.manifest.directed,
-    )

@@ -8,13 +8,10 @@ import numpy as np
 
 from batchgnn.comm.exchange import allreduce_sum, exchange_counts, exchange_parts
 
-SPLITS = {"train": 1, "val": 2, "test": 3}
-"Values of `vertex/split`; 0 is none of them."
-
 NUM_BUCKETS = 1 << 16
 
 
-def score(comm, logits: np.ndarray, labels: np.ndarray, metric: str) -> float:
+def class_score(comm, logits: np.ndarray, labels: np.ndarray, metric: str) -> float:
     """A score over the given rows of all ranks; collective.
 
     logits float32 (n, C); labels int32 (n,) (-1 = none) or uint8 (n, C)

@@ -1,0 +1,164 @@
+"""The settings of a run put together: which options its mode, model and task have, and defaults.
+
+"Given, but not an option of this mode, model or task" is derived from where an option lives.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from batchgnn.base.errors import ConfigError
+from batchgnn.modes.chosen import AUTO, Chosen, model_of
+from batchgnn.modes.kinds import MODES, ModeKind
+from batchgnn.nn.models import MODELS
+from batchgnn.nn.norm import NORMS
+from batchgnn.nn.options import BetweenLayers, Heads, Layers
+from batchgnn.settings.general import FeatureDtype, Inputs, Optimiser, Run, Training
+from batchgnn.settings.settings import Settings, flag, options_of
+from batchgnn.tasks.kinds import TASKS, TaskKind
+from batchgnn.tasks.options import Scoring
+
+ALWAYS: tuple[type, ...] = (Chosen, Training, Optimiser, Inputs, Run)
+TABLES: Mapping[str, Mapping[str, Any]] = {"mode": MODES, "model": MODELS, "task": TASKS}
+
+
+def mode_of(settings: Settings) -> ModeKind:
+    """The row of the mode, which must be chosen."""
+    return MODES[settings[Chosen].mode]
+
+
+def task_of(settings: Settings) -> TaskKind:
+    """The row of the task, once resolved."""
+    return TASKS[settings[Chosen].task or ""]
+
+
+def every_subject() -> tuple[type, ...]:
+    """All subjects that there are, those of every run first."""
+    found = [s for table in TABLES.values() for kind in table.values() for s in kind.options]
+    return tuple(dict.fromkeys([*ALWAYS, *found]))
+
+
+def subjects_for(chosen: Chosen) -> tuple[type, ...]:
+    """The subjects of a run; of all modes or tasks where one is still to be chosen."""
+    found = list(ALWAYS)
+    for what, table in TABLES.items():
+        for kind in _possible(what, getattr(chosen, what), table):
+            found += kind.options
+    return tuple(dict.fromkeys(found))
+
+
+def _possible(what: str, name: str | None, table: Mapping[str, Any]) -> Iterable[Any]:
+    if name is None or name == AUTO:
+        return table.values()
+    if name not in table:
+        known = ", ".join(table)
+        raise ConfigError(f"--{what} {name}: there is none of that name. Choose from {known}.")
+    return [table[name]]
+
+
+def settings_of(given: Mapping[str, Any] | None = None, **more: Any) -> Settings:
+    """Settings with what is given of their options, by name; the others are defaults.
+
+    Raises ConfigError where an option is not one of this mode, model or task.
+    """
+    options = {**(given or {}), **more}
+    chosen = Chosen(**{name: options[name] for name in options_of(Chosen) if name in options})
+    subjects = subjects_for(chosen)
+    known = {name for subject in subjects for name in options_of(subject)}
+    for name in options:
+        if name not in known:
+            raise ConfigError(_foreign(name, chosen))
+    return Settings(subjects, options)
+
+
+def _foreign(name: str, chosen: Chosen) -> str:
+    """Why an option cannot be given here, and with what it could be."""
+    for what, table in TABLES.items():
+        with_it = [
+            kind.name
+            for kind in table.values()
+            if any(name in options_of(subject) for subject in kind.options)
+        ]
+        if with_it:
+            others = " or ".join([", ".join(with_it[:-1]), with_it[-1]] if with_it[1:] else with_it)
+            return (
+                f"{flag(name)} is an option of --{what} {others}, and this is --{what} "
+                f"{getattr(chosen, what)}: leave it out, or take another {what}."
+            )
+    return f"{flag(name)}: there is no such option."
+
+
+def with_choices(settings: Settings, **options: Any) -> Settings:
+    """Settings of another mode, model or task, with what was given as far as it still applies."""
+    given = settings.given | options
+    chosen = Chosen(**{name: given[name] for name in options_of(Chosen) if name in given})
+    known = {name for subject in subjects_for(chosen) for name in options_of(subject)}
+    return settings_of({name: value for name, value in given.items() if name in known})
+
+
+def resolved(settings: Settings, labels: str, stored: str = "float32") -> Settings:
+    """With defaults that depend on other options and on the shards; raises ConfigError.
+
+    labels, stored: `task` of the shards' manifest, and what their features are stored as
+    """
+    settings = _with_task(settings, labels)
+    _check_model(settings, mode_of(settings))
+    settings = mode_of(settings).resolve(settings)
+    return settings.replace(feature_dtype=_feature_dtype(settings[Inputs].feature_dtype, stored))
+
+
+def _with_task(settings: Settings, labels: str) -> Settings:
+    """The task, and the score that chooses."""
+    name = settings[Chosen].task or next(t.name for t in TASKS.values() if t.labels == labels)
+    settings = settings_of(settings.given, task=name)
+    task, metric = task_of(settings), settings[Scoring].metric
+    if task.labels != labels:
+        raise ConfigError(
+            f"--task {name} needs {task.labels} labels, and those of these shards are {labels}: "
+            "leave --task out, or convert the graph again with another --task."
+        )
+    if metric is not None and metric not in task.metrics:
+        raise ConfigError(
+            f"--metric {metric} is no score of --task {name}: take "
+            f"{', '.join(task.metrics[:-1])} or {task.metrics[-1]}."
+        )
+    return settings.replace(metric=metric or task.metrics[0])
+
+
+def _check_model(settings: Settings, mode: ModeKind) -> None:
+    """Raise ConfigError where the model's widths do not fit, or the mode cannot train it."""
+    model, heads = model_of(settings), settings.get(Heads)
+    hidden = settings[Layers].hidden
+    if heads is not None and hidden % heads.heads:
+        raise ConfigError(
+            f"--hidden {hidden} is not a multiple of --heads {heads.heads}: {model.name} joins "
+            f"heads of equal width. Try --hidden {hidden - hidden % heads.heads}."
+        )
+    between = settings.get(BetweenLayers)
+    can = [m for m in MODES.values() if _can_train(m, model.whole_graph, model.propagates)]
+    names = " or ".join(m.name for m in can)
+    if mode not in can:
+        raise ConfigError(
+            f"--model {model.name} cannot be trained by --mode {mode.name}, {model.needs}: take "
+            f"--mode {names}, or another model."
+        )
+    norm = "none" if between is None else between.norm
+    if norm != "none" and NORMS[norm].whole_graph and not mode.whole_graph:
+        whole = " or ".join(m.name for m in MODES.values() if m.whole_graph)
+        raise ConfigError(
+            f"--norm {norm} takes its means over the vertices of a step, and which of them two "
+            f"ranks both count depends on their number: take --norm layer, or --mode {whole}."
+        )
+
+
+def _can_train(mode: ModeKind, whole_graph: bool, propagates: bool) -> bool:
+    return mode.whole_graph >= whole_graph and mode.propagates >= propagates
+
+
+def _feature_dtype(wanted: FeatureDtype | None, stored: str) -> str:
+    if wanted not in (None, stored) and stored != "float32":
+        raise ConfigError(
+            f"--feature-dtype {wanted}: these shards hold {stored}, which lacks digits for it. "
+            f"Leave it out, or cut the graph again: batchgnn partition GRAPH.h5 SHARDS "
+            f"--feature-dtype {wanted}"
+        )
+    return wanted or stored

@@ -1,0 +1,96 @@
+"""How much of a job one rank has, and the parts of a memory plan that modes share. Upper bounds.
+
+A plan asks for nothing but an `Extent`: of a share that is open, or of one that is predicted.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from batchgnn.base.bytes import parse_bytes
+from batchgnn.nn.model import Model
+from batchgnn.sampling import kept_inputs
+from batchgnn.sampling.options import KeptInputs, Sampling
+from batchgnn.sampling.some_kept_inputs import rows_within
+from batchgnn.settings.settings import Settings
+from batchgnn.store.shard_store import Manifest
+
+INTERPRETER_BYTES = 400 << 20
+"Python, libraries, compiled kernels and MPI's buffers."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extent:
+    """One rank's part of a job, in numbers.
+
+    path           the shard store
+    shards         int64 (k,), numbers of the own shards
+    num_own        vertices; num_edges: edges into them
+    feature_dtype  what input rows are held as
+    copied_feature_bytes  of own input rows that are held besides the mapped shards
+    """
+
+    path: Path
+    manifest: Manifest
+    settings: Settings
+    model: Model
+    shards: np.ndarray
+    num_own: int
+    num_edges: int
+    rank: int
+    num_ranks: int
+    ranks_per_node: int
+    feature_dtype: np.dtype
+    copied_feature_bytes: int
+
+    @property
+    def gcn(self) -> bool:
+        """Whether operators hold GCN's norms."""
+        return self.model.aggregation == "gcn"
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a number of the model."""
+        return self.model.parameters.buffer.itemsize
+
+    def held_bytes(self, per_vertex: int) -> dict[str, int]:
+        """What every mode holds; per_vertex: bytes of ids and degrees."""
+        layout = self.manifest.layout(1, 0, 0)
+        described = 0
+        for name in ("vertex/label", "vertex/split"):
+            dtype, shape = layout[name]
+            described += np.dtype(dtype).itemsize * int(np.prod(shape[1:], dtype=np.int64))
+        return {
+            "the interpreter and its libraries": INTERPRETER_BYTES,
+            "parameters, gradients and moments": 6 * self.model.parameters.buffer.nbytes,
+            "labels, splits and ids": (described + per_vertex) * self.num_own,
+        }
+
+    def halo_bounds(self) -> tuple[int, int]:
+        """Most distinct sources of own edges that others own; most rows that it sends them."""
+        manifest = self.manifest
+        halo = int(manifest.num_halo[self.shards].sum())
+        sent = min(int(manifest.num_halo.sum()), self.num_own * self.num_ranks)
+        return min(halo, manifest.num_vertices - self.num_own), sent
+
+    def kept_bytes(self) -> tuple[int, int]:
+        """Bytes of kept inputs, and those held while they are computed; files are mapped.
+
+        Raises ConfigError when --aggregate-memory is too small for a row.
+        """
+        kept, sampling = self.settings[KeptInputs], self.settings.get(Sampling)
+        if not kept.is_kept:
+            return 0, 0
+        itemsize = self.feature_dtype.itemsize
+        row_bytes = self.manifest.num_features * itemsize
+        halo, sent = self.halo_bounds()
+        column = (halo + sent) * itemsize
+        block = max(column, min(kept_inputs.BLOCK_BYTES, column * self.manifest.num_features))
+        scratch = block + 4 * kept_inputs.CHUNK_BYTES + kept_inputs.PIECE_ROWS * row_bytes
+        scratch += 40 * (self.num_own + halo) + 8 * sent + self.manifest.num_vertices // 4
+        rows = self.num_own if kept.aggregate_cache == "memory" else 0
+        if sampling is not None and sampling.aggregate_memory is not None:
+            rows = min(rows, rows_within(parse_bytes(sampling.aggregate_memory), row_bytes))
+            scratch += 40 * self.num_own
+        return rows * row_bytes, scratch

@@ -1,0 +1,30 @@
+"""Where the first layer's aggregation of the input features can be kept."""
+
+from batchgnn.base.errors import ConfigError
+from batchgnn.modes.chosen import model_of
+from batchgnn.nn.options import Layers
+from batchgnn.sampling.options import KeptInputs
+from batchgnn.settings.settings import Settings
+
+
+def can_keep(settings: Settings) -> bool:
+    """Whether the model aggregates its input features as they are."""
+    return not model_of(settings).learned_inputs and not settings[Layers].input_dropout
+
+
+def check_kept(settings: Settings) -> None:
+    """Raise ConfigError where inputs are to be kept and cannot be."""
+    kept, model = settings[KeptInputs], model_of(settings)
+    if not kept.is_kept:
+        return
+    if model.learned_inputs:
+        raise ConfigError(
+            f"--aggregate-cache {kept.aggregate_cache} cannot serve --model {model.name}, "
+            f"{model.learned_inputs}: take sage, gcn or gin, or leave --aggregate-cache out."
+        )
+    if dropout := settings[Layers].input_dropout:
+        raise ConfigError(
+            f"--aggregate-cache {kept.aggregate_cache} cannot serve --input-dropout {dropout:g}, "
+            "which changes the features before they are aggregated: set it to 0 (--dropout between "
+            "the layers is fine), or leave --aggregate-cache out."
+        )

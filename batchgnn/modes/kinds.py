@@ -1,0 +1,116 @@
+"""The modes: one row each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from batchgnn.base.bytes import MemoryPlan
+from batchgnn.comm.grid import Grid
+from batchgnn.modes.deal import Dealt, deal_shards
+from batchgnn.modes.extent import Extent
+from batchgnn.modes.macrobatch.check import resolve_macrobatch
+from batchgnn.modes.macrobatch.memory import plan_macrobatch
+from batchgnn.modes.macrobatch.mode import MacrobatchMode
+from batchgnn.modes.macrobatch.options import Macrobatches
+from batchgnn.modes.mode import Mode
+from batchgnn.modes.options import Messages
+from batchgnn.modes.share import Share
+from batchgnn.modes.tensor.check import resolve_tensor
+from batchgnn.modes.tensor.graph import tensor_graph, tensor_rows
+from batchgnn.modes.tensor.memory import plan_tensor
+from batchgnn.modes.tensor.options import Slices
+from batchgnn.modes.whole.check import resolve_whole
+from batchgnn.modes.whole.halo_graph import halo_graph
+from batchgnn.modes.whole.memory import plan_halo_graph
+from batchgnn.modes.whole.mode import WholeGraphMode, WholeInference
+from batchgnn.sampling.inference import Inference as ChunkedInference
+from batchgnn.sampling.node_rows import NodeRows, node_rows
+from batchgnn.sampling.options import KeptInputs, Sampling
+from batchgnn.settings.settings import Settings
+from batchgnn.store.own_shards import OwnShards
+from batchgnn.store.shard_store import ShardStore
+from batchgnn.tasks.task import Inference
+
+WITHOUT_SAMPLES = (
+    "Start ranks on more nodes, lower --hidden or --layers, raise --memory, or train on samples: "
+    "--mode macrobatch."
+)
+
+
+def _alone(grid: Grid, own: OwnShards, settings: Settings, gcn: bool) -> NodeRows | None:
+    """Input rows are each rank's own."""
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModeKind:
+    """A row of the table.
+
+    options       subjects of settings that the mode has, besides those of every run
+    resolve       fills in defaults that depend on other options; raises ConfigError
+    deal          which rank owns which vertices
+    share_rows    input rows in memory that ranks of a node share; collective
+    make          the mode of a share; collective
+    infer         exact predictions by a model that is trained already; collective
+    memory        peak bytes on a rank; advice: what to do where they are too many
+    whole_graph   operators' sources are their targets, and batch statistics those of all vertices
+    propagates    operators have the rounds of a decoupled model
+    random_rows   input rows are read at random, over and over: worth a copy in memory
+    is_exact      the steps are those of one process
+    """
+
+    name: str
+    options: tuple[type, ...]
+    resolve: Callable[[Settings], Settings]
+    make: Callable[[Share], Mode]
+    infer: Callable[[Share], Inference]
+    memory: Callable[[Extent], MemoryPlan]
+    advice: str
+    deal: Callable[[ShardStore, int, Settings], Dealt] = deal_shards
+    share_rows: Callable[[Grid, OwnShards, Settings, bool], NodeRows | None] = _alone
+    whole_graph: bool = False
+    propagates: bool = False
+    random_rows: bool = False
+    is_exact: bool = True
+
+
+MODES = {
+    kind.name: kind
+    for kind in (
+        ModeKind(
+            name="macrobatch",
+            options=(Sampling, Macrobatches, KeptInputs, Messages),
+            resolve=resolve_macrobatch,
+            make=MacrobatchMode,
+            infer=lambda share: ChunkedInference(share.grid.world, share.own, share.model),
+            memory=plan_macrobatch,
+            advice="Lower --macrobatch or --macrobatch-memory, --batch-size or --fanouts, start "
+            "ranks on more nodes, or raise --memory.",
+            share_rows=lambda grid, own, settings, gcn: node_rows(
+                grid, own, settings[Sampling], settings[KeptInputs], gcn=gcn
+            ),
+            random_rows=True,
+        ),
+        ModeKind(
+            name="fullgraph",
+            options=(KeptInputs, Messages),
+            resolve=resolve_whole,
+            make=lambda share: WholeGraphMode(share, halo_graph(share)),
+            infer=lambda share: WholeInference(share.model, halo_graph(share)),
+            memory=plan_halo_graph,
+            advice=WITHOUT_SAMPLES,
+            whole_graph=True,
+        ),
+        ModeKind(
+            name="tensor",
+            options=(Slices, KeptInputs, Messages),
+            resolve=resolve_tensor,
+            deal=tensor_rows,
+            make=lambda share: WholeGraphMode(share, tensor_graph(share)),
+            infer=lambda share: WholeInference(share.model, tensor_graph(share)),
+            memory=plan_tensor,
+            advice=WITHOUT_SAMPLES,
+            whole_graph=True,
+            propagates=True,
+        ),
+    )
+}

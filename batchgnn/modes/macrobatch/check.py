@@ -1,0 +1,63 @@
+"""What options of mode macrobatch mean together."""
+
+from batchgnn.base.bytes import parse_bytes
+from batchgnn.base.errors import ConfigError
+from batchgnn.modes.kept_check import check_kept
+from batchgnn.modes.macrobatch.options import Macrobatches
+from batchgnn.nn.options import Layers
+from batchgnn.sampling.options import DEFAULT_FANOUTS, KeptInputs, Sampling
+from batchgnn.settings.settings import Settings
+
+
+def resolve_macrobatch(settings: Settings) -> Settings:
+    """With fanouts for every layer, and inputs kept where that was said; raises ConfigError."""
+    if settings[KeptInputs].aggregate_cache is None:
+        settings = settings.replace(aggregate_cache="off")
+    fanouts = _fanouts(settings)
+    check_kept(settings)
+    _check_sizes(settings)
+    _check_some_kept(settings[Sampling], settings[KeptInputs])
+    return settings.replace(fanouts=fanouts)
+
+
+def _fanouts(settings: Settings) -> tuple[int, ...]:
+    """One number per layer; the last is -1 when the first layer is not sampled."""
+    layers, kept = settings[Layers].layers, settings[KeptInputs].is_kept
+    fanouts = settings[Sampling].fanouts
+    if fanouts is None:
+        fanouts = (DEFAULT_FANOUTS + (DEFAULT_FANOUTS[-1],) * layers)[:layers]
+    if kept and len(fanouts) == layers - 1:
+        fanouts = (*fanouts, -1)
+    if len(fanouts) != layers:
+        raise ConfigError(
+            f"--fanouts {' '.join(map(str, fanouts))} has {len(fanouts)} numbers for "
+            f"--layers {layers}: give one per layer, from the seeds outward."
+        )
+    if any(f == 0 or f < -1 for f in fanouts):
+        raise ConfigError(f"--fanouts {fanouts}: each must be at least 1, or -1 for all.")
+    return (*fanouts[:-1], -1) if kept else tuple(fanouts)
+
+
+def _check_sizes(settings: Settings) -> None:
+    together, sampling = settings[Macrobatches], settings[Sampling]
+    if together.macrobatch != "auto" and together.macrobatch < 1:
+        raise ConfigError(f"--macrobatch {together.macrobatch}: give at least 1, or auto.")
+    parse_bytes(together.macrobatch_memory)
+    if sampling.feature_cache is not None:
+        parse_bytes(sampling.feature_cache)
+
+
+def _check_some_kept(sampling: Sampling, kept: KeptInputs) -> None:
+    if sampling.aggregate_memory is None:
+        return
+    if kept.aggregate_cache != "memory":
+        raise ConfigError(
+            "--aggregate-memory bounds --aggregate-cache memory, which is "
+            f"{kept.aggregate_cache}: give both, or leave --aggregate-memory out."
+        )
+    parse_bytes(sampling.aggregate_memory)
+    if sampling.topology == "node-shared":
+        raise ConfigError(
+            "--topology node-shared samples without asking the owners of the vertices, who "
+            "alone know which of them --aggregate-memory keeps: leave one of the two out."
+        )

@@ -1,0 +1,56 @@
+"""Input rows that minibatches needed, over all ranks: of an epoch, and of a run."""
+
+import numpy as np
+
+from batchgnn.comm.exchange import allreduce_sum
+from batchgnn.comm.grid import Comm
+from batchgnn.sampling.inputs import InputRows
+
+
+class InputCounts:
+    """Counts of this rank, summed over the ranks once an epoch.
+
+    All but the first are of distinct rows in a macrobatch: remote rows are those that are not here,
+    cached ones were copied before training.
+    """
+
+    def __init__(self, world: Comm, *, with_cache: bool):
+        self.world, self.with_cache = world, with_cache
+        self.far_rows = np.zeros(2)
+        self.begin_epoch()
+
+    def begin_epoch(self) -> None:
+        """Count anew."""
+        self.num_inputs = self.num_distinct = self.num_remote = self.num_cached = 0
+
+    def add(self, inputs: InputRows) -> None:
+        """A macrobatch was planned."""
+        self.num_inputs += sum(map(len, inputs.rows))
+        self.num_distinct += inputs.num_distinct
+        self.num_remote += inputs.num_remote
+        self.num_cached += inputs.num_cached
+
+    def of_epoch(self) -> dict[str, float]:
+        """Of all ranks; collective."""
+        mine = [self.num_inputs, self.num_distinct, self.num_remote, self.num_cached]
+        total = np.array(mine, np.float64)
+        allreduce_sum(self.world, total, "epoch sums")
+        rows, distinct, *far = total
+        self.far_rows += far
+        counts: dict[str, float] = {
+            "input_rows": int(rows),
+            "distinct_input_rows": int(distinct),
+            "deduplication": round(distinct / max(rows, 1), 4),
+            "remote_input_rows": int(far[0]),
+        }
+        return counts | _hits(*far) if self.with_cache else counts
+
+    def totals(self) -> dict[str, float]:
+        """Hits of the feature cache over all epochs so far."""
+        return _hits(*self.far_rows) if self.with_cache else {}
+
+
+def _hits(remote: float, cached: float) -> dict[str, float]:
+    """How many of the remote input rows that were needed lay in the feature cache."""
+    rate = round(cached / max(remote, 1), 4)
+    return {"feature_cache_hits": int(cached), "feature_cache_hit_rate": rate}

@@ -1,0 +1,133 @@
+"""Opening a share: this rank's shards, threads, the model and the task of the settings."""
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from batchgnn.base.bytes import MemoryPlan, allowed_bytes
+from batchgnn.base.errors import StoreError
+from batchgnn.base.threads import choose_threading_layer, own_cores, threads_for, use_threads
+from batchgnn.comm.failure import Watchdog, fail_together
+from batchgnn.comm.grid import Grid
+from batchgnn.comm.values import values_of_all
+from batchgnn.graph.ownership import Ownership
+from batchgnn.modes.assembly import mode_of, resolved, task_of
+from batchgnn.modes.extent import Extent
+from batchgnn.modes.mode import Mode
+from batchgnn.modes.options import Messages
+from batchgnn.modes.share import Share
+from batchgnn.nn.model import Model, ModelSpec
+from batchgnn.nn.models import make_model
+from batchgnn.settings.general import Inputs, Run, Training
+from batchgnn.settings.settings import Settings
+from batchgnn.store.own_shards import OwnShards
+from batchgnn.store.shard_store import Manifest, ShardStore
+from batchgnn.store.stage import stage
+from batchgnn.tasks.task import Inference, Task
+
+
+@contextmanager
+def open_share(grid: Grid, shards: Path, settings: Settings) -> Iterator[Share]:
+    """Set threads, map this rank's shards, build the model; collective.
+
+    The mode must be chosen. Raises a BatchGNNError on every rank when any rank cannot.
+    """
+    thread_safe = choose_threading_layer() and grid.thread_multiple
+    with fail_together(grid.world, f"opening {shards}"):
+        store, ownership, settings = _open_store(grid, shards, settings)
+    with fail_together(grid.world, f"opening {shards}"):  # all copies of the node are there
+        own = _own_shards(grid, store, ownership, settings)
+    cores = values_of_all(grid.node, own_cores())
+    with fail_together(grid.world, "choosing threads"):
+        threads = threads_for(settings[Run].threads, cores[grid.node_rank], cores)
+    with Watchdog(grid, settings[Run].collective_timeout), use_threads(threads):
+        task = task_of(settings).make(settings)
+        model = build_model(own.manifest, settings, task)
+        near = mode_of(settings).share_rows(grid, own, settings, model.aggregation == "gcn")
+        # where all rows are read in place, nothing is waited for
+        in_place = grid.size == 1 or (near is not None and grid.node_size == grid.size)
+        settings = _with_overlap(settings, grid, in_place=in_place, thread_safe=thread_safe)
+        yield Share(grid, own.manifest, own, settings, model, task, threads, near)
+
+
+def build_model(manifest: Manifest, settings: Settings, task: Task) -> Model:
+    """The model of the settings, with the initial weights of its seed."""
+    options = settings.options()
+    names = [field.name for field in dataclasses.fields(ModelSpec)]
+    spec = ModelSpec(**{name: options[name] for name in names if name in options})
+    widths, seed = (manifest.num_features, task.width(manifest)), settings[Training].seed
+    return make_model(spec, *widths, extra=task.head(), seed=seed)
+
+
+def check_split(manifest: Manifest, settings: Settings, shards: Path) -> None:
+    """Raise StoreError where the shards have no such official split."""
+    index = settings[Training].split_index
+    if index >= manifest.num_splits:
+        raise StoreError(
+            f"{shards} has {manifest.num_splits} splits, --split-index {index} asks for one more. "
+            f"Take 0 to {manifest.num_splits - 1}."
+        )
+
+
+def _open_store(
+    grid: Grid, shards: Path, settings: Settings
+) -> tuple[ShardStore, Ownership, Settings]:
+    """The store, staged where that is asked for, who owns what in it, the settings resolved."""
+    store = ShardStore(shards)
+    manifest = store.manifest
+    settings = resolved(settings, manifest.task, manifest.feature_name)
+    check_split(manifest, settings, shards)
+    dealt = mode_of(settings).deal(store, grid.size, settings)
+    if (folder := settings[Run].stage_to) is not None:
+        mine = dealt.ownership.own_shards(grid.rank)
+        if dealt.every_shard:  # those of a node copy them together
+            mine = np.arange(manifest.num_shards)[grid.node_rank :: grid.node_size]
+        store = stage(store, mine, Path(folder), show=grid.rank == 0)
+    return dealt.view(store), dealt.ownership, settings
+
+
+def _own_shards(
+    grid: Grid, store: ShardStore, ownership: Ownership, settings: Settings
+) -> OwnShards:
+    """This rank's share of the store."""
+    inputs = settings[Inputs]
+    own = OwnShards(store, ownership, grid.rank, inputs.feature_dtype)
+    most = allowed_bytes(settings[Run].memory, grid.node_size) // 4
+    is_worth_it = inputs.features == "auto" and mode_of(settings).random_rows
+    fits = is_worth_it and own.feature_bytes <= most
+    own.features_in_memory = fits or inputs.features == "memory"
+    return own
+
+
+def _with_overlap(settings: Settings, grid: Grid, *, in_place: bool, thread_safe: bool) -> Settings:
+    """Whether messages travel meanwhile, where nothing was said and where they cannot."""
+    messages = settings.get(Messages)
+    if messages is None:
+        return settings
+    overlap = not in_place if messages.overlap is None else messages.overlap
+    if overlap and not thread_safe:
+        overlap = False
+        if grid.rank == 0:
+            print(
+                "batchgnn: this MPI or threading layer is not thread-safe: going on with "
+                "--no-overlap."
+            )
+    return settings.replace(overlap=overlap)
+
+
+def make_mode(share: Share) -> Mode:
+    """The mode of the settings, ready to train; collective."""
+    return mode_of(share.settings).make(share)
+
+
+def make_inference(share: Share) -> Inference:
+    """Exact predictions by a model that is trained already; collective."""
+    return mode_of(share.settings).infer(share)
+
+
+def plan_memory(extent: Extent) -> MemoryPlan:
+    """Peak bytes on a rank, by what holds them."""
+    return mode_of(extent.settings).memory(extent)

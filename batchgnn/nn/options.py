@@ -1,0 +1,71 @@
+"""Options of models; a model's row in `nn/models.py` says which of them it has."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from batchgnn.settings.checks import AT_LEAST_ONE, NOT_NEGATIVE, PROBABILITY
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layers:
+    """How deep and wide a model is, and what training drops between layers."""
+
+    layers: Annotated[int, AT_LEAST_ONE] = 3
+    "Convolutions, or propagations; the model sees this many hops."
+
+    hidden: Annotated[int, AT_LEAST_ONE] = 256
+    "Width of the hidden layers; for gat: heads x width of a head."
+
+    dropout: Annotated[float, PROBABILITY] = 0.5
+    "Probability of dropping an element between layers."
+
+    input_dropout: Annotated[float, PROBABILITY] = 0.0
+    "Probability of dropping an input feature."
+
+
+@dataclass(frozen=True, kw_only=True)
+class BetweenLayers:
+    """What stands between convolutions besides bias and activation."""
+
+    norm: Literal["none", "layer", "batch"] = "none"
+    """Normalisation between layers: layer = of each row; batch = of each column over all vertices
+    (whole-graph modes), by running averages once trained."""
+
+    residual: bool = False
+    "Hidden layers add their input to their output: for deep models."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convolutions:
+    """What concerns the weights of convolutions alone."""
+
+    conv_weight_decay: Annotated[float | None, NOT_NEGATIVE] = None
+    """Weight decay of the convolutions, where it is another than that of what stands around them:
+    of norms, and of gcnii's linear layers. [default: as --weight-decay]"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attention:
+    """Learned weights of neighbours."""
+
+    attention_dropout: Annotated[float, PROBABILITY] = 0.0
+    "Probability of dropping an attention coefficient."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heads:
+    """Several attentions side by side."""
+
+    heads: Annotated[int, AT_LEAST_ONE] = 4
+    "Attention heads of the hidden layers; the last layer has one."
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitialResidual:
+    """What GCNII's layers see of the first one (arXiv:2007.02133, eq. 5)."""
+
+    alpha: Annotated[float, PROBABILITY] = 0.1
+    "Share of the first layer's rows in every layer."
+
+    theta: Annotated[float, NOT_NEGATIVE] = 0.5
+    "How much the weights of the layers count: layer l's as log(theta / l + 1)."

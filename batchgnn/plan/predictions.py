@@ -1,0 +1,60 @@
+"""How each mode is predicted: one row each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from batchgnn.modes.assembly import with_choices
+from batchgnn.modes.chosen import model_of
+from batchgnn.modes.tensor.options import Slices
+from batchgnn.nn.models import MODELS
+from batchgnn.plan.job import Job
+from batchgnn.plan.prediction import Prediction
+from batchgnn.plan.rates import Rates
+from batchgnn.plan.sampled import predict_macrobatch
+from batchgnn.plan.whole import predict_fullgraph, predict_tensor
+from batchgnn.settings.settings import Settings
+
+
+def _whole_parts(settings: Settings, num_ranks: int) -> int:
+    """Each rank works on a part of its own."""
+    return 1
+
+
+def _no_variants(settings: Settings, num_ranks: int) -> list[dict[str, Any]]:
+    return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionKind:
+    """A row of the table.
+
+    predict   an epoch of a job
+    ways      ranks that slice the columns of a part among themselves
+    variants  options to compare besides those of the settings
+    """
+
+    predict: Callable[[Job, Rates], Prediction]
+    ways: Callable[[Settings, int], int] = _whole_parts
+    variants: Callable[[Settings, int], list[dict[str, Any]]] = _no_variants
+
+
+def _ways(settings: Settings, num_ranks: int) -> int:
+    return settings[Slices].tensor_ways or num_ranks
+
+
+def _tensor_variants(settings: Settings, num_ranks: int) -> list[dict[str, Any]]:
+    """Grids, and the decoupled model of the same operator."""
+    slices = with_choices(settings, mode="tensor")[Slices]
+    if slices.tensor_ways is not None or model_of(settings).propagates:
+        return []
+    grids = [{"tensor_ways": w} for w in range(2, num_ranks) if num_ranks % w == 0]
+    decoupled = f"decoupled-{model_of(settings).name}"
+    return [*grids, {"model": decoupled}] if decoupled in MODELS else list(grids)
+
+
+PREDICTIONS = {
+    "macrobatch": PredictionKind(predict=predict_macrobatch),
+    "fullgraph": PredictionKind(predict=predict_fullgraph),
+    "tensor": PredictionKind(predict=predict_tensor, ways=_ways, variants=_tensor_variants),
+}

@@ -1,0 +1,182 @@
+"""The loop over epochs: training, evaluation, checkpoints, and the end by patience or a signal."""
+
+import dataclasses
+import time
+from typing import Any
+
+import numpy as np
+
+from batchgnn.base.errors import BatchGNNError, Stopped
+from batchgnn.base.progress import Progress, progress
+from batchgnn.comm.exchange import allreduce_sum
+from batchgnn.comm.failure import fail_together
+from batchgnn.comm.values import values_of_all
+from batchgnn.modes.mode import Mode, StepResult
+from batchgnn.modes.share import Share
+from batchgnn.run.checkpoints import Checkpoints
+from batchgnn.run.folder import RunFolder
+from batchgnn.run.observers import Observers
+from batchgnn.run.record import Record, describe
+from batchgnn.run.training_state import TrainingState, by_key
+from batchgnn.sampling.options import Sampling
+from batchgnn.settings.general import Run, Training
+from batchgnn.store.checkpoint import Checkpoint
+from batchgnn.store.mode_state import ModeState
+from batchgnn.watch import interrupt, trace
+
+
+class TrainingLoop:
+    """Epochs of a mode, with what happens between and after them; every method is collective."""
+
+    def __init__(self, share: Share, mode: Mode, folder: RunFolder, record: Record):
+        self.share, self.mode, self.folder, self.record = share, mode, folder, record
+        settings = share.settings
+        self.training, self.run, sampling = (
+            settings[Training],
+            settings[Run],
+            settings.get(Sampling),
+        )
+        self.checkpoint_every = 0 if sampling is None else sampling.checkpoint_every
+        self.world, self.parameters = share.grid.world, share.model.parameters
+        keep = self.run.checkpoint_keep
+        self.checkpoints = Checkpoints(share.grid, folder.checkpoints, keep)
+        self.observers = Observers(share, folder)
+        self.state = TrainingState(best_parameters=self.parameters.buffer.copy())
+        self.last_checkpoint_s = time.monotonic()
+        self.moved = (0, 0)
+
+    def train(self) -> None:
+        """All epochs that are left."""
+        while not self._finished():
+            loss, seconds = self._epoch()
+            self._end_epoch(loss, seconds)
+
+    def _finished(self) -> bool:
+        patience = self.training.patience
+        is_stale = patience and self.state.stale_evaluations >= patience
+        return self.state.epoch >= self.training.epochs or bool(is_stale)
+
+    def _epoch(self) -> tuple[float, float]:
+        """Train the steps left of the current epoch; mean loss over its seeds, seconds."""
+        state = self.state
+        self.observers.begin_epoch(state)
+        begin = time.perf_counter() - state.seconds
+        label = f"epoch {state.epoch + 1}/{self.training.epochs}"
+        with progress(label, self.mode.num_steps, "steps", show=self.share.is_first) as shown:
+            shown.advance(state.step)
+            steps = self.mode.epoch(state.epoch, state.step)
+            try:
+                for result in steps:
+                    self._note(result, shown)
+                    state.seconds = time.perf_counter() - begin
+                    self._save_inside_epoch(result)
+            except BatchGNNError as error:
+                steps.throw(error)  # what is prepared ahead calls MPI: let it end first
+        loss_sum, num_seeds, *moved = self._sum(state.loss_sum, state.num_seeds, *trace.sent())
+        self.moved = int(moved[0]), int(moved[1]) // self.share.grid.size
+        return loss_sum / max(num_seeds, 1), time.perf_counter() - begin
+
+    def _note(self, result: StepResult, shown: Progress) -> None:
+        """A step is done."""
+        state = self.state
+        state.step = result.step + 1
+        state.loss_sum += result.loss_sum
+        state.num_seeds += result.num_seeds
+        shown.advance(1, f"loss {state.loss_sum / max(state.num_seeds, 1):.4f}")
+        self.observers.note(state, result, self.mode.num_steps)
+
+    def _save_inside_epoch(self, result: StepResult) -> None:
+        """A checkpoint where it is due; raises Stopped where a rank was asked to stop."""
+        every, step = self.checkpoint_every, self.state.step
+        if stop := self._stopped(result.words.requeue, result.words.end):
+            self.save(stop)
+            raise stop
+        if every and step % every == 0 and step < self.mode.num_steps:
+            self.save()
+            trace.computed_s()
+
+    def _end_epoch(self, loss: float, seconds: float) -> None:
+        """Evaluate, keep the best model, write the epoch's line and a checkpoint."""
+        state, is_last = self.state, self.state.epoch + 1 == self.training.epochs
+        line = {"epoch": state.epoch + 1, "loss": loss, "seconds": seconds}
+        line |= dict(zip(("training_bytes", "training_calls"), self.moved, strict=True))
+        if is_last or (state.epoch + 1) % self.training.eval_every == 0:
+            line |= self._evaluate()
+        line |= self.mode.counts() | trace.merge(values_of_all(self.world, trace.counts()))
+        self.observers.end_epoch(state)
+        state.end_epoch(seconds)
+        self.record.end_epoch(line)  # first: a resume cuts lines, it cannot add them
+        is_due, stop = self._checkpoint_is_due()
+        if is_due:
+            self.save(stop)
+        if self.share.is_first:
+            print(describe(line), flush=True)
+        if stop:
+            raise stop
+
+    def _evaluate(self) -> dict[str, float]:
+        """Exact validation and test scores; remembers the best parameters by validation."""
+        begin = time.perf_counter()
+        with trace.phase("evaluate"):
+            scores = self.mode.evaluate()
+        self.state.offer(scores, self.parameters.buffer)
+        return {**by_key(scores), "evaluate_seconds": time.perf_counter() - begin}
+
+    def _sum(self, *values: float) -> np.ndarray:
+        total = np.array(values, np.float64)
+        allreduce_sum(self.world, total, "epoch sums")
+        return total
+
+    def _checkpoint_is_due(self) -> tuple[bool, Stopped | None]:
+        """Whether the first rank's clock, the end of training or a signal asks for a checkpoint."""
+        waited = time.monotonic() - self.last_checkpoint_s >= self.run.checkpoint_seconds
+        is_late, *asked = self._sum(self.share.is_first and waited, *interrupt.asked())
+        stop = None if self._finished() else self._stopped(*asked)
+        return bool(is_late) or self._finished() or stop is not None, stop
+
+    def _stopped(self, requeue: float, end: float) -> Stopped | None:
+        """What to raise when a rank was asked to stop, of sums over the ranks."""
+        where = f"at epoch {self.state.epoch + 1} step {self.state.step}"
+        return interrupt.stopped(requeue, end, where)
+
+    def save(self, stop: Stopped | None = None) -> None:
+        """Write a checkpoint and the best model; a failure is raised on all ranks.
+
+        stop: why training ends here, to be noted in the run folder
+        """
+        self.last_checkpoint_s = time.monotonic()
+        loss_sum, num_seeds = self._sum(self.state.loss_sum, self.state.num_seeds)
+        now = self.state.progress(loss_sum=loss_sum, num_seeds=int(num_seeds))
+        self.checkpoints.write(self._fingerprint, now, self._mode_state(), self.share.own.ids)
+        with fail_together(self.world, "writing a checkpoint"):
+            if self.share.is_first and self.state.best_epoch:
+                best = {"parameters": self.state.best_parameters}
+                epoch = {"epoch": self.state.epoch}
+                self.folder.write_model(Checkpoint(best, epoch, self._fingerprint))
+            if self.share.is_first and stop is not None:
+                self.folder.note_stop(stop.requeue, self.state.epoch, self.state.step)
+
+    def _mode_state(self) -> ModeState:
+        """What the mode remembers, the parameters, and the best of them."""
+        state = self.mode.state()
+        mine: dict[str, Any] = {
+            "parameters": self.parameters.buffer,
+            "best_parameters": self.state.best_parameters,
+        }
+        return dataclasses.replace(state, replicated=state.replicated | mine)
+
+    def restore(self) -> None:
+        """Continue as the newest checkpoint says; partial sums live on the first rank."""
+        trainer = self.mode.state().trainer
+        now, state = self.checkpoints.read(self._fingerprint, self.share.own.ids, trainer)
+        self.parameters.buffer[:] = state.replicated["parameters"]
+        self.mode.load(state)
+        best = state.replicated["best_parameters"]
+        self.state = TrainingState.resumed(now, best, keep_sums=self.share.is_first)
+        with fail_together(self.world, f"resuming {self.folder.path}"):
+            if self.share.is_first:
+                self.folder.cut_metrics(self.state.epoch)
+
+    @property
+    def _fingerprint(self) -> str:
+        return self.share.manifest.fingerprint

@@ -1,0 +1,65 @@
+"""Options of modes that sample, and of inputs that are aggregated once."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from cyclopts import Parameter
+
+from batchgnn.settings.checks import AT_LEAST_ONE, NOT_NEGATIVE
+
+DEFAULT_FANOUTS = (15, 10, 5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """Minibatches, and where their edges and rows are."""
+
+    FREE: ClassVar = ("topology", "aggregate_memory", "feature_cache", "checkpoint_every")
+
+    fanouts: Annotated[tuple[int, ...] | None, Parameter(consume_multiple=True, negative=())] = None
+    """Neighbours kept per hop, from the seeds outward, one per layer; -1 = all.
+    [default: 15 10 5, then 5]"""
+
+    batch_size: Annotated[int, AT_LEAST_ONE] = 1024
+    "Seeds per optimiser step, over all ranks."
+
+    topology: Literal["sharded", "node-shared"] = "sharded"
+    """sharded: who owns a vertex draws its neighbours, asked by messages. node-shared: the ranks of
+    a node have a copy of all edges in shared memory, and sampling needs no messages; they read each
+    other's input rows there too, where these are held in memory."""
+
+    aggregate_memory: str | None = None
+    """Memory per rank for --aggregate-cache memory, such as 2G: the vertices most likely to be
+    needed are kept, the others aggregated in every step. [default: all are kept]"""
+
+    feature_cache: str | None = None
+    """Memory per rank, such as 512M, for copies of the remote rows that it will need most often;
+    they are fetched once, before training. [default: no copies]"""
+
+    checkpoint_every: Annotated[int, NOT_NEGATIVE] = 0
+    "Optimiser steps between checkpoints inside an epoch; 0 = only at the ends of epochs."
+
+    def hops(self, kept: "KeptInputs") -> tuple[int, ...]:
+        """Fanouts of the hops that are sampled, once resolved."""
+        if self.fanouts is None:
+            raise ValueError("the fanouts are not resolved yet")
+        keeps_all = kept.is_kept and self.aggregate_memory is None
+        return self.fanouts[:-1] if keeps_all else self.fanouts
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptInputs:
+    """The first layer's aggregation of the input features."""
+
+    FREE: ClassVar = ("aggregate_cache",)
+
+    aggregate_cache: Literal["off", "memory", "store"] | None = None
+    """Aggregate the input features over all in-neighbours once, and keep that in memory or beside
+    the shards: where the graph is sampled the first layer is then not sampled, and the last number
+    of --fanouts not used. [default: off where the graph is sampled; on the whole graph memory,
+    where it can be used]"""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether they are kept, once resolved."""
+        return self.aggregate_cache != "off"

@@ -1,0 +1,43 @@
+"""Vertex classification: one class for each vertex, or several."""
+
+import numpy as np
+
+from batchgnn.comm.grid import Comm
+from batchgnn.kernels.loss import sigmoid, softmax
+from batchgnn.nn.loss import sigmoid_loss, softmax_loss
+from batchgnn.tasks.class_scores import class_score
+from batchgnn.tasks.score import Score
+from batchgnn.tasks.task import Inference, Loss, Roots
+from batchgnn.tasks.vertices import VertexTask
+
+
+class Classes(VertexTask):
+    """One class for each vertex, int32 (n,), -1 = none; softmax and cross-entropy."""
+
+    def loss(self, rows: np.ndarray, roots: Roots, scale: float) -> Loss:
+        """rows: float (n, classes)."""
+        return Loss(*softmax_loss(rows, roots.targets, scale))
+
+    def score(self, comm: Comm, logits: np.ndarray, labels: np.ndarray) -> list[Score]:
+        """The chosen metric; collective."""
+        return [Score(self.metric, class_score(comm, logits, labels, self.metric))]
+
+    def predict(self, inference: Inference) -> dict[str, np.ndarray]:
+        """`probability`, float32 (num_own, classes); collective."""
+        logits = inference.logits()
+        softmax(logits, logits)
+        return {"probability": logits}
+
+
+class ManyLabels(Classes):
+    """Any number of classes for each vertex, uint8 (n, classes); a binary cross-entropy each."""
+
+    def loss(self, rows: np.ndarray, roots: Roots, scale: float) -> Loss:
+        """rows: float (n, classes); the mean over classes, as torch has it."""
+        return Loss(*sigmoid_loss(rows, roots.targets, scale))
+
+    def predict(self, inference: Inference) -> dict[str, np.ndarray]:
+        """`probability`, float32 (num_own, classes), each by itself; collective."""
+        logits = inference.logits()
+        sigmoid(logits, logits)
+        return {"probability": logits}

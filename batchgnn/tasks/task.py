@@ -1,0 +1,93 @@
+"""What a mode asks of a task: what a seed is, its loss, its score, what is predicted.
+
+A task knows no mode. Methods that say so are collective.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from batchgnn.comm.grid import Comm
+from batchgnn.nn.init import Declared
+from batchgnn.store.own_shards import OwnShards
+from batchgnn.store.shard_store import Manifest
+from batchgnn.tasks.score import Score
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """What a split trains on.
+
+    own     of each own shard, int64 (n,): seeds as `Task.roots` takes them, such as global ids
+    counts  int64 (K,), how many every shard of the store has
+    """
+
+    own: list[np.ndarray]
+    counts: np.ndarray
+
+    @property
+    def total(self) -> int:
+        """Seeds of all shards."""
+        return int(self.counts.sum())
+
+
+class Roots(NamedTuple):
+    """The vertices whose rows the loss of some seeds needs.
+
+    ids        distinct global ids
+    targets    what the loss compares their rows with
+    num_seeds  whose losses it sums
+    """
+
+    ids: np.ndarray
+    targets: np.ndarray
+    num_seeds: int
+
+
+class Loss(NamedTuple):
+    """The sum of the seeds' losses, and scale times its gradient by the roots' rows."""
+
+    sum: float
+    gradient: np.ndarray
+
+
+class Inference(Protocol):
+    """The exact model over all vertices; every method is collective."""
+
+    def logits(self) -> np.ndarray:
+        """float32 (num_own, width of the task), rows in own order."""
+
+    def rows(self, num_layers: int) -> np.ndarray:
+        """Output of the first `num_layers` layers, at least one: (num_own, width)."""
+
+
+class Task(Protocol):
+    """What is learned."""
+
+    metric: str
+    "The score that chooses the best epoch."
+
+    def width(self, manifest: Manifest) -> int:
+        """Columns of the model's last layer."""
+
+    def head(self) -> Mapping[str, Declared]:
+        """Parameters of the task itself, which follow the model's in the same buffer."""
+
+    def seeds(self, own: OwnShards, split_index: int) -> Seeds:
+        """The training seeds of own shards, and how many every shard has."""
+
+    def roots(self, own: OwnShards, seeds: np.ndarray) -> Roots:
+        """The vertices that the loss of some own seeds needs, and their targets."""
+
+    def loss(self, rows: np.ndarray, roots: Roots, scale: float) -> Loss:
+        """rows: float (roots, width); scale: 1 / seeds of the step over all ranks."""
+
+    def scores(
+        self, comm: Comm, own: OwnShards, inference: Inference, splits: Mapping[str, np.ndarray]
+    ) -> dict[str, list[Score]]:
+        """Of vertices, bool (num_own,) by name: scores, the one that chooses first; collective."""
+
+    def predict(self, inference: Inference) -> dict[str, np.ndarray]:
+        """What is written of own vertices, by name: rows in own order; collective."""
