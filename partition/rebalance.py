@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from batchgnn.kernels.rebalance import move_in_order, price_moves
+from batchgnn.kernels.rebalance import Limits, Shards, Vertices, move_in_order, price_moves
 from batchgnn.partition.cut_graph import CutGraph
 
 EXCESS = 0.05
@@ -63,35 +63,36 @@ def rebalance(shard: np.ndarray, num_shards: int, train: np.ndarray, graph: CutG
     size = np.bincount(shard, minlength=num_shards)
     even = (1 + EXCESS) * load.sum() / num_shards
     phases = [(False, int(even * slack)) for slack in SLACKS] + [(True, int(even))]
-    seeds = (graph.indptr, graph.indices, shard, train, num_seeds, train_limit, graph.weight, load)
+    vertices = Vertices(graph.indptr, graph.indices, graph.weight, train)
+    shards = Shards(shard, num_seeds, load, size)
     for by_load, load_limit in phases:
-        _move(*seeds, size, load_limit, by_load)
+        _move(vertices, shards, Limits(train_limit, load_limit), by_load)
     counted = np.column_stack([num_seeds, size])
     limits = np.append(
         train_limit, np.int64(np.ceil((1 + VERTEX_EXCESS) * len(shard) / num_shards))
     )
     every = np.column_stack([train, np.ones(len(shard), np.uint8)])
-    whole = (graph.indptr, graph.indices, shard, every, counted, limits, graph.weight, load)
+    vertices, shards = vertices._replace(train=every), shards._replace(num_seeds=counted)
     room = max(int(even), int(load.max())) + int(VERTEX_LOAD * load.sum() / num_shards)
-    _move(*whole, size, room, False, free=True)
+    _move(vertices, shards, Limits(limits, room), by_load=False, free=True)
     num_seeds = counted[:, :-1]
     excess = float((num_seeds.max(axis=0) / np.maximum(mean, 1e-9)).max()) if mean.any() else 1.0
     return Rebalanced(shard, int((shard != before).sum()), excess)
 
 
-def _move(indptr, indices, shard, *state, free=False) -> None:
-    """Passes of the cheapest moves first, until none helps; changes `shard` and its counts.
+def _move(
+    vertices: Vertices, shards: Shards, limits: Limits, by_load: bool, free: bool = False
+) -> None:
+    """Passes of the cheapest moves first, until none helps; changes `shards`.
 
     free: only moves that cut no more edges, the lightest vertices first
     """
-    weight = state[3]
-    price, links = np.empty(len(shard), np.float64), np.zeros(len(state[4]), np.int64)
-    cut = (indptr, indices, shard, *state)
+    price, links = np.empty(len(shards.shard), np.float64), np.zeros(len(shards.load), np.int64)
     for _ in range(PASSES):
-        price_moves(*cut, links, price)
+        price_moves(vertices, shards, limits, by_load, links, price)
         order = np.flatnonzero(price <= 0 if free else np.isfinite(price))
-        order = order[np.argsort((weight if free else price)[order], kind="stable")]
-        if not move_in_order(order, price, *cut, links):
+        order = order[np.argsort((vertices.weight if free else price)[order], kind="stable")]
+        if not move_in_order(order, price, vertices, shards, limits, by_load, links):
             break
 
 

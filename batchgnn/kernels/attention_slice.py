@@ -89,7 +89,7 @@ def dot_of_columns(a, b, begin, end):
 
 @parallel_kernel(fastmath={"contract"})
 def softmax_slice(run, part):
-    """Fill top and total in the rows v = first + i: over the edges of the run, v's targets'.
+    """Fill top and total in the rows v = first + i, from the edges of the run into them.
 
     run   walk.Run   edges into v are indptr[i] : indptr[i + 1]; indices are ids of the graph
     part  HeadSlice

@@ -1,72 +1,55 @@
-"""Moving single vertices, all counts made anew after each move."""
+"""Moving single vertices between shards, all counts made anew after each move."""
 
 import numpy as np
 
 
-def has_room(v, t, train, num_seeds, train_limit, weight, load, load_limit):
-    seeds = all(num_seeds[t, r] < train_limit[r] for r in np.flatnonzero(train[v]))
-    return seeds and load[t] + weight[v] <= load_limit
+def has_room(v, t, vertices, shards, limits):
+    splits = np.flatnonzero(vertices.train[v])
+    seeds = all(shards.num_seeds[t, r] < limits.seeds[r] for r in splits)
+    return seeds and shards.load[t] + vertices.weight[v] <= limits.load
 
 
-def wants_to_leave(v, train, shard, num_seeds, train_limit, load, size, load_limit, by_load):
-    s = shard[v]
-    if size[s] <= 1:
+def wants_to_leave(v, vertices, shards, limits, by_load):
+    s = shards.shard[v]
+    if shards.size[s] <= 1:
         return False
     if by_load:
-        return load[s] > load_limit
-    return any(num_seeds[s, r] > train_limit[r] for r in np.flatnonzero(train[v]))
+        return shards.load[s] > limits.load
+    splits = np.flatnonzero(vertices.train[v])
+    return any(shards.num_seeds[s, r] > limits.seeds[r] for r in splits)
 
 
-def best_target(
-    v, indptr, indices, shard, train, num_seeds, train_limit, weight, load, load_limit, links
-):
-    near = shard[indices[indptr[v] : indptr[v + 1]]]
+def best_target(v, vertices, shards, limits, links):
+    indptr, shard, load = vertices.indptr, shards.shard, shards.load
+    near = shard[vertices.indices[indptr[v] : indptr[v + 1]]]
     count = {t: int((near == t).sum()) for t in range(len(load))}
-    open_to_v = [
-        t
-        for t in range(len(load))
-        if t != shard[v] and has_room(v, t, train, num_seeds, train_limit, weight, load, load_limit)
-    ]
+    others = [t for t in range(len(load)) if t != shard[v]]
+    open_to_v = [t for t in others if has_room(v, t, vertices, shards, limits)]
     if not open_to_v:
         return -1, 0
     best = min(open_to_v, key=lambda t: (-count[t], load[t], t))
     return best, count[shard[v]] - count[best]
 
 
-def price_moves(
-    indptr, indices, shard, train, num_seeds, train_limit, weight, load, size, load_limit, by_load,
-    links, price,
-):  # fmt: skip
-    for v in range(len(shard)):
+def price_moves(vertices, shards, limits, by_load, links, price):
+    for v in range(len(price)):
         price[v] = np.inf
-        if wants_to_leave(v, train, shard, num_seeds, train_limit, load, size, load_limit, by_load):
-            t, damage = best_target(
-                v, indptr, indices, shard, train, num_seeds, train_limit, weight, load, load_limit,
-                links,
-            )  # fmt: skip
+        if wants_to_leave(v, vertices, shards, limits, by_load):
+            t, damage = best_target(v, vertices, shards, limits, links)
             if t >= 0:
-                price[v] = damage / weight[v] if by_load else damage
+                price[v] = damage / vertices.weight[v] if by_load else damage
 
 
-def move_in_order(
-    order, price, indptr, indices, shard, train, num_seeds, train_limit, weight, load, size,
-    load_limit, by_load, links,
-):  # fmt: skip
-    moves = 0
+def move_in_order(order, price, vertices, shards, limits, by_load, links):
+    shard, num_seeds, load, size = shards
+    every, moves = range(len(load)), 0
     for v in order:
         now = np.empty(len(shard))
-        price_moves(
-            indptr, indices, shard, train, num_seeds, train_limit, weight, load, size, load_limit,
-            by_load, links, now,
-        )  # fmt: skip
+        price_moves(vertices, shards, limits, by_load, links, now)
         if now[v] <= price[v] and np.isfinite(now[v]):
-            t, _ = best_target(
-                v, indptr, indices, shard, train, num_seeds, train_limit, weight, load, load_limit,
-                links,
-            )  # fmt: skip
-            shard[v] = t
-            load[:] = [weight[shard == s].sum() for s in range(len(load))]
-            size[:] = [(shard == s).sum() for s in range(len(load))]
-            num_seeds[:] = [train[shard == s].sum(axis=0) for s in range(len(load))]
+            shard[v], _ = best_target(v, vertices, shards, limits, links)
+            load[:] = [vertices.weight[shard == s].sum() for s in every]
+            size[:] = [(shard == s).sum() for s in every]
+            num_seeds[:] = [vertices.train[shard == s].sum(axis=0) for s in every]
             moves += 1
     return moves

@@ -8,8 +8,9 @@ from reference import rebalance as reference
 from shards import graph_of, graphs, most_seeds, random_graph, static_graph
 
 import batchgnn.kernels.rebalance as rebalancing
+from batchgnn.partition.cut import METHODS, Cut
 from batchgnn.partition.cut_graph import cut_graph
-from batchgnn.partition.partition import METHODS, Cut, cut_vertices, partition
+from batchgnn.partition.partition import cut_vertices, partition
 from batchgnn.partition.rebalance import count_seeds, rebalance
 
 
@@ -70,7 +71,9 @@ def state_of(graph, num_shards, num_splits, seed):
     train_limit = np.maximum(num_seeds.mean(axis=0), 1).astype(np.int64)
     load = np.bincount(shard, cut.weight, num_shards).astype(np.int64)
     size = np.bincount(shard, minlength=num_shards)
-    return cut, shard, train, num_seeds, train_limit, load, size
+    vertices = rebalancing.Vertices(cut.indptr, cut.indices, cut.weight, train)
+    shards = rebalancing.Shards(shard, num_seeds, load, size)
+    return vertices, shards, rebalancing.Limits(train_limit, int(1.1 * load.mean()))
 
 
 @settings(deadline=None, max_examples=60)
@@ -78,21 +81,17 @@ def state_of(graph, num_shards, num_splits, seed):
 def test_moves_are_the_reference(graph, num_shards, num_splits, seed, by_load):
     results = []
     for kernels in (rebalancing, reference):
-        cut, shard, train, num_seeds, limit, load, size = state_of(
-            graph, num_shards, num_splits, seed
-        )
-        load_limit, links = int(1.1 * load.mean()), np.zeros(num_shards, np.int64)
-        state = (cut.indptr, cut.indices, shard, train, num_seeds, limit, cut.weight, load)
+        state, links = state_of(graph, num_shards, num_splits, seed), np.zeros(num_shards, np.int64)
+        shards = state[1]
         targets = [
-            tuple(map(int, kernels.best_target(v, *state, load_limit, links)))
-            for v in range(len(shard))
+            tuple(map(int, kernels.best_target(v, *state, links))) for v in range(len(shards.shard))
         ]
-        price = np.full(len(shard), np.nan)
-        kernels.price_moves(*state, size, load_limit, by_load, links, price)
+        price = np.full(len(shards.shard), np.nan)
+        kernels.price_moves(*state, by_load, links, price)
         first_price = price.copy()
         order = np.argsort(price, kind="stable")
-        moves = kernels.move_in_order(order, price, *state, size, load_limit, by_load, links)
-        results.append((targets, first_price, moves, shard, num_seeds, load, size, links))
+        moves = kernels.move_in_order(order, price, *state, by_load, links)
+        results.append((targets, first_price, moves, *shards, links))
     for mine, wanted in zip(*results, strict=True):
         np.testing.assert_array_equal(mine, wanted)
 
