@@ -72,10 +72,11 @@ def say_and_run(command: list[str]) -> None:
 def report(folder: Path, seconds: float) -> str:
     """What was reached, what was made, what to try next."""
     result = json.loads((folder / "run" / "result.json").read_text())
+    name = result["metric"]
     resume = ["launch", "-n", "1", "--", "train", str(folder / "shards")]
     resume += ["--run", str(folder / "run"), "--resume", "--epochs", "40"]
     return f"""
-Test accuracy {result["test_accuracy"]:.3f} at the best validation epoch, {result["best_epoch"]}, \
+Test {name} {result[f"test_{name}"]:.3f} at the best validation epoch, {result["best_epoch"]}, \
 trained on {result["ranks"]} ranks; {seconds:.0f} s in all.
 
 {folder}/digits.h5       graph store: 1,797 images, joined to their nearest

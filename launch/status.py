@@ -8,6 +8,7 @@ from pathlib import Path
 from batchgnn.base.errors import StoreError
 from batchgnn.launch import queue
 from batchgnn.launch.slurm_cli import JOBS, SCRIPTS
+from batchgnn.run.run_scores import SPLITS, best_runs, say_number
 from batchgnn.run.run_state import RunState, read_run
 
 
@@ -24,6 +25,8 @@ def status(path: Path, /) -> None:
         print(f"{job.step:10} {job_line(job.number)}")
     for run in runs:
         print("\n".join(run_lines(run, own_job=not jobs)))
+    for n in best_runs([run.scores for run in runs]):
+        print(f"best of these runs: {runs[n].path}, {best_line(runs[n])}")
 
 
 def cancel(path: Path, /, *, now: bool = False) -> None:
@@ -89,20 +92,34 @@ def run_lines(run: RunState, *, own_job: bool = True) -> list[str]:
     lines = [f"{run.path}: {_stands(run)}"]
     if run.lines:
         last = run.lines[-1]
-        scores = [f"{k} {v:.4f}" for k, v in last.items() if k.startswith(("val_", "test_")) and v]
-        words = [f"epoch {last['epoch']}: loss {last['loss']:.4f}", *scores]
+        keys = [f"{split}_{name}" for name in run.scores.names for split in SPLITS]
+        scores = [f"{key} {say_number(last[key])}" for key in keys if last.get(key) is not None]
+        loss = "-" if last["loss"] is None else say_number(last["loss"])
+        words = [f"epoch {last['epoch']}: loss {loss}", *scores]
         lines.append(f"  {', '.join(words)}, {last['seconds']:.1f} s")
+    if best := best_line(run):
+        lines.append(f"  best: {best}")
     number = run.job.get("slurm_job")
     if own_job and number and queue.has_slurm():
         lines.append(f"  {job_line(number)}")
     return lines
 
 
+def best_line(run: RunState) -> str:
+    """The best score of a run, and when it was reached; empty before the first evaluation."""
+    best = run.scores.at_best("val")
+    if best is None:
+        return ""
+    said = f"val_{run.scores.metric} {say_number(best)} in epoch {run.scores.best_epoch}"
+    return f"{said} ({run.scores.direction})"
+
+
 def _stands(run: RunState) -> str:
-    epochs, name = run.settings.get("epochs", "?"), run.result.get("metric")
-    if name and not _runs(run):
-        best = run.result["best_epoch"]
-        return f"finished; test {name} {run.result[f'test_{name}']} at the best epoch, {best}"
+    epochs, scores = run.settings.get("epochs", "?"), run.scores
+    if run.result and not _runs(run):
+        test, best = scores.at_best("test"), scores.best_epoch
+        said = f"test {scores.metric} {'-' if test is None else test}"
+        return f"finished; {said} at the best epoch, {'-' if best is None else best}"
     if run.stopped:
         then = "waits to go on" if run.stopped["requeue"] else "was ended; go on with --resume"
         return f"saved in epoch {run.stopped['epoch'] + 1} of {epochs} by a signal, {then}"
