@@ -4,7 +4,7 @@ All that a converter of edge lists holds in memory: integers take 16 bytes a ver
 and its rows), text about 120 (a dictionary).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -95,7 +95,7 @@ class TextIds:
 Ids = RowIds | IntegerIds | TextIds
 
 
-def unknown(table: Table, row: int, found) -> DataError:
+def unknown(table: Table, row: int, found: object) -> DataError:
     """The error for an edge to a vertex that the vertex table lacks."""
     shown = "(empty)" if found == "" else found
     return DataError(
@@ -171,7 +171,7 @@ def _refuse_duplicates(table: Table, first_row: int, texts: list[str]) -> None:
             raise _duplicate(table, [seen[name], row], name)
 
 
-def _duplicate(table: Table, rows, name) -> DataError:
+def _duplicate(table: Table, rows: Sequence[int], name: object) -> DataError:
     return DataError(
         f"{table.path}, rows {rows[0]:,} and {rows[1]:,}: vertex {name!s} is there twice. Keep one "
         f"row for each vertex"

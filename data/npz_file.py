@@ -73,7 +73,7 @@ class NpzFile:
         """The archive itself."""
         return self
 
-    def __exit__(self, *_exception) -> None:
+    def __exit__(self, *_exception: object) -> None:
         """Close the archive, whatever is still reading it."""
         self.zip.close()
         self.file.close()

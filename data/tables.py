@@ -94,13 +94,9 @@ class CsvChunk:
             raise self._bad_cell(columns) from None
 
     def _bad_cell(self, columns: Sequence[int]) -> DataError:
-        for i, row in enumerate(self.rows):
-            for column in columns:
-                try:
-                    float(row[column])
-                except ValueError:
-                    return not_a_number(self.table, self.first_row + i, column, row[column])
-        raise AssertionError
+        cells = ((i, column) for i in range(len(self.rows)) for column in columns)
+        i, column = next(at for at in cells if not is_number(self.rows[at[0]][at[1]]))
+        return not_a_number(self.table, self.first_row + i, column, self.rows[i][column])
 
 
 def not_a_number(table: Table, row: int, column: int, found: Any) -> DataError:
@@ -176,7 +172,9 @@ class CsvTable:
                     yield CsvChunk(self, first_row, rows)
                 first_row += len(rows)
 
-    def _check_widths(self, rows: list, width: int, first_row: int, reader) -> None:
+    def _check_widths(
+        self, rows: list[list[str]], width: int, first_row: int, reader: Iterator[list[str]]
+    ) -> None:
         """Raise DataError for a ragged row; drops empty lines at the end of the file."""
         if set(map(len, rows)) == {width}:
             return
@@ -200,7 +198,7 @@ class Reading:
     def __enter__(self) -> None:
         """Begin."""
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Translate."""
         if isinstance(error, UnicodeDecodeError):
             raise DataError(f"{self.path} is no UTF-8 text ({error}). Save it as UTF-8") from error
@@ -220,7 +218,7 @@ def is_number(cell: str) -> bool:
 class ParquetChunk:
     """A record batch of a Parquet file."""
 
-    def __init__(self, table: "ParquetTable", first_row: int, batch, place: dict[int, int]):
+    def __init__(self, table: "ParquetTable", first_row: int, batch: Any, place: dict[int, int]):
         """place: column of the table -> column of the batch."""
         self.table, self.first_row, self.batch, self.place = table, first_row, batch, place
 
@@ -278,7 +276,7 @@ class ParquetTable:
             self.columns = tuple(file.schema_arrow.names)
             self.size = file.metadata.num_rows
 
-    def _open(self):
+    def _open(self) -> Any:
         import pyarrow
 
         try:

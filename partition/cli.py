@@ -9,8 +9,8 @@ from rich.console import Console
 
 from batchgnn.base.bytes import format_bytes, parse_bytes
 from batchgnn.base.errors import StoreError
-from batchgnn.partition.partition import Cut, available, memory_plan, opened
-from batchgnn.partition.partition import partition as run
+from batchgnn.partition.cut import Cut
+from batchgnn.partition.partition import available, cut_into, memory_plan, opened
 from batchgnn.partition.plan import disk_bytes
 from batchgnn.partition.tables import graph_tables, shard_tables
 from batchgnn.partition.write import schema_of
@@ -25,12 +25,7 @@ def partition(
     shards: Path,
     /,
     *,
-    count: Annotated[int, Parameter(name="--shards")],
-    method: Literal["metis", "random", "supernode"] = "metis",
-    seed: int = 0,
-    order: Literal["rcm", "natural"] | None = None,
-    clusters: int | None = None,
-    even_seeds: bool = True,
+    cut: Annotated[Cut, Parameter(name="*")],
     feature_dtype: Literal["float32", "float16", "bfloat16"] | None = None,
     memory: str | None = None,
     dry_run: bool = False,
@@ -43,21 +38,6 @@ def partition(
         Graph store, made by `batchgnn data convert` or `batchgnn data generate`.
     shards
         Folder to write; must not exist.
-    count
-        Number of shards; any number of ranks up to it can train on them.
-    method
-        metis: fewest edges between shards. random: every vertex draws its shard; needs no graph in
-        memory. supernode: many METIS clusters, dealt to the shards at random.
-    seed
-        The same graph, options and seed give the same shards.
-    order
-        Order of the vertices inside a shard: reverse Cuthill-McKee, or as in the graph store.
-        Default: rcm for metis and supernode, natural for random.
-    clusters
-        Number of METIS clusters of the supernode method; default 32 per shard.
-    even_seeds
-        After the cut, move vertices until training seeds and edges per shard are even within 5 %,
-        and vertices as far as that cuts no more edges.
     feature_dtype
         What features are stored as; half width rounds them, to 11 bits (float16, up to 65504) or
         8 bits (bfloat16, any size). Default: as the graph store has them.
@@ -68,31 +48,11 @@ def partition(
     """
     allowed = available() if memory is None else parse_bytes(memory)
     if dry_run:
-        cut = Cut(
-            method=method,
-            num_shards=count,
-            seed=seed,
-            order=order,
-            clusters=clusters,
-            even_seeds=even_seeds,
-        )
         _show_plan(graph, shards, cut, allowed, feature_dtype)
         return
-    manifest = run(
-        graph,
-        shards,
-        method,
-        count,
-        seed,
-        order=order,
-        clusters=clusters,
-        even_seeds=even_seeds,
-        memory=allowed,
-        show=True,
-        feature_dtype=feature_dtype,
-    )
+    manifest = cut_into(graph, shards, cut, memory=allowed, show=True, feature_dtype=feature_dtype)
     print(
-        f"{shards}: {count} shards of {manifest.name}, {manifest.edge_cut:,} edges cut, "
+        f"{shards}: {cut.num_shards} shards of {manifest.name}, {manifest.edge_cut:,} edges cut, "
         f"halo factor {manifest.halo_factor:.3f}, balance {manifest.balance:.3f}"
     )
 

@@ -72,7 +72,7 @@ def cut_graph_bytes(num_vertices: int, num_edges: int) -> int:
     return 2 * num_edges * (8 + 8 + 1) + 20 * num_vertices + 64 * CHUNK
 
 
-def _count_arcs(source, target, directed: bool, weight: np.ndarray) -> None:
+def _count_arcs(source: np.ndarray, target: np.ndarray, directed: bool, weight: np.ndarray) -> None:
     """Add the in-degrees of some edges to `weight`; an undirected edge is an arc each way."""
     np.add.at(weight, target, 1)
     if not directed:

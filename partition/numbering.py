@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from batchgnn.kernels.order import cuthill_mckee
 from batchgnn.partition.cut_graph import CutGraph
@@ -23,7 +24,7 @@ class Numbering:
 
 
 def number(
-    shard: np.ndarray, num_shards: int, id_dtype, order: np.ndarray | None = None
+    shard: np.ndarray, num_shards: int, id_dtype: DTypeLike, order: np.ndarray | None = None
 ) -> Numbering:
     """Number the vertices shard after shard.
 

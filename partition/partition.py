@@ -1,13 +1,12 @@
 """The whole way from a graph store to a shard store."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import psutil
 
 from batchgnn.base.bytes import MemoryPlan
-from batchgnn.base.errors import ConfigError
+from batchgnn.partition.cut import Cut, Method, Order
 from batchgnn.partition.cut_graph import CutGraph, cut_graph
 from batchgnn.partition.metis import metis_shards
 from batchgnn.partition.numbering import rcm_order
@@ -15,94 +14,31 @@ from batchgnn.partition.plan import cut_plan, write_plan
 from batchgnn.partition.random_shards import random_shards
 from batchgnn.partition.rebalance import no_graph, rebalance
 from batchgnn.partition.source import GraphSource
-from batchgnn.partition.supernode import CLUSTERS_PER_SHARD, supernode_shards
+from batchgnn.partition.supernode import supernode_shards
 from batchgnn.partition.write import schema_of, write_shards
 from batchgnn.store.format import refuse_existing
 from batchgnn.store.graph_store import GraphStore
 from batchgnn.store.seeds import is_seed
 from batchgnn.store.shard_store import Manifest
 
-METHODS = ("metis", "random", "supernode")
-ORDERS = ("rcm", "natural")
 VERTEX_CHUNK = 1 << 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cut:
-    """How a graph is cut.
-
-    order     of vertices inside a shard: `rcm` (reverse Cuthill-McKee) or `natural` (as in the
-              graph store); None = rcm where the cut has the graph in memory, else natural
-    clusters  of the supernode method; None = 32 per shard
-    even_seeds  whether the pass that evens training seeds is made
-    """
-
-    method: str = "metis"
-    num_shards: int
-    seed: int = 0
-    order: str | None = None
-    clusters: int | None = None
-    even_seeds: bool = True
-
-    def check(self, num_vertices: int) -> None:
-        """Raise ConfigError for settings that cannot work on that many vertices."""
-        for value, known, option in (
-            (self.method, METHODS, "--method"),
-            (self.order or "rcm", ORDERS, "--order"),
-        ):
-            if value not in known:
-                raise ConfigError(f"{option} {value}: needed one of {', '.join(known)}")
-        if not 1 <= self.num_shards <= num_vertices:
-            raise ConfigError(
-                f"--shards {self.num_shards}: needed between 1 and {num_vertices:,}, the number of "
-                f"vertices, because no shard may be empty"
-            )
-        if not self.num_shards <= self.num_clusters(num_vertices) <= num_vertices:
-            raise ConfigError(
-                f"--clusters {self.clusters}: needed between {self.num_shards} (--shards) and "
-                f"{num_vertices:,} (vertices)"
-            )
-
-    def num_clusters(self, num_vertices: int) -> int:
-        """Clusters of the supernode method."""
-        if self.clusters is not None:
-            return self.clusters
-        return min(CLUSTERS_PER_SHARD * self.num_shards, num_vertices)
-
-    @property
-    def inside(self) -> str:
-        """Order of the vertices inside a shard."""
-        return self.order or ("natural" if self.method == "random" else "rcm")
-
-    @property
-    def needs_graph(self) -> bool:
-        """Whether the graph has to be in memory for the cut."""
-        return self.method != "random" or self.inside == "rcm"
 
 
 def partition(
     graph: GraphSource | Path | str,
-    shards_path: Path | str,
-    method: str = "metis",
+    shards: Path | str,
+    method: Method = "metis",
     num_shards: int = 1,
     seed: int = 0,
     *,
-    order: str | None = None,
+    order: Order | None = None,
     clusters: int | None = None,
     even_seeds: bool = True,
     memory: int | None = None,
     show: bool = False,
     feature_dtype: str | None = None,
 ) -> Manifest:
-    """Cut a graph store into shards: read, plan, cut, even the seeds, write.
-
-    graph   path of a graph store, or what reads like one (`source.GraphSource`)
-    memory  bytes that may be used; None = what the machine has available now
-    show    whether progress is shown on stderr
-    feature_dtype  float32, float16 or bfloat16; None = as the graph has them
-
-    Raises DataError, StoreError, ConfigError, MemoryPlanError. Options are those of `Cut`.
-    """
+    """Cut a graph store into shards; options are those of `Cut` and of `cut_into`."""
     cut = Cut(
         method=method,
         num_shards=num_shards,
@@ -111,8 +47,29 @@ def partition(
         clusters=clusters,
         even_seeds=even_seeds,
     )
-    shards_path = Path(shards_path)
-    refuse_existing(shards_path)
+    return cut_into(graph, shards, cut, memory=memory, show=show, feature_dtype=feature_dtype)
+
+
+def cut_into(
+    graph: GraphSource | Path | str,
+    shards: Path | str,
+    cut: Cut,
+    *,
+    memory: int | None = None,
+    show: bool = False,
+    feature_dtype: str | None = None,
+) -> Manifest:
+    """Cut a graph store into shards: read, plan, cut, even the seeds, write.
+
+    graph   path of a graph store, or what reads like one (`source.GraphSource`)
+    shards  folder to write
+    memory  bytes that may be used; None = what the machine has available now
+    show    whether progress is shown on stderr
+    feature_dtype  float32, float16 or bfloat16; None = as the graph has them
+
+    Raises DataError, StoreError, ConfigError, MemoryPlanError.
+    """
+    refuse_existing(shards)
     source = opened(graph)
     cut.check(source.num_vertices)
     allowed = available() if memory is None else memory
@@ -120,17 +77,13 @@ def partition(
     shard, inside = cut_vertices(source, cut)
     return write_shards(
         source,
-        shards_path,
+        Path(shards),
         shard,
-        num_shards=num_shards,
+        num_shards=cut.num_shards,
         order=inside,
-        method=method,
-        seed=seed,
-        options={
-            "order": cut.inside,
-            "even_seeds": even_seeds,
-            **({"clusters": cut.num_clusters(len(shard))} if method == "supernode" else {}),
-        },
+        method=cut.method,
+        seed=cut.seed,
+        options=cut.record(len(shard)),
         memory=allowed,
         show=show,
         feature_dtype=feature_dtype,

@@ -7,6 +7,9 @@ import numpy as np
 from batchgnn.graph.assign import assign_shards, imbalance
 from batchgnn.store.shard_store import Manifest
 
+Arcs = tuple[np.ndarray, np.ndarray, np.ndarray]
+"int64 triplets: the target's shard, the source's shard, the number of arcs."
+
 
 @dataclass(frozen=True)
 class Quality:
@@ -23,7 +26,7 @@ class Quality:
 
 
 def quality(
-    arcs: tuple[np.ndarray, np.ndarray, np.ndarray],
+    arcs: Arcs,
     num_halo: np.ndarray,
     shard_edges: np.ndarray,
     num_vertices: int,
@@ -31,7 +34,6 @@ def quality(
 ) -> Quality:
     """Figures from the arcs between shards.
 
-    arcs         int64 triplets (target's shard, source's shard, number of arcs)
     num_halo     int64 (K,)  distinct in-neighbours of each shard that others own
     shard_edges  int64 (K,)  in-arcs of each shard
     """
@@ -45,9 +47,7 @@ def quality(
     )
 
 
-def quotient_csr(
-    arcs: tuple[np.ndarray, np.ndarray, np.ndarray], num_shards: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def quotient_csr(arcs: Arcs, num_shards: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(indptr, indices, weight), int64: arcs between two shards, both directions added up."""
     from scipy.sparse import coo_array
 

@@ -72,7 +72,9 @@ def csr_of(
     return _starts(key.view(np.int64), n), indices, None
 
 
-def _sort_with_order(records: np.ndarray, first: int, n: int, weighted: bool):
+def _sort_with_order(
+    records: np.ndarray, first: int, n: int, weighted: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """`csr_of` by a permutation: for weights, and for ids that do not fit one integer in pairs."""
     order = np.lexsort((records["other"], records["row"]))
     row = records["row"].astype(np.int64)

@@ -6,18 +6,19 @@ folder is written beside its place and renamed when it is whole.
 """
 
 import shutil
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
 import batchgnn.store.shard_writer as writer
-from batchgnn.base.progress import progress
+from batchgnn.base.progress import Progress, progress
 from batchgnn.kernels.half import FEATURE_DTYPES, dtype_name
 from batchgnn.kernels.partition import count_neighbor_shards, row_sums
 from batchgnn.partition.numbering import Numbering, number
 from batchgnn.partition.plan import EDGE_CHUNK, feature_chunk, sort_plan
-from batchgnn.partition.quality import quality, quotient_csr
+from batchgnn.partition.quality import Arcs, quality, quotient_csr
 from batchgnn.partition.rebalance import count_seeds
 from batchgnn.partition.source import GraphSource
 from batchgnn.partition.spill import Spill, csr_of
@@ -43,7 +44,7 @@ class Job:
         """Shards, K."""
         return len(self.numbering.offset) - 1
 
-    def progress(self, label: str, total: int, unit: str):
+    def progress(self, label: str, total: int, unit: str) -> AbstractContextManager[Progress]:
         """Progress of one stage."""
         return progress(label, total, unit, show=self.show)
 
@@ -168,7 +169,7 @@ def _bucket_arcs(job: Job) -> list[Spill]:
     return spills
 
 
-def _write_topology(job: Job, spills: list[Spill]):
+def _write_topology(job: Job, spills: list[Spill]) -> tuple[list[writer.Draft], np.ndarray, Arcs]:
     """Second pass: adjacency and degrees of every shard.
 
     Returns (drafts, num_halo int64 (K,), arcs as triplets of `quality`).
@@ -194,7 +195,9 @@ def _write_topology(job: Job, spills: list[Spill]):
     return drafts, num_halo, (into, out_of, count)
 
 
-def _write_side(draft: writer.Draft, side: str, spill: Spill, s: int, n: int, schema) -> None:
+def _write_side(
+    draft: writer.Draft, side: str, spill: Spill, s: int, n: int, schema: Schema
+) -> None:
     """The in-arcs or the out-arcs of shard s, and the degrees that follow from them."""
     indptr, indices, weight = csr_of(spill, s, n, schema.num_vertices)
     draft.open(f"{side}/indptr")[:] = indptr

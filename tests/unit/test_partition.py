@@ -29,9 +29,10 @@ import batchgnn.partition.write as write
 from batchgnn.base.bytes import MemoryPlan
 from batchgnn.base.errors import ConfigError, MemoryPlanError
 from batchgnn.kernels.order import cuthill_mckee
+from batchgnn.partition.cut import METHODS, Cut
 from batchgnn.partition.cut_graph import cut_graph
 from batchgnn.partition.metis import fill_empty, metis_shards
-from batchgnn.partition.partition import METHODS, Cut, memory_plan, partition
+from batchgnn.partition.partition import memory_plan, partition
 from batchgnn.partition.random_shards import random_shards
 from batchgnn.partition.spill import Spill, _sort_with_order, csr_of
 from batchgnn.partition.supernode import supernode_shards

@@ -9,6 +9,7 @@ from shards import random_graph, store_graph
 
 import batchgnn.partition.cli as cli
 from batchgnn.base.errors import StoreError
+from batchgnn.partition.cut import Cut
 from batchgnn.partition.partition import partition
 from batchgnn.store.graph_store import GraphStore
 from batchgnn.store.shard_store import ShardStore
@@ -16,10 +17,10 @@ from batchgnn.store.shard_store import ShardStore
 
 def test_partition_and_inspect_as_commands(tmp_path, capsys):
     path = store_graph(random_graph(300, 900, splits=2), tmp_path / "g.h5")
-    cli.partition(path, tmp_path / "s", count=40, dry_run=True)
+    cli.partition(path, tmp_path / "s", cut=Cut(num_shards=40), dry_run=True)
     assert "memory in all" in capsys.readouterr().out
     assert not (tmp_path / "s").exists()
-    cli.partition(path, tmp_path / "s", count=4, memory="2G")
+    cli.partition(path, tmp_path / "s", cut=Cut(num_shards=4), memory="2G")
     assert "4 shards of arrays" in capsys.readouterr().out
     cli.inspect(tmp_path / "s")
     shown = capsys.readouterr().out
@@ -60,7 +61,7 @@ def half_labelled():
 
 def test_inspect_says_how_many_training_vertices_have_no_label(half_labelled, tmp_path, capsys):
     path = store_graph(half_labelled, tmp_path / "g.h5")
-    cli.partition(path, tmp_path / "s", count=3)
+    cli.partition(path, tmp_path / "s", cut=Cut(num_shards=3))
     shown = shown_of(path, capsys)
     assert "train 200, val 0, test 100; 100 of train without a label" in shown
     shown = shown_of(tmp_path / "s", capsys)
@@ -72,7 +73,7 @@ def test_inspect_says_the_range_of_numbers(half_labelled, tmp_path, capsys):
     label = np.where(half_labelled.label < 0, np.nan, np.linspace(-1, 2, 300)).astype(np.float32)
     graph = replace(half_labelled, label=label, num_classes=1)
     path = store_graph(graph, tmp_path / "g.h5")
-    cli.partition(path, tmp_path / "s", count=3)
+    cli.partition(path, tmp_path / "s", cut=Cut(num_shards=3))
     for store in (path, tmp_path / "s"):
         shown = shown_of(store, capsys)
         assert "regression, labels from 0.00334448 to 2, 100 vertices without a label" in shown

@@ -9,6 +9,7 @@ import batchgnn.partition.cli as cli
 import batchgnn.partition.plan as plan
 from batchgnn.base.errors import DataError, StoreError
 from batchgnn.kernels.half import as_floats
+from batchgnn.partition.cut import Cut
 from batchgnn.partition.partition import partition
 from batchgnn.partition.write import schema_of
 from batchgnn.store.shard_verify import verify
@@ -27,7 +28,7 @@ def test_features_are_stored_in_the_width_asked_for(tmp_path, capsys, name, befo
     graph = random_graph(300, 900)
     object.__setattr__(graph, "features", graph.features.astype(before))
     path = store_graph(graph, tmp_path / "g.h5")
-    cli.partition(path, tmp_path / "s", count=3, feature_dtype=name)
+    cli.partition(path, tmp_path / "s", cut=Cut(num_shards=3), feature_dtype=name)
     verify(tmp_path / "s")
     whole = Whole(tmp_path / "s")
     assert whole.manifest.feature_name == name
@@ -74,7 +75,7 @@ def test_half_width_needs_less_disk(tmp_path, capsys):
     path = store_graph(random_graph(300, 900), tmp_path / "g.h5")
     sizes = []
     for name in (None, "bfloat16"):
-        cli.partition(path, tmp_path / "s", count=3, dry_run=True, feature_dtype=name)
+        cli.partition(path, tmp_path / "s", cut=Cut(num_shards=3), dry_run=True, feature_dtype=name)
         sizes.append(capsys.readouterr().out)
     m = schema_of(random_graph(300, 900))
     half = schema_of(random_graph(300, 900), "bfloat16")

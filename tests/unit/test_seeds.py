@@ -8,7 +8,8 @@ import pytest
 from shards import random_graph
 
 from batchgnn.base.errors import StoreError
-from batchgnn.partition.partition import METHODS, partition
+from batchgnn.partition.cut import METHODS
+from batchgnn.partition.partition import partition
 from batchgnn.store.seeds import has_label, is_seed
 from batchgnn.store.shard_verify import verify
 
