@@ -8,7 +8,7 @@ from propagation import RepeatedOperator
 
 from batchgnn.graph.block import Block
 from batchgnn.nn.dropout import NO_DROPOUT
-from batchgnn.nn.model import ModelSpec
+from batchgnn.nn.model import ModelSpec, layered
 from batchgnn.nn.models import make_model
 from batchgnn.operators.local import LocalOperator
 
@@ -76,3 +76,9 @@ def test_an_operator_without_rounds_is_refused():
     A = LocalOperator(operator("gcn").block, "gcn")
     with pytest.raises(TypeError, match="LocalOperator has no rounds"):
         make_model(SPECS["decoupled-gcn"], 5, 4).evaluate([A] * 3, np.zeros((N, 5), np.float32))
+
+
+@pytest.mark.parametrize("name", ["gcnii", *NAMES])
+def test_a_model_over_the_whole_graph_has_no_layers_one_by_one(name):
+    with pytest.raises(TypeError, match=f"{name} has no layers"):
+        layered(make_model(ModelSpec(model=name), 5, 4))

@@ -35,3 +35,10 @@ def test_it_trains_as_the_local_operator(kind, hidden, held):
         results.append((logits, model.parameters.grad.copy()))
     for found, expected in zip(*results, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_layer_that_needs_more_than_the_input_features_is_refused():
+    ids, x = np.arange(4, dtype=np.uint32), np.zeros((4, 3), np.float32)
+    A = CachedOperator(ids, Rows(addresses(list(x)), x[:0]))
+    with pytest.raises(TypeError, match="CachedOperator has products with the input features"):
+        make_model(ModelSpec(model="gat", layers=1), 3, 4).evaluate([A], x)
