@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from batchgnn.base.errors import ConfigError
 from batchgnn.launch.local import GO_ON, own_command, run
 from batchgnn.launch.mpirun import (
+    Mpirun,
     Placement,
     find_mpirun,
     job_environment,
@@ -58,24 +59,10 @@ def launch(
     on = None if hosts is None else parse_hosts(hosts)
     if max_restarts:
         run_folder_of(list(command))
-    elsewhere = "SLURM_JOB_ID" in os.environ or on is not None
     found = find_mpirun(mpirun)
-    placement = place(ranks, threads, num_cores(), elsewhere=elsewhere)
-    if not bind:
-        placement = Placement(placement.ranks, placement.threads, bind=False)
-    elif not placement.bind:
-        print(
-            f"batchgnn: {ranks} ranks x {placement.threads} threads on {num_cores()} cores: "
-            "ranks are not bound and share them.",
-            file=sys.stderr,
-        )
-    line = [*own_command(), *command]
+    placement = _placed(ranks, threads, bind, elsewhere="SLURM_JOB_ID" in os.environ or bool(on))
     if dry_run:
-        added = job_environment(found, placement, os.geteuid(), "...")
-        settings = [f"{name}={shlex.quote(value)}" for name, value in added.items()]
-        print(
-            " \\\n  ".join([*settings, shlex.join(mpirun_argv(found, placement, line, hosts=on))])
-        )
+        _show(found, placement, [*own_command(), *command], on)
         return
     if max_restarts:
         program, words = own_command(), list(command)
@@ -83,8 +70,29 @@ def launch(
             found, placement, program, words, hosts=on, max_restarts=max_restarts
         )
     else:
-        ended = run(found, placement, line, on, tells_success=True)
+        ended = run(found, placement, [*own_command(), *command], on, tells_success=True)
     if ended.sentence:
         print(ended.sentence, GO_ON, file=sys.stderr, flush=True)
     if ended.status:
         sys.exit(ended.status)
+
+
+def _placed(ranks: int, threads: int | None, bind: bool, *, elsewhere: bool) -> Placement:
+    """Where ranks run; says so on stderr when they cannot have cores of their own."""
+    placement = place(ranks, threads, num_cores(), elsewhere=elsewhere)
+    if not bind:
+        return Placement(placement.ranks, placement.threads, bind=False)
+    if not placement.bind:
+        print(
+            f"batchgnn: {ranks} ranks x {placement.threads} threads on {num_cores()} cores: "
+            "ranks are not bound and share them.",
+            file=sys.stderr,
+        )
+    return placement
+
+
+def _show(found: Mpirun, placement: Placement, line: list[str], on: dict[str, int] | None) -> None:
+    """Print the command line and what is added to the environment."""
+    added = job_environment(found, placement, os.geteuid(), "...")
+    settings = [f"{name}={shlex.quote(value)}" for name, value in added.items()]
+    print(" \\\n  ".join([*settings, shlex.join(mpirun_argv(found, placement, line, hosts=on))]))
