@@ -5,8 +5,11 @@ import re
 from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 import tomli_w
 
+from batchgnn.report.page import page
+from batchgnn.report.run import read_runs
 from batchgnn.watch.timeline import RankSpans, Timeline, chrome_trace
 from batchgnn.watch.trace import Span
 
@@ -15,8 +18,11 @@ BESIDE = {"sampler": ("sample", "locate"), "fetcher": ("wait for blocks", "fetch
 COLLECTIVES = {"input rows": 5, "gradient": 12, "sample requests counts": 8}
 
 
-def make_lines(num_epochs, num_ranks, seed=0, eval_every=1):
-    """Lines of metrics.jsonl; the first epoch takes far longer than the others."""
+def make_lines(num_epochs, num_ranks, seed=0, eval_every=1, scores=("accuracy",)):
+    """Lines of metrics.jsonl; the first epoch takes far longer than the others.
+
+    scores rise by the epoch, as if higher were better
+    """
     rng = np.random.default_rng(seed)
     lines = []
     for epoch in range(1, num_epochs + 1):
@@ -28,7 +34,8 @@ def make_lines(num_epochs, num_ranks, seed=0, eval_every=1):
         }
         line = {"epoch": epoch, "loss": 3 / epoch + rng.random(), "seconds": slow * 1.25}
         if epoch % eval_every == 0:
-            line |= {"val_accuracy": 1 - 0.9 / epoch, "test_accuracy": 1 - 0.95 / epoch}
+            for name in scores:
+                line |= {f"val_{name}": 1 - 0.9 / epoch, f"test_{name}": 1 - 0.95 / epoch}
             line["evaluate_seconds"] = 0.125
             main["evaluate"] = [0.1] * num_ranks
         sent = rng.integers(1, 10**6, (len(COLLECTIVES), num_ranks))
@@ -69,21 +76,29 @@ def make_timeline(num_ranks, num_steps=8):
     return Timeline(2, 0, ranks)
 
 
-def make_run(path, *, num_epochs=5, num_ranks=2, seed=0, eval_every=1, finished=True, **result):
-    """A run folder of the present version; returns its lines. result: entries of result.json."""
+def make_run(
+    path, *, num_epochs=5, num_ranks=2, seed=0, eval_every=1, finished=True,
+    scores=("accuracy",), **result,
+):  # fmt: skip
+    """A run folder of the present version; returns its lines.
+
+    scores: names, the one that chooses first
+    result: entries of result.json
+    """
     path.mkdir(parents=True)
     settings = {
         "shards": "/data/<shards>", "mode": "macrobatch", "model": "sage", "layers": 2,
         "hidden": 64, "fanouts": [10, 5], "epochs": num_epochs, "overlap": True,
-        "metric": "accuracy", "seed": seed, "timeline-epoch": 2,
+        "metric": scores[0], "seed": seed, "timeline-epoch": 2,
     }  # fmt: skip
     (path / "config.toml").write_text(tomli_w.dumps(settings))
-    lines = make_lines(num_epochs, num_ranks, seed, eval_every)
+    lines = make_lines(num_epochs, num_ranks, seed, eval_every, scores)
     write_lines(path, lines)
     (path / "timeline.json").write_text(chrome_trace(make_timeline(num_ranks)))
     if finished:
         about = {
-            "metric": "accuracy", "test_accuracy": 0.75, "val_accuracy": 0.8125, "best_epoch": 4,
+            "metric": scores[0], "higher_is_better": scores[0] not in ("rmse", "mae"),
+            f"test_{scores[0]}": 0.75, f"val_{scores[0]}": 0.8125, "best_epoch": 4,
             "epochs": num_epochs, "ranks": num_ranks, "threads": 2, "mode": "macrobatch",
             "exactness": "exact; first layer unsampled", "num_parameters": 12345,
             "hosts": [f"host{rank // 2}" for rank in range(num_ranks)],
@@ -98,6 +113,21 @@ def make_run(path, *, num_epochs=5, num_ranks=2, seed=0, eval_every=1, finished=
 def write_lines(path, lines):
     """Write metrics.jsonl."""
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def lines_of(path):
+    """Read metrics.jsonl."""
+    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+
+
+def page_of(*paths):
+    """The report's page of these run folders."""
+    return Page(page(read_runs(paths), "batchgnn report"))
+
+
+def mean(values):
+    """What a mean is to be, up to rounding."""
+    return pytest.approx(np.mean(values), rel=1e-12)
 
 
 class Page:

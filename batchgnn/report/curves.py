@@ -1,35 +1,47 @@
 """The section of learning: loss and scores of each epoch."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from batchgnn.report import svg
-from batchgnn.report.html import Html, number, seconds, table
+from batchgnn.report.html import STAR, Cell, Html, number, seconds, starred, table
 from batchgnn.report.layout import beside_table, figure, heads
-from batchgnn.report.run import Run
+from batchgnn.report.run import Line, Run
 from batchgnn.report.style import run_class
 
 
 def learning(runs: Sequence[Run]) -> Html:
     """Loss and scores by epoch, and by seconds of training."""
-    metrics = " / ".join(dict.fromkeys(run.metric for run in runs))
-    loss = [_series(n, run, "loss", "") for n, run in enumerate(runs)]
-    val = [_series(n, run, f"val_{run.metric}", "") for n, run in enumerate(runs)]
-    test = [_series(n, run, f"test_{run.metric}", " test") for n, run in enumerate(runs)]
+    loss = [_series(n, run, "loss") for n, run in enumerate(runs)]
     legend = [svg.stroke(run_class(n), run.name) for n, run in enumerate(runs)]
     figures = [figure("Mean training loss of each epoch.", _lines("Loss", loss, "loss"), *legend)]
-    if any(each.points for each in val):
-        kinds = [svg.stroke("plain", "validation"), svg.stroke("plain test", "test")]
-        caption = f"Exact {metrics} over all validation and test vertices."
-        drawn = _lines(f"Scores: {metrics}", [*val, *test], metrics)
-        figures.append(figure(caption, drawn, *legend, *kinds))
-        clock = [_by_clock(n, run) for n, run in enumerate(runs)]
+    for name in dict.fromkeys(name for run in runs for name in run.scores.names):
+        figures += _score_figures(name, runs, legend)
+    return beside_table(figures, _epochs(runs), runs)
+
+
+def _score_figures(name: str, runs: Sequence[Run], legend: Sequence[Html]) -> list[Html]:
+    """A score by epoch, and by seconds in the runs whose best epoch it chooses."""
+    val = [_series(n, run, f"val_{name}") for n, run in enumerate(runs)]
+    if not any(each.points for each in val):
+        return []
+    test = [_series(n, run, f"test_{name}", " test") for n, run in enumerate(runs)]
+    kinds = [svg.stroke("plain", "validation"), svg.stroke("plain test", "test")]
+    caption = f"Exact {name} of the whole validation and test split."
+    chosen = {n: run for n, run in enumerate(runs) if run.scores.metric == name}
+    for run in list(chosen.values())[:1]:
+        caption += f" A ring is the best epoch by validation ({run.scores.direction})."
+    drawn = _lines(f"Scores: {name}", [*val, *test], name)
+    figures = [figure(caption, drawn, *legend, *kinds)]
+    clock = [each for n, run in chosen.items() if (each := _by_clock(n, run, name)).points]
+    if clock:
         drawn = svg.lines(
-            f"Validation {metrics} by seconds", clock, "seconds of training", metrics,
-            whole_x=False,
-        )  # fmt: skip
+            f"Validation {name} by seconds", clock, "seconds of training", name, whole_x=False
+        )
         caption = "Validation score by the seconds of training until then, without evaluations."
         figures.append(figure(caption, drawn, *legend))
-    return beside_table(figures, _epochs(runs), runs)
+    return figures
 
 
 def _lines(name: str, series: list[svg.Series], label: str) -> Html:
@@ -37,32 +49,52 @@ def _lines(name: str, series: list[svg.Series], label: str) -> Html:
     return svg.lines(name, drawn, "epoch", label) if drawn else Html("")
 
 
-def _series(n: int, run: Run, key: str, kind: str) -> svg.Series:
+def _series(n: int, run: Run, key: str, kind: str = "") -> svg.Series:
     points = [(line["epoch"], line[key]) for line in run.lines if line.get(key) is not None]
-    return svg.Series(f"{run.name}, {key}", run_class(n) + kind, points)
+    ringed = run.scores.best_epoch if key == f"val_{run.scores.metric}" else None
+    return svg.Series(f"{run.name}, {key}", run_class(n) + kind, points, ringed)
 
 
-def _by_clock(n: int, run: Run) -> svg.Series:
-    points, spent = [], 0.0
-    for line in run.lines:
-        spent += line["seconds"]
-        score = line.get(f"val_{run.metric}")
-        if score is not None:
-            points.append((spent, score))
-    return svg.Series(run.name, run_class(n), points)
+def _by_clock(n: int, run: Run, name: str) -> svg.Series:
+    spent = list(itertools.accumulate(line["seconds"] for line in run.lines))
+    scored = [
+        (line["epoch"], at, line[key])
+        for line, at in zip(run.lines, spent, strict=True)
+        if line.get(key := f"val_{name}") is not None
+    ]
+    best = run.scores.best_epoch
+    ringed = next((at for epoch, at, _ in scored if epoch == best), None)
+    return svg.Series(run.name, run_class(n), [(at, score) for _, at, score in scored], ringed)
 
 
 def _epochs(runs: Sequence[Run]) -> Html:
     """Every epoch's loss, scores and seconds."""
-    keys = ["epoch"] + ["loss", "validation", "test", "seconds"] * len(runs)
     by_epoch: list[dict] = [{line["epoch"]: line for line in run.lines} for run in runs]
-    rows = []
+    columns = [_columns(run) for run in runs]
+    rows: list[list[object]] = []
     for epoch in sorted(set().union(*by_epoch)):
-        cells: list[object] = [epoch]
-        for run, lines in zip(runs, by_epoch, strict=True):
-            line = lines.get(epoch, {})
-            scores = (line.get(f"{split}_{run.metric}") for split in ("val", "test"))
-            cells += [number(line.get("loss")), *map(number, scores), seconds(line.get("seconds"))]
-        rows.append(cells)
-    groups = [("", 1), *((head, 4) for head in heads(runs))]
-    return table("Epochs", keys, rows, groups=groups, class_="many")
+        cells = [
+            say(lines.get(epoch, {}))
+            for each, lines in zip(columns, by_epoch, strict=True)
+            for say in each.values()
+        ]
+        rows.append([epoch, *cells])
+    keys = ["epoch", *(key for each in columns for key in each)]
+    groups = [("", 1), *((h, len(each)) for h, each in zip(heads(runs), columns, strict=True))]
+    caption = f"Epochs ({STAR}: the best by validation)"
+    return table(caption, keys, rows, groups=groups, label="Epochs", class_="many")
+
+
+def _columns(run: Run) -> dict[str, Callable[[Line], Cell]]:
+    """Head -> cell of an epoch's line; the best validation score has a star."""
+    chosen, best = f"val_{run.scores.metric}", run.scores.best_epoch
+
+    def say(key: str, line: Line) -> Cell:
+        cell = number(line.get(key))
+        return starred(cell) if key == chosen and line.get("epoch") == best else cell
+
+    columns: dict[str, Callable[[Line], Cell]] = {"loss": partial(say, "loss")}
+    for name in run.scores.names:
+        columns[f"validation {name}"] = partial(say, f"val_{name}")
+        columns[f"test {name}"] = partial(say, f"test_{name}")
+    return {**columns, "seconds": lambda line: seconds(line.get("seconds"))}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from batchgnn.report.html import (
     NOTHING,
+    STAR,
     Cell,
     Html,
     escape,
@@ -12,23 +13,28 @@ from batchgnn.report.html import (
     seconds,
     share,
     size,
+    starred,
     table,
     tag,
 )
 from batchgnn.report.layout import heads, run_name
 from batchgnn.report.run import Run
+from batchgnn.run.run_scores import best_runs
 
 NUMBERS_OF_PLAN = {"s": seconds, "bytes": size}
 
 
 def summary(runs: Sequence[Run]) -> Html:
     """What each run was and what came of it."""
-    rows = [[name, *(value(run) for run in runs)] for name, value in SUMMARY.items()]
+    rows = [[name, *(value(run) for run in runs)] for name, value in ABOUT.items()]
+    rows += _score_rows(runs)
+    rows += [[name, *(value(run) for run in runs)] for name, value in COSTS.items()]
     rows = [row for row in rows if any(_says(cell) for cell in row[1:])]
+    caption = f"Runs ({STAR}: the best validation score)" if len(runs) > 1 else "Runs"
     notes = [tag("li", tag("strong", f"{run.name}: "), note) for run in runs for note in run.notes]
     return join(
         [
-            table("Runs", ["", *heads(runs)], rows, class_="facts", label="Summary of the runs"),
+            table(caption, ["", *heads(runs)], rows, class_="facts", label="Summary of the runs"),
             tag("ul", *notes, class_="notes") if notes else "",
         ]
     )
@@ -51,15 +57,31 @@ def _ranks(run: Run) -> str:
     return said + (f", {threads} thread{'s' if threads > 1 else ''} each" if threads else "")
 
 
-def _score(split: str) -> Callable[[Run], Cell]:
-    return lambda run: number(run.result.get(f"{split}_{run.metric}"))
-
-
 def _peak(run: Run) -> float | None:
     return max((max(line.get("peak_memory_bytes", [0])) for line in run.lines), default=0) or None
 
 
-SUMMARY: dict[str, Callable[[Run], object]] = {
+def _score_rows(runs: Sequence[Run]) -> list[list[object]]:
+    """Scores at the best epoch: those that chose it, then the others by name."""
+    val = [number(run.scores.at_best("val")) for run in runs]
+    for n in best_runs([run.scores for run in runs]):
+        val[n] = starred(val[n])
+    test = [number(run.scores.at_best("test")) for run in runs]
+    rows: list[list[object]] = [["Validation score", *val], ["Test score", *test]]
+    others = dict.fromkeys(name for run in runs for name in run.scores.names[1:])
+    for name in others:
+        for split, word in (("val", "Validation"), ("test", "Test")):
+            cells = [number(run.scores.at_best(split, name)) for run in runs]
+            rows.append([f"{word} {name}", *cells])
+    return rows
+
+
+def _metric(run: Run) -> str | None:
+    scores = run.scores
+    return None if scores.metric is None else f"{scores.metric} ({scores.direction})"
+
+
+ABOUT: dict[str, Callable[[Run], object]] = {
     "Folder": lambda run: str(run.path),
     "State": lambda run: run.state,
     "Mode": lambda run: run.settings.get("mode", "?"),
@@ -67,10 +89,10 @@ SUMMARY: dict[str, Callable[[Run], object]] = {
     "Model": _model,
     "Ranks": _ranks,
     "Epochs": lambda run: number(len(run.lines)),
-    "Best epoch": lambda run: number(run.result.get("best_epoch")),
-    "Score": lambda run: run.metric,
-    "Validation score": _score("val"),
-    "Test score": _score("test"),
+    "Best epoch": lambda run: number(run.scores.best_epoch),
+    "Score": _metric,
+}
+COSTS: dict[str, Callable[[Run], object]] = {
     "Seconds an epoch": lambda run: seconds(run.mean(lambda line: line["seconds"])),
     "First epoch": lambda run: seconds(run.lines[0]["seconds"]),
     "Evaluation": lambda run: seconds(run.mean(lambda line: line.get("evaluate_seconds"))),
@@ -81,7 +103,7 @@ SUMMARY: dict[str, Callable[[Run], object]] = {
     "Peak memory of a rank": lambda run: size(_peak(run)),
     "Parameters": lambda run: number(run.result.get("num_parameters")),
 }
-"Rows of the summary; one that says nothing of any run is left out."
+"Rows of the summary, above its scores and below; one that says nothing of any run is left out."
 
 
 def plan(runs: Sequence[Run]) -> Html:

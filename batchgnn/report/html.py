@@ -2,12 +2,16 @@
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from batchgnn.base.bytes import format_bytes
+from batchgnn.run.run_scores import say_number
 
 NOTHING = "-"
 "What stands for a number that is not known."
+
+STAR = "★"
+"What stands beside the best of several numbers."
 
 
 class Html(str):
@@ -62,12 +66,17 @@ def size(value: float | None) -> Cell:
 
 
 def number(value: float | int | None, digits: int = 4) -> Cell:
-    """A number: whole ones in full, others to `digits` decimals; None is a dash."""
+    """A number: whole ones in full, others as `say_number` says them; None is a dash."""
     if value is None:
         return Cell(NOTHING)
-    if isinstance(value, int) or float(value).is_integer():
+    if isinstance(value, int) or (abs(value) < 1e15 and value.is_integer()):
         return Cell(f"{int(value):,}", value)
-    return Cell(f"{value:,.{digits}f}", value)
+    return Cell(say_number(value, digits), value)
+
+
+def starred(cell: Cell) -> Cell:
+    """The cell of the best of several numbers; a dash stays one."""
+    return cell if cell.value is None else replace(cell, text=f"{cell.text} {STAR}")
 
 
 def share(value: float | None) -> Cell:

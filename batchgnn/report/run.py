@@ -16,6 +16,8 @@ from typing import Any
 
 from batchgnn.base.errors import StoreError
 from batchgnn.run import run_state
+from batchgnn.run.run_scores import RunScores
+from batchgnn.settings.tables import flattened
 from batchgnn.watch.timeline import Timeline, read_timeline
 
 Line = dict[str, Any]
@@ -30,7 +32,7 @@ class Run:
     """A run folder.
 
     name      what the page calls it
-    settings  config.toml as it is
+    settings  config.toml, without its tables
     lines     metrics.jsonl, an epoch each; at least one
     result    result.json; empty unless training has ended
     notes     what is missing, in sentences
@@ -46,11 +48,9 @@ class Run:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def metric(self) -> str:
-        """Name of the score: accuracy, micro-f1 ..."""
-        said = self.result.get("metric") or self.settings.get("metric")
-        keys = (key for line in self.lines for key in line if key.startswith("val_"))
-        return said or next(keys, "val_accuracy").removeprefix("val_")
+    def scores(self) -> RunScores:
+        """Its scores, and which is the best epoch so far."""
+        return RunScores(self.settings, self.result, self.lines)
 
     @property
     def exactness(self) -> str:
@@ -178,7 +178,7 @@ def _settings(path: Path) -> dict[str, Any]:
             f"batchgnn train SHARDS --run {path}"
         )
     try:
-        return tomllib.loads(_text(file))
+        return flattened(tomllib.loads(_text(file)))
     except ValueError as error:
         raise StoreError(
             f"{file} is damaged ({error}). Copy the run folder again; a run whose settings are "

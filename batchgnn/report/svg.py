@@ -27,11 +27,15 @@ TIMELINE_WIDTH, TIMELINE_LEFT = 960.0, 126.0
 
 @dataclass(frozen=True)
 class Series:
-    """A line of a plot: points from left to right; class_ gives its colour."""
+    """A line of a plot: points from left to right; class_ gives its colour.
+
+    ringed: where on the x axis the point lies that has a ring; None: none has
+    """
 
     name: str
     class_: str
     points: list[tuple[float, float]]
+    ringed: float | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,13 @@ class Axes:
         return right, HEIGHT - BOTTOM - (y - y0) / (y1 - y0 or 1) * (HEIGHT - TOP - BOTTOM)
 
     def draw(
-        self, x_label: str, y_label: str, say_x: Callable[[float], str], say_y, *, whole_x=True
+        self,
+        x_label: str,
+        y_label: str,
+        say_x: Callable[[float], str],
+        say_y: Callable[[float], str],
+        *,
+        whole_x: bool = True,
     ) -> Html:
         """Grid lines, numbers and labels."""
         parts = []
@@ -93,17 +103,14 @@ def picture(name: str, width: float, height: float, *parts: object, class_: str 
 
 
 def lines(
-    name: str, series: Sequence[Series], x_label: str, y_label: str, say_x=None, *, whole_x=True
+    name: str, series: Sequence[Series], x_label: str, y_label: str, *, whole_x: bool = True
 ) -> Html:
     """Lines with a dot at each point."""
     xs = [x for each in series for x, _ in each.points]
     ys = [y for each in series for _, y in each.points]
     room = 0.05 * (max(ys) - min(ys)) or 0.05 * abs(max(ys)) or 1.0
     axes = Axes((min(xs), max(xs)), (min(ys) - room, max(ys) + room))
-    digits = max(0, 1 - math.floor(math.log10(axes.y[1] - axes.y[0])))
-    frame = axes.draw(
-        x_label, y_label, say_x or _whole, lambda y: f"{y:.{digits}f}", whole_x=whole_x
-    )
+    frame = axes.draw(x_label, y_label, _whole, _say_between(*axes.y), whole_x=whole_x)
     return picture(name, WIDTH, HEIGHT, frame, *(_line(each, axes) for each in series))
 
 
@@ -115,7 +122,12 @@ def _line(series: Series, axes: Axes) -> Html:
         tag("circle", tag("title", f"{series.name}: {y:.6g} at {x:.6g}"), cx=px, cy=py, r=radius)
         for (x, y), (px, py) in zip(series.points, points, strict=True)
     ]
-    return tag("g", tag("polyline", points=path), *dots, class_=f"line {series.class_}")
+    rings = [
+        tag("circle", cx=px, cy=py, r=6, class_="ring")
+        for (x, _), (px, py) in zip(series.points, points, strict=True)
+        if x == series.ringed
+    ]
+    return tag("g", tag("polyline", points=path), *dots, *rings, class_=f"line {series.class_}")
 
 
 @dataclass(frozen=True)
@@ -133,7 +145,13 @@ class Bar:
 
 
 def stacks(
-    name: str, bars: Sequence[Bar], width: float, top: float, x_range, x_label: str, y_label: str
+    name: str,
+    bars: Sequence[Bar],
+    width: float,
+    top: float,
+    x_range: tuple[float, float],
+    x_label: str,
+    y_label: str,
 ) -> Html:
     """Stacked seconds, each bar `width` wide on the axis; one above `top` is cut, its sum above."""
     axes = Axes(x_range, (0.0, top))
@@ -267,6 +285,16 @@ def stroke(class_: str, name: str) -> Html:
     group = tag("g", line, class_=f"line {class_}")
     shown = tag("svg", group, viewBox="0 0 30 12", class_="swatch wide", aria_hidden="true")
     return tag("li", shown, name)
+
+
+def _say_between(low: float, high: float) -> Callable[[float], str]:
+    """How numbers of an axis are said: with the digits that its length needs."""
+    most, step = math.log10(max(abs(low), abs(high))), math.log10(high - low)
+    digits = max(0, 1 - math.floor(step))
+    if digits <= 5 and most < 6:
+        return lambda value: f"{value:.{digits}f}"
+    significant = 2 + math.floor(most) - math.floor(step)
+    return lambda value: f"{value:.{significant}g}"
 
 
 def _whole(value: float) -> str:
