@@ -56,11 +56,11 @@ class Convolution(Protocol):
 
 
 class Propagated(NamedTuple):
-    """What `propagate_backward` needs: x where A (x W) was computed, else h = A x."""
+    """What `propagate_backward` needs: the factor of W, x where A (x W) was computed, else A x."""
 
     A: InputOperator
-    x: np.ndarray | None
-    h: np.ndarray | None
+    factor: np.ndarray
+    transformed_first: bool
 
 
 class SavedSage(NamedTuple):
@@ -117,7 +117,7 @@ class SageMean:
             dweight = stacked(grads["lin_l.weight"], grads["lin_r.weight"])
             dboth = linear_backward(dy, rows, self.both, dweight, need_dx)
             return None if dboth is None else with_adjoint(A).gather_beside_adjoint(dboth)
-        propagated = Propagated(A, x, None)
+        propagated = Propagated(A, x, True)
         dx = propagate_backward(dy, propagated, self.nbr, grads["lin_l.weight"], need_dx)
         weight_gradient(dy, rows, grads["lin_r.weight"])
         if dx is not None:
@@ -338,9 +338,9 @@ def propagate(
     gather = A.gather_self if with_self else A.gather
     if transforms_first(A, weight):
         x = dense(x)
-        return gather(linear(x, weight)), Propagated(A, x, None)
+        return gather(linear(x, weight)), Propagated(A, x, True)
     h = gather(x)  # (n_dst, d_in)
-    return linear(h, weight), Propagated(A, None, h)
+    return linear(h, weight), Propagated(A, h, False)
 
 
 def propagate_backward(
@@ -352,12 +352,11 @@ def propagate_backward(
     with_self: bool = False,
 ) -> Gradient:
     """Overwrites dweight; returns the gradient of x, or None unless it is needed."""
-    A, x, h = saved
-    if x is not None:
+    A, factor, transformed_first = saved
+    if transformed_first:
         dz = _gather_adjoint(with_adjoint(A), dy, with_self)  # (n_src, d_out)
-        return linear_backward(dz, x, weight, dweight, need_dx)
-    assert h is not None
-    dh = linear_backward(dy, h, weight, dweight, need_dx)
+        return linear_backward(dz, factor, weight, dweight, need_dx)
+    dh = linear_backward(dy, factor, weight, dweight, need_dx)
     return None if dh is None else _gather_adjoint(with_adjoint(A), dh, with_self)
 
 

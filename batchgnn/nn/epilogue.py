@@ -13,6 +13,7 @@ from batchgnn.nn.operator import InputOperator, Saved
 Activation = Literal["none", "relu", "elu"]
 ACTIVATIONS: dict[Activation, int] = {"none": NONE, "relu": RELU, "elu": ELU}
 NO_IDS = np.empty(0, np.uint32)
+NO_GRADS: Mapping[str, np.ndarray] = {}
 
 
 class SavedEpilogue(NamedTuple):
@@ -58,14 +59,13 @@ class Epilogue:
         dy: np.ndarray,
         saved: SavedEpilogue,
         dbias: np.ndarray,
-        norm_grads: Mapping[str, np.ndarray] | None = None,
+        norm_grads: Mapping[str, np.ndarray] = NO_GRADS,
     ) -> np.ndarray:
-        """dy becomes the gradient before the epilogue; dbias (d,) is overwritten."""
+        """dy becomes the gradient before the epilogue; dbias (d,), norm_grads are overwritten."""
         y, ids, dropout, normed = saved
         partial = np.empty((-(-len(dy) // ROWS_PER_CHUNK), dy.shape[1]), dy.dtype)
         epilogue_adjoint(dy, y, self.activation, ids, dropout.mask, partial)
         if self.norm is None:
             np.sum(partial, axis=0, out=dbias)
             return dy
-        assert norm_grads is not None
         return self.norm.backward(dy, normed, norm_grads, dbias)

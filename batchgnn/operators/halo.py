@@ -81,6 +81,13 @@ class HaloOperator(Products):
         if adjoint:
             _ = self._homeward
 
+    @property
+    def _attention(self) -> LocalOperator:
+        """The operator of own vertices and the halo that attends."""
+        if self.attending is None:
+            raise TypeError("an operator that aggregates by fixed weights cannot attend")
+        return self.attending
+
     def attend(
         self, z: np.ndarray, s_src: np.ndarray, s_dst: np.ndarray, dropout: Dropout
     ) -> tuple[np.ndarray, Coefficients]:
@@ -93,19 +100,18 @@ class HaloOperator(Products):
             out[:num_own] = x
             far.wait()
         all_z, all_s = all_rows
-        assert self.attending is not None
-        return self.attending.attend(all_z.reshape(every, *z.shape[1:]), all_s, s_dst, dropout)
+        every_z = all_z.reshape(every, *z.shape[1:])
+        return self._attention.attend(every_z, all_s, s_dst, dropout)
 
     def attend_adjoint(
         self, dh: np.ndarray, saved: Coefficients
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The gradients of the own rows of z, s_src and s_dst from that of h."""
-        assert self.attending is not None
         num_own, every = self.num_own, self.num_own + self.num_halo
-        dscore, ds_dst = self.attending.score_gradients(dh, saved)
-        far = self.attending.source_gradients(dh, saved, dscore, num_own, every)
+        dscore, ds_dst = self._attention.score_gradients(dh, saved)
+        far = self._attention.source_gradients(dh, saved, dscore, num_own, every)
         homing = [self._send_home(flat(each)) for each in far]
-        near = self.attending.source_gradients(dh, saved, dscore, 0, num_own)
+        near = self._attention.source_gradients(dh, saved, dscore, 0, num_own)
         for each, out in zip(homing, near, strict=True):
             self._add_home(each, flat(out))
         return *near, ds_dst
