@@ -81,7 +81,7 @@ class Ablation:
     """The jobs of all rows on one placement of ranks; a context manager."""
 
     def __init__(self, start: Start, shards: Path, settings: dict, rows: list[Row], warm_up: int):
-        """settings: of config.Settings, what all rows share; warm_up: steps before a first turn."""
+        """settings: options by name, what all rows share; warm_up: steps before a first turn."""
         self.start, self.shards, self.settings, self.rows = start, shards, settings, rows
         self.warm_up, self.epoch, self.left = warm_up, -1, 0
         self.jobs: list[Job] = []

@@ -1,6 +1,5 @@
 """The rows of the ablation: which settings each adds, and what all have in common."""
 
-import dataclasses
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from typing import Any
 
 from bench.peers_worker import SETTINGS
 
-from batchgnn.settings.config import Settings
+from batchgnn.modes.assembly import settings_of
 
 MACROBATCH = 8
 
@@ -39,7 +38,7 @@ def rows_of(feature_cache: str) -> list[Row]:
 
 def available(rows: Iterable[Row], without: Sequence[str]) -> tuple[list[Row], list[str]]:
     """The rows whose settings this BatchGNN has, and a sentence on each that is left out."""
-    known = {f.name for f in dataclasses.fields(Settings)}
+    known = set(settings_of(mode="macrobatch").options())
     kept, said = [], []
     for row in rows:
         if missing := set(row.changes) - known:

@@ -16,10 +16,13 @@ from cluster.traffic import measure
 
 from batchgnn.comm.pieces import finish
 from batchgnn.comm.values import values_of_all
+from batchgnn.modes.assembly import settings_of
 from batchgnn.modes.macrobatch.mode import MacrobatchMode
-from batchgnn.run.session import Session, open_session
-from batchgnn.run.train import make_mode
-from batchgnn.settings.config import Settings
+from batchgnn.modes.open import make_mode
+from batchgnn.modes.options import Messages
+from batchgnn.modes.share import Share
+from batchgnn.nn.options import Layers
+from batchgnn.run.session import open_session
 from batchgnn.watch import trace
 
 POLL_S = 0.01
@@ -29,9 +32,8 @@ MESSAGE_BYTES = 1 << 12
 class Slices:
     """Slices of an epoch's steps; every method is collective."""
 
-    def __init__(self, session: Session, mode: MacrobatchMode):
-        self.session, self.mode = session, mode
-        self.world = session.grid.world
+    def __init__(self, share: Share, mode: MacrobatchMode):
+        self.mode, self.world = mode, share.grid.world
         self.idle = Idle(mode)
         self.steps = iter(())
         self.num_trained = 0
@@ -49,7 +51,7 @@ class Slices:
         """The next `steps` steps, and what they cost; seconds are the slowest rank's."""
         self._meet()
         trace.reset()
-        inputs = np.array([self.mode.num_inputs, self.mode.num_distinct])
+        inputs = self._inputs()
         sums, cpu, begin = np.zeros(2), time.process_time(), time.perf_counter()
         for _ in range(steps):
             result = next(self.steps)
@@ -58,7 +60,7 @@ class Slices:
         self.idle.wait(self.num_trained)
         self._meet()
         seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
-        inputs = np.array([self.mode.num_inputs, self.mode.num_distinct]) - inputs
+        inputs = self._inputs() - inputs
         counted = trace.merge(values_of_all(self.world, trace.counts()))
         ranks = self.world.allgather((seconds, cpu, *sums, *inputs))
         slowest, _, *_ = np.max(ranks, axis=0)
@@ -73,28 +75,32 @@ class Slices:
             "distinct_input_rows": int(num_distinct),
         }
 
+    def _inputs(self) -> np.ndarray:
+        counts = self.mode.input_counts
+        return np.array([counts.num_inputs, counts.num_distinct])
+
     def _meet(self) -> None:
         finish([self.world.Ibarrier()])  # a blocking barrier would spin on the others' cores
 
 
-def serve(session: Session) -> None:
+def serve(share: Share) -> None:
     """Do what the first rank's input says, until it ends."""
-    world = session.grid.world
-    mode = make_mode(session)
-    slices = Slices(session, mode)
+    world = share.grid.world
+    mode = make_mode(share)
+    slices = Slices(share, mode)
     do = {
         "start": slices.start,
         "train": slices.train,
         "traffic": lambda num_bytes: measure(world, num_bytes, 3),
     }
     _say(
-        session,
-        {"ranks": world.size, "threads": session.threads, "num_steps": mode.num_steps,
-         "layers": session.settings.layers, "overlap": session.settings.overlap,
-         "parameter_bytes": session.model.parameters.grad.nbytes},
+        share,
+        {"ranks": world.size, "threads": share.threads, "num_steps": mode.num_steps,
+         "layers": share.settings[Layers].layers, "overlap": share.settings[Messages].overlap,
+         "parameter_bytes": share.model.parameters.grad.nbytes},
     )  # fmt: skip
     while (command := _told(world))["do"] != "end":
-        _say(session, do[command.pop("do")](**command))
+        _say(share, do[command.pop("do")](**command))
 
 
 def _told(world) -> dict:
@@ -109,8 +115,8 @@ def _told(world) -> dict:
     return json.loads(message.tobytes().rstrip(b"\0") or '{"do": "end"}')
 
 
-def _say(session: Session, answer: dict) -> None:
-    if session.is_first:
+def _say(share: Share, answer: dict) -> None:
+    if share.is_first:
         print(json.dumps(answer), flush=True)
 
 
@@ -118,8 +124,8 @@ def main() -> None:
     """`ablation_worker.py SHARDS SETTINGS`, the settings as JSON."""
     values = json.loads(sys.argv[2])
     values["fanouts"] = tuple(values["fanouts"])
-    with open_session(Path(sys.argv[1]), Settings(**values)) as session:
-        serve(session)
+    with open_session(Path(sys.argv[1]), settings_of(values)) as share:
+        serve(share)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ from batchgnn.base import buffers
 from batchgnn.kernels.half import narrow_rows
 from batchgnn.kernels.jit import parallel_kernel
 from batchgnn.kernels.spmm import NUM_SHARES, PER_ROW, WITHOUT, look_ahead, share_begin, spmm
-from batchgnn.run.session import Session, open_session
-from batchgnn.run.train import make_mode
-from batchgnn.settings.config import Settings
+from batchgnn.modes.assembly import settings_of
+from batchgnn.modes.open import make_mode
+from batchgnn.modes.share import Share
+from batchgnn.run.session import open_session
 from batchgnn.watch import trace
 
 MINIBATCHES = 8
@@ -43,8 +44,8 @@ def gather_only(indptr, indices, x, out):
 class Kernels:
     """The graph, and one method a kernel; each returns (seconds, work)."""
 
-    def __init__(self, task: Task, session: Session):
-        self.mode = make_mode(session)
+    def __init__(self, task: Task, share: Share):
+        self.mode = make_mode(share)
         self.shuffled = self.mode.schedule.shuffled(0)
         graph = Path(task.graph)
         self.indptr = np.load(graph / "indptr.npy")
@@ -82,7 +83,7 @@ class Kernels:
 
     def sample(self, fanouts: list[int]):
         """Sampling and relabelling of a macrobatch, as training does it; work in edges."""
-        self.mode.fanouts = tuple(fanouts)
+        self.mode.first.hops = tuple(fanouts)
         trace.reset()
         prepared = self.mode.prepare(0, range(MINIBATCHES), self.shuffled)
         seconds = sum(lane["phases"]["sample"]["seconds"] for lane in trace.snapshot().values())
@@ -98,11 +99,11 @@ class Kernels:
 def main() -> None:
     """Open the shards and answer."""
     task = Task.from_arguments()
-    settings = Settings(
+    settings = settings_of(
         batch_size=task.batch, threads=task.threads, macrobatch=MINIBATCHES, overlap=False
     )
-    with open_session(Path(task.shards), settings) as session:
-        kernels = Kernels(task, session)
+    with open_session(Path(task.shards), settings) as share:
+        kernels = Kernels(task, share)
         for line in sys.stdin:
             name, argument = json.loads(line)
             seconds, work = getattr(kernels, name.replace(" ", "_"))(argument)

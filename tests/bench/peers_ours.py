@@ -11,11 +11,12 @@ from pathlib import Path
 from idle import Idle
 from peers_worker import Tally, Task, answer, peak_rss_bytes, say
 
-from batchgnn.modes.macrobatch.mode import Drawn, MacrobatchMode, Minibatch
+from batchgnn.modes.assembly import settings_of
+from batchgnn.modes.macrobatch.mode import DrawnSteps, MacrobatchMode, Minibatch
 from batchgnn.modes.mode import StepResult
-from batchgnn.run.session import Session, open_session
-from batchgnn.run.train import make_mode
-from batchgnn.settings.config import Settings
+from batchgnn.modes.open import make_mode
+from batchgnn.modes.share import Share
+from batchgnn.run.session import open_session
 from batchgnn.watch import trace
 
 POLL_S = 0.02
@@ -65,23 +66,23 @@ class Trainer:
         self.num_trained += 1
         return next(self.steps)
 
-    def _fetch(self, drawn: Drawn) -> list[Minibatch]:
+    def _fetch(self, drawn: DrawnSteps) -> list[Minibatch]:
         for blocks in drawn.blocks:
             edges = sum(len(block.indices) for block in blocks)
             self.tally.add(edges=edges, input_rows=blocks[-1].num_sources)
         return self.fetch(drawn)
 
 
-def serve(session: Session) -> None:
+def serve(share: Share) -> None:
     """Train on command until the first rank's input ends."""
-    world = session.grid.world
-    session.own.load_features()
-    trainer = Trainer(make_mode(session))
-    if session.is_first:
-        say(ready=True, ranks=world.size, threads=session.threads, peak_rss_bytes=peak_rss_bytes())
+    world = share.grid.world
+    share.own.load_features()
+    trainer = Trainer(make_mode(share))
+    if share.is_first:
+        say(ready=True, ranks=world.size, threads=share.threads, peak_rss_bytes=peak_rss_bytes())
     while steps := _told(world):
         said = world.gather({**trainer.train(steps), "peak_rss_bytes": peak_rss_bytes()})
-        if session.is_first:
+        if share.is_first:
             say(**_joined(said))
 
 
@@ -109,7 +110,7 @@ def _joined(ranks: list[dict]) -> dict:
 def main() -> None:
     """Open the shards and serve."""
     task = Task.from_arguments()
-    settings = Settings(
+    settings = settings_of(
         model="sage",
         layers=len(task.fanouts),
         hidden=task.hidden,
@@ -120,8 +121,8 @@ def main() -> None:
         threads=task.threads,
         **{"macrobatch": 8, **(task.options or {})},
     )
-    with open_session(Path(task.shards), settings) as session:
-        serve(session)
+    with open_session(Path(task.shards), settings) as share:
+        serve(share)
 
 
 if __name__ == "__main__":

@@ -5,16 +5,16 @@ from pathlib import Path
 
 from peers_worker import Tally, WholeTask, serve
 
+from batchgnn.modes.assembly import settings_of
+from batchgnn.modes.open import make_mode
 from batchgnn.run.session import open_session
-from batchgnn.run.train import make_mode
-from batchgnn.settings.config import Settings
 from batchgnn.watch import trace
 
 
 def main() -> None:
     """Open the shards and train on command."""
     task = WholeTask.from_arguments()
-    settings = Settings(
+    settings = settings_of(
         mode="fullgraph",
         model=task.model,
         layers=task.layers,
@@ -24,8 +24,8 @@ def main() -> None:
         threads=task.threads,
         **(task.options or {}),
     )
-    with open_session(Path(task.shards), settings) as session:
-        mode, epochs = make_mode(session), count()
+    with open_session(Path(task.shards), settings) as share:
+        mode, epochs = make_mode(share), count()
 
         def train(steps: int, tally: Tally) -> None:
             trace.reset()

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from batchgnn.kernels.address import addresses
 from batchgnn.kernels.half import narrow_rows
 from batchgnn.kernels.product import multiply_columns, multiply_rows
-from batchgnn.kernels.relabel import relabel
+from batchgnn.kernels.relabel import Table, relabel
 from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.sample import NUM_SHARES, draw_neighbors, locate
 from batchgnn.kernels.spmm import BESIDE, PER_ROW, WITHOUT, spmm
@@ -118,7 +118,7 @@ def test_sampling_and_relabelling(bandwidth, dense):
     stamps = iter(range(1, 1000))
 
     def number():
-        relabel(drawn, idents, marks, next(stamps), sources, 0, indices)
+        relabel(drawn, Table(idents, marks, next(stamps)), sources, 0, indices)
 
     line = 64  # bytes that one drawn neighbour or table entry brings from memory
     for name, work in (("sample", sample), ("relabel, one thread", number)):

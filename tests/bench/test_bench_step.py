@@ -21,9 +21,9 @@ from bench.machine import gemm_rate, random_row_rate, show
 from commands import succeed
 from threadpoolctl import threadpool_limits
 
+from batchgnn.modes.assembly import settings_of
+from batchgnn.modes.open import make_mode
 from batchgnn.run.session import open_session
-from batchgnn.run.train import make_mode
-from batchgnn.settings.config import Settings
 
 pytestmark = pytest.mark.slow
 
@@ -72,14 +72,14 @@ def work_of_a_step(mode) -> Work:
 def test_step(shards, name, cache):
     hidden, fanouts = SETTINGS[name]
     threads = numba.config.NUMBA_NUM_THREADS
-    settings = Settings(
+    settings = settings_of(
         hidden=hidden, fanouts=fanouts, batch_size=1000, macrobatch=MACROBATCH, overlap=False,
         threads=threads, dropout=0.0, aggregate_cache=cache, features="memory",
     )  # fmt: skip
     rng = np.random.default_rng(0)
-    with open_session(shards, settings) as session:
-        mode = make_mode(session)
-        x = session.own.features.at(rng.integers(0, session.own.num_own, 500_000))
+    with open_session(shards, settings) as share:
+        mode = make_mode(share)
+        x = share.own.features.at(rng.integers(0, share.own.num_own, 500_000))
         moved = work_of_a_step(mode)
         steps = mode.epoch(0)
         seconds, floors = [], []
