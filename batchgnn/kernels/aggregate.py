@@ -11,16 +11,15 @@ from batchgnn.kernels.spmm import BESIDE, NUM_SHARES
 
 
 @parallel_kernel
-def place_sources(ids, first_id, first_row, num_rows, seen, before, row_of, out):
+def place_sources(ids, first_id, first_row, num_rows, marked, out):
     """out[e] = the row of vertex ids[e]: own rows first, in own order, then the fetched ones.
 
     ids      uint32/uint64 (m,)   sources of a shard that has num_rows vertices: ids first_id ...,
                                   own rows first_row ...
-    seen     uint64   a bit for each source outside its shard, as `kernels.reach.mark_targets` sets
-    before   int64    set bits before each word of `seen`
-    row_of   int64    row of each vertex whose bit is set
+    marked   reach.Marked         rows of the sources outside of their shard
     out      int32 (m,)  overwritten
     """
+    seen, before, row_of = marked
     for e in prange(len(ids)):
         place = np.int64(ids[e]) - first_id
         if place < 0 or place >= num_rows:

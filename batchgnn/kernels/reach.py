@@ -1,8 +1,9 @@
 """How probably sampling reaches a vertex: sums over out-edges, and the rows of what they lead to.
 
-Targets outside a shard are known by a bit per vertex of the graph: `seen`, uint64 words of 64
-bits. The n-th set bit stands for row row_of[n]; `before` counts the set bits before each word.
+Targets outside a shard are known by a bit per vertex of the graph.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import prange
@@ -16,16 +17,49 @@ PAIRS, FOURS = np.uint64(0x5555555555555555), np.uint64(0x3333333333333333)
 EIGHTS = np.uint64(0x0F0F0F0F0F0F0F0F)
 
 
-@kernel
-def mark_targets(first_row, indptr_address, indices_address, like, first_id, seen):
-    """Set the bits of all vertices to which out-edges lead out of their shard; or in-edges.
+class ShardEdges(NamedTuple):
+    """The out-edges (or in-edges) of a rank's k shards, where they lie.
 
-    first_row        int64 (k + 1,)  first own row of each of the rank's k shards
-    indptr_address   uint64 (k,)     each shard's out/indptr, int64
-    indices_address  uint64 (k,)     each shard's out/indices, of `like`'s dtype
+    first_row        int64 (k + 1,)  first own row of each shard
+    indptr_address   uint64 (k,)     each shard's indptr, int64
+    indices_address  uint64 (k,)     each shard's indices, of `like`'s dtype
+    like             (0,)
     first_id         int64 (k,)      id of the first vertex of each shard
-    seen             uint64 (ceil(N / 64),)  bits are added
     """
+
+    first_row: np.ndarray
+    indptr_address: np.ndarray
+    indices_address: np.ndarray
+    like: np.ndarray
+    first_id: np.ndarray
+
+
+class Marked(NamedTuple):
+    """Marked vertices, and their rows: the n-th set bit stands for row row_of[n].
+
+    seen    uint64 (ceil(N / 64),)  a bit for each vertex of the graph
+    before  int64 (words,)          set bits before each word of `seen`
+    row_of  int64 (set bits,)
+    """
+
+    seen: np.ndarray
+    before: np.ndarray
+    row_of: np.ndarray
+
+
+def marked_rows(seen: np.ndarray, row_of: np.ndarray) -> Marked:
+    """The vertices that `mark_targets` marked, with the row of each."""
+    ones = np.bitwise_count(seen).astype(np.int64)
+    return Marked(seen, np.cumsum(ones) - ones, row_of)
+
+
+@kernel
+def mark_targets(edges, seen):
+    """Set the bits of all vertices to which `edges`, ShardEdges, lead out of their shard.
+
+    seen  uint64 (ceil(N / 64),)  bits are added
+    """
+    first_row, indptr_address, indices_address, like, first_id = edges
     for shard in range(len(first_id)):
         num_rows = first_row[shard + 1] - first_row[shard]
         indptr = array_at(indptr_address[shard], (num_rows + 1,), first_row)
@@ -50,20 +84,19 @@ def count_below(ident, seen, before):
 
 
 @parallel_kernel
-def add_over_targets(
-    first_row, indptr_address, indices_address, like, first_id, seen, before, row_of, x, out
-):
+def add_over_targets(edges, marked, x, out):
     """out[u] += sum of x[row of v] over the out-edges u -> v.
 
-    first_row ... seen   as `mark_targets`
-    before   int64 (words,)       set bits before each word of `seen`
-    row_of   int64 (set bits,)    row of x of each marked vertex; own ones have their own row
-    x        float32 (rows, k)    own rows first
-    out      float32 (own, k)     added to
+    edges   ShardEdges, the out-edges
+    marked  Marked              rows of x; own vertices have their own row
+    x       float32 (rows, k)   own rows first
+    out     float32 (own, k)    added to
 
     Edges are added in the order of the file, so that neither the number of threads nor that of
     ranks changes a bit. O(m k) time; each edge reads a row of x at random.
     """
+    first_row, indptr_address, indices_address, like, first_id = edges
+    seen, before, row_of = marked
     width = out.shape[1]
     for i in prange(out.shape[0]):
         shard = part_of(first_row, i)

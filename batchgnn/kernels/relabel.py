@@ -6,6 +6,8 @@ empty; or a power-of-two number of slots of an open-addressing hash table, and `
 they are. Rows are given in the order of first appearance, so they are the same on every machine.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import prange
 from numba.extending import register_jitable
@@ -19,17 +21,31 @@ LOW_HALF = np.int64(0xFFFFFFFF)
 SHIFT = np.int64(32)
 
 
+class Table(NamedTuple):
+    """A table of rows by ids; of T threads, with another axis before the slots.
+
+    idents  uint32/uint64 (slots,), or empty
+    marks   int64 (slots,)
+    stamp   int
+    """
+
+    idents: np.ndarray
+    marks: np.ndarray
+    stamp: int
+
+
 @register_jitable
-def _first_slot(ident, idents, marks):
-    if len(idents) == 0:
+def _first_slot(ident, table):
+    if len(table.idents) == 0:
         return np.int64(ident)
-    return np.int64(mix(np.uint64(ident)) & np.uint64(len(marks) - 1))
+    return np.int64(mix(np.uint64(ident)) & np.uint64(len(table.marks) - 1))
 
 
 @kernel
-def find_or_add(ident, idents, marks, stamp, new_row):
+def find_or_add(ident, table, new_row):
     """The row of `ident`; when it has none, it gets `new_row`."""
-    slot = _first_slot(ident, idents, marks)
+    idents, marks, stamp = table
+    slot = _first_slot(ident, table)
     while marks[slot] >> SHIFT == stamp:
         if len(idents) == 0 or idents[slot] == ident:
             return marks[slot] & LOW_HALF
@@ -41,7 +57,7 @@ def find_or_add(ident, idents, marks, stamp, new_row):
 
 
 @kernel
-def relabel(neighbors, idents, marks, stamp, ids, num_ids, indices):
+def relabel(neighbors, table, ids, num_ids, indices):
     """Rows of `neighbors`; ids not met before are appended to `ids`.
 
     neighbors  uint32/uint64 (m,)
@@ -51,8 +67,8 @@ def relabel(neighbors, idents, marks, stamp, ids, num_ids, indices):
     """
     for e in range(len(neighbors)):
         if e + AHEAD < len(neighbors):
-            prefetch(marks, _first_slot(neighbors[e + AHEAD], idents, marks))
-        row = find_or_add(neighbors[e], idents, marks, stamp, num_ids)
+            prefetch(table.marks, _first_slot(neighbors[e + AHEAD], table))
+        row = find_or_add(neighbors[e], table, num_ids)
         if row == num_ids:
             ids[num_ids] = neighbors[e]
             num_ids += 1
@@ -61,34 +77,29 @@ def relabel(neighbors, idents, marks, stamp, ids, num_ids, indices):
 
 
 @parallel_kernel
-def relabel_blocks(
-    start, ids, request, edge_start, neighbors, indptr, edge_begin, idents, marks, stamp,
-    sources, num_sources, indices,
-):  # fmt: skip
+def relabel_blocks(blocks, ids, edge_start, neighbors, tables, sources, num_sources, indices):
     """Number the sources of M blocks, targets first; a block is one thread's.
 
-    start        int64 (M + 1,)   where each block's targets begin in `ids`, its indptr M-th further
+    blocks       requests.Blocks
     ids          uint32/uint64 (n,)  targets of all blocks, distinct within a block
-    request      int64 (n,)       place of each target's request among all requests
     edge_start   int64 (R + 1,)   where each request's neighbours begin in `neighbors`
-    indptr       int64 (n + M,)   of `read_replies`
-    edge_begin   int64 (M + 1,)   where each block's edges begin in `indices`
-    idents, marks  (T, ...)       a table for each of T threads
-    stamp        int              block m has stamp + m, not used before
+    tables       Table of T threads; block m has stamp + m, not used before
     sources      ids' dtype (n + edges,)  overwritten: block m's from start[m] + edge_begin[m] on
     num_sources  int64 (M,)       overwritten
     indices      int32 (edges,)   overwritten
     """
+    start, request, indptr, edge_begin = blocks
+    idents, marks, stamp = tables
     num_tables, num_blocks = len(marks), len(start) - 1
-    for table in prange(num_tables):
-        ident, mark = idents[table], marks[table]
-        for m in range(table, num_blocks, num_tables):
+    for thread in prange(num_tables):
+        for m in range(thread, num_blocks, num_tables):
+            table = Table(idents[thread], marks[thread], stamp + m)
             first = start[m]
             mine = sources[first + edge_begin[m] : start[m + 1] + edge_begin[m + 1]]
             count = start[m + 1] - first
             for i in range(count):
                 mine[i] = ids[first + i]
-                find_or_add(mine[i], ident, mark, stamp + m, i)
+                find_or_add(mine[i], table, i)
             row_begin = indptr[first + m : start[m + 1] + m + 1]
             rows = indices[edge_begin[m] : edge_begin[m + 1]]
             num_ids, i = count, 0
@@ -101,18 +112,14 @@ def relabel_blocks(
                     edge_start[request[first + i]],
                     edge_start[request[first + last - 1] + 1],
                 )
-                num_ids = relabel(
-                    neighbors[begin:end], ident, mark, stamp + m, mine, num_ids,
-                    rows[row_begin[i] : row_begin[last]],
-                )  # fmt: skip
+                own_rows = rows[row_begin[i] : row_begin[last]]
+                num_ids = relabel(neighbors[begin:end], table, mine, num_ids, own_rows)
                 i = last
             num_sources[m] = num_ids
 
 
 @kernel
-def place_rows(
-    ids, owner, local_row, me, idents, marks, stamp, remote_ids, num_remote, rows, touched
-):  # fmt: skip
+def place_rows(ids, owner, local_row, me, table, remote_ids, num_remote, rows, touched):
     """Where each input row will be found: an own row, or -1 - (place among the fetched rows).
 
     ids, owner, local_row  (n,)   global id, owning rank, row at its owner
@@ -123,12 +130,12 @@ def place_rows(
     """
     for i in range(len(ids)):
         if i + AHEAD < len(ids) and owner[i + AHEAD] != me:
-            prefetch(marks, _first_slot(ids[i + AHEAD], idents, marks))
+            prefetch(table.marks, _first_slot(ids[i + AHEAD], table))
         if owner[i] == me:
             rows[i] = local_row[i]
             touched[rows[i]] = 1
         else:
-            row = find_or_add(ids[i], idents, marks, stamp, num_remote)
+            row = find_or_add(ids[i], table, num_remote)
             if row == num_remote:
                 remote_ids[num_remote] = ids[i]
                 num_remote += 1

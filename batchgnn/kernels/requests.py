@@ -1,8 +1,26 @@
 """Sampling requests on their way to the owners, and replies on their way back into blocks."""
 
+from typing import NamedTuple
+
+import numpy as np
 from numba import prange
 
 from batchgnn.kernels.jit import kernel, parallel_kernel
+
+
+class Blocks(NamedTuple):
+    """Where the parts of M blocks lie, which have n targets together.
+
+    start       int64 (M + 1,)  where each block's targets begin among all n
+    request     int64 (n,)      place of each target's request among all requests
+    indptr      int64 (n + M,)  of `read_replies`: block m's begins at start[m] + m, with 0
+    edge_begin  int64 (M + 1,)  where each block's edges begin among all edges
+    """
+
+    start: np.ndarray
+    request: np.ndarray
+    indptr: np.ndarray
+    edge_begin: np.ndarray
 
 
 @kernel
@@ -34,10 +52,8 @@ def post_requests(ids, owner, cursor, out, request):
 def read_replies(start, request, count, degree, indptr, target_degree):
     """indptr and in-degrees of M blocks from the replies to their requests.
 
-    start          int64 (M + 1,)  where each block's targets begin among all n
-    request        int64 (n,)      place of each target's request among all requests
+    start, request, indptr  as in Blocks; indptr is overwritten
     count, degree  int64 (R,)      of the replies: edges drawn, and all there are
-    indptr         int64 (n + M,)  overwritten: block m's begins at start[m] + m, with 0
     target_degree  int64 (n,)      overwritten
     """
     for m in prange(len(start) - 1):
@@ -50,12 +66,14 @@ def read_replies(start, request, count, degree, indptr, target_degree):
 
 
 @parallel_kernel
-def copy_segments(start, request, edge_start, values, indptr, edge_begin, out):
+def copy_segments(blocks, edge_start, values, out):
     """What came with each edge, from the order of the requests into that of the blocks' edges.
 
-    start, request, indptr as `read_replies`; edge_start int64 (R + 1,) where each request's edges
-    begin in `values`; edge_begin int64 (M + 1,) where each block's begin in `out`, overwritten
+    blocks      Blocks
+    edge_start  int64 (R + 1,)  where each request's edges begin in `values`
+    out         (edges,)        overwritten
     """
+    start, request, indptr, edge_begin = blocks
     for m in prange(len(start) - 1):
         for i in range(start[m], start[m + 1]):
             begin, place = edge_start[request[i]], edge_begin[m] + indptr[i + m]

@@ -4,7 +4,7 @@ import numpy as np
 
 from batchgnn.graph.block import Block
 from batchgnn.kernels.aggregate import place_sources
-from batchgnn.kernels.reach import WORD, mark_targets
+from batchgnn.kernels.reach import WORD, ShardEdges, mark_targets, marked_rows
 from batchgnn.sampling.reach import marked_ids, rows_of
 from batchgnn.store.own_shards import OwnShards
 
@@ -22,10 +22,9 @@ class InEdges:
         self.own = own
         self.todo = list(range(len(own.shards))) if todo is None else todo
         self.first_id = own.ownership.offset[own.shards]
-        self._seen = self._outside_sources()
-        ones = np.bitwise_count(self._seen).astype(np.int64)
-        self._before = np.cumsum(ones) - ones
-        self._row_of, self.remote, self.counts = rows_of(own, marked_ids(self._seen), num_ranks)
+        seen = self._outside_sources()
+        row_of, self.remote, self.counts = rows_of(own, marked_ids(seen), num_ranks)
+        self._marked = marked_rows(seen, row_of)
 
     def rows(self, k: int, a: int = 0, b: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """indptr int64 and rows int32 of the sources of vertices a ... b - 1 of own shard k."""
@@ -35,8 +34,7 @@ class InEdges:
         rows = np.empty(len(ids), np.int32)
         first_row = self.own.first_row[k]
         num_rows = self.own.first_row[k + 1] - first_row
-        marked = self._seen, self._before, self._row_of
-        place_sources(ids, self.first_id[k], first_row, num_rows, *marked, rows)
+        place_sources(ids, self.first_id[k], first_row, num_rows, self._marked, rows)
         return indptr - indptr[0], rows
 
     def block(self, far_scale: np.ndarray | None = None) -> Block:
@@ -64,5 +62,5 @@ class InEdges:
             one = slice(k, k + 1)
             first_row = np.array([0, len(own.in_indptr.parts[k]) - 1])
             address = own.in_indptr.address[one], edges.address[one]
-            mark_targets(first_row, *address, edges.like, self.first_id[one], seen)
+            mark_targets(ShardEdges(first_row, *address, edges.like, self.first_id[one]), seen)
         return seen

@@ -12,7 +12,7 @@ from batchgnn.base import buffers
 from batchgnn.comm.exchange import ArrayRows, RowExchange, RowSource, starts
 from batchgnn.comm.grid import Comm
 from batchgnn.graph.ownership import Ownership
-from batchgnn.kernels.relabel import place_rows, renumber_fetched
+from batchgnn.kernels.relabel import Table, place_rows, renumber_fetched
 from batchgnn.kernels.requests import count_owners, post_requests
 from batchgnn.kernels.rows import Rows
 from batchgnn.nn.linear import dense
@@ -130,7 +130,8 @@ class InputPlanner:
         own = self.own
         total = sum(map(len, lists))
         self.tables.reserve(total)
-        stamp = self.tables.stamps(1)
+        idents, marks, stamp = self.tables.stamped(1)
+        table = Table(idents[0], marks[0], stamp)
         remote, num_remote = np.empty(total, own.ids.dtype), 0
         num_copies = 0 if self.cache is None else self.cache.num_rows
         touched = np.zeros(self.num_here + num_copies, np.uint8)
@@ -140,19 +141,8 @@ class InputPlanner:
             owner, local_row = self.here.owner(ids), self.here.local_rows(ids)
             if self.cache is not None:
                 self.cache.redirect(ids, owner, local_row)
-            num_remote = place_rows(
-                ids,
-                owner,
-                local_row,
-                own.rank,
-                self.tables.idents[0],
-                self.tables.marks[0],
-                stamp,
-                remote,
-                num_remote,
-                place,
-                touched,
-            )
+            asked = (ids, owner, local_row, own.rank)
+            num_remote = place_rows(*asked, table, remote, num_remote, place, touched)
             rows.append(place)
         num_here, num_cached = (
             int(np.count_nonzero(part)) for part in np.split(touched, [self.num_here])

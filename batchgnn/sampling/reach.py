@@ -15,7 +15,14 @@ import numpy as np
 
 from batchgnn.comm.exchange import ArrayRows, RowExchange
 from batchgnn.comm.grid import Comm
-from batchgnn.kernels.reach import WORD, add_over_targets, log_missed_by_edge, mark_targets
+from batchgnn.kernels.reach import (
+    WORD,
+    ShardEdges,
+    add_over_targets,
+    log_missed_by_edge,
+    mark_targets,
+    marked_rows,
+)
 from batchgnn.kernels.requests import count_owners
 from batchgnn.sampling.schedule import Schedule
 from batchgnn.store.own_shards import OwnShards
@@ -33,14 +40,13 @@ class Reach:
         self.own = own
         self.first_id = own.ownership.offset[own.shards]
         seen = np.zeros(-(-own.ownership.num_vertices // WORD), np.uint64)
-        edges = (own.first_row, own.out_indptr.address, own.out_indices.address)
-        mark_targets(*edges, own.out_indices.like, self.first_id, seen)
-        ones = np.bitwise_count(seen).astype(np.int64)
-        before = np.cumsum(ones) - ones
+        address = own.out_indptr.address, own.out_indices.address
+        self.edges = ShardEdges(own.first_row, *address, own.out_indices.like, self.first_id)
+        mark_targets(self.edges, seen)
         row_of, halo, counts = rows_of(own, marked_ids(seen), comm.size)
         self.num_halo = len(halo)
         self.exchange = RowExchange(comm, own.ownership.local_rows(halo), counts, "reach")
-        self.topology = (*edges, own.out_indices.like, self.first_id, seen, before, row_of)
+        self.marked = marked_rows(seen, row_of)
 
     def scores(self, start: np.ndarray, fanouts: Sequence[int]) -> np.ndarray:
         """float32 (num_own, k): -log(1 - P) of being sampled within len(fanouts) hops; inf: surely.
@@ -56,7 +62,7 @@ class Reach:
         for fanout in fanouts:
             log_missed_by_edge(log_missed, self.own.degree_in, fanout, by_edge[:num_own])
             self.exchange.forward(ArrayRows(by_edge[:num_own]), by_edge[num_own:])
-            add_over_targets(*self.topology, by_edge, log_missed)
+            add_over_targets(self.edges, self.marked, by_edge, log_missed)
         return np.float32(0) - log_missed  # no -0
 
     @property

@@ -14,8 +14,14 @@ from batchgnn.base import buffers
 from batchgnn.comm.exchange import exchange_counts, exchange_parts, starts
 from batchgnn.comm.grid import Comm
 from batchgnn.graph.block import Block
-from batchgnn.kernels.relabel import relabel_blocks
-from batchgnn.kernels.requests import copy_segments, count_owners, post_requests, read_replies
+from batchgnn.kernels.relabel import Table, relabel_blocks
+from batchgnn.kernels.requests import (
+    Blocks,
+    copy_segments,
+    count_owners,
+    post_requests,
+    read_replies,
+)
 from batchgnn.kernels.sample import NUM_SHARES, draw_neighbors, locate
 from batchgnn.store.own_shards import Column, OwnShards
 from batchgnn.store.topology import WholeTopology
@@ -62,13 +68,13 @@ class Tables:
             shape = len(self.marks), 1 << max(4, int(2 * entries - 1).bit_length())
             self.idents, self.marks = np.empty(shape, self.idents.dtype), np.zeros(shape, np.int64)
 
-    def stamps(self, count: int) -> int:
-        """The first of `count` stamps that no entry has."""
+    def stamped(self, count: int) -> Table:
+        """All tables, with the first of `count` stamps that no entry has."""
         if self.next_stamp + count >= 2**31:
             self.marks[:] = 0
             self.next_stamp = 1
         first, self.next_stamp = self.next_stamp, self.next_stamp + count
-        return first
+        return Table(self.idents, self.marks, first)
 
 
 class Sampler:
@@ -237,26 +243,14 @@ class Sampler:
             buffers.empty(int(edge_begin[-1]), np.int32),
             np.empty(num_blocks, int),
         )
-        edge_start = starts(drawn.count)
-        relabel_blocks(
-            start,
-            ids,
-            request,
-            edge_start,
-            drawn.neighbors,
-            indptr,
-            edge_begin,
-            self.tables.idents,
-            self.tables.marks,
-            self.tables.stamps(num_blocks),
-            sources,
-            num_sources,
-            indices,
-        )
+        edge_start, blocks = starts(drawn.count), Blocks(start, request, indptr, edge_begin)
+        tables = self.tables.stamped(num_blocks)
+        given = (blocks, ids, edge_start, drawn.neighbors, tables)
+        relabel_blocks(*given, sources, num_sources, indices)
         weight = None
         if drawn.weight is not None:
             weight = buffers.empty(len(indices), np.float32)
-            copy_segments(start, request, edge_start, drawn.weight, indptr, edge_begin, weight)
+            copy_segments(blocks, edge_start, drawn.weight, weight)
         scale = None if drawn.scale is None else drawn.scale[request]
 
         def block(m: int) -> Block:

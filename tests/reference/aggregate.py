@@ -5,11 +5,12 @@ import numpy as np
 from reference.rows import matrix_of
 
 
-def place_sources(ids, first_id, first_row, num_rows, seen, before, row_of, out):
-    marked = [v for v in range(64 * len(seen)) if int(seen[v // 64]) >> v % 64 & 1]
+def place_sources(ids, first_id, first_row, num_rows, marked, out):
+    words = [int(word) for word in marked.seen]
+    found = [v for v in range(64 * len(words)) if words[v // 64] >> v % 64 & 1]
     for e, ident in enumerate(ids.tolist()):
         inside = first_id <= ident < first_id + num_rows
-        out[e] = first_row + ident - first_id if inside else row_of[marked.index(ident)]
+        out[e] = first_row + ident - first_id if inside else marked.row_of[found.index(ident)]
 
 
 def gcn_edges(first, indptr, rows, weight, norm, out_indptr, out_rows, out_weight):

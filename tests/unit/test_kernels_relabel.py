@@ -7,21 +7,29 @@ from hypothesis import strategies as st
 from reference import relabel as reference
 
 from batchgnn.kernels.relabel import (
+    Table,
     find_or_add,
     place_rows,
     relabel,
     relabel_blocks,
     renumber_fetched,
 )
-from batchgnn.kernels.requests import copy_segments, count_owners, post_requests, read_replies
+from batchgnn.kernels.requests import (
+    Blocks,
+    copy_segments,
+    count_owners,
+    post_requests,
+    read_replies,
+)
 
 small_ids = st.lists(st.integers(0, 30), max_size=60)
 
 
 def table(entries, dtype=np.uint32, *, dense=False):
-    """(idents, marks): hashed, with entries of another day in it; or a slot for each vertex."""
+    """Hashed, with entries of another day in it; or a slot for each vertex."""
     size = 64 if dense else 1 << max(4, (2 * entries).bit_length())
-    return np.full(0 if dense else size, 3, dtype), np.full(size, (6 << 32) + 5, np.int64)
+    idents, marks = np.full(0 if dense else size, 3, dtype), np.full(size, (6 << 32) + 5, np.int64)
+    return Table(idents, marks, STAMP)
 
 
 STAMP = 7
@@ -36,20 +44,20 @@ def test_relabel_numbers_in_the_order_of_first_appearance(dense, dtype, first, n
     neighbors = np.array(neighbors, dtype)
     ids = np.full(len(first) + len(neighbors), 999, dtype)
     ids[: len(first)] = first
-    both = table(len(ids), dtype, dense=dense)
+    empty = table(len(ids), dtype, dense=dense)
     for row, ident in enumerate(first):
-        assert find_or_add(ident, *both, STAMP, row) == row
+        assert find_or_add(ident, empty, row) == row
     indices = np.full(len(neighbors), -77, np.int32)
-    count = relabel(neighbors, *both, STAMP, ids, len(first), indices)
+    count = relabel(neighbors, empty, ids, len(first), indices)
     expected_ids, expected_indices = reference.relabel(neighbors, first)
     assert ids[:count].tolist() == expected_ids
     assert indices.tolist() == expected_indices
 
 
 def test_find_or_add_survives_a_table_of_colliding_ids():
-    both = np.zeros(16, np.uint32), np.zeros(16, np.int64)
-    rows = [find_or_add(np.uint32(i), *both, STAMP, i) for i in range(16)]
-    again = [find_or_add(np.uint32(i), *both, STAMP, 99) for i in range(16)]
+    empty = Table(np.zeros(16, np.uint32), np.zeros(16, np.int64), STAMP)
+    rows = [find_or_add(np.uint32(i), empty, i) for i in range(16)]
+    again = [find_or_add(np.uint32(i), empty, 99) for i in range(16)]
     assert rows == again == list(range(16))
 
 
@@ -81,14 +89,10 @@ def test_blocks_are_numbered_each_on_its_own(dense, num_tables, drawn):
     sources, num_sources = np.full(len(ids) + sum(edges), 999, np.uint32), np.full(len(targets), -7)
     indices, places = np.full(sum(edges), -77, np.int32), np.full(sum(edges), -77.0, np.float32)
     each = [table(400, dense=dense) for _ in range(num_tables)]
-    idents, marks = (np.array([pair[k] for pair in each]) for k in (0, 1))
-    relabel_blocks(
-        start, ids, request, edge_start, neighbors, indptr, edge_begin, idents, marks, STAMP,
-        sources, num_sources, indices,
-    )  # fmt: skip
-    copy_segments(
-        start, request, edge_start, neighbors.astype(np.float32), indptr, edge_begin, places
-    )
+    idents, marks = (np.array([one[k] for one in each]) for k in (0, 1))
+    blocks, tables = Blocks(start, request, indptr, edge_begin), Table(idents, marks, STAMP)
+    relabel_blocks(blocks, ids, edge_start, neighbors, tables, sources, num_sources, indices)
+    copy_segments(blocks, edge_start, neighbors.astype(np.float32), places)
     for m, (mine, rows) in enumerate(zip(targets, lists, strict=True)):
         expected_ids, expected = reference.relabel([u for row in rows for u in row], mine)
         first = start[m] + edge_begin[m]
@@ -104,7 +108,7 @@ def test_place_rows_and_renumber_fetched():
     local_row, rows = np.array([40, 90, 80, 90]), np.full(4, -77, np.int64)
     remote = np.zeros(4, np.uint32)
     touched = np.zeros(50, np.uint8)
-    count = place_rows(ids, owner, local_row, 0, *table(4), STAMP, remote, 0, rows, touched)
+    count = place_rows(ids, owner, local_row, 0, table(4), remote, 0, rows, touched)
     assert np.flatnonzero(touched).tolist() == [40]
     assert remote[:count].tolist() == [9, 8]
     assert rows.tolist() == [40, -1, -2, -1]

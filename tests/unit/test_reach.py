@@ -9,13 +9,21 @@ from shards import arcs_of, graph_of
 
 from batchgnn.base.rng import Purpose
 from batchgnn.kernels.address import addresses
-from batchgnn.kernels.reach import WORD, add_over_targets, log_missed_by_edge, mark_targets
+from batchgnn.kernels.reach import (
+    WORD,
+    ShardEdges,
+    add_over_targets,
+    log_missed_by_edge,
+    mark_targets,
+    marked_rows,
+)
 from batchgnn.kernels.rng import stream_key
-from batchgnn.modes.choice import make_schedule
+from batchgnn.modes.assembly import settings_of
 from batchgnn.run.session import open_session
+from batchgnn.sampling.options import Sampling
 from batchgnn.sampling.reach import Reach, marked_ids, probability, seed_probability
 from batchgnn.sampling.sampler import Sampler
-from batchgnn.settings.config import Settings
+from batchgnn.sampling.schedule import Schedule
 
 FANOUTS = {"three hops": (4, 2, 1), "all": (-1, -1), "seeds only": (), "mixed": (1, -1)}
 TWO_SHARDS = [  # first id, targets of each vertex; ids 0 ... 2 and 130 ... 131 of 200
@@ -30,35 +38,34 @@ def arrays_of(shards):
     indices = [np.array([v for row in rows for v in row], np.uint32) for _, rows in shards]
     first_row = np.cumsum([0, *(len(rows) for _, rows in shards)])
     first_id = np.array([first for first, _ in shards])
-    held = (first_row, addresses(indptr), addresses(indices), indices[0][:0], first_id)
-    return held, (indptr, indices)
+    where = first_row, addresses(indptr), addresses(indices)
+    return ShardEdges(*where, indices[0][:0], first_id), (indptr, indices)
 
 
 def test_marks_are_the_targets_outside_a_shard():
-    held, _alive = arrays_of(TWO_SHARDS)
+    edges, _alive = arrays_of(TWO_SHARDS)
     seen = np.zeros(-(-200 // WORD), np.uint64)
-    mark_targets(*held, seen)
+    mark_targets(edges, seen)
     assert set(marked_ids(seen).tolist()) == reference.mark_targets(TWO_SHARDS)
 
 
 @pytest.mark.parametrize("width", [1, 3])
 def test_sums_run_over_the_targets(width):
-    held, _alive = arrays_of(TWO_SHARDS)
+    edges, _alive = arrays_of(TWO_SHARDS)
     seen = np.zeros(-(-200 // WORD), np.uint64)
-    mark_targets(*held, seen)
-    ones = np.bitwise_count(seen).astype(np.int64)
+    mark_targets(edges, seen)
     by_id = np.random.default_rng(0).normal(size=(200, width)).astype(np.float32)
     own = np.array([0, 1, 2, 130, 131])
-    marked = marked_ids(seen)
+    outside = marked_ids(seen).tolist()
     rows = {int(v): n for n, v in enumerate(own)}
-    halo = [v for v in marked.tolist() if v not in rows][::-1]
+    halo = [v for v in outside if v not in rows][::-1]
     rows |= {v: 5 + n for n, v in enumerate(halo)}
-    row_of = np.array([rows[v] for v in marked.tolist()])
+    row_of = np.array([rows[v] for v in outside])
     x = by_id[[*own, *halo]]
     out = np.arange(5 * width, dtype=np.float32).reshape(5, width)
     targets = [row for _, lists in TWO_SHARDS for row in lists]
     expected = reference.add_over_targets(targets, by_id, out)
-    add_over_targets(*held, seen, np.cumsum(ones) - ones, row_of, x, out)
+    add_over_targets(edges, marked_rows(seen, row_of), x, out)
     np.testing.assert_allclose(out, expected, rtol=1e-6)
 
 
@@ -89,7 +96,7 @@ def test_scores_are_the_formula(tmp_path, directed, fanouts):
     start[:5, 0] = 1
     expected = reference.reach([arc[:2] for arc in arcs_of(graph)], start, fanouts)
     shards = shards_of(graph, tmp_path / "s")
-    with open_session(shards, Settings(threads=1), MPI.COMM_SELF) as session:
+    with open_session(shards, settings_of(threads=1), MPI.COMM_SELF) as session:
         scores = scores_by_vertex(session, start, fanouts)
     assert scores.dtype == np.float32
     np.testing.assert_allclose(probability(scores), expected, rtol=1e-4, atol=1e-7)
@@ -97,9 +104,14 @@ def test_scores_are_the_formula(tmp_path, directed, fanouts):
     assert (scores[:, 2] == 0).all()
 
 
+def schedule_of(session):
+    seeds = session.task.seeds(session.own, session.split_index)
+    return Schedule(seeds.own, seeds.counts, session.settings[Sampling].batch_size, session.seed)
+
+
 def how_often(session, fanouts, num_epochs):
     """Share of all steps in which each own vertex was among the rows that were sampled."""
-    sampler, schedule = Sampler(session.grid.world, session.own, gcn=False), make_schedule(session)
+    sampler, schedule = Sampler(session.grid.world, session.own, gcn=False), schedule_of(session)
     count = np.zeros(session.own.num_own)
     for epoch in range(num_epochs):
         shuffled = schedule.shuffled(epoch)
@@ -115,7 +127,7 @@ def how_often(session, fanouts, num_epochs):
 
 
 def own_scores(session, fanouts):
-    start = seed_probability(session.own, make_schedule(session))[:, None]
+    start = seed_probability(session.own, schedule_of(session))[:, None]
     return Reach(session.grid.world, session.own).scores(start, fanouts)[:, 0]
 
 
@@ -131,7 +143,7 @@ def tree():
 
 def test_on_a_tree_the_sampler_reaches_vertices_that_often(tmp_path):
     """Every vertex has one way to the seed: the formula is exact."""
-    settings = Settings(threads=1, batch_size=1)
+    settings = settings_of(threads=1, batch_size=1)
     with open_session(shards_of(tree(), tmp_path / "s"), settings, MPI.COMM_SELF) as session:
         often = how_often(session, (3, 1), 4000)
         scores = own_scores(session, (3, 1))
@@ -147,7 +159,7 @@ def test_on_a_tree_the_sampler_reaches_vertices_that_often(tmp_path):
 def test_scores_rank_as_the_sampler_does(tmp_path, directed):
     """Vertices are not independent, so that probabilities are too high; their order is right."""
     graph = learnable_graph(directed=directed, num_vertices=400)
-    settings = Settings(threads=1, batch_size=20)
+    settings = settings_of(threads=1, batch_size=20)
     with open_session(shards_of(graph, tmp_path / "s"), settings, MPI.COMM_SELF) as session:
         often = how_often(session, (3, 2), 60)
         reached = probability(own_scores(session, (3, 2)))
