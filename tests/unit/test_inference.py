@@ -5,9 +5,9 @@ import pytest
 from graphs import learnable_graph, shards_of
 from mpi4py import MPI
 
+from batchgnn.modes.assembly import settings_of
 from batchgnn.run.session import open_session
 from batchgnn.sampling.inference import Inference
-from batchgnn.settings.config import Settings
 
 
 def dense_adjacency(graph):
@@ -64,7 +64,8 @@ def dense_model(name, graph, p, num_layers, heads):
 def test_inference_is_the_dense_model(tmp_path, model, directed):
     graph = learnable_graph(directed=directed, num_vertices=150)
     shards = shards_of(graph, tmp_path / "shards")
-    settings = Settings(model=model, layers=2, hidden=8, heads=2, threads=1)
+    heads = {"heads": 2} if model == "gat" else {}
+    settings = settings_of(model=model, layers=2, hidden=8, threads=1, **heads)
     with open_session(shards, settings, MPI.COMM_SELF) as session:
         for chunk_bytes in (1, 1 << 14, 1 << 30):
             logits = Inference(session.grid.world, session.own, session.model, chunk_bytes).logits()
@@ -81,6 +82,6 @@ def test_half_width_features_are_read(tmp_path):
     for name, features in (("half", half), ("same", half.astype(np.float32))):
         object.__setattr__(graph, "features", features)
         shards = shards_of(graph, tmp_path / name)
-        with open_session(shards, Settings(hidden=8, threads=1), MPI.COMM_SELF) as session:
+        with open_session(shards, settings_of(hidden=8, threads=1), MPI.COMM_SELF) as session:
             logits.append(Inference(session.grid.world, session.own, session.model).logits())
     np.testing.assert_array_equal(*logits)

@@ -1,7 +1,5 @@
 """Aggregated inputs on one rank: the dense product, whatever the chunks and blocks of columns."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from graphs import learnable_graph, shards_of
@@ -9,12 +7,12 @@ from mpi4py import MPI
 from shards import graph_of
 
 from batchgnn.base.errors import ConfigError
+from batchgnn.modes.assembly import settings_of
 from batchgnn.operators.local import LocalOperator
 from batchgnn.run.session import open_session
 from batchgnn.sampling import kept_inputs
 from batchgnn.sampling.kept_inputs import InputAggregation, keep_inputs
 from batchgnn.sampling.sampler import Sampler
-from batchgnn.settings.config import Settings
 
 LOOPS = [(0, 0), (1, 0), (2, 1), (1, 1), (1, 1), (4, 3), (3, 4), (4, 4), (0, 4), (0, 4), (6, 0)]
 GRAPHS = {
@@ -26,7 +24,7 @@ GRAPHS = {
     "directed weighted": learnable_graph(num_vertices=150, directed=True),
 }
 MODEL = {"mean": "sage", "sum": "gin", "gcn": "gcn"}
-SETTINGS = Settings(threads=1, overlap=False)
+SETTINGS = settings_of(threads=1, overlap=False)
 
 
 @pytest.fixture(scope="module", params=GRAPHS, ids=GRAPHS)
@@ -59,7 +57,7 @@ def dense_product(graph, aggregation):
 
 def compute(shards, aggregation, settings=SETTINGS, **options):
     """The rows of a single rank, and its session's shards; all ends with the session."""
-    with open_session(shards, replace(settings, model=MODEL[aggregation]), MPI.COMM_SELF) as s:
+    with open_session(shards, settings.replace(model=MODEL[aggregation]), MPI.COMM_SELF) as s:
         own = s.own
         out = [np.full(part.shape, np.nan, np.float32) for part in own.features.parts]
         plan = InputAggregation(s.grid.world, own, aggregation, list(range(len(out))))
@@ -79,7 +77,7 @@ def test_it_is_the_dense_product(graph_and_shards, aggregation):
 def test_it_is_the_first_layers_operator_on_all_neighbours(graph_and_shards, aggregation):
     _, shards = graph_and_shards
     rows, _ = compute(shards, aggregation)
-    with open_session(shards, replace(SETTINGS, model=MODEL[aggregation]), MPI.COMM_SELF) as s:
+    with open_session(shards, SETTINGS.replace(model=MODEL[aggregation]), MPI.COMM_SELF) as s:
         own = s.own
         block = Sampler(s.grid.world, own, gcn=aggregation == "gcn").own_block(own.ids)
         local = own.ownership.local_rows(block.ids)
@@ -103,7 +101,7 @@ def test_of_half_width_features_it_is_half_as_wide(tmp_path):
     shards = shards_of(graph, tmp_path / "shards")
     whole, _ = compute(shards, "mean")
     for name, dtype in (("float16", np.uint16), ("bfloat16", np.int16)):
-        settings = replace(SETTINGS, feature_dtype=name)
+        settings = SETTINGS.replace(feature_dtype=name)
         with open_session(shards, settings, MPI.COMM_SELF) as s:
             column = keep_inputs(s.grid.world, s.own, "mean", keep="memory")
             assert column.dtype == dtype
@@ -118,7 +116,7 @@ def test_sums_too_large_for_float16_are_refused(tmp_path):
     shards = shards_of(graph, tmp_path / "shards")
 
     def run(keep, feature_dtype):
-        settings = replace(SETTINGS, model="gin", feature_dtype=feature_dtype)
+        settings = SETTINGS.replace(model="gin", feature_dtype=feature_dtype)
         with open_session(shards, settings, MPI.COMM_SELF) as s:
             keep_inputs(s.grid.world, s.own, "sum", keep=keep)
 

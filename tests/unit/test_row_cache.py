@@ -1,7 +1,5 @@
 """The table of copied rows against a dictionary; how many rows fit; the plan of their memory."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from graphs import learnable_graph, shards_of
@@ -10,10 +8,12 @@ from reference import row_cache as reference
 from batchgnn.base.errors import ConfigError
 from batchgnn.graph.ownership import Ownership
 from batchgnn.kernels.row_cache import enter_rows, redirect_rows
-from batchgnn.modes.macrobatch.memory import plan_memory
-from batchgnn.run.session import build_model
+from batchgnn.modes.assembly import resolved, settings_of, task_of
+from batchgnn.modes.extent import Extent
+from batchgnn.modes.macrobatch.memory import plan_macrobatch
+from batchgnn.modes.open import build_model
 from batchgnn.sampling.row_cache import capacity_of
-from batchgnn.settings.config import Settings
+from batchgnn.settings.general import Inputs
 from batchgnn.store.own_shards import OwnShards
 from batchgnn.store.shard_store import ShardStore
 
@@ -49,11 +49,24 @@ def plan(tmp_path):
     ownership = Ownership(manifest.offset, np.array([0, 0, 0, 1], np.int32))
 
     def of(**options):
-        settings = Settings(**{"macrobatch": 8, "overlap": True, **options}).resolved("multiclass")
-        own = OwnShards(store, ownership, 1, settings.feature_dtype)
-        model = build_model(manifest, settings)
-        session = SimpleNamespace(settings=settings, manifest=manifest, own=own, model=model)
-        return plan_memory(session).parts
+        given = settings_of({"macrobatch": 8, "overlap": True, **options})
+        settings = resolved(given, manifest.task)
+        own = OwnShards(store, ownership, 1, settings[Inputs].feature_dtype)
+        extent = Extent(
+            path=store.path,
+            manifest=manifest,
+            settings=settings,
+            model=build_model(manifest, settings, task_of(settings).make(settings)),
+            shards=own.shards,
+            num_own=own.num_own,
+            num_edges=int(own.degree_in.sum()),
+            rank=1,
+            num_ranks=2,
+            ranks_per_node=2,
+            feature_dtype=own.feature_dtype,
+            copied_feature_bytes=own.copied_feature_bytes,
+        )
+        return plan_macrobatch(extent).parts
 
     return of
 
