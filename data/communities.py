@@ -14,7 +14,7 @@ import numpy as np
 
 from batchgnn.base.errors import ConfigError
 from batchgnn.data.generate import EDGES, OWNERS, SCATTER, GraphOptions, generate
-from batchgnn.kernels.generate import community_edges, owned_edges, rank_mass
+from batchgnn.kernels.generate import CommunityWeights, community_edges, owned_edges, rank_mass
 from batchgnn.kernels.permutation import positions
 
 
@@ -91,15 +91,12 @@ class Communities:
         for first in range(0, o.vertices, step):
             last = min(first + step, o.vertices)
             place, owned = self.places(first, last), np.empty(last - first, np.int64)
-            weights = (self.power, self.shift)
-            key = o.key(OWNERS)
-            owned_edges(key, place, o.vertices, o.classes, self.num_edges, *weights, owned)
+            weights = CommunityWeights(o.vertices, o.classes, self.power, self.shift)
+            owned_edges(o.key(OWNERS), place, weights, self.num_edges, owned)
             begin = np.concatenate([[0], np.cumsum(owned)])
             target, found = np.empty(begin[-1], np.int64), np.empty_like(owned)
-            community_edges(
-                *(o.key(EDGES), o.key(SCATTER), place, begin, o.vertices, o.classes),
-                *(o.inside, *weights, target, found),
-            )
+            keys = o.key(EDGES), o.key(SCATTER)
+            community_edges(*keys, place, begin, weights, o.inside, target, found)
             source = np.repeat(np.arange(first, last), owned)
             if (found < owned).any():
                 kept = np.arange(begin[-1]) < np.repeat(begin[:-1] + found, owned)

@@ -59,7 +59,7 @@ class Rmat:
             source, target = np.empty(count, np.int64), np.empty(count, np.int64)
             rmat_edges(
                 *(o.key(EDGES), o.key(SCATTER), first, o.vertices, self.scale),
-                *(*o.quarters, source, target),
+                *(o.quarters, source, target),
             )
             yield source, target
 

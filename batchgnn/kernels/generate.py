@@ -5,6 +5,7 @@ address); its *id* is the place scattered by `permutation.permute`, so that ids 
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import prange
@@ -18,6 +19,18 @@ LINEAR_SEARCH = 16
 NUM_DRAWS = 32
 LOW_32 = np.uint64(0xFFFFFFFF)
 TO_UNIT_32 = 1.0 / 4294967296.0
+
+
+class CommunityWeights(NamedTuple):
+    """n vertices in communities, in which those of rank r weigh (r + shift)^-exponent.
+
+    exponent  below 1
+    """
+
+    n: int
+    num_communities: int
+    exponent: float
+    shift: float
 
 
 @register_jitable
@@ -43,15 +56,16 @@ def community_size(community, n, num_communities):
 
 
 @parallel_kernel
-def owned_edges(key, place, n, num_communities, num_edges, exponent, shift, out):
+def owned_edges(key, place, weights, num_edges, out):
     """out[i] = edges that the vertex at place[i] owns: its share of num_edges, rounded at random.
 
     key        uint64       stream of the rounding
     place      int64 (k,)   below n
+    weights    CommunityWeights
     num_edges  float        of the whole graph
-    exponent, shift         weights of ranks in a community, as in `rank_mass`; exponent < 1
     out        int64 (k,)   overwritten
     """
+    n, num_communities, exponent, shift = weights
     for i in prange(len(place)):
         community, rank = place[i] % num_communities, place[i] // num_communities
         size = community_size(community, n, num_communities)
@@ -103,9 +117,7 @@ def add_new(value, taken, count, table):
 
 
 @parallel_kernel
-def community_edges(
-    key, id_key, place, begin, n, num_communities, inside, exponent, shift, out, found
-):
+def community_edges(key, id_key, place, begin, weights, inside, out, found):
     """The partners of the edges that each vertex owns: a simple graph, whatever the chunking.
 
     A pair has one owner, and an owner takes a partner once: neither double edges nor loops.
@@ -113,10 +125,12 @@ def community_edges(
     key      uint64 stream of the draws;  id_key  uint64 of the scattering into ids
     place    int64 (k,)      owners
     begin    int64 (k + 1,)  the edges of place[i] are begin[i] : begin[i + 1]
+    weights  CommunityWeights
     inside   float           probability that a partner is drawn from the owner's community
     out      int64 (begin[k],)  overwritten: ids of the partners
     found    int64 (k,)      overwritten: how many; less than asked when hardly any are left
     """
+    n, num_communities, exponent, shift = weights
     for i in prange(len(place)):
         wanted, taken = begin[i + 1] - begin[i], out[begin[i] : begin[i + 1]]
         table_size = 0
@@ -142,17 +156,18 @@ def community_edges(
 
 
 @parallel_kernel
-def rmat_edges(key, id_key, first, n, scale, a, b, c, source, target):
+def rmat_edges(key, id_key, first, n, scale, quarters, source, target):
     """Edges first .. first + k - 1 of an R-MAT graph. Chakrabarti et al., SDM 2004.
 
     The adjacency matrix is quartered `scale` times; a quarter is entered with probability a
-    (upper left), b (upper right), c (lower left) or 1 - a - b - c. Draws outside n x n and
+    (upper left), b (upper right), c (lower left) or 1 - a - b - c; quarters: (a, b, c). Draws outside n x n and
     self-loops are drawn again. Double edges occur.
 
     key      uint64 stream of the draws;  id_key  uint64 of the scattering into ids
     n        vertices, at least 2;  2^scale >= n
     source, target  int64 (k,)  overwritten: ids
     """
+    a, b, c = quarters
     low_a, low_b, low_c = (
         np.int64(a * 65536),
         np.int64((a + b) * 65536),

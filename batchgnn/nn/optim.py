@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from batchgnn.kernels.optim import adam, sgd
+from batchgnn.kernels.optim import AdamRates, adam, sgd
 from batchgnn.nn.parameters import Parameters
 
 Decays = Sequence[tuple[str, float]]
@@ -52,10 +52,7 @@ class Adam:
                 self.parameters.grad[moved],
                 self.arrays["first_moment"][moved],
                 self.arrays["second_moment"][moved],
-                self.lr,
-                *self.betas,
-                self.eps,
-                weight_decay,
+                AdamRates(self.lr, *self.betas, self.eps, weight_decay),
                 self.steps,
             )
 

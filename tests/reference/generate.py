@@ -11,7 +11,9 @@ def community_places(n, num_communities):
     return [[p for p in range(n) if p % num_communities == c] for c in range(num_communities)]
 
 
-def owned_edges(key, place, n, num_communities, num_edges, exponent, shift, out):
+def owned_edges(key, place, weights, num_edges, out):
+    n, num_communities, exponent, shift = weights
+
     def below_rank(rank):
         return (rank + shift) ** (1 - exponent) - shift ** (1 - exponent)
 
@@ -23,9 +25,8 @@ def owned_edges(key, place, n, num_communities, num_edges, exponent, shift, out)
             out[np.asarray(place) == p] = int(mean + unit(draw(key, p)))
 
 
-def community_edges(
-    key, id_key, place, begin, n, num_communities, inside, exponent, shift, out, found
-):
+def community_edges(key, id_key, place, begin, weights, inside, out, found):
+    n, num_communities, exponent, shift = weights
     communities = community_places(n, num_communities)
     for i, mine in enumerate(place):
         own, partners = mine % num_communities, []
@@ -49,7 +50,8 @@ def community_edges(
         out[begin[i] : begin[i] + len(ids)] = ids
 
 
-def rmat_edges(key, id_key, first, n, scale, a, b, c, source, target):
+def rmat_edges(key, id_key, first, n, scale, quarters, source, target):
+    a, b, c = quarters
     ends = [int(x * 65536) for x in (a, a + b, a + b + c)]
     for i in range(len(source)):
         u = v = word = 0

@@ -3,7 +3,8 @@
 import numpy as np
 
 
-def adam(parameter, grad, first, second, lr, beta1, beta2, eps, weight_decay, step):
+def adam(parameter, grad, first, second, rates, step):
+    lr, beta1, beta2, eps, weight_decay = rates
     g = grad.astype(np.float64) + weight_decay * parameter
     m, v = beta1 * first + (1 - beta1) * g, beta2 * second + (1 - beta2) * g**2
     first[:], second[:] = m, v

@@ -48,8 +48,9 @@ def test_permutations_of_different_keys_differ_and_every_position_is_likely():
 def test_owned_edges_is_the_reference(n, communities):
     place = np.random.default_rng(0).permutation(n)
     out, expected = np.full(n, POISON), np.full(n, POISON)
-    generate.owned_edges(KEY, place, n, communities, 3.0 * n, 0.6, 1.5, out)
-    reference.generate.owned_edges(KEY, place, n, communities, 3.0 * n, 0.6, 1.5, expected)
+    weights = generate.CommunityWeights(n, communities, 0.6, 1.5)
+    generate.owned_edges(KEY, place, weights, 3.0 * n, out)
+    reference.generate.owned_edges(KEY, place, weights, 3.0 * n, expected)
     np.testing.assert_array_equal(out, expected)
 
 
@@ -63,9 +64,9 @@ def test_community_edges_is_the_reference(n, communities, wanted):
     begin = np.arange(n + 1) * wanted
     out, found = np.full(n * wanted, POISON), np.full(n, POISON)
     expected, expected_found = out.copy(), found.copy()
-    shape = (n, communities, 0.7, 0.6, 1.5)
-    generate.community_edges(KEY, ID_KEY, place, begin, *shape, out, found)
-    reference.generate.community_edges(KEY, ID_KEY, place, begin, *shape, expected, expected_found)
+    asked = (KEY, ID_KEY, place, begin, generate.CommunityWeights(n, communities, 0.6, 1.5), 0.7)
+    generate.community_edges(*asked, out, found)
+    reference.generate.community_edges(*asked, expected, expected_found)
     np.testing.assert_array_equal(found, expected_found)
     for i in range(n):
         row = slice(begin[i], begin[i] + found[i])
@@ -76,7 +77,7 @@ def test_community_edges_is_the_reference(n, communities, wanted):
 def test_rmat_edges_is_the_reference(n):
     ends = np.full((2, 50), POISON)
     expected = ends.copy()
-    arguments = (KEY, ID_KEY, 13, n, max((n - 1).bit_length(), 1), 0.57, 0.19, 0.19)
+    arguments = (KEY, ID_KEY, 13, n, max((n - 1).bit_length(), 1), (0.57, 0.19, 0.19))
     generate.rmat_edges(*arguments, *ends)
     reference.generate.rmat_edges(*arguments, *expected)
     np.testing.assert_array_equal(ends, expected)

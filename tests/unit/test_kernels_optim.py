@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from checks import assert_like_reference
 
-from batchgnn.kernels.optim import adam, sgd
+from batchgnn.kernels.optim import AdamRates, adam, sgd
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -15,6 +15,6 @@ def test_steps_are_the_formulas(n, weight_decay, dtype):
     parameter, grad, first = rng.normal(size=(3, n)).astype(dtype)
     second = rng.uniform(0, 1, n).astype(dtype)
     for step in (1, 2, 1000):
-        hyper = (0.01, 0.9, 0.999, 1e-8, weight_decay, step)
-        assert_like_reference(adam, parameter, grad, first, second, *hyper)
+        rates = AdamRates(0.01, 0.9, 0.999, 1e-8, weight_decay)
+        assert_like_reference(adam, parameter, grad, first, second, rates, step)
     assert_like_reference(sgd, parameter, grad, first, 0.01, 0.9, weight_decay)
