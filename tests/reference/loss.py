@@ -27,3 +27,15 @@ def sigmoid_cross_entropy(logits, labels, scale, dlogits, loss):
     sigmoid(z, probability := np.empty(z.shape))
     loss[:] = (t * np.logaddexp(0, -z) + (1 - t) * np.logaddexp(0, z)).mean(axis=1)
     dlogits[:] = scale * (probability - t) / z.shape[1]
+
+
+def squared_error(predicted, labels, scale, dpredicted, loss):
+    error = np.nan_to_num(predicted[:, 0] - labels)
+    loss[:] = error.astype(np.float64) ** 2
+    dpredicted[:, 0] = scale * 2 * error
+
+
+def absolute_error(predicted, labels, scale, dpredicted, loss):
+    error = np.nan_to_num(predicted[:, 0] - labels)
+    loss[:] = abs(error)
+    dpredicted[:, 0] = scale * np.sign(error)

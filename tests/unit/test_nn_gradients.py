@@ -7,7 +7,7 @@ from checks import assert_gradient
 
 from batchgnn.nn.conv import CONVOLUTIONS
 from batchgnn.nn.dropout import NO_DROPOUT, Dropout
-from batchgnn.nn.loss import loss_and_gradient
+from batchgnn.nn.loss import sigmoid_loss, softmax_loss
 from batchgnn.nn.model import ModelSpec
 from batchgnn.nn.models import make_model
 from batchgnn.nn.parameters import Parameters
@@ -74,22 +74,22 @@ def test_model_gradients(kind, options, multilabel):
     model.parameters.buffer += 0.1 * rng.normal(size=model.parameters.buffer.shape)  # off the kinks
     operators = [LocalOperator(b, model.aggregation) for b in block_chain(rng, [60, 40, 20, 10])]
     x = rng.normal(size=(60, 5))
-    labels = rng.integers(0, 2, (10, 4)).astype(np.uint8)
+    loss_of, labels = sigmoid_loss, rng.integers(0, 2, (10, 4)).astype(np.uint8)
     if not multilabel:
-        labels = rng.integers(-1, 4, 10).astype(np.int32)
+        loss_of, labels = softmax_loss, rng.integers(-1, 4, 10).astype(np.int32)
 
     def forward():
         return model.forward(operators, x, seed=3, epoch=1, step=2, training=True)
 
     logits, saved = forward()
-    _, dlogits = loss_and_gradient(logits, labels, 0.1)
+    _, dlogits = loss_of(logits, labels, 0.1)
     model.parameters.grad[:] = 0
     for view in model.parameters.grads.values():
         view[...] = np.nan  # poison: backward must overwrite all of it
     model.backward(dlogits, saved)
     for name, grad in model.parameters.grads.items():
         assert_gradient(
-            lambda: 0.1 * loss_and_gradient(forward()[0], labels, 0.1)[0],
+            lambda: 0.1 * loss_of(forward()[0], labels, 0.1)[0],
             model.parameters[name],
             grad,
             rng,
@@ -111,13 +111,13 @@ def test_gcnii_gradients(dropout):
         return model.forward(operators, x, seed=3, epoch=1, step=2, training=True)
 
     logits, saved = forward()
-    _, dlogits = loss_and_gradient(logits, labels, 0.1)
+    _, dlogits = softmax_loss(logits, labels, 0.1)
     for view in model.parameters.grads.values():
         view[...] = np.nan  # poison: backward must overwrite all of it
     model.backward(dlogits, saved)
     for name, grad in model.parameters.grads.items():
         assert_gradient(
-            lambda: 0.1 * loss_and_gradient(forward()[0], labels, 0.1)[0],
+            lambda: 0.1 * softmax_loss(forward()[0], labels, 0.1)[0],
             model.parameters[name],
             grad,
             rng,

@@ -8,7 +8,7 @@ from scipy.stats import kstest
 from batchgnn.nn.conv import CONVOLUTIONS
 from batchgnn.nn.dropout import DropoutStream
 from batchgnn.nn.init import glorot, zeros
-from batchgnn.nn.loss import loss_and_gradient
+from batchgnn.nn.loss import softmax_loss
 from batchgnn.nn.model import ModelSpec
 from batchgnn.nn.models import MODELS, make_model
 from batchgnn.nn.optim import make_optimizer
@@ -180,7 +180,7 @@ def test_a_rank_without_seeds_has_a_zero_gradient(kind):
     model = small(kind, dropout=0.5, input_dropout=0.5, attention_dropout=0.5, norm="layer")
     empty = random_block(rng, 0, 0)
     logits, saved = forward(model, [empty, empty], np.empty((0, 5), np.float32))
-    loss, dlogits = loss_and_gradient(logits, np.empty(0, np.int32), 1.0)
+    loss, dlogits = softmax_loss(logits, np.empty(0, np.int32), 1.0)
     model.parameters.grad[:] = np.nan
     model.backward(dlogits, saved)
     assert (loss, logits.shape) == (0.0, (0, 3))
@@ -206,7 +206,7 @@ def test_training_fits_random_labels(kind, optimizer):
     losses = []
     for step in range(150):
         logits, saved = forward(model, blocks, x, step=step)
-        loss, dlogits = loss_and_gradient(logits, labels, 1 / 20)
+        loss, dlogits = softmax_loss(logits, labels, 1 / 20)
         model.backward(dlogits, saved)
         optimizer.step()
         losses.append(loss / 20)

@@ -11,7 +11,7 @@ import pytest
 
 from batchgnn.graph.block import Block
 from batchgnn.nn.init import Declared
-from batchgnn.nn.loss import loss_and_gradient
+from batchgnn.nn.loss import sigmoid_loss, softmax_loss
 from batchgnn.nn.model import ModelSpec
 from batchgnn.nn.models import make_model
 from batchgnn.nn.optim import Adam, Sgd
@@ -89,7 +89,7 @@ def test_gcnii_gives_the_logits_and_gradients_of_gcn2conv_on_cora():
     logits, saved = model.forward(
         [LocalOperator(block, "gcn")] * 4, x, seed=0, epoch=0, step=0, training=True
     )
-    _, dlogits = loss_and_gradient(logits, labels.numpy().astype(np.int32), 1 / len(labels))
+    _, dlogits = softmax_loss(logits, labels.numpy().astype(np.int32), 1 / len(labels))
     model.backward(dlogits, saved)
     module = pyg_gcnii(pyg_state(model), spec)
     theirs = pyg_gcnii_logits(module, torch.from_numpy(x), edge_index_of(block))
@@ -110,7 +110,7 @@ def test_gradients_are_those_of_torch_on_cora(kind):
     model = make_model(ModelSpec(model=kind, layers=2, hidden=32, heads=4), 1433, 7, seed=2)
     A = LocalOperator(block, model.aggregation)
     logits, saved = model.forward([A, A], x, seed=0, epoch=0, step=0, training=True)
-    _, dlogits = loss_and_gradient(logits, labels, 1 / len(labels))
+    _, dlogits = softmax_loss(logits, labels, 1 / len(labels))
     model.backward(dlogits, saved)
 
     module = pyg_module(pyg_state(model), kind)
@@ -196,5 +196,5 @@ def test_losses_are_those_of_torch():
     binary = torch.nn.functional.binary_cross_entropy_with_logits(
         torch.from_numpy(logits), torch.from_numpy(several).float()
     )
-    assert loss_and_gradient(logits, one, 1.0)[0] / 9 == pytest.approx(float(cross), rel=1e-6)
-    assert loss_and_gradient(logits, several, 1.0)[0] / 9 == pytest.approx(float(binary), rel=1e-6)
+    assert softmax_loss(logits, one, 1.0)[0] / 9 == pytest.approx(float(cross), rel=1e-6)
+    assert sigmoid_loss(logits, several, 1.0)[0] / 9 == pytest.approx(float(binary), rel=1e-6)

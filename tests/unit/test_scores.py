@@ -5,7 +5,7 @@ import pytest
 from mpi4py import MPI
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
-from batchgnn.tasks.scores import auc, score
+from batchgnn.tasks.class_scores import auc, class_score
 
 COMM = MPI.COMM_SELF
 
@@ -26,7 +26,7 @@ def test_single_label_scores_are_sklearns(metric):
         "micro-f1": f1_score(labels, predicted, average="micro"),
         "macro-f1": f1_score(labels, predicted, average="macro"),
     }
-    assert score(COMM, logits, labels, metric) == pytest.approx(expected[metric], rel=1e-12)
+    assert class_score(COMM, logits, labels, metric) == pytest.approx(expected[metric], rel=1e-12)
 
 
 @pytest.mark.parametrize("metric", ["micro-f1", "macro-f1"])
@@ -35,17 +35,17 @@ def test_multi_label_f1_is_sklearns(metric):
     labels = (rng.random((200, 4)) < [0.1, 0.5, 0.9, 0.3]).astype(np.uint8)
     logits = (labels - 0.5 + rng.normal(size=labels.shape)).astype(np.float32)
     expected = f1_score(labels, logits > 0, average=metric[:5])
-    assert score(COMM, logits, labels, metric) == pytest.approx(expected, rel=1e-12)
+    assert class_score(COMM, logits, labels, metric) == pytest.approx(expected, rel=1e-12)
 
 
 def test_auc_is_sklearns_with_ties_and_signs():
     logits, labels = rows(num_classes=2)
     logits[:4] = [[0.0, -0.0], [-0.0, 0.0], [0, 0], [3, 3]]
     expected = roc_auc_score(labels, logits[:, 1] - logits[:, 0])
-    assert score(COMM, logits, labels, "roc-auc") == pytest.approx(expected, rel=1e-12)
+    assert class_score(COMM, logits, labels, "roc-auc") == pytest.approx(expected, rel=1e-12)
     several, labels = rows()
     expected = roc_auc_score(np.eye(5)[labels], several, average="macro")
-    assert score(COMM, several, labels, "roc-auc") == pytest.approx(expected, rel=1e-12)
+    assert class_score(COMM, several, labels, "roc-auc") == pytest.approx(expected, rel=1e-12)
 
 
 def test_constant_scores_have_auc_one_half():
@@ -56,9 +56,9 @@ def test_unlabelled_rows_do_not_count():
     logits, labels = rows(20)
     labels[:7] = -1
     expected = accuracy_score(labels[7:], logits[7:].argmax(axis=1))
-    assert score(COMM, logits, labels, "accuracy") == pytest.approx(expected)
+    assert class_score(COMM, logits, labels, "accuracy") == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "macro-f1", "roc-auc"])
 def test_no_rows_score_nan(metric):
-    assert np.isnan(score(COMM, np.empty((0, 3), np.float32), np.empty(0, np.int32), metric))
+    assert np.isnan(class_score(COMM, np.empty((0, 3), np.float32), np.empty(0, np.int32), metric))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 
-from batchgnn.tasks.scores import score
+from batchgnn.tasks.class_scores import class_score
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "micro-f1", "macro-f1", "roc-auc"])
@@ -21,5 +21,5 @@ def test_scores_do_not_depend_on_who_holds_the_rows(comm, metric, kind):
             pytest.skip("accuracy is for one label per vertex")
     owner = (comm.size * rng.random(200) ** 3).astype(int)  # the last ranks hold few rows, or none
     mine = owner == comm.rank
-    expected = score(MPI.COMM_SELF, logits, labels, metric)
-    assert score(comm, logits[mine], labels[mine], metric) == pytest.approx(expected, rel=1e-12)
+    expected = class_score(MPI.COMM_SELF, logits, labels, metric)
+    assert class_score(comm, logits[mine], labels[mine], metric) == pytest.approx(expected, rel=1e-12)
