@@ -199,14 +199,15 @@ def test_nothing_is_overwritten_and_nothing_left_behind(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_random_splits_are_exact_and_leave_out_the_unlabelled():
-    labels = np.zeros(101)
-    labels[::10] = -1
+@pytest.mark.parametrize(("dtype", "none"), [(np.int32, -1), (np.float32, np.nan)])
+def test_random_splits_are_exact_and_leave_out_the_unlabelled(dtype, none):
+    labels = np.zeros(101, dtype)
+    labels[::10] = none
     parts = [random_split(3, 101, (0.5, 0.2, 0.1), f, labels[f : f + 7]) for f in range(0, 101, 7)]
     whole = random_split(3, 101, (0.5, 0.2, 0.1), 0, np.zeros(101))
     assert np.bincount(whole).tolist() == [20, 50, 21, 10]  # ends 50.5, 70.7, 80.8, rounded
     split = np.concatenate(parts)
-    np.testing.assert_array_equal(split, np.where(labels < 0, 0, whole))
+    np.testing.assert_array_equal(split, np.where(np.arange(101) % 10 == 0, 0, whole))
 
 
 MEASURE = """
