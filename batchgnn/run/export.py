@@ -31,7 +31,7 @@ def export(run: Path, model: Path, *, shards: Path | None = None) -> None:
     manifest = read_manifest(shards or where)
     settings = resolved(settings, manifest.task, manifest.feature_name)
     built = build_model(manifest, settings, task_of(settings).make(settings))
-    built.parameters.buffer[:] = folder.read_model(manifest.fingerprint).arrays["parameters"]
+    built.parameters.buffer[:] = folder.read_model(manifest.fingerprint).parameters
     name, beside = built.spec.model, model.with_name(model.name + ".part")
     save_file(pyg_state(built), beside, metadata={"model": name, "format": "pt"})
     beside.replace(model)

@@ -13,13 +13,9 @@ from batchgnn.modes.assembly import every_subject, settings_of
 from batchgnn.run.run_state import JOB, RESULT, STOPPED, note_job
 from batchgnn.settings.files import read_options, write_settings
 from batchgnn.settings.settings import Settings
-from batchgnn.store.checkpoint import (
-    Checkpoint,
-    has_checkpoint,
-    read_checkpoint,
-    write_file,
-)
+from batchgnn.store.checkpoint import has_checkpoint, refuse_other_shards
 from batchgnn.store.format import atomic_file, is_no_room, no_room
+from batchgnn.store.model_file import SavedModel, read_model, write_model
 from batchgnn.watch.timeline import Timeline, chrome_trace
 
 LIBRARIES = ("numpy", "numba", "scipy", "h5py", "mpi4py", "pymetis")
@@ -119,29 +115,21 @@ class RunFolder:
         """timeline.json, which Perfetto opens: the spans of one epoch on all ranks."""
         self._write("timeline.json", chrome_trace(timeline))
 
-    def write_model(self, checkpoint: Checkpoint) -> None:
+    def write_model(self, model: SavedModel) -> None:
         """model.h5: the parameters at the best validation score so far."""
-        write_file(self.path / "model.h5", checkpoint)
+        write_model(self.path / "model.h5", model)
 
-    def read_model(self, fingerprint: str | None = None) -> Checkpoint:
+    def read_model(self, fingerprint: str | None = None) -> SavedModel:
         """The best model so far; raises StoreError."""
         path = self.path / "model.h5"
         if not path.is_file():
             raise StoreError(
                 f"{path} is missing: train at least one epoch with an evaluation first."
             )
-        checkpoint = read_checkpoint(path)
+        model = read_model(path)
         if fingerprint is not None:
-            self._same_shards(path, checkpoint, fingerprint)
-        return checkpoint
-
-    def _same_shards(self, path: Path, checkpoint: Checkpoint, fingerprint: str) -> None:
-        if checkpoint.fingerprint != fingerprint:
-            raise StoreError(
-                f"{path} was trained on shards {checkpoint.fingerprint[:12]}, not on these "
-                f"({fingerprint[:12]}): vertex numbers differ. Use the shard store of "
-                f"{self.path / 'config.toml'}."
-            )
+            refuse_other_shards(path, model.fingerprint, fingerprint)
+        return model
 
     def write_result(self, result: dict) -> None:
         """result.json: scores at the best validation epoch, seconds, ranks, versions."""

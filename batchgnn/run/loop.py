@@ -20,8 +20,8 @@ from batchgnn.run.record import Record, describe
 from batchgnn.run.training_state import TrainingState, by_key
 from batchgnn.sampling.options import Sampling
 from batchgnn.settings.general import Run, Training
-from batchgnn.store.checkpoint import Checkpoint
 from batchgnn.store.mode_state import ModeState
+from batchgnn.store.model_file import SavedModel
 from batchgnn.watch import interrupt, trace
 
 
@@ -150,9 +150,8 @@ class TrainingLoop:
         self.checkpoints.write(self._fingerprint, now, self._mode_state(), self.share.own.ids)
         with fail_together(self.world, "writing a checkpoint"):
             if self.share.is_first and self.state.best_epoch:
-                best = {"parameters": self.state.best_parameters}
-                epoch = {"epoch": self.state.epoch}
-                self.folder.write_model(Checkpoint(best, epoch, self._fingerprint))
+                best = self.state.best_parameters
+                self.folder.write_model(SavedModel(best, self.state.epoch, self._fingerprint))
             if self.share.is_first and stop is not None:
                 self.folder.note_stop(stop.requeue, self.state.epoch, self.state.step)
 

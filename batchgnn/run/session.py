@@ -44,4 +44,4 @@ def open_run(run: Path, shards: Path | None, metric: str | None = None) -> Itera
 def load_best(share: Share, run: Path) -> None:
     """Put the run's best parameters into the share's model; raises StoreError."""
     best = RunFolder(run).read_model(share.manifest.fingerprint)
-    share.model.parameters.buffer[:] = best.arrays["parameters"]
+    share.model.parameters.buffer[:] = best.parameters

@@ -1,4 +1,4 @@
-"""The run folder and its checkpoints: nothing overwritten, nothing half written, damage named."""
+"""The run folder and its best model: nothing overwritten, nothing half written, damage named."""
 
 import errno
 import json
@@ -9,24 +9,23 @@ import numpy as np
 import pytest
 
 from batchgnn.base.errors import StoreError
+from batchgnn.modes.assembly import settings_of
 from batchgnn.run.folder import RunFolder
 from batchgnn.run.run_state import Pulse
 from batchgnn.run.training_state import TrainingState
-from batchgnn.settings.config import Settings
-from batchgnn.store import checkpoint as checkpoints
-from batchgnn.store.checkpoint import (
-    Checkpoint,
-    latest_checkpoint,
-    read_checkpoint,
-    write_checkpoint,
-)
+from batchgnn.store import model_file
+from batchgnn.store.checkpoint import Index, begin_checkpoint, finish_checkpoint, part_path
+from batchgnn.store.model_file import SavedModel, read_model, write_model
+from batchgnn.tasks.score import Score
 
 
-def make(epoch=0, step=0, fingerprint="f" * 64):
-    rng = np.random.default_rng([epoch, step])
-    arrays = {"parameters": rng.normal(size=7).astype(np.float32), "moment": np.arange(3.0)}
-    progress = {"epoch": epoch, "step": step, "loss_sum": 1 / 3, "epoch_seconds": "[1.5, 2]"}
-    return Checkpoint(arrays, progress, fingerprint)
+def make(epoch=0):
+    parameters = np.random.default_rng(epoch).normal(size=7).astype(np.float32)
+    return SavedModel(parameters, epoch, "f" * 64)
+
+
+def scores(val, test=0.25, name="accuracy"):
+    return {"val": [Score(name, val)], "test": [Score(name, test)]}
 
 
 @pytest.fixture
@@ -40,112 +39,96 @@ def names(path):
     return sorted(each.name for each in path.iterdir())
 
 
-def test_a_checkpoint_survives_writing_and_reading(tmp_path):
-    written = make(3, 12)
-    read = read_checkpoint(write_checkpoint(tmp_path, written, keep=2))
-    assert read.progress == written.progress
-    types = {name: type(value) for name, value in read.progress.items()}
-    assert types == {"epoch": int, "step": int, "loss_sum": float, "epoch_seconds": str}
-    assert read.fingerprint == written.fingerprint
-    assert read.arrays.keys() == written.arrays.keys()
-    for name, array in written.arrays.items():
-        assert read.arrays[name].dtype == array.dtype
-        np.testing.assert_array_equal(read.arrays[name], array)
+def test_a_model_survives_writing_and_reading(folder):
+    folder.write_model(make(2))
+    folder.write_model(make(3))
+    read, written = folder.read_model(), make(3)
+    assert (read.epoch, read.fingerprint) == (written.epoch, written.fingerprint)
+    assert read.parameters.dtype == written.parameters.dtype
+    np.testing.assert_array_equal(read.parameters, written.parameters)
+    assert names(folder.path) == ["model.h5"]
 
 
-def test_the_newest_are_kept_in_the_order_of_training(tmp_path):
-    order = [(0, 9), (0, 10), (0, 100), (1, 0), (9, 5), (10, 0)]
-    for epoch, step in order:
-        path = write_checkpoint(tmp_path, make(epoch, step), keep=3)
-        assert latest_checkpoint(tmp_path) == path
-    assert names(tmp_path) == [
-        "epoch-000001-step-00000000.h5",
-        "epoch-000009-step-00000005.h5",
-        "epoch-000010-step-00000000.h5",
-    ]
-
-
-def test_the_same_step_again_replaces_its_file(tmp_path):
-    write_checkpoint(tmp_path, make(1, 1), keep=2)
-    again = make(1, 1)
-    again.arrays["parameters"][:] = 5
-    path = write_checkpoint(tmp_path, again, keep=2)
-    assert names(tmp_path) == [path.name]
-    assert (read_checkpoint(path).arrays["parameters"] == 5).all()
-
-
-def test_a_failure_while_writing_leaves_the_older_ones(tmp_path, monkeypatch):
-    path = write_checkpoint(tmp_path, make(0, 1), keep=1)
-    before = path.read_bytes()
+def test_a_failure_while_writing_leaves_the_older_one(folder, monkeypatch):
+    folder.write_model(make(1))
+    before = (folder.path / "model.h5").read_bytes()
 
     def fail(beside, name):
         file = h5py.File(beside, "x")
         file.close()
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints, "create_store", fail)
-    for step in (1, 2):
-        with pytest.raises(StoreError, match="no room to write it"):
-            write_checkpoint(tmp_path, make(0, step), keep=1)
-    assert names(tmp_path) == [path.name]
-    assert path.read_bytes() == before
+    monkeypatch.setattr(model_file, "create_store", fail)
+    with pytest.raises(StoreError, match="no room to write it"):
+        folder.write_model(make(2))
+    assert names(folder.path) == ["model.h5"]
+    assert (folder.path / "model.h5").read_bytes() == before
 
 
 @pytest.mark.parametrize("length", [0, 100, 1000, -1])
-def test_a_damaged_checkpoint_is_named(tmp_path, length):
-    path = write_checkpoint(tmp_path, make(), keep=2)
+def test_a_damaged_model_is_named(tmp_path, length):
+    path = tmp_path / "model.h5"
+    write_model(path, make())
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(StoreError, match=f"{path} is (truncated|no HDF5 file, or damaged)"):
-        read_checkpoint(path)
+        read_model(path)
 
 
-def test_a_file_of_another_kind_is_no_checkpoint(tmp_path):
-    path = tmp_path / "epoch-000000-step-00000001.h5"
+def test_a_file_of_another_kind_is_no_model(tmp_path):
+    path = tmp_path / "model.h5"
     with h5py.File(path, "w") as file:
         file.attrs["format"] = "batchgnn-graph"
-    with pytest.raises(StoreError, match="is no checkpoint"):
-        read_checkpoint(path)
-    with pytest.raises(StoreError, match="no checkpoint to resume from"):
-        latest_checkpoint(tmp_path / "empty")
+    with pytest.raises(StoreError, match="is no model of a run"):
+        read_model(path)
 
 
-def test_progress_of_training_survives(tmp_path):
+def through_json(progress):
+    return Index.from_json(Index("f", progress, {}, []).to_json(), "index.json").progress
+
+
+def test_progress_of_training_survives():
     state = TrainingState(np.ones(7, np.float32), epoch=2, step=5, loss_sum=0.1, num_seeds=3)
     state.epoch_seconds = [1.25, 0.5]
-    state.offer(0.5, 0.25, np.full(7, 2, np.float32))
-    progress = {**state.to_dict(loss_sum=0.7, num_seeds=21), "optimizer_steps": 9}
-    arrays = {"best_parameters": state.best_parameters}
-    path = write_checkpoint(tmp_path, Checkpoint(arrays, progress, "f"), keep=1)
+    state.offer(scores(0.5, math.nan), np.full(7, 2, np.float32))
+    progress = through_json(state.progress(loss_sum=0.7, num_seeds=21))
     for keep_sums, sums in ((True, (0.7, 21)), (False, (0.0, 0))):
-        again = TrainingState.from_checkpoint(read_checkpoint(path), keep_sums=keep_sums)
+        again = TrainingState.resumed(progress, state.best_parameters, keep_sums=keep_sums)
         assert (again.loss_sum, again.num_seeds) == sums
-        same = {**vars(again), "loss_sum": 0.1, "num_seeds": 3}
+        np.testing.assert_equal(again.best, {"val_accuracy": 0.5, "test_accuracy": math.nan})
+        same = {**vars(again), "loss_sum": 0.1, "num_seeds": 3, "best": state.best}
         np.testing.assert_array_equal(same.pop("best_parameters"), np.full(7, 2))
         assert same == {k: v for k, v in vars(state).items() if k != "best_parameters"}
 
 
-def test_a_state_without_an_evaluation_survives(tmp_path):
+def test_a_state_without_an_evaluation_survives():
     state = TrainingState(np.ones(2, np.float32))
-    progress = {**state.to_dict(loss_sum=0.0, num_seeds=0), "optimizer_steps": 0}
-    arrays = {"best_parameters": state.best_parameters}
-    path = write_checkpoint(tmp_path, Checkpoint(arrays, progress, "f"), keep=1)
-    again = TrainingState.from_checkpoint(read_checkpoint(path), keep_sums=True)
-    assert again.best_val == -math.inf
-    assert math.isnan(again.best_test)
+    progress = through_json(state.progress(loss_sum=0.0, num_seeds=0))
+    again = TrainingState.resumed(progress, state.best_parameters, keep_sums=True)
+    assert (again.best, again.best_epoch) == ({}, 0)
+    again.offer(scores(-1.0), np.zeros(2, np.float32))
+    assert again.best_epoch == 1
 
 
 def test_the_best_is_the_first_of_equals_and_the_last_without_validation():
     state, offered = TrainingState(np.zeros(1)), []
     for epoch, val in enumerate([0.5, 0.5, 0.6, 0.1, 0.2]):
         state.epoch = epoch
-        state.offer(val, val / 2, np.array([float(epoch)]))
+        state.offer(scores(val), np.array([float(epoch)]))
         offered.append((state.best_epoch, state.best_parameters[0], state.stale_evaluations))
     assert offered == [(1, 0, 0), (1, 0, 1), (3, 2, 0), (3, 2, 1), (3, 2, 2)]
     without = TrainingState(np.zeros(1))
     for epoch in range(3):
         without.epoch = epoch
-        without.offer(math.nan, 0.5, np.array([float(epoch)]))
+        without.offer(scores(math.nan), np.array([float(epoch)]))
     assert (without.best_epoch, without.best_parameters[0]) == (3, 2)
+
+
+def test_of_errors_the_least_is_the_best():
+    state = TrainingState(np.zeros(1))
+    for epoch, val in enumerate([0.5, 0.3, 0.4]):
+        state.epoch = epoch
+        state.offer(scores(val, name="rmse"), np.array([float(epoch)]))
+    assert (state.best_epoch, state.best["val_rmse"], state.best_parameters[0]) == (2, 0.3, 1)
 
 
 def test_a_folder_with_files_is_not_written_over(tmp_path, folder):
@@ -163,7 +146,7 @@ def test_a_job_that_ended_before_it_wrote_anything_may_begin_again(folder):
 
 
 def test_settings_are_read_again(tmp_path, folder):
-    settings = Settings(hidden=5, fanouts=(1, 2, 3))
+    settings = settings_of(hidden=5, fanouts=(1, 2, 3))
     folder.write_settings(tmp_path / "shards", settings)
     assert folder.shards_and_settings() == (tmp_path / "shards", settings)
     RunFolder(folder.path).open(resume=True)
@@ -171,13 +154,10 @@ def test_settings_are_read_again(tmp_path, folder):
 
 
 def test_other_shards_are_refused(folder):
-    folder.write_checkpoint(make(1), keep=2)
     folder.write_model(make(1))
-    assert folder.read_checkpoint("f" * 64).progress["epoch"] == 1
-    assert folder.read_model("f" * 64).progress["epoch"] == 1
-    for read in (folder.read_checkpoint, folder.read_model):
-        with pytest.raises(StoreError, match="was trained on shards ffffffffffff, not on these"):
-            read("e" * 64)
+    assert folder.read_model("f" * 64).epoch == 1
+    with pytest.raises(StoreError, match="was trained on shards ffffffffffff, not on these"):
+        folder.read_model("e" * 64)
 
 
 def test_a_missing_model_is_named(folder):
@@ -240,7 +220,10 @@ def test_a_run_is_begun_with_its_first_checkpoint_and_its_next_job_forgets_the_s
     (folder.path / "config.toml").write_text("")
     (folder.path / "metrics.jsonl").write_text("{}\n")
     assert not folder.is_begun()
-    folder.write_checkpoint(make(), keep=2)
+    part = part_path(folder.checkpoints, 1, 0)
+    begin_checkpoint(part)
+    assert not folder.is_begun()
+    finish_checkpoint(part, Index("f", {}, {}, []), keep=2)
     assert folder.is_begun()
     folder.note_stop(True, epoch=0, step=7)
     note = json.loads((folder.path / "stopped.json").read_text())
