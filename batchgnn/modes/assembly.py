@@ -87,7 +87,7 @@ def _foreign(name: str, chosen: Chosen) -> str:
     return f"{flag(name)}: there is no such option."
 
 
-def with_choices(settings: Settings, **options: Any) -> Settings:
+def changed(settings: Settings, **options: Any) -> Settings:
     """Settings of another mode, model or task, with what was given as far as it still applies."""
     given = settings.given | options
     chosen = Chosen(**{name: given[name] for name in options_of(Chosen) if name in given})

@@ -5,7 +5,7 @@ from pathlib import Path
 from batchgnn.comm.failure import fail_together
 from batchgnn.comm.grid import Grid
 from batchgnn.comm.values import values_of_all
-from batchgnn.modes.assembly import with_choices
+from batchgnn.modes.assembly import changed
 from batchgnn.modes.chosen import AUTO, Chosen
 from batchgnn.plan.beside import rates_of
 from batchgnn.plan.choose import compare_modes
@@ -31,4 +31,4 @@ def choose_mode(grid: Grid, shards: Path, settings: Settings) -> tuple[Settings,
     mode, options, why = next(each for each in values_of_all(grid.world, said) if each)
     if grid.rank == 0:
         print(f"batchgnn: --mode auto: {why}", flush=True)
-    return with_choices(settings, mode=mode, **options), why
+    return changed(settings, mode=mode, **options), why

@@ -7,7 +7,7 @@ from typing import Any
 from batchgnn.base.bytes import format_bytes
 from batchgnn.base.errors import ConfigError, StoreError
 from batchgnn.graph.cut_rows import group_shards
-from batchgnn.modes.assembly import mode_of, resolved, task_of, with_choices
+from batchgnn.modes.assembly import changed, mode_of, resolved, task_of
 from batchgnn.modes.chosen import Chosen
 from batchgnn.modes.kinds import MODES
 from batchgnn.modes.open import build_model, check_split
@@ -117,7 +117,7 @@ def compare_modes(
     predictions, refused, shares = [], {}, None
     for mode, options in candidates(settings, num_ranks):
         try:
-            asked = with_choices(settings, mode=mode, **options)
+            asked = changed(settings, mode=mode, **options)
             job = make_job(shards, manifest, asked, num_ranks, per_node)
             is_exact = MODES[mode].is_exact and "model" not in options
             found = replace(predict(job, rates), options=options, is_exact=is_exact)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from batchgnn.modes.assembly import with_choices
+from batchgnn.modes.assembly import changed
 from batchgnn.modes.chosen import model_of
 from batchgnn.modes.tensor.options import Slices
 from batchgnn.nn.models import MODELS
@@ -45,7 +45,7 @@ def _ways(settings: Settings, num_ranks: int) -> int:
 
 def _tensor_variants(settings: Settings, num_ranks: int) -> list[dict[str, Any]]:
     """Grids, and the decoupled model of the same operator."""
-    slices = with_choices(settings, mode="tensor")[Slices]
+    slices = changed(settings, mode="tensor")[Slices]
     if slices.tensor_ways is not None or model_of(settings).propagates:
         return []
     grids = [{"tensor_ways": w} for w in range(2, num_ranks) if num_ranks % w == 0]

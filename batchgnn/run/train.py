@@ -52,7 +52,7 @@ def train(
             if share.is_first:
                 folder.open(resume=resume)
             _check_resume(folder, share, resume)
-        _train(share, folder, shards, resume)
+        train_share(share, folder, shards, resume)
 
 
 app = TRAINING_OPTIONS.app(train, name="train", help="Train a model on a shard store.")
@@ -95,7 +95,7 @@ def _check_resume(folder: RunFolder, share: Share, resume: bool) -> None:
     _refuse_change(folder, [n for n in now if n not in free and now[n] != before.get(n)])
 
 
-def _train(share: Share, folder: RunFolder, shards: Path, resume: bool) -> None:
+def train_share(share: Share, folder: RunFolder, shards: Path, resume: bool) -> None:
     """Train what is left, and write the run folder; collective."""
     mode = make_mode(share)
     record = Record(share, folder, shards)

@@ -9,15 +9,16 @@ import numpy as np
 from graphs import learnable_graph, shards_of
 from mpi4py import MPI
 
-from batchgnn.modes.choice import make_mode
+from batchgnn.modes import assembly
+from batchgnn.modes.assembly import settings_of
+from batchgnn.modes.open import make_mode
 from batchgnn.nn.models import make_model
 from batchgnn.run.session import open_session
-from batchgnn.settings.config import Settings
 from batchgnn.watch import trace
 
 ALIKE = {"overlap": False, "threads": 1, "collective_timeout": 60}
-WHOLE = Settings(mode="fullgraph", layers=3, hidden=14, heads=2, lr=0.01, dropout=0.4, **ALIKE)
-SAMPLED = Settings(
+WHOLE = settings_of(mode="fullgraph", layers=3, hidden=14, lr=0.01, dropout=0.4, **ALIKE)
+SAMPLED = settings_of(
     layers=2, hidden=16, fanouts=(4, 3), batch_size=60, macrobatch=3, lr=0.01, **ALIKE
 )
 GRAPHS: dict[str, dict[str, Any]] = {
@@ -27,6 +28,12 @@ GRAPHS: dict[str, dict[str, Any]] = {
     "even": {"num_vertices": 396, "num_classes": 12},
 }
 "Isolated vertices, doubled edges, missing labels; all but one of sizes that ranks do not divide."
+
+
+def changed(settings, **options):
+    """Other settings; attention has two heads."""
+    heads = {"heads": 2} if options.get("model") == "gat" else {}
+    return assembly.changed(settings, **heads, **options)
 
 
 def written(path, num_shards=4, **options):
@@ -63,8 +70,7 @@ class Trained(NamedTuple):
 def with_model(session, dtype):
     """The session with a model of this precision."""
     sizes = session.manifest.num_features, session.manifest.num_classes
-    spec, seed = session.model.spec, session.settings.seed
-    session.model = make_model(spec, *sizes, seed=seed, dtype=dtype)
+    session.model = make_model(session.model.spec, *sizes, seed=session.seed, dtype=dtype)
     return session
 
 

@@ -77,8 +77,7 @@ class MacrobatchMode:
         self.optimizer = share.make_optimizer()
         self.step_sum = StepSum(grid.world, self.model.parameters.grad)
         self.overlap = bool(settings[Messages].overlap)
-        seeds = self.task.seeds(own, share.split_index)
-        self.schedule = Schedule(seeds.own, seeds.counts, sampling.batch_size, share.seed)
+        self.schedule = make_schedule(share)
         budget = parse_bytes(together.macrobatch_memory)
         self.size = MacrobatchSize(together.macrobatch, budget, overlap=self.overlap)
         drawing = grid.background if self.overlap else grid.world
@@ -244,6 +243,13 @@ class MacrobatchMode:
         with trace.phase("update"):
             self.optimizer.step()
         return StepResult(step, loss_sum, roots.num_seeds, words)
+
+
+def make_schedule(share: Share) -> Schedule:
+    """The minibatches of the share's seeds."""
+    seeds = share.task.seeds(share.own, share.split_index)
+    batch_size = share.settings[Sampling].batch_size
+    return Schedule(seeds.own, seeds.counts, batch_size, share.seed)
 
 
 def _scaled(blocks: list[Block], input_scale: np.ndarray) -> list[Block]:

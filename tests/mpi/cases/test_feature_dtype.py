@@ -1,18 +1,16 @@
 """Half-width rows: own and remote ones rounded alike, half the bytes, float32 arithmetic."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from graphs import learnable_graph, shards_of
-from mpi.together import SAMPLED, collectives
+from mpi.together import SAMPLED, changed, collectives
 from mpi4py import MPI
 
 from batchgnn.base.errors import DataError
 from batchgnn.kernels.half import as_bits, as_floats, narrow_rows
+from batchgnn.modes.open import make_mode
 from batchgnn.partition.partition import partition
 from batchgnn.run.session import open_session
-from batchgnn.run.train import make_mode
 from batchgnn.sampling.inference import Inference
 from batchgnn.watch import trace
 
@@ -34,7 +32,7 @@ def stored(shared_folder):
         shards_of(graph, folder / "float32")
         for name in HALVES:
             partition(graph, folder / name, "random", 4, 0, feature_dtype=name)
-            other = replace(graph, features=rounded(graph.features, name))
+            other = changed(graph, features=rounded(graph.features, name))
             shards_of(other, folder / f"rounded to {name}")
         graph.features[399, 3] = 1e5
         shards_of(graph, folder / "large")
@@ -44,7 +42,7 @@ def stored(shared_folder):
 
 def train(comm, shards, name=None, **options):
     """Losses of the epochs, exact logits by vertex, bytes of fetched rows, the label."""
-    with open_session(shards, replace(SAMPLED, feature_dtype=name, **options), comm) as session:
+    with open_session(shards, changed(SAMPLED, feature_dtype=name, **options), comm) as session:
         mode, losses = make_mode(session), []
         trace.reset()
         for epoch in range(3):
@@ -96,14 +94,14 @@ def test_copies_of_remote_rows_are_as_wide(comm, stored, name):
 
 def test_numbers_too_large_for_float16_are_refused(comm, stored):
     """By the rank that owns them; bfloat16 holds them."""
-    with open_session(stored / "large", replace(SAMPLED, feature_dtype="float16"), comm) as session:
+    with open_session(stored / "large", changed(SAMPLED, feature_dtype="float16"), comm) as session:
         if 399 in session.own.original_id:
             with pytest.raises(DataError, match=r"large: feature 3 of vertex 399 is 100000, too"):
                 session.own.load_features()
         else:
             session.own.load_features()
     with open_session(
-        stored / "large", replace(SAMPLED, feature_dtype="bfloat16"), comm
+        stored / "large", changed(SAMPLED, feature_dtype="bfloat16"), comm
     ) as session:
         session.own.load_features()
         assert session.own.copied_feature_bytes == session.own.num_own * 12 * 2

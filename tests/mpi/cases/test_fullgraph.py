@@ -3,7 +3,6 @@
 One process is held to central differences in tests/unit/test_fullgraph.py.
 """
 
-from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
@@ -12,6 +11,7 @@ from mpi.together import (
     GRAPHS,
     WHOLE,
     assert_same_training,
+    changed,
     counted_epoch,
     sent_bytes,
     train_whole,
@@ -19,7 +19,7 @@ from mpi.together import (
 )
 from mpi4py import MPI
 
-from batchgnn.modes.choice import make_mode
+from batchgnn.modes.open import make_mode
 from batchgnn.run.session import open_session
 from batchgnn.sampling.inference import Inference
 
@@ -43,7 +43,7 @@ def stored(folder, name):
 def settings_of(model, variant):
     """The settings of a variant that the model can have."""
     attention_dropout = 0.3 if model == "gat" else 0.0
-    return replace(WHOLE, model=model, attention_dropout=attention_dropout, **VARIANTS[variant])
+    return changed(WHOLE, model=model, attention_dropout=attention_dropout, **VARIANTS[variant])
 
 
 @pytest.mark.parametrize("model", ["sage", "gcn", "gin", "gat"])
@@ -56,12 +56,12 @@ def test_ranks_train_as_one(comm, shards, model, variant):
 def test_deep_models_train_as_one(comm, shared_folder, model):
     shards = stored(shared_folder, "directed weighted")
     deep = {"input_dropout": 0.1} if model == "gcnii" else {"norm": "batch", "residual": True}
-    same_as_one(comm, shards, replace(WHOLE, model=model, layers=8, overlap=True, **deep))
+    same_as_one(comm, shards, changed(WHOLE, model=model, layers=8, overlap=True, **deep))
 
 
 def same_as_one(comm, shards, settings):
     """Losses, gradients, last parameters and exact logits are those of one rank."""
-    expected = alone(shards, replace(settings, overlap=False))
+    expected = alone(shards, changed(settings, overlap=False))
     assert_same_training(train_whole(comm, shards, settings), expected, rtol=1e-8)
 
 
@@ -69,7 +69,7 @@ def same_as_one(comm, shards, settings):
 def test_overlap_changes_no_bit(comm, shared_folder, model):
     shards, results = stored(shared_folder, "directed weighted"), []
     for overlap in (False, True):
-        settings = replace(settings_of(model, "input dropout"), overlap=overlap)
+        settings = changed(settings_of(model, "input dropout"), overlap=overlap)
         results.append(train_whole(comm, shards, settings, dtype=np.float32, epochs=5))
     assert results[0].losses == results[1].losses
     np.testing.assert_array_equal(results[0].parameters, results[1].parameters)
@@ -79,7 +79,7 @@ def test_overlap_changes_no_bit(comm, shared_folder, model):
 def test_aggregates_kept_in_files_are_the_same(comm, shared_folder, model):
     shards, losses = stored(shared_folder, "undirected"), []
     for keep in ("memory", "store"):
-        settings = replace(WHOLE, model=model, aggregate_cache=keep)
+        settings = changed(WHOLE, model=model, aggregate_cache=keep)
         losses.append(train_whole(comm, shards, settings, dtype=np.float32, epochs=3).losses)
     assert losses[0] == losses[1]
     assert (shards / "aggregate").is_dir()
@@ -88,7 +88,7 @@ def test_aggregates_kept_in_files_are_the_same(comm, shared_folder, model):
 @pytest.mark.parametrize("model", ["sage", "gcn", "gin", "gat"])
 def test_exact_evaluation_is_that_of_the_other_modes(comm, shared_folder, model):
     shards = stored(shared_folder, "directed weighted")
-    settings = replace(WHOLE, model=model, norm="layer")
+    settings = changed(WHOLE, model=model, norm="layer")
     with open_session(shards, settings, comm) as session:
         mode = make_mode(session)
         for epoch in range(3):
@@ -106,7 +106,7 @@ def test_bytes_are_the_halo_times_the_widths(comm, shared_folder, model, cache, 
     if model == "gat" and cache == "memory":
         return
     shards = stored(shared_folder, "undirected")
-    settings = replace(WHOLE, model=model, aggregate_cache=cache, overlap=overlap)
+    settings = changed(WHOLE, model=model, aggregate_cache=cache, overlap=overlap)
     with open_session(shards, settings, comm) as session:
         mode = make_mode(session)
         list(mode.epoch(0))

@@ -1,26 +1,25 @@
 """Aggregated inputs on P ranks: one rank's numbers, one rank's files, and the same training."""
 
-from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from mpi.together import by_vertex, collectives, mean_loss, written
+from mpi.together import by_vertex, changed, collectives, mean_loss, written
 from mpi4py import MPI
 
 from batchgnn.base.errors import BatchGNNError
+from batchgnn.modes.assembly import settings_of
+from batchgnn.modes.open import make_mode
 from batchgnn.run.session import open_session
-from batchgnn.run.train import make_mode
 from batchgnn.sampling.inference import Inference
 from batchgnn.sampling.kept_inputs import InputAggregation, keep_inputs
-from batchgnn.settings.config import Settings
 from batchgnn.watch import trace
 
 MODEL = {"mean": "sage", "sum": "gin", "gcn": "gcn"}
-BASE = Settings(threads=1, overlap=False, collective_timeout=60)
+BASE = settings_of(threads=1, overlap=False, collective_timeout=60)
 EPOCHS = 3
-TRAINED = replace(
+TRAINED = changed(
     BASE,
     layers=3,
     hidden=16,
@@ -58,7 +57,7 @@ def fresh(comm, tmp_path_factory):
 
 def compute(comm, shards, aggregation, **options):
     """Aggregated rows by original id, and the bytes sent for them by this rank."""
-    with open_session(shards, replace(BASE, model=MODEL[aggregation]), comm) as s:
+    with open_session(shards, changed(BASE, model=MODEL[aggregation]), comm) as s:
         own = s.own
         out = [np.full(part.shape, np.nan, np.float32) for part in own.features.parts]
         plan = InputAggregation(s.grid.world, own, aggregation, list(range(len(out))))
@@ -89,7 +88,7 @@ def test_numbers_are_one_ranks_to_the_bit(comm, shards, aggregation, block_bytes
 
 def aggregates(comm, shards, keep="store", model="sage"):
     """The rows of a fresh session, in its own order, and the session's first own id."""
-    with open_session(shards, replace(BASE, model=model), comm) as s:
+    with open_session(shards, changed(BASE, model=model), comm) as s:
         column = keep_inputs(s.grid.world, s.own, s.model.aggregation, keep=keep)
         rows = np.empty((s.own.num_own, column.width), np.float32)
         column.take(np.arange(s.own.num_own), rows)
@@ -160,7 +159,7 @@ def train(comm, shards, settings):
         losses = [mean_loss(world, mode.epoch(epoch)) for epoch in range(EPOCHS)]
         counted = collectives(trace.snapshot())
         own = session.own
-        inference = Inference(world, own, session.model, 1 << 12, kept_inputs=mode.aggregated)
+        inference = Inference(world, own, session.model, 1 << 12, kept_inputs=mode.first.aggregated)
         return losses, by_vertex(session, inference.logits()), counted, mode.exactness
 
 
@@ -170,10 +169,10 @@ alone = cache(partial(train, MPI.COMM_SELF))
 @pytest.mark.parametrize("model", ["sage", "gcn", "gin"])
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 def test_training_is_that_with_all_neighbours_in_the_last_hop(comm, shards, model, variant):
-    settings = replace(TRAINED, **{"model": model, "aggregate_cache": "memory", **variant})
+    settings = changed(TRAINED, **{"model": model, "aggregate_cache": "memory", **variant})
     plain = {"aggregate_cache": "off", "overlap": False, "macrobatch": 2, "feature_cache": None}
     plain["aggregate_memory"] = None
-    expected, expected_logits, _, label = alone(shards, replace(settings, **plain))
+    expected, expected_logits, _, label = alone(shards, changed(settings, **plain))
     assert label == "exact"
     losses, logits, _, label = train(comm, shards, settings)
     assert label == "exact; first layer unsampled"
@@ -186,7 +185,7 @@ def test_training_is_that_with_all_neighbours_in_the_last_hop(comm, shards, mode
 @pytest.mark.parametrize("model", ["sage", "gcn", "gin"])
 def test_a_hop_of_messages_less_and_its_frontier(comm, shards, model):
     """2 (L - 1) + 2 rounds a macrobatch (3 with norms); a row is 2 D numbers, for GCN D."""
-    settings = replace(TRAINED, model=model, aggregate_cache="memory")
+    settings = changed(TRAINED, model=model, aggregate_cache="memory")
     _, _, counted, _ = train(comm, shards, settings)
     if comm.size == 1:
         assert not counted.keys() - {"agreement"}
@@ -204,7 +203,7 @@ def test_a_hop_of_messages_less_and_its_frontier(comm, shards, model):
 
 def test_the_likeliest_hubs_are_kept_and_draw_no_edges(comm, shards):
     """48 bytes a row: 20 rows a rank; they save more edges than 20 rows picked at random would."""
-    settings = replace(TRAINED, aggregate_cache="memory", aggregate_memory="960")
+    settings = changed(TRAINED, aggregate_cache="memory", aggregate_memory="960")
     with open_session(shards, settings, comm) as s:
         mode, own = make_mode(s), s.own
         skipped = mode.partial.skipped
@@ -224,8 +223,8 @@ def test_the_likeliest_hubs_are_kept_and_draw_no_edges(comm, shards):
 @pytest.mark.parametrize("model", ["sage", "gcn", "gin"])
 @pytest.mark.parametrize("options", [{}, {"aggregate_memory": "1K"}], ids=["all", "some"])
 def test_half_width_aggregates_are_rounded_alike_on_any_ranks(comm, shards, model, options):
-    settings = replace(TRAINED, model=model, aggregate_cache="memory", feature_dtype="bfloat16")
-    settings = replace(settings, **options)
+    settings = changed(TRAINED, model=model, aggregate_cache="memory", feature_dtype="bfloat16")
+    settings = changed(settings, **options)
     losses, _, counted, label = train(comm, shards, settings)
     assert label.endswith("first layer unsampled; its inputs aggregated to bfloat16")
     if not options:  # which rows are rounded depends on how many each rank may keep
@@ -237,5 +236,5 @@ def test_half_width_aggregates_are_rounded_alike_on_any_ranks(comm, shards, mode
             )
             norms = 4 * (model == "gcn")
             assert rows == ids // 4 * (2 * 12 * (1 if model == "gcn" else 2) + norms)
-    plain = replace(settings, feature_dtype=None, aggregate_memory=None)
+    plain = changed(settings, feature_dtype=None, aggregate_memory=None)
     np.testing.assert_allclose(losses, alone(shards, plain)[0], rtol=0.01)

@@ -1,13 +1,12 @@
 """How many minibatches a macrobatch has: as set, or as a budget holds, in growing groups."""
 
 import itertools
-from dataclasses import replace
 
 import pytest
 
 from batchgnn.base.errors import ConfigError
+from batchgnn.modes.assembly import resolved, settings_of
 from batchgnn.modes.macrobatch.size import EDGE_BYTES, MOST, SLACK, MacrobatchSize
-from batchgnn.settings.config import Settings
 
 MINIBATCH_BYTES = 1000 * EDGE_BYTES
 
@@ -77,4 +76,4 @@ def test_ranks_agree_on_the_smallest(comm):
 )
 def test_settings_that_cannot_be(wrong):
     with pytest.raises(ConfigError):
-        replace(Settings(), **wrong).resolved("multiclass", "float32")
+        resolved(settings_of(wrong), "multiclass")

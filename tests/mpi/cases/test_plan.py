@@ -1,22 +1,20 @@
 """What `batchgnn plan` predicts of messages is what training sends; rates can be measured."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from mpi.together import GRAPHS, counted_epoch, written
+from mpi.together import GRAPHS, changed, counted_epoch, written
 from mpi4py import MPI
 
 from batchgnn.comm.grid import start
-from batchgnn.modes.choice import make_mode
+from batchgnn.modes.assembly import settings_of
+from batchgnn.modes.open import make_mode
 from batchgnn.plan import calibrate
 from batchgnn.plan.auto import choose_mode
 from batchgnn.plan.beside import plan_of
 from batchgnn.run.session import open_session
-from batchgnn.settings.config import Settings
 from batchgnn.watch import trace
 
-BASE = Settings(layers=3, hidden=14, heads=2, threads=1, collective_timeout=60)
+BASE = settings_of(layers=3, hidden=14, threads=1, collective_timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +42,7 @@ def predicted_and_sent(comm, shards, settings, epoch=0):
 @pytest.mark.parametrize("model", ["sage", "gcn", "gin", "gat", "gcnii"])
 @pytest.mark.parametrize("mode", ["fullgraph", "tensor"])
 def test_bytes_and_calls_of_a_whole_epoch_are_those_predicted(comm, shards, mode, model):
-    settings = replace(BASE, mode=mode, model=model)
+    settings = changed(BASE, mode=mode, model=model)
     prediction, num_bytes, num_calls = predicted_and_sent(comm, shards, settings)
     assert (num_bytes, num_calls) == (prediction.bytes, prediction.calls)
 
@@ -55,14 +53,14 @@ def test_bytes_and_calls_of_a_grid_are_those_predicted(comm, shared_folder, mode
     if comm.size != 4:
         return
     shards = stored(shared_folder, 2)
-    settings = replace(BASE, mode="tensor", tensor_ways=2, model=model)
+    settings = changed(BASE, mode="tensor", tensor_ways=2, model=model)
     prediction, num_bytes, num_calls = predicted_and_sent(comm, shards, settings)
     assert (num_bytes, num_calls) == (prediction.bytes, prediction.calls)
 
 
 @pytest.mark.parametrize(("model", "exchanges"), [("gcn", 4), ("gat", 6)])
 def test_a_decoupled_model_has_few_exchanges_an_epoch(comm, shards, model, exchanges):
-    settings = replace(BASE, mode="tensor", model=model, decoupled=True)
+    settings = changed(BASE, mode="tensor", model=model, decoupled=True)
     prediction, num_bytes, num_calls = predicted_and_sent(comm, shards, settings, epoch=1)
     assert not prediction.is_exact
     assert num_bytes == prediction.bytes
@@ -71,7 +69,7 @@ def test_a_decoupled_model_has_few_exchanges_an_epoch(comm, shards, model, excha
 
 def test_bytes_of_sampled_minibatches_are_near_those_predicted(comm, shards):
     """Of a graph of uneven degrees, whose neighbours the prediction takes for evenly drawn."""
-    settings = replace(BASE, batch_size=100, fanouts=(3, 3, 3), macrobatch=2)
+    settings = changed(BASE, batch_size=100, fanouts=(3, 3, 3), macrobatch=2)
     prediction, num_bytes, num_calls = predicted_and_sent(comm, shards, settings, epoch=1)
     assert num_bytes == pytest.approx(prediction.bytes, rel=0.3)
     assert num_calls == prediction.calls
@@ -81,7 +79,7 @@ def test_auto_takes_one_mode_on_all_ranks(comm, shards):
     with start(comm) as grid:
         given, why = choose_mode(grid, shards, BASE)
         assert (given, why) == (BASE, "")
-        chosen, why = choose_mode(grid, shards, replace(BASE, mode="auto"))
+        chosen, why = choose_mode(grid, shards, changed(BASE, mode="auto"))
     assert why.startswith(chosen.mode)
     assert len(set(comm.allgather((chosen.mode, why)))) == 1
 

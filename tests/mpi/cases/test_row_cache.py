@@ -1,18 +1,17 @@
 """Copies of remote rows: the likeliest ones, the right rows, fewer bytes, and the same numbers."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import reference.reach
 import reference.row_cache
 from graphs import learnable_graph
-from mpi.together import SAMPLED, sent_bytes, written
+from mpi.together import SAMPLED, changed, sent_bytes, written
 from shards import arcs_of
 
 from batchgnn.comm.exchange import ArrayRows
 from batchgnn.kernels.half import as_floats
-from batchgnn.modes.choice import make_mode, make_schedule
+from batchgnn.modes.macrobatch.mode import make_schedule
+from batchgnn.modes.open import make_mode
 from batchgnn.run.session import open_session
 from batchgnn.sampling import row_cache
 from batchgnn.sampling.reach import Reach, probability, seed_probability
@@ -20,7 +19,7 @@ from batchgnn.sampling.row_cache import RowCache, best_remote
 from batchgnn.watch import trace
 
 FANOUTS = (3, 2)
-BASE = replace(SAMPLED, fanouts=FANOUTS)
+BASE = changed(SAMPLED, fanouts=FANOUTS)
 ROW = 13 * 4 + 4 * (4 + 4)  # bytes of a float32 row of the graph, its norm, its places in the table
 SIZES = {"one row": str(ROW), "20 rows": str(20 * ROW), "more than there are": "1M"}
 
@@ -88,7 +87,7 @@ def test_copies_are_the_rows_of_their_owners(comm, stored, monkeypatch, chunk_by
     graph, path = stored
     monkeypatch.setattr(row_cache, "CHUNK_BYTES", chunk_bytes)
     rng = np.random.default_rng(comm.rank)
-    with open_session(path, replace(BASE, feature_dtype=dtype), comm) as session:
+    with open_session(path, changed(BASE, feature_dtype=dtype), comm) as session:
         own, original = session.own, everyones(comm, session.own)
         remote = np.flatnonzero(own.ownership.owner(np.arange(400)) != own.rank)
         num = min(len(remote), 40 * comm.rank)
@@ -156,10 +155,10 @@ def without():
 def test_losses_are_the_same_and_bytes_fall_by_the_copies(
     comm, stored, without, size, model, overlap
 ):
-    settings = replace(BASE, model=model, overlap=overlap)
+    settings = changed(BASE, model=model, overlap=overlap)
     losses, sent, (needed, none), _ = without(comm, stored[1], settings)
     same, fewer, (remote, hits), label = train(
-        comm, stored[1], replace(settings, feature_cache=size)
+        comm, stored[1], changed(settings, feature_cache=size)
     )
     np.testing.assert_array_equal(same, losses)
     assert (none, remote, label) == (0, needed, "exact")
@@ -177,7 +176,7 @@ def test_losses_are_the_same_and_bytes_fall_by_the_copies(
 
 def test_likely_rows_are_hit_more_often_than_others(comm, stored):
     """Twenty copies serve more than twenty rows picked at random would."""
-    settings = replace(BASE, batch_size=20, macrobatch=1, feature_cache=SIZES["20 rows"])
+    settings = changed(BASE, batch_size=20, macrobatch=1, feature_cache=SIZES["20 rows"])
     _, _, (remote, hits), _ = train(comm, stored[1], settings)
     if comm.size > 1:
         at_random = 20 * comm.size / (400 * (comm.size - 1))

@@ -9,6 +9,7 @@ from mpi.together import (
     GRAPHS,
     WHOLE,
     assert_same_training,
+    changed,
     counted_epoch,
     sent_bytes,
     train_whole,
@@ -18,15 +19,14 @@ from mpi4py import MPI
 from propagation import RepeatedOperator
 
 from batchgnn.graph.cut_rows import even_bounds
-from batchgnn.modes.choice import is_seed, make_mode
-from batchgnn.modes.whole.mode import FullgraphMode, WholeGraph
+from batchgnn.modes.open import make_mode
+from batchgnn.modes.whole.mode import WholeGraph, WholeGraphMode
 from batchgnn.nn.linear import dense
-from batchgnn.nn.optim import make_optimizer
 from batchgnn.run.session import open_session
 from batchgnn.sampling.in_edges import InEdges
 
 GRAPH = "batchgnn.modes.tensor.graph"
-BASE = replace(WHOLE, mode="tensor")
+BASE = changed(WHOLE, mode="tensor")
 VARIANTS = {
     "kept aggregate": {"chunks": 3},
     "input dropout": {"input_dropout": 0.2, "overlap": True, "chunks": 5},
@@ -62,19 +62,13 @@ def local_graph(own, model, exact):
 
 def local_mode(session, exact=True):
     """What trains on it."""
-    settings, own, model = session.settings, session.own, session.model
-    optimizer = make_optimizer("adam", model.parameters, lr=settings.lr, weight_decay=0)
-    rows = np.flatnonzero(is_seed(session))
-    graph, world = local_graph(own, model, exact), session.grid.world
-    return FullgraphMode(
-        world, graph, own.label, rows, len(rows), model, optimizer, seed=settings.seed
-    )
+    return WholeGraphMode(session, local_graph(session.own, session.model, exact))
 
 
 def settings_of(model, variant, **other):
     """The settings of a variant that the model can have."""
     attention_dropout = 0.3 if model == "gat" else 0.0
-    return replace(
+    return changed(
         BASE, model=model, attention_dropout=attention_dropout, **VARIANTS[variant], **other
     )
 
@@ -92,7 +86,7 @@ CASES += [("directed weighted", "input dropout", "gcnii")]
 @pytest.mark.parametrize(("graph", "variant", "model"), CASES)
 def test_ranks_train_as_one_process(comm, stores, graph, variant, model):
     settings = settings_of(model, variant)
-    alone = replace(settings, mode="fullgraph", aggregate_cache="off", chunks="auto", overlap=False)
+    alone = changed(settings, mode="fullgraph", aggregate_cache="off", overlap=False)
     expected = train_whole(MPI.COMM_SELF, stores[graph], alone, local_mode)
     assert_same_training(train_whole(comm, stores[graph], settings), expected)
 
@@ -101,15 +95,15 @@ def test_ranks_train_as_one_process(comm, stores, graph, variant, model):
 @pytest.mark.parametrize("variant", ["kept aggregate", "input dropout"])
 def test_the_grid_trains_as_one_process(comm, stores, model, variant):
     """4 ranks are 2 groups of 2, others groups of one; its GCN has the halo operator's weights."""
-    settings = replace(settings_of(model, variant), tensor_ways=1 + (comm.size == 4), chunks="auto")
-    changes = {"mode": "fullgraph", "aggregate_cache": "off", "overlap": False, "tensor_ways": None}
-    alone, shards = replace(settings, **changes), stores["directed weighted"]
+    settings = changed(settings_of(model, variant), tensor_ways=1 + (comm.size == 4), chunks="auto")
+    alone = changed(settings, mode="fullgraph", aggregate_cache="off", overlap=False)
+    shards = stores["directed weighted"]
     exact = comm.size == 1  # one rank is no grid
     expected = train_whole(MPI.COMM_SELF, shards, alone, partial(local_mode, exact=exact))
     assert_same_training(train_whole(comm, shards, settings), expected)
 
 
-DECOUPLED = replace(BASE, decoupled=True, input_dropout=0.2, chunks=3)
+DECOUPLED = changed(BASE, input_dropout=0.2, chunks=3)
 
 
 @pytest.mark.parametrize(
@@ -118,20 +112,20 @@ DECOUPLED = replace(BASE, decoupled=True, input_dropout=0.2, chunks=3)
 )
 def test_decoupled_ranks_train_as_one_decoupled_process(comm, stores, graph, model):
     """The one process has GAT's attention as dense matrices (tests/propagation.py)."""
-    settings = replace(DECOUPLED, model=model, overlap=comm.size > 1)
-    settings = replace(settings, attention_dropout=0.3 if model == "gat" else 0.0)
+    options = {"model": f"decoupled-{model}", "attention_dropout": 0.3}
+    settings = changed(DECOUPLED, overlap=comm.size > 1, **options)
     expected = train_whole(
-        MPI.COMM_SELF, stores[graph], replace(settings, overlap=False), local_mode
+        MPI.COMM_SELF, stores[graph], changed(settings, overlap=False), local_mode
     )
     assert_same_training(train_whole(comm, stores[graph], settings), expected)
     with open_session(stores[graph], settings, comm) as session:
-        assert f"another model than {model.upper()}" in make_mode(session).exactness
+        assert make_mode(session).exactness.startswith("exact; decoupled")
 
 
 @pytest.mark.parametrize(("model", "layers"), [("gcn", 2), ("gcn", 5), ("gat", 2), ("gat", 5)])
 def test_a_decoupled_epoch_has_two_splits_and_two_joins(comm, stores, layers, model):
     """4 (1 - 1/P) N K numbers, whatever the layers, K = 12 classes; GAT: and 4 (P - 1) N scores."""
-    settings = replace(BASE, model=model, decoupled=True, layers=layers, chunks=3)
+    settings = changed(BASE, model=model, decoupled=True, layers=layers, chunks=3)
     with open_session(stores["even"], settings, comm) as session:
         mode = make_mode(session)
         list(mode.epoch(0))
@@ -156,7 +150,7 @@ def test_chunks_overlap_and_given_back_pages_change_no_bit(
             "batchgnn.modes.tensor.graph.is_frugal", lambda *_, frugal=frugal: frugal
         )
         settings = settings_of(model, "input dropout")
-        settings = replace(settings, overlap=overlap, chunks=chunks, decoupled=decoupled)
+        settings = changed(settings, overlap=overlap, chunks=chunks, decoupled=decoupled)
         shards = stores["directed weighted"]
         results.append(train_whole(comm, shards, settings, dtype=np.float32))
     for each in results[1:]:
@@ -175,7 +169,7 @@ def sent(num_vertices, width, num_ranks, item=4):
 @pytest.mark.parametrize("graph", ["undirected", "even"])
 def test_bytes_are_those_of_the_formula(comm, stores, graph, chunks):
     """4 L (1 - 1/P) N d bytes, where all widths are d = 12 and P divides both N and d."""
-    settings = replace(BASE, model="gcn", hidden=12, chunks=chunks, aggregate_cache="off")
+    settings = changed(BASE, model="gcn", hidden=12, chunks=chunks, aggregate_cache="off")
     n, widths = GRAPHS[graph]["num_vertices"], [12, 12, GRAPHS[graph].get("num_classes", 4)]
     with open_session(stores[graph], settings, comm) as session:
         counts = counted_epoch(make_mode(session))
@@ -186,7 +180,7 @@ def test_bytes_are_those_of_the_formula(comm, stores, graph, chunks):
 
 
 def test_bytes_with_a_kept_aggregate_leave_the_first_layer_out(comm, stores):
-    settings = replace(BASE, model="sage", overlap=True)
+    settings = changed(BASE, model="sage", overlap=True)
     with open_session(stores["even"], settings, comm) as session:
         counts = counted_epoch(make_mode(session))
     assert sent_bytes(comm, counts, "split", "join") == 4 * (
@@ -197,7 +191,7 @@ def test_bytes_with_a_kept_aggregate_leave_the_first_layer_out(comm, stores):
 @pytest.mark.parametrize("heads", [2, 7])
 def test_bytes_of_attention(comm, stores, heads):
     """Whole heads for each rank: their columns and scores are dealt; else all get all scores."""
-    settings = replace(BASE, model="gat", heads=heads, layers=2)
+    settings = changed(BASE, model="gat", heads=heads, layers=2)
     with open_session(stores["even"], settings, comm) as session:
         counts = counted_epoch(make_mode(session))
     n, num_ranks, dealt, scores = 396, comm.size, 0, 0
@@ -219,7 +213,7 @@ def test_bytes_of_attention(comm, stores, heads):
 def test_bytes_of_the_grid(comm, stores):
     """2 L halo rows x d of every part, and split and join inside the groups."""
     ways = 2 if comm.size == 4 else 1
-    settings = replace(BASE, model="gcn", hidden=12, tensor_ways=ways, aggregate_cache="off")
+    settings = changed(BASE, model="gcn", hidden=12, tensor_ways=ways, aggregate_cache="off")
     with open_session(stores["directed weighted"], settings, comm) as session:
         mode = make_mode(session)
         counts = counted_epoch(mode)

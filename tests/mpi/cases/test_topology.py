@@ -2,25 +2,26 @@
 same draws and losses, and no messages but to other nodes.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from mpi.together import SAMPLED, mean_loss, written
+from mpi.together import SAMPLED, changed, mean_loss, written
 from mpi4py import MPI
 
 from batchgnn.base.errors import MemoryPlanError
 from batchgnn.comm import grid as grids
 from batchgnn.comm import shared
 from batchgnn.modes.macrobatch.memory import plan_memory
+from batchgnn.modes.macrobatch.options import Macrobatches
+from batchgnn.modes.open import make_mode
+from batchgnn.modes.options import Messages
 from batchgnn.run.session import open_session
-from batchgnn.run.train import make_mode
 from batchgnn.sampling.topology import share_topology, topology_bytes
 from batchgnn.store.shard_store import ShardStore
 from batchgnn.watch import trace
 
-BASE = replace(SAMPLED, topology="node-shared")
+BASE = changed(SAMPLED, topology="node-shared")
 EPOCHS = 2
 
 
@@ -77,15 +78,20 @@ def trained(comm, shards, settings):
                 for lane in trace.snapshot().values()
                 for name, each in lane["collectives"].items()
             }
-        return losses, collectives, -(-mode.num_steps // settings.macrobatch), mode.num_steps
+        return (
+            losses,
+            collectives,
+            -(-mode.num_steps // settings[Macrobatches].macrobatch),
+            mode.num_steps,
+        )
 
 
 @pytest.mark.parametrize("overlap", [False, True])
 @pytest.mark.parametrize("model", ["sage", "gcn"])
 def test_the_same_steps_in_two_rounds_a_macrobatch(comm, shards, model, overlap):
     """Ids and rows of inputs are all that travels; GCN's norms are on the node too."""
-    settings = replace(BASE, model=model, overlap=overlap)
-    expected, *_ = trained(comm, shards, replace(settings, topology="sharded"))
+    settings = changed(BASE, model=model, overlap=overlap)
+    expected, *_ = trained(comm, shards, changed(settings, topology="sharded"))
     losses, collectives, groups, steps = trained(comm, shards, settings)
     np.testing.assert_allclose(losses, expected, rtol=1e-6)
     if comm.size > 1:
@@ -115,8 +121,8 @@ TRAVEL = {"mapped", "aggregates in files"}
 @pytest.mark.parametrize("name", ROWS)
 def test_rows_travel_between_nodes_only(comm, shards, monkeypatch, name, num_nodes):
     """All ranks on one node, and two nodes whose ranks alternate, beside each its own node."""
-    settings = replace(BASE, **ROWS[name])
-    expected, *_ = trained(comm, shards, replace(settings, topology="sharded"))
+    settings = changed(BASE, **ROWS[name])
+    expected, *_ = trained(comm, shards, changed(settings, topology="sharded"))
 
     def sent_by(nodes: int) -> int:
         monkeypatch.setattr(grids, "ranks_of_node", lambda world: world.Split(world.rank % nodes))
@@ -126,8 +132,8 @@ def test_rows_travel_between_nodes_only(comm, shards, monkeypatch, name, num_nod
 
     def overlaps(nodes: int) -> bool | None:
         monkeypatch.setattr(grids, "ranks_of_node", lambda world: world.Split(world.rank % nodes))
-        with open_session(shards, replace(settings, overlap=None), comm) as session:
-            return session.settings.overlap
+        with open_session(shards, changed(settings, overlap=None), comm) as session:
+            return session.settings[Messages].overlap
 
     most, sent = sent_by(comm.size), sent_by(num_nodes)
     assert most > 0 or comm.size == 1
@@ -166,7 +172,7 @@ def test_rows_travel_where_the_node_has_no_room_for_them(comm, shards, monkeypat
 
 
 def test_the_plan_counts_it_once_a_node(comm, shards):
-    with open_session(shards, replace(BASE, model="gcn"), comm) as session:
+    with open_session(shards, changed(BASE, model="gcn"), comm) as session:
         part = plan_memory(session).parts["this rank's part of the node's shared topology"]
         whole = topology_bytes(session.manifest, gcn=True)
         assert whole <= part * session.grid.node_size < whole + session.grid.node_size
@@ -174,7 +180,7 @@ def test_the_plan_counts_it_once_a_node(comm, shards):
         id_bytes = manifest.id_dtype.itemsize + (4 if manifest.weighted else 0)
         least = 8 * manifest.num_vertices + id_bytes * manifest.num_edges
         assert least < whole < least + 4 * manifest.num_vertices + 5 * shared.ALIGNMENT
-    with open_session(shards, replace(BASE, topology="sharded"), comm) as session:
+    with open_session(shards, changed(BASE, topology="sharded"), comm) as session:
         assert not plan_memory(session).parts["this rank's part of the node's shared topology"]
 
 

@@ -1,21 +1,20 @@
 """P ranks train as one rank does: losses, gradients' bytes, exact inference, predictions."""
 
-from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
 import pytest
-from mpi.together import SAMPLED, by_vertex, collectives, mean_loss, written
+from mpi.together import SAMPLED, by_vertex, changed, collectives, mean_loss, written
 from mpi4py import MPI
 
 from batchgnn.comm.step_sum import message_bytes
+from batchgnn.modes.open import make_mode
 from batchgnn.run.session import open_session
-from batchgnn.run.train import make_mode
 from batchgnn.sampling.inference import Inference
 from batchgnn.watch import trace
 
 EPOCHS = 5
-BASE = replace(SAMPLED, heads=2, input_dropout=0.2)
+BASE = changed(SAMPLED, heads=2, input_dropout=0.2)
 VARIANTS = {
     "M = 1": {"macrobatch": 1},
     "M = 3": {},
@@ -46,8 +45,8 @@ alone = cache(partial(train, MPI.COMM_SELF))
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 def test_ranks_train_as_one(comm, shards, model, variant):
     attention_dropout = 0.3 if model == "gat" else 0.0
-    settings = replace(BASE, model=model, attention_dropout=attention_dropout, **variant)
-    one = replace(settings, macrobatch=2, overlap=False)
+    settings = changed(BASE, model=model, attention_dropout=attention_dropout, **variant)
+    one = changed(settings, macrobatch=2, overlap=False)
     expected, expected_logits = alone(shards, one)
     losses, logits = train(comm, shards, settings)
     np.testing.assert_allclose(losses, expected, rtol=1e-5)
@@ -60,7 +59,7 @@ def test_rounds_fall_with_m_and_bytes_follow_the_formula(comm, shards):
     """2 L + 2 rounds a macrobatch; a request is one id, a row D floats, a gradient all of them."""
     counted = {}
     for m in (1, 4):
-        settings = replace(BASE, macrobatch=m)
+        settings = changed(BASE, macrobatch=m)
         with open_session(shards, settings, comm) as session:
             mode = make_mode(session)
             trace.reset()
@@ -95,7 +94,7 @@ def test_rounds_fall_with_m_and_bytes_follow_the_formula(comm, shards):
 def test_sampling_sends_an_id_a_request_and_the_drawn_ids_back(comm, shards, model):
     """A request is one word; its reply a count and a degree, GCN's norm, and a word an edge."""
     weighted = model == "gcn" and shards.name.endswith("True")
-    with open_session(shards, replace(BASE, model=model), comm) as session:
+    with open_session(shards, changed(BASE, model=model), comm) as session:
         mode, own = make_mode(session), session.own
         trace.reset()
         minibatches = mode.prepare(0, range(3), mode.schedule.shuffled(0))

@@ -9,10 +9,10 @@ from mpi4py import MPI
 from batchgnn.base.errors import RankError
 from batchgnn.comm.failure import fail_together
 from batchgnn.comm.values import values_at_first, values_of_all
+from batchgnn.modes.assembly import settings_of
 from batchgnn.run.folder import RunFolder
 from batchgnn.run.session import open_session
-from batchgnn.run.train import Trainer
-from batchgnn.settings.config import Settings
+from batchgnn.run.train import train_share
 
 
 @pytest.mark.parametrize("empty", [True, False], ids=["first says nothing", "all speak"])
@@ -48,12 +48,12 @@ def test_training_sends_no_pickle(comm, no_pickles, tmp_path_factory):
     if comm.rank == 0:
         shards_of(learnable_graph(), folder / "shards")
     comm.Barrier()
-    settings = Settings(layers=2, fanouts=(3, 2), hidden=8, batch_size=32, epochs=2, threads=1)
+    settings = settings_of(layers=2, fanouts=(3, 2), hidden=8, batch_size=32, epochs=2, threads=1)
     with open_session(folder / "shards", settings, comm) as session:
         run = RunFolder(folder / "run")
         if session.is_first:
             run.open(resume=False)
-        Trainer(session, run, folder / "shards").train(resume=False)
+        train_share(session, run, folder / "shards", resume=False)
     if comm.rank == 0:
         assert (run.path / "result.json").exists()
         assert (run.path / "timeline.json").exists()

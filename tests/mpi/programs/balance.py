@@ -11,14 +11,14 @@ import time
 from pathlib import Path
 
 from batchgnn.comm.values import values_of_all
-from batchgnn.modes.choice import make_mode
+from batchgnn.modes.assembly import settings_of
+from batchgnn.modes.open import make_mode
 from batchgnn.run.session import open_session
-from batchgnn.settings.config import Settings
 
 
 def main(shards, mode, epochs):
     """Train, the first epoch not counted: it loads kernels."""
-    settings = Settings(mode=mode, model="gcn", layers=2, hidden=64, threads=1, overlap=True)
+    settings = settings_of(mode=mode, model="gcn", layers=2, hidden=64, threads=1, overlap=True)
     with open_session(Path(shards), settings) as session:
         trained, seconds = make_mode(session), []
         for epoch in range(1 + int(epochs)):
