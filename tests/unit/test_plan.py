@@ -11,8 +11,12 @@ from graphs import learnable_graph, shards_of
 from batchgnn.base.bytes import MemoryPlan
 from batchgnn.base.errors import ConfigError, StoreError
 from batchgnn.comm.step_sum import message_bytes
-from batchgnn.modes.choice import PLANS, plan_memory
+from batchgnn.modes.assembly import changed, settings_of
+from batchgnn.modes.kinds import MODES
 from batchgnn.modes.macrobatch.size import MacrobatchSize
+from batchgnn.modes.open import plan_memory
+from batchgnn.nn.model import ModelSpec
+from batchgnn.nn.models import make_model
 from batchgnn.plan.beside import plan_entry
 from batchgnn.plan.calibrate import group_sizes as calibrated_groups
 from batchgnn.plan.calibrate import line_through
@@ -33,7 +37,6 @@ from batchgnn.plan.sampled import distinct_of, frontiers_of, group_sizes
 from batchgnn.plan.shares import share_graph
 from batchgnn.plan.work import decoupled_messages, decoupled_work, layer_work
 from batchgnn.run.session import open_session
-from batchgnn.settings.config import Settings
 from batchgnn.store.shard_store import read_manifest
 
 SIMPLE = Rates(
@@ -47,7 +50,7 @@ SIMPLE = Rates(
     neighbours=Link(5.0, 200.0),
     overlap=0.0,
 )
-WHOLE = Settings(mode="fullgraph", model="gcn", layers=2, hidden=8, overlap=True)
+WHOLE = settings_of(mode="fullgraph", model="gcn", layers=2, hidden=8, overlap=True)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +84,8 @@ def test_work_of_a_layer(model, d_in, d_out, first, kept, flops, gathers, attend
 @pytest.mark.parametrize("model", ["gcn", "gat"])
 def test_work_of_a_decoupled_model(model):
     """An MLP, then a product a layer and as many back, of which two are sent; GAT: two scores."""
-    *mlp, rounds = decoupled_work(model, [12, 8, 4])
+    spec = ModelSpec(model=f"decoupled-{model}", layers=2, hidden=8)
+    *mlp, rounds = decoupled_work(make_model(spec, 12, 4))
     assert [each.flops for each in mlp] == [2 * 2 * 12 * 8, 3 * 2 * 8 * 4]
     sent = decoupled_messages(rounds)
     if model == "gcn":
@@ -160,7 +164,7 @@ def test_messages_pass_behind_the_edges_of_own_vertices_as_far_as_was_measured(s
 
 def test_bytes_of_tensor_are_those_of_the_formula(shards):
     """4 L (1 - 1/P) N d numbers where P divides N and all d; without the kept aggregate."""
-    settings = replace(WHOLE, mode="tensor", hidden=12, layers=3, aggregate_cache="off", chunks=5)
+    settings = changed(WHOLE, mode="tensor", hidden=12, layers=3, aggregate_cache="off", chunks=5)
     job = job_of(shards, settings, 4)
     got = predict(job, SIMPLE)
     gradient = 4 * message_bytes(job.model.parameters.grad)
@@ -215,7 +219,7 @@ def test_macrobatches_are_grouped_as_training_does(steps, setting):
 )
 def test_rows_of_the_own_node_are_not_sent(shards, options, shared):
     """With --topology node-shared, of two ranks; mapped rows and aggregates in files travel."""
-    settings = Settings(topology="node-shared", batch_size=20, **options)
+    settings = settings_of(topology="node-shared", batch_size=20, **options)
     manifest = read_manifest(shards)
     alone, beside = (
         predict(make_job(shards, manifest, settings, 2, per_node), ASSUMED) for per_node in (1, 2)
@@ -225,24 +229,24 @@ def test_rows_of_the_own_node_are_not_sent(shards, options, shared):
     assert beside.bytes == pytest.approx(gradients if shared else alone.bytes)
 
 
-@pytest.mark.parametrize("mode", PLANS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("model", ["sage", "gat"])
 def test_memory_is_that_of_the_mode_itself(shards, mode, model):
-    settings = Settings(mode=mode, model=model, hidden=16, memory="4G", threads=1)
+    settings = settings_of(mode=mode, model=model, hidden=16, memory="4G", threads=1)
     with open_session(shards, settings) as session:
-        expected = plan_memory(session).parts
+        expected = plan_memory(session.extent()).parts
     assert predict(job_of(shards, settings), ASSUMED).memory.parts == expected
 
 
 def test_whole_neighbourhoods_cost_what_sampling_does_not(shards):
     """Fanouts of -1 draw all edges; with kept aggregates one hop less."""
-    settings = Settings(mode="macrobatch", layers=2, hidden=8, fanouts=(2, 2), batch_size=50)
+    settings = settings_of(mode="macrobatch", layers=2, hidden=8, fanouts=(2, 2), batch_size=50)
     few, every, kept = (
         predict(job_of(shards, each, 2), SIMPLE)
         for each in (
             settings,
-            replace(settings, fanouts=(-1, -1)),
-            replace(settings, aggregate_cache="memory"),
+            settings.replace(fanouts=(-1, -1)),
+            settings.replace(aggregate_cache="memory"),
         )
     )
     assert kept.seconds[SAMPLING] < few.seconds[SAMPLING] < every.seconds[SAMPLING]
@@ -301,6 +305,7 @@ def made_up(mode, seconds, memory=1, steps=1):
         calls=6,
         memory=MemoryPlan({"rows": memory}),
         allowed=10,
+        is_sampled=mode == "macrobatch",
     )
 
 
@@ -319,10 +324,10 @@ def test_auto_takes_the_quickest_that_fits():
 
 def test_modes_that_settings_rule_out_are_said(shards):
     manifest = read_manifest(shards)
-    choice = compare_modes(shards, manifest, Settings(model="gcnii", hidden=8), 2, 2, ASSUMED)
+    choice = compare_modes(shards, manifest, settings_of(model="gcnii", hidden=8), 2, 2, ASSUMED)
     assert [each.mode for each in choice.predictions if each.mode == "macrobatch"] == []
     assert "neighbourhoods sampling cannot follow" in choice.refused["macrobatch"]
-    many = compare_modes(shards, manifest, Settings(hidden=8), 5, 5, ASSUMED)
+    many = compare_modes(shards, manifest, settings_of(hidden=8), 5, 5, ASSUMED)
     assert [each.mode for each in many.predictions] == ["tensor"]
     assert "4 shards cannot serve 5 ranks" in many.refused["fullgraph"]
     assert many.shares is None
@@ -350,17 +355,17 @@ def test_plan_beside_the_measurement():
 
 def test_command_prints_what_auto_takes(shards, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("BATCHGNN_CACHE", str(tmp_path))
-    settings = Settings(hidden=16, memory="4G")
-    plan(shards, ranks=2, json=True, settings=settings)
+    options = {"hidden": 16, "memory": "4G"}
+    plan(shards, ranks=2, json=True, options=options)
     said = json.loads(capsys.readouterr().out)
     assert said["best"] == said["modes"][0]["mode"]
-    assert {each["mode"] for each in said["modes"]} == set(PLANS)
+    assert {each["mode"] for each in said["modes"]} == set(MODES)
     for each in said["modes"]:
         total = sum(each["terms"].values()) - each["hidden_seconds"]
         assert each["seconds"] == pytest.approx(total)
-    plan(shards, ranks=2, settings=replace(settings, memory="100M"))
+    plan(shards, ranks=2, options=options | {"memory": "100M"})
     text = " ".join(capsys.readouterr().out.split())
     assert "No mode fits. Rates assumed" in text
     assert "warning: fullgraph needs" in text
     with pytest.raises(ConfigError, match="launch -n 3 -- plan"):
-        plan(shards, ranks=3, calibrate=True, settings=settings)
+        plan(shards, ranks=3, calibrate=True, options=options)
