@@ -7,6 +7,8 @@ import h5py
 import numpy as np
 import psutil
 
+from batchgnn.store.checkpoint import checkpoints_in
+
 RANK = ("OMPI_COMM_WORLD_RANK", "PMI_RANK")
 TIMED = ("epoch_seconds", "ranks", "versions", "plan")
 
@@ -42,13 +44,13 @@ def arrays(path):
 
 
 def newest_checkpoint(out):
-    """Its path, None where there is none."""
-    return max((out / "checkpoint").glob("epoch-*.h5"), default=None)
+    """Its folder, None where there is none."""
+    return next(reversed(checkpoints_in(out / "checkpoint")), None)
 
 
 def last_checkpoint(out):
     """The arrays of the newest checkpoint of a run."""
-    return arrays(newest_checkpoint(out))
+    return arrays(newest_checkpoint(out) / "replicated.h5")
 
 
 def metrics(out):
