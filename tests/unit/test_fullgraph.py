@@ -3,22 +3,20 @@
 What P ranks compute is held to this in tests/mpi/cases/test_fullgraph.py.
 """
 
-from dataclasses import replace
-
 import numba
 import numpy as np
 import pytest
 from checks import assert_gradient
 from graphs import learnable_graph, shards_of
 
-from batchgnn.modes.choice import make_mode
+from batchgnn.modes.assembly import changed, settings_of
+from batchgnn.modes.open import make_mode
 from batchgnn.nn.models import make_model
 from batchgnn.run.session import open_session
-from batchgnn.settings.config import Settings
 
-SETTINGS = Settings(
-    mode="fullgraph", layers=3, hidden=6, heads=2, dropout=0.4, overlap=False, threads=1
-)
+OF_STEPS = {"mode": "fullgraph", "dropout": 0.4, "overlap": False, "threads": 1}
+SETTINGS = settings_of(OF_STEPS, model="gat", layers=3, hidden=6, heads=2)
+"Other models have no heads."
 MODELS = {
     "sage": {},
     "gcn": {"norm": "batch", "residual": True},
@@ -38,7 +36,7 @@ def shards(request, tmp_path_factory):
 def test_gradients_of_the_loss_over_the_whole_graph(shards, model):
     """The mean over all training vertices, of every parameter, in float64."""
     rng = np.random.default_rng(0)
-    with open_session(shards, replace(SETTINGS, model=model, **MODELS[model])) as session:
+    with open_session(shards, changed(SETTINGS, model=model, **MODELS[model])) as session:
         spec, manifest = session.model.spec, session.manifest
         sizes = manifest.num_features, manifest.num_classes
         session.model = make_model(spec, *sizes, seed=1, dtype=np.float64)
@@ -64,7 +62,7 @@ def test_gradients_of_the_loss_over_the_whole_graph(shards, model):
 def test_threads_change_no_bit(shards, model):
     trained = []
     for threads in (1, 2):
-        settings = replace(SETTINGS, model=model, threads=threads, norm="batch", layers=4)
+        settings = changed(SETTINGS, model=model, threads=threads, norm="batch", layers=4)
         with open_session(shards, settings) as session:
             mode = make_mode(session)
             losses = [result.loss_sum for epoch in range(4) for result in mode.epoch(epoch)]
