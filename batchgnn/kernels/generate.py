@@ -160,11 +160,12 @@ def rmat_edges(key, id_key, first, n, scale, quarters, source, target):
     """Edges first .. first + k - 1 of an R-MAT graph. Chakrabarti et al., SDM 2004.
 
     The adjacency matrix is quartered `scale` times; a quarter is entered with probability a
-    (upper left), b (upper right), c (lower left) or 1 - a - b - c; quarters: (a, b, c). Draws outside n x n and
+    (upper left), b (upper right), c (lower left) or 1 - a - b - c. Draws outside n x n and
     self-loops are drawn again. Double edges occur.
 
     key      uint64 stream of the draws;  id_key  uint64 of the scattering into ids
     n        vertices, at least 2;  2^scale >= n
+    quarters        (a, b, c)
     source, target  int64 (k,)  overwritten: ids
     """
     a, b, c = quarters
