@@ -42,7 +42,7 @@ def test_a_run_is_resumed_evaluated_and_predicted_on_other_ranks(tmp_path):
         (["--aggregate-cache", "store"], "--aggregate-cache memory"),
         (["--mode", "fullgraph", "--chunks", 2], "leave it out"),
         (["--tensor-ways", 3], "not groups of 3"),
-        (["--decoupled", "--model", "sage"], "take --mode tensor --model gcn or gat"),
+        (["--mode", "fullgraph", "--model", "decoupled-gcn"], "take --mode tensor"),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path, options, said):
