@@ -16,6 +16,9 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 RUN = [sys.executable, "-m", "batchgnn"]
 
+MOST_LINES = 100
+"Of README before its options: a page that a user reads to the end."
+
 
 def environment():
     return dict(os.environ) | {"PYTHONPATH": str(ROOT), "NUMBA_NUM_THREADS": "1"}
@@ -41,20 +44,45 @@ def write_tables(folder, rng, num_vertices=200):
             )
 
 
+def write_prices(folder, rng, num_vertices=200):
+    """A number for each vertex: what its first feature is, in the mean of its group, and noise."""
+    group = np.arange(num_vertices) % 2
+    with (folder / "prices.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["id", "label", "split", "x", "y"])
+        for v in range(num_vertices):
+            x, y = rng.normal(size=2) + 3 * group[v]
+            price = f"{2 * group[v] + 0.1 * x:.3f}"
+            rows.writerow([f"v{v}", price, ("train", "val", "test")[v % 3], f"{x:.4f}", f"{y:.4f}"])
+
+
+def blocks_of(language, what):
+    """README's blocks of a language that this test takes, by the comment above them."""
+    marked = rf"test_readme.py {what} -->\n```{language}\n(.*?)```"
+    return re.findall(marked, README, re.DOTALL)
+
+
+def run_as_printed(block, folder):
+    """Run each line of a block; what each command printed, by its first word."""
+    said = {}
+    for words in map(str.split, block.splitlines()):
+        done = subprocess.run(
+            [*RUN, *words[1:]], cwd=folder, env=environment(), capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
+        said[words[1]] = done.stdout
+    return said
+
+
 @pytest.mark.timeout(300)
 def test_the_worked_example_runs_as_printed(tmp_path):
-    block = re.search(r"test_readme.py runs the next block -->\n```sh\n(.*?)```", README, re.S)[1]
-    commands = [line.split() for line in block.splitlines()]
-    assert {words[1] for words in commands} == {
+    block = blocks_of("sh", "runs the next block")[0]
+    write_tables(tmp_path, np.random.default_rng(0))
+    said = run_as_printed(block, tmp_path)
+    assert set(said) == {
         "data", "partition", "inspect", "launch", "evaluate", "predict", "export",
         "report",
     }  # fmt: skip
-    write_tables(tmp_path, np.random.default_rng(0))
-    for words in commands:
-        done = subprocess.run(
-            [*RUN, *words[1:]], cwd=tmp_path, env=environment(), capture_output=True, text=True
-        )
-        assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["ranks"] == 2
     assert result["test_accuracy"] > 0.85
@@ -62,6 +90,27 @@ def test_the_worked_example_runs_as_printed(tmp_path):
     with h5py.File(tmp_path / "predictions.h5") as file:
         assert file["probability"].shape == (200, 2)
         assert file["original_id"][7] in (b"v7", "v7")
+
+
+@pytest.mark.timeout(300)
+def test_the_example_with_numbers_and_a_settings_file_runs_as_printed(tmp_path):
+    block = blocks_of("sh", "runs the next block")[1]
+    write_tables(tmp_path, np.random.default_rng(0))
+    write_prices(tmp_path, np.random.default_rng(1))
+    settings = blocks_of("toml", "writes the next block to train.toml")[0]
+    (tmp_path / "train.toml").write_text(settings)
+    said = run_as_printed(block, tmp_path)["launch"]
+    last = next(line for line in said.splitlines() if line.startswith("epoch 30 "))
+    assert all(f"test_{score} " in last for score in ("rmse", "mae", "r2"))
+    result = json.loads((tmp_path / "price-run" / "result.json").read_text())
+    assert result["metric"] == "rmse"
+    assert result["test_r2"] > 0.7
+    with h5py.File(tmp_path / "predicted-prices.h5") as file:
+        assert file["number"].shape == (200,)
+
+
+def test_what_stands_before_the_options_fits_on_two_screens():
+    assert README.splitlines().index("## Options") <= MOST_LINES
 
 
 def test_the_two_commands_install_and_run():

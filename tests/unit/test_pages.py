@@ -9,9 +9,14 @@ import pytest
 from pages import ROOT, Default, defaults, false_paths, options
 from rich.console import Console
 
+BESIDE_CODE = [
+    str(page.relative_to(ROOT))
+    for page in sorted(ROOT.glob("batchgnn/*/README.md"))
+    if not page.parent.is_symlink()
+]
 PAGES = (
     "CONTRIBUTING.md", "README.md", "batchgnn/DESIGN.md", "data/FORMAT.md", "launch/README.md",
-    "partition/README.md", "tests/bench/README.md",
+    "partition/README.md", "tests/bench/README.md", "tests/recipes/README.md", *BESIDE_CODE,
 )  # fmt: skip
 APPS = (
     "batchgnn.cli", "bench.ablation", "bench.ablation_cluster", "bench.peers", "bench.peers_whole",
@@ -116,6 +121,11 @@ def test_every_default_is_that_of_the_help(page):
 def test_design_is_short_enough_to_be_read():
     words = len(text_of("batchgnn/DESIGN.md").split())
     assert words <= MOST_WORDS, f"batchgnn/DESIGN.md has {words:,} words, {MOST_WORDS:,} at most"
+
+
+def test_design_names_every_page_beside_the_code():
+    missing = [page for page in BESIDE_CODE if f"`{page}`" not in text_of("batchgnn/DESIGN.md")]
+    assert not missing
 
 
 def test_each_option_of_another_program_is_named_on_a_page():
