@@ -1,6 +1,6 @@
 """Random graphs written to a graph store, in bounded memory: `batchgnn data generate`.
 
-Everything is drawn by key (DESIGN section 5): the same options and seed give the same file, however
+Everything is drawn by key (DESIGN section 4): the same options and seed give the same file, however
 it is cut into chunks and with any number of threads. (The last digit of a feature, and on rare
 occasion an end of an edge, may differ between machines whose C libraries differ in `log` or `pow`.)
 """

@@ -1,4 +1,4 @@
-"""What random draws are for. DESIGN section 5: randomness belongs to the problem, not the process.
+"""What random draws are for. DESIGN section 4: randomness belongs to the problem, not the process.
 
 A draw is `kernels.rng.draw(stream_key(seed, purpose, epoch, step, layer), id)`: a vertex gets the
 same number on any rank, with any number of threads, and after a resume.

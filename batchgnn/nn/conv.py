@@ -1,4 +1,4 @@
-"""The convolutions, each written once against a graph operator A (DESIGN section 4).
+"""The convolutions, each written once against a graph operator A (`operator.py`).
 
 `forward(A, x, dropout) -> y, saved` and `backward(dy, saved, grads, need_dx) -> dx or None`; grads
 maps the layer's parameter names to views that are overwritten. A layer holds nothing but parameter

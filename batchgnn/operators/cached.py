@@ -14,7 +14,7 @@ from batchgnn.operators.local import LocalOperator
 
 
 class CachedOperator:
-    """A x for the input features x alone, as rows that are ready; DESIGN section 4.
+    """A x for the input features x alone, as rows that are ready; `nn.operator`.
 
     The sources of x are the targets: x holds their own features. There is no adjoint, because
     input features have no gradient.

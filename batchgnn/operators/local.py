@@ -25,7 +25,7 @@ Coefficients = tuple[Heads, np.ndarray, np.float32]
 
 
 class LocalOperator(Products):
-    """A graph operator A of shape (num_targets, num_sources) over a block; DESIGN section 4.
+    """A graph operator A of shape (num_targets, num_sources) over a block; `nn.operator`.
 
     `gather` is A x, `gather_adjoint` is A^T dh. What A holds for a drawn edge u -> v:
     mean 1 / drawn(v), sum degree(v) / drawn(v), gcn c_v c_u w degree(v) / drawn(v) and c_v^2 for v

@@ -19,7 +19,7 @@ from batchgnn.nn.operator import Matrix
 
 
 class Products(ABC):
-    """The six products of a graph operator A (DESIGN section 4), by two that subclasses have.
+    """The six products of a graph operator A (`nn.operator`), by two that subclasses have.
 
     x has the rows of sources that this rank holds, the result those of targets.
     """

@@ -37,7 +37,7 @@ def plan_of(share: Share, shards: Path) -> tuple[Prediction, Rates]:
 
 
 def plan_entry(prediction: Prediction, why: str, lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """`plan` of result.json (DESIGN section 11).
+    """`plan` of result.json (run/README.md).
 
     lines: of metrics.jsonl; means leave out the first epoch, which also compiles
     """

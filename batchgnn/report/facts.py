@@ -107,7 +107,7 @@ COSTS: dict[str, Callable[[Run], object]] = {
 
 
 def plan(runs: Sequence[Run]) -> Html:
-    """What `batchgnn plan` predicted, beside what was measured (DESIGN section 11)."""
+    """What `batchgnn plan` predicted, beside what was measured."""
     tables = []
     for n, run in enumerate(runs):
         planned = run.result.get("plan")

@@ -1,7 +1,7 @@
 """Shard stores: a folder of `manifest.h5` and K shard files, read through memory maps.
 
 h5py tells where each dataset lies in its file; the arrays are views of one map per shard, so that
-the hot path is free of h5py and the ranks of a node share the page cache. DESIGN section 3 has the
+the hot path is free of h5py and the ranks of a node share the page cache. README.md beside has the
 table of attributes and datasets; `shard_writer` writes them, `shard_verify` checks them.
 """
 
@@ -156,7 +156,7 @@ class Manifest(Schema):
 class Shard:
     """Arrays of one shard, `np.memmap` (read only); None where the store has no such dataset.
 
-    Dtypes and shapes are those of DESIGN section 3, with n vertices and m in-arcs.
+    Dtypes and shapes are those of README.md beside, with n vertices and m in-arcs.
     """
 
     shard: int

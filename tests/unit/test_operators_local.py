@@ -26,7 +26,7 @@ blocks = pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
 
 
 def dense(block, aggregation):
-    """The definition of DESIGN section 4, entry by entry."""
+    """The definition of operators/README.md, entry by entry."""
     A = np.zeros((block.num_targets, block.num_sources))
     for v in range(block.num_targets):
         edges = range(block.indptr[v], block.indptr[v + 1])
