@@ -92,12 +92,13 @@ class Job:
 
     def extent(self, rank: int) -> Extent:
         """How much of it one rank has."""
+        overlap = {"overlap": self.overlap} if Messages in self.settings else {}
         part, way = divmod(rank, self.ways)
         num_own = int(self.num_rows(part)[way])
         return Extent(
             path=self.shards,
             manifest=self.manifest,
-            settings=self.settings.replace(overlap=self.overlap),
+            settings=self.settings.replace(**overlap),
             model=self.model,
             shards=np.flatnonzero(self.shares.part_of_shard == part),
             num_own=num_own,
