@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 from commands import finish, refused, run, start, succeed
 from graphs import learnable_graph, shards_of
-from jobs import assert_same_weights, metrics, ranks_below, result, wait_while_it_runs
+from jobs import (
+    assert_same_weights,
+    metrics,
+    newest_checkpoint,
+    ranks_below,
+    result,
+    wait_while_it_runs,
+)
 
 EPOCHS = 3
 OPTIONS = [
@@ -56,12 +63,18 @@ def copy(killed, tmp_path):
     return Path(shutil.copytree(killed, tmp_path / "run"))
 
 
+def is_inside(epoch, out):
+    """Whether the newest checkpoint of a run was written within an epoch, counted from 0."""
+    path = newest_checkpoint(out)
+    number, step = (0, 0) if path is None else map(int, path.name.split("-")[1::2])
+    return number == epoch and step > 0
+
+
 def kill_in_epoch(epoch, out, *arguments):
     """Kill rank 1 of 2 when the run has a checkpoint inside of `epoch`, counted from 0."""
     process = start(*arguments, ranks=2)
     try:
-        inside = f"epoch-{epoch:06d}-step-*[1-9]*.h5"
-        wait_while_it_runs(process, lambda: list((out / "checkpoint").glob(inside)))
+        wait_while_it_runs(process, lambda: is_inside(epoch, out))
         ranks_below(process.pid)[1].send_signal(signal.SIGKILL)
         begin = time.monotonic()
         done = finish(process, 30)
@@ -73,9 +86,7 @@ def kill_in_epoch(epoch, out, *arguments):
     assert "rank 1 on " in done.stderr
     assert "--resume" in done.stderr
     assert "Traceback" not in done.stderr
-    found = sorted((out / "checkpoint").glob("epoch-*.h5"))
-    assert found[-1].name.startswith(f"epoch-{epoch:06d}-step-")
-    assert not found[-1].name.endswith("-step-00000000.h5")
+    assert is_inside(epoch, out)
     assert not (out / "result.json").exists()
 
 
@@ -148,7 +159,7 @@ def test_what_is_refused(copy, shards, whole, tmp_path):
     said = refused(*line, *OPTIONS, ranks=2)
     assert said.count(f"{copy} exists: nothing is written over. Add --resume") == 1
     said = refused(*line, "--resume", "--hidden", 64, "--seed", 3, ranks=2)
-    assert said.count("was trained with another --hidden, --seed") == 1
+    assert said.count("was trained with another --seed, --hidden") == 1
     said = refused("train", other, "--run", copy, "--resume", ranks=2)
     assert said.count("was trained on shards ") == 1
     assert "config.toml" in said
@@ -162,11 +173,13 @@ def test_what_is_refused(copy, shards, whole, tmp_path):
 
 
 def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_serves(copy, shards, whole):
-    newest = sorted((copy / "checkpoint").glob("epoch-*.h5"))[-1]
-    newest.write_bytes(newest.read_bytes()[:1000])
+    newest = newest_checkpoint(copy)
+    file = newest / "replicated.h5"
+    file.write_bytes(file.read_bytes()[:1000])
     said = refused("train", shards, "--run", copy, "--resume", ranks=2)
-    assert said.count(f"{newest} is truncated") == 1
-    newest.unlink()
+    assert said.count(f"{file} is damaged") == 1
+    assert "or remove it so that --resume takes the checkpoint before it" in said
+    shutil.rmtree(newest)
     succeed("train", shards, "--run", copy, "--resume", ranks=2)
     assert_same_run(copy, whole, rtol=0)
 
