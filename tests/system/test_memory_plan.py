@@ -7,13 +7,12 @@ from commands import succeed
 from graphs import learnable_graph, shards_of
 from jobs import metrics
 
-from batchgnn.graph.assign import assign_shards
-from batchgnn.graph.ownership import Ownership
-from batchgnn.modes.choice import plan_memory
-from batchgnn.modes.macrobatch.memory import INTERPRETER_BYTES
-from batchgnn.modes.tensor.graph import tensor_rows
-from batchgnn.run.session import build_model
-from batchgnn.settings.config import read_settings
+from batchgnn.modes.assembly import mode_of, task_of
+from batchgnn.modes.extent import INTERPRETER_BYTES
+from batchgnn.modes.open import build_model, plan_memory
+from batchgnn.modes.share import Share
+from batchgnn.run.folder import RunFolder
+from batchgnn.settings.general import Inputs
 from batchgnn.store.own_shards import OwnShards
 from batchgnn.store.shard_store import ShardStore
 
@@ -50,24 +49,19 @@ def peaks(run):
 
 def planned(run, num_ranks):
     """The plan of every rank, and the bytes of the shard files that it maps."""
-    shards, settings = read_settings(run / "config.toml")
+    shards, settings = RunFolder(run).shards_and_settings()
     store = ShardStore(shards)
-    manifest, whole = store.manifest, settings.mode == "tensor"
-    sizes = [store.shard_path(s).stat().st_size for s in range(manifest.num_shards)]
-    if whole:  # every rank reads all edges
-        store, ownership = tensor_rows(store, num_ranks, settings.tensor_ways)
-    else:
-        ownership = Ownership(manifest.offset, assign_shards(manifest, num_ranks))
+    sizes = [store.shard_path(s).stat().st_size for s in range(store.manifest.num_shards)]
+    dealt = mode_of(settings).deal(store, num_ranks, settings)
+    task = task_of(settings).make(settings)
+    model = build_model(store.manifest, settings, task)
     for rank in range(num_ranks):
-        own = OwnShards(store, ownership, rank, settings.feature_dtype)
-        session = SimpleNamespace(
-            settings=settings,
-            manifest=manifest,
-            own=own,
-            model=build_model(manifest, settings),
-            grid=SimpleNamespace(rank=rank, size=num_ranks, node_size=num_ranks),
-        )
-        yield plan_memory(session), sum(sizes if whole else [sizes[s] for s in own.shards])
+        grid = SimpleNamespace(rank=rank, size=num_ranks, node_size=num_ranks)
+        dtype = settings[Inputs].feature_dtype
+        own = OwnShards(dealt.view(store), dealt.ownership, rank, dtype)
+        share = Share(grid, own.manifest, own, settings, model, task, threads=1)
+        mapped = sizes if dealt.every_shard else [sizes[s] for s in own.shards]
+        yield plan_memory(share.extent()), sum(mapped)
 
 
 CASES = [
@@ -129,15 +123,15 @@ def test_the_whole_graph_is_within_the_plan(shards, interpreter_bytes, tmp_path,
 
 TENSOR = [
     pytest.param(2, ["--model", "sage"], id="sage"),
-    pytest.param(2, ["--model", "gat", "--decoupled"], id="decoupled"),
+    pytest.param(2, ["--model", "decoupled-gat"], id="decoupled"),
     *(
         pytest.param(ranks, ["--model", *options], id=" ".join(options), marks=pytest.mark.slow)
         for ranks, options in [
             (1, ["gcn", "--aggregate-cache", "off"]),
             (2, ["gcn", "--aggregate-cache", "off"]),
             (2, ["gcn", "--no-overlap", "--chunks", "1"]),
-            (2, ["gcn", "--decoupled"]),
-            (1, ["gat", "--decoupled", "--layers", "6"]),
+            (2, ["decoupled-gcn"]),
+            (1, ["decoupled-gat", "--layers", "6"]),
             (2, ["gat", "--heads", "4"]),
             (2, ["gat", "--heads", "1"]),
             (2, ["gin", "--layers", "8", "--residual", "--norm", "batch"]),
