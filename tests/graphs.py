@@ -1,5 +1,6 @@
 """A learnable graph of a few hundred vertices, and its shards, for tests of training."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,13 @@ def learnable_graph(
         directed=directed,
         names=names,
     )
+
+
+def with_numbers(graph: GraphArrays) -> GraphArrays:
+    """The graph with a number to learn for each class, NaN where a vertex has none."""
+    noise = np.random.default_rng(4).normal(scale=0.1, size=graph.num_vertices)
+    number = np.where(graph.label < 0, np.nan, graph.label - 1.5 + noise)
+    return replace(graph, label=number.astype(np.float32), num_classes=1)
 
 
 def shards_of(graph: GraphArrays, path: Path, num_shards: int = 4, method: str = "random") -> Path:
