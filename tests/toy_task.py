@@ -47,7 +47,7 @@ ROW = TaskKind(
     options=(Scoring,),
     make=lambda settings: FirstOrNot(settings[Scoring].score),
     metrics=("hits",),
-    labels="multiclass",
+    manifest_task="multiclass",
 )
 
 

@@ -63,7 +63,7 @@ def settings_of(given: Mapping[str, Any] | None = None, **more: Any) -> Settings
     options = {**(given or {}), **more}
     chosen = Chosen(**{name: options[name] for name in options_of(Chosen) if name in options})
     subjects = subjects_for(chosen)
-    known = {name for subject in subjects for name in options_of(subject)}
+    known = _names(subjects)
     for name in options:
         if name not in known:
             raise ConfigError(_foreign(name, chosen))
@@ -88,33 +88,40 @@ def _foreign(name: str, chosen: Chosen) -> str:
 
 
 def changed(settings: Settings, **options: Any) -> Settings:
-    """Settings of another mode, model or task, with what was given as far as it still applies."""
+    """Settings with other options, perhaps of another mode, model or task; the rest as far as it
+    still applies. Raises ConfigError where there is no such option at all.
+    """
     given = settings.given | options
     chosen = Chosen(**{name: given[name] for name in options_of(Chosen) if name in given})
-    known = {name for subject in subjects_for(chosen) for name in options_of(subject)}
-    return settings_of({name: value for name, value in given.items() if name in known})
+    here, anywhere = _names(subjects_for(chosen)), _names(every_subject())
+    return settings_of({k: v for k, v in given.items() if k in here or k not in anywhere})
 
 
-def resolved(settings: Settings, labels: str, stored: str = "float32") -> Settings:
+def _names(subjects: Iterable[type]) -> set[str]:
+    return {name for subject in subjects for name in options_of(subject)}
+
+
+def resolved(settings: Settings, manifest_task: str, stored: str = "float32") -> Settings:
     """With defaults that depend on other options and on the shards; raises ConfigError.
 
-    labels, stored: `task` of the shards' manifest, and what their features are stored as
+    manifest_task: what the shards were made for; stored: what their features are stored as
     """
-    settings = _with_task(settings, labels)
+    settings = _with_task(settings, manifest_task)
     _check_model(settings, mode_of(settings))
     settings = mode_of(settings).resolve(settings)
     return settings.replace(feature_dtype=_feature_dtype(settings[Inputs].feature_dtype, stored))
 
 
-def _with_task(settings: Settings, labels: str) -> Settings:
+def _with_task(settings: Settings, manifest_task: str) -> Settings:
     """The task, and the score that chooses."""
-    name = settings[Chosen].task or next(t.name for t in TASKS.values() if t.labels == labels)
+    fitting = [task.name for task in TASKS.values() if task.manifest_task == manifest_task]
+    name = settings[Chosen].task or fitting[0]
     settings = settings_of(settings.given, task=name)
     task, metric = task_of(settings), settings[Scoring].metric
-    if task.labels != labels:
+    if task.manifest_task != manifest_task:
         raise ConfigError(
-            f"--task {name} needs {task.labels} labels, and those of these shards are {labels}: "
-            "leave --task out, or convert the graph again with another --task."
+            f"--task {name} needs shards of {task.manifest_task}, and these are of "
+            f"{manifest_task}: leave --task out, or convert the graph again with another --task."
         )
     if metric is not None and metric not in task.metrics:
         raise ConfigError(

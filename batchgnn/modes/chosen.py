@@ -15,7 +15,7 @@ epoch of those that fit into memory, as `batchgnn plan` predicts it."""
 MODEL = """GraphSAGE with mean aggregation, GCN, GIN or GAT, as PyTorch Geometric defines them;
 gcnii: a deep GCN whose layers see the first one's rows again; decoupled-gcn, decoupled-gat: an MLP
 and then as many propagations of its result, by GCN's matrix or by one head of attention."""
-TASK = "What is learned. [default: what the labels of the shards are]"
+TASK = "What is learned. [default: what the shards were converted for]"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,15 +56,10 @@ class Extent:
 
     def held_bytes(self, per_vertex: int) -> dict[str, int]:
         """What every mode holds; per_vertex: bytes of ids and degrees."""
-        layout = self.manifest.layout(1, 0, 0)
-        described = 0
-        for name in ("vertex/label", "vertex/split"):
-            dtype, shape = layout[name]
-            described += np.dtype(dtype).itemsize * int(np.prod(shape[1:], dtype=np.int64))
         return {
             "the interpreter and its libraries": INTERPRETER_BYTES,
             "parameters, gradients and moments": 6 * self.model.parameters.buffer.nbytes,
-            "labels, splits and ids": (described + per_vertex) * self.num_own,
+            "what is known of own vertices": (self.manifest.told_bytes + per_vertex) * self.num_own,
         }
 
     def halo_bounds(self) -> tuple[int, int]:

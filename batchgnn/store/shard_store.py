@@ -6,6 +6,7 @@ table of attributes and datasets; `shard_writer` writes them, `shard_verify` che
 """
 
 import json
+import math
 import os
 from dataclasses import Field, dataclass, fields
 from pathlib import Path
@@ -106,6 +107,13 @@ class Schema:
         if self.weighted:
             rows["degree/weighted_in"] = (np.float32, (n,))
         return {name: (np.dtype(dtype), shape) for name, (dtype, shape) in rows.items()}
+
+    @property
+    def told_bytes(self) -> int:
+        """Of a vertex: its label, and its splits."""
+        layout = self.layout(1, 0, 0)
+        told = [layout[name] for name in ("vertex/label", "vertex/split")]
+        return sum(dtype.itemsize * math.prod(shape) for dtype, shape in told)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

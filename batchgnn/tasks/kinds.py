@@ -14,17 +14,17 @@ from batchgnn.tasks.task import Task
 class TaskKind:
     """A row of the table.
 
-    options  subjects of settings that the task has
-    make     the task of the settings
-    metrics  its scores, the default first
-    labels   what labels the shards must have: `task` of their manifest
+    options        subjects of settings that the task has
+    make           the task of the settings
+    metrics        its scores, the default first
+    manifest_task  `task` of the manifest of shards that have what it learns
     """
 
     name: str
     options: tuple[type, ...]
     make: Callable[[Settings], Task]
     metrics: tuple[str, ...]
-    labels: str
+    manifest_task: str
 
 
 TASKS = {
@@ -35,21 +35,21 @@ TASKS = {
             options=(Scoring,),
             make=lambda settings: Classes(settings[Scoring].score),
             metrics=("accuracy", "micro-f1", "macro-f1", "roc-auc"),
-            labels="multiclass",
+            manifest_task="multiclass",
         ),
         TaskKind(
             name="multilabel",
             options=(Scoring,),
             make=lambda settings: ManyLabels(settings[Scoring].score),
             metrics=("micro-f1", "macro-f1", "roc-auc"),
-            labels="multilabel",
+            manifest_task="multilabel",
         ),
         TaskKind(
             name="regression",
             options=(Scoring, NumberLoss),
             make=make_regression,
             metrics=("rmse", "mae", "r2"),
-            labels="regression",
+            manifest_task="regression",
         ),
     )
 }

@@ -34,7 +34,7 @@ class FirstLayer:
     aggregated  kept inputs of all own vertices, where they are kept
     partial     those of the vertices that need them most, where not all are
     cache       copies of remote rows, where there are some
-    labels      what result.json says of exactness besides "exact"
+    remarks     what result.json says of exactness besides "exact"
     """
 
     def __init__(self, share: Share, schedule: Schedule, fetching: Comm, *, with_norms: bool):
@@ -48,7 +48,7 @@ class FirstLayer:
         self.aggregation = share.model.aggregation
         near = share.node_rows
         self.here: Ownership = share.own.ownership if near is None else near.ownership
-        self.labels = list(filter(None, [share.own.rounded_features, *self._kept_labels()]))
+        self.remarks = list(filter(None, [share.own.rounded_features, *self._kept_remarks()]))
         self.partial = self._some_kept(fetching)
         self.aggregated: Column | None = None
         self.sources: dict[str, Column] = self._sources()
@@ -56,14 +56,14 @@ class FirstLayer:
         if self.cache is not None:
             self.sources |= self.cache.columns
 
-    def _kept_labels(self) -> list[str]:
+    def _kept_remarks(self) -> list[str]:
         if not self.kept.is_kept:
             return []
         dtype = self.share.own.feature_dtype
-        labels = ["first layer unsampled"]
+        remarks = ["first layer unsampled"]
         if dtype != np.float32:
-            labels.append(f"its inputs aggregated to {dtype_name(dtype)}")
-        return labels
+            remarks.append(f"its inputs aggregated to {dtype_name(dtype)}")
+        return remarks
 
     def _some_kept(self, fetching: Comm) -> SomeKeptInputs | None:
         """Kept inputs of the vertices that need them most, within --aggregate-memory."""
@@ -80,6 +80,7 @@ class FirstLayer:
     def _sources(self) -> dict[str, Column]:
         """Matrices whose rows the first layer reads; collective."""
         own, near = self.share.own, self.share.node_rows
+        own.load_features()  # into the node's matrix, where there is one
         features = {"features": own.features if near is None else near.features.column()}
         keep = self.kept.aggregate_cache
         if not self.kept.is_kept or self.partial is not None or keep is None:

@@ -127,7 +127,7 @@ class MacrobatchMode:
     @property
     def exactness(self) -> str:
         """Whether a step is that of one process on the data as given, and what is not."""
-        return "; ".join(["exact", *self.first.labels])
+        return "; ".join(["exact", *self.first.remarks])
 
     @property
     def macrobatch(self) -> int:

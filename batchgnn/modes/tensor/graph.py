@@ -62,7 +62,7 @@ def tensor_graph(share: Share) -> WholeGraph:
     """
     own, model = share.own, share.model
     A = make_operator(share)
-    labels = list(filter(None, [own.rounded_features]))
+    remarks = list(filter(None, [own.rounded_features]))
     propagates = is_propagated(model)
     sliced = model.widths[-1:] if propagates else model.widths[1:-1] or model.widths[1:]
     warn_of_narrow_slices(sliced, A.num_ranks, share.grid.rank)
@@ -73,11 +73,11 @@ def tensor_graph(share: Share) -> WholeGraph:
     x = x.astype(model.parameters.buffer.dtype, copy=False)
     operators: list[InputOperator] = [A] * model.num_layers
     if propagates:
-        labels.append(f"decoupled: an MLP, then {model.num_layers} propagations")
+        remarks.append(f"decoupled: an MLP, then {model.num_layers} propagations")
     if share.settings[KeptInputs].is_kept:
         operators[0] = KeptOperator.of(A, model.aggregation, x)
         x = np.empty((own.num_own, 0), x.dtype)
-    return WholeGraph(operators, x, labels, {})
+    return WholeGraph(operators, x, remarks, {})
 
 
 def is_propagated(model: Model) -> bool:

@@ -27,7 +27,7 @@ def halo_graph(share: Share) -> WholeGraph:
     grid, own, model = share.grid, share.own, share.model
     kept, overlap = share.settings[KeptInputs], bool(share.settings[Messages].overlap)
     dtype, kind = model.parameters.buffer.dtype, model.aggregation
-    labels = list(filter(None, [own.rounded_features]))
+    remarks = list(filter(None, [own.rounded_features]))
     A = halo_operator(grid, own, kind, overlap=overlap)
     features = own.features.at(np.arange(own.num_own))
     first: InputOperator = A
@@ -40,9 +40,9 @@ def halo_graph(share: Share) -> WholeGraph:
         first = KeptOperator(own.ids, kind, aggregated, features, A, dtype)
         x = np.empty((own.num_own, 0), dtype)
         if own.feature_dtype != np.float32:
-            labels.append(f"inputs aggregated to {dtype_name(own.feature_dtype)}")
+            remarks.append(f"inputs aggregated to {dtype_name(own.feature_dtype)}")
     operators = [first, *[A] * (model.num_layers - 1)]
-    return WholeGraph(operators, x, labels, {"halo_rows": A.num_halo})
+    return WholeGraph(operators, x, remarks, {"halo_rows": A.num_halo})
 
 
 def halo_operator(

@@ -28,13 +28,13 @@ class WholeGraph:
 
     operators  from the input to the output; each takes and returns the rows of the own vertices
     x          (num_own, D), the input of the first
-    labels     what result.json says of exactness besides "exact"
+    remarks    what result.json says of exactness besides "exact"
     counts     numbers of this rank for the lines of metrics, summed over the ranks there
     """
 
     operators: list[InputOperator]
     x: np.ndarray
-    labels: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     counts: dict[str, float] = field(default_factory=dict)
 
 
@@ -58,7 +58,7 @@ class WholeGraphMode:
     @property
     def exactness(self) -> str:
         """Whether a step is that of one process on the data as given, and what is not."""
-        return "; ".join(["exact", *self.graph.labels])
+        return "; ".join(["exact", *self.graph.remarks])
 
     def epoch(self, epoch: int, first_step: int = 0) -> Generator[StepResult, None, None]:
         """Train the one step of an epoch, unless `first_step` says that it is done."""
