@@ -33,7 +33,7 @@ GRAPHS: dict[str, dict[str, Any]] = {
 def changed(settings, **options):
     """Other settings; attention has two heads."""
     heads = {"heads": 2} if options.get("model") == "gat" else {}
-    return assembly.changed(settings, **heads, **options)
+    return assembly.changed(settings, **heads | options)
 
 
 def written(path, num_shards=4, **options):

@@ -1,5 +1,7 @@
 """Half-width rows: own and remote ones rounded alike, half the bytes, float32 arithmetic."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from graphs import learnable_graph, shards_of
@@ -32,7 +34,7 @@ def stored(shared_folder):
         shards_of(graph, folder / "float32")
         for name in HALVES:
             partition(graph, folder / name, "random", 4, 0, feature_dtype=name)
-            other = changed(graph, features=rounded(graph.features, name))
+            other = replace(graph, features=rounded(graph.features, name))
             shards_of(other, folder / f"rounded to {name}")
         graph.features[399, 3] = 1e5
         shards_of(graph, folder / "large")

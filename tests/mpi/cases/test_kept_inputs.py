@@ -206,7 +206,7 @@ def test_the_likeliest_hubs_are_kept_and_draw_no_edges(comm, shards):
     settings = changed(TRAINED, aggregate_cache="memory", aggregate_memory="960")
     with open_session(shards, settings, comm) as s:
         mode, own = make_mode(s), s.own
-        skipped = mode.partial.skipped
+        skipped = mode.first.partial.skipped
         assert skipped.sum() == 20
         assert own.degree_in[skipped].mean() > 1.3 * own.degree_in.mean()
         kept = set(np.concatenate(comm.allgather(own.ids[skipped])).tolist())

@@ -129,7 +129,7 @@ def train(comm, path, settings):
         counts = np.zeros(2, np.int64)
         for epoch in range(2):
             losses += [r.loss_sum for r in mode.epoch(epoch)]
-            counts += [mode.num_remote, mode.num_cached]
+            counts += [mode.input_counts.num_remote, mode.input_counts.num_cached]
         sent = [sent_bytes(comm, trace.snapshot(), n) for n in ("input rows", "input rows ids")]
         losses, counts = (comm.allreduce(np.array(part)) for part in (losses, counts))
         sent = np.array(sent)

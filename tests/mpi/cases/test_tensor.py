@@ -125,7 +125,7 @@ def test_decoupled_ranks_train_as_one_decoupled_process(comm, stores, graph, mod
 @pytest.mark.parametrize(("model", "layers"), [("gcn", 2), ("gcn", 5), ("gat", 2), ("gat", 5)])
 def test_a_decoupled_epoch_has_two_splits_and_two_joins(comm, stores, layers, model):
     """4 (1 - 1/P) N K numbers, whatever the layers, K = 12 classes; GAT: and 4 (P - 1) N scores."""
-    settings = changed(BASE, model=model, decoupled=True, layers=layers, chunks=3)
+    settings = changed(BASE, model=f"decoupled-{model}", layers=layers, chunks=3)
     with open_session(stores["even"], settings, comm) as session:
         mode = make_mode(session)
         list(mode.epoch(0))
@@ -140,17 +140,15 @@ def test_a_decoupled_epoch_has_two_splits_and_two_joins(comm, stores, layers, mo
         assert not any("norms" in c for c in calls)
 
 
-@pytest.mark.parametrize(("model", "decoupled"), [("gcn", False), ("gat", False), ("gat", True)])
-def test_chunks_overlap_and_given_back_pages_change_no_bit(
-    comm, stores, model, decoupled, monkeypatch
-):
+@pytest.mark.parametrize("model", ["gcn", "gat", "decoupled-gat"])
+def test_chunks_overlap_and_given_back_pages_change_no_bit(comm, stores, model, monkeypatch):
     results = []
     for chunks, overlap, frugal in ((1, False, False), (7, True, False), (4, True, True)):
         monkeypatch.setattr(
             "batchgnn.modes.tensor.graph.is_frugal", lambda *_, frugal=frugal: frugal
         )
         settings = settings_of(model, "input dropout")
-        settings = changed(settings, overlap=overlap, chunks=chunks, decoupled=decoupled)
+        settings = changed(settings, overlap=overlap, chunks=chunks)
         shards = stores["directed weighted"]
         results.append(train_whole(comm, shards, settings, dtype=np.float32))
     for each in results[1:]:

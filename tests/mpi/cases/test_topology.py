@@ -12,9 +12,8 @@ from mpi4py import MPI
 from batchgnn.base.errors import MemoryPlanError
 from batchgnn.comm import grid as grids
 from batchgnn.comm import shared
-from batchgnn.modes.macrobatch.memory import plan_memory
 from batchgnn.modes.macrobatch.options import Macrobatches
-from batchgnn.modes.open import make_mode
+from batchgnn.modes.open import make_mode, plan_memory
 from batchgnn.modes.options import Messages
 from batchgnn.run.session import open_session
 from batchgnn.sampling.topology import share_topology, topology_bytes
@@ -22,6 +21,7 @@ from batchgnn.store.shard_store import ShardStore
 from batchgnn.watch import trace
 
 BASE = changed(SAMPLED, topology="node-shared")
+SHARED = "this rank's part of the node's shared topology"
 EPOCHS = 2
 
 
@@ -173,7 +173,7 @@ def test_rows_travel_where_the_node_has_no_room_for_them(comm, shards, monkeypat
 
 def test_the_plan_counts_it_once_a_node(comm, shards):
     with open_session(shards, changed(BASE, model="gcn"), comm) as session:
-        part = plan_memory(session).parts["this rank's part of the node's shared topology"]
+        part = plan_memory(session.extent()).parts[SHARED]
         whole = topology_bytes(session.manifest, gcn=True)
         assert whole <= part * session.grid.node_size < whole + session.grid.node_size
         manifest = session.manifest
@@ -181,7 +181,9 @@ def test_the_plan_counts_it_once_a_node(comm, shards):
         least = 8 * manifest.num_vertices + id_bytes * manifest.num_edges
         assert least < whole < least + 4 * manifest.num_vertices + 5 * shared.ALIGNMENT
     with open_session(shards, changed(BASE, topology="sharded"), comm) as session:
-        assert not plan_memory(session).parts["this rank's part of the node's shared topology"]
+        assert not plan_memory(session.extent()).parts[
+            "this rank's part of the node's shared topology"
+        ]
 
 
 def test_too_little_shared_memory_is_said_on_all_ranks(comm, shards, monkeypatch):
