@@ -15,7 +15,7 @@ from cyclopts import App, Group, Parameter
 from cyclopts.config import Dict
 
 from batchgnn.base.errors import ConfigError
-from batchgnn.settings.files import read_options
+from batchgnn.settings.files import did_you_mean, read_options
 from batchgnn.settings.settings import options_of
 
 OPTIONS = "options"
@@ -105,6 +105,7 @@ class Options:
             values["shards"] = str(shards)
         known = {a.name.removeprefix("--") for a in arguments}
         if unknown := [name for name in values if name not in known]:
-            raise ConfigError(f"{path}: there is no option {unknown[0]}.")
+            wrong = unknown[0]
+            raise ConfigError(f"{path}: there is no option {wrong}.{did_you_mean(wrong, known)}")
         source = Dict(values, allow_unknown=True, use_commands_as_keys=False, source=str(path))
         source(app, commands, arguments)

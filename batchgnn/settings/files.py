@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,13 @@ def flattened(path: Path, values: dict[str, Any], subjects: Iterable[type]) -> d
             raise ConfigError(f"{path}: there is no table [{name}]. Tables: {', '.join(tables)}.")
         for option, each in value.items():
             if option.replace("-", "_") not in tables[name]:
-                raise ConfigError(f"{path}: {option} is no option of [{name}].")
+                meant = did_you_mean(option, [known.replace("_", "-") for known in tables[name]])
+                raise ConfigError(f"{path}: {option} is no option of [{name}].{meant}")
             flat[option] = each
     return flat
+
+
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """A question for the end of a message; nothing where no name of an option is like it."""
+    close = get_close_matches(wrong, list(known), 1)
+    return f" Did you mean --{close[0]}?" if close else ""
