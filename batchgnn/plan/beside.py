@@ -1,6 +1,6 @@
 """The plan beside the measurement: what was predicted of the mode that ran, for result.json."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,9 @@ def plan_entry(prediction: Prediction, why: str, lines: Sequence[dict[str, Any]]
     return {"why": why, "terms": [dict(zip(keys, term, strict=True)) for term in terms]}
 
 
-def _phases(prediction: Prediction, lines) -> list[tuple[str, float, float | None]]:
+def _phases(
+    prediction: Prediction, lines: Sequence[dict[str, Any]]
+) -> list[tuple[str, float, float | None]]:
     """Terms as far as the phases of training tell them apart: name, predicted, measured."""
     seconds = prediction.seconds
     computed = seconds[AGGREGATION] + seconds[PRODUCTS] + seconds[ROWS]
@@ -92,7 +94,7 @@ def _phases(prediction: Prediction, lines) -> list[tuple[str, float, float | Non
     ]
 
 
-def _mean(lines, of) -> float | None:
+def _mean(lines: Sequence[dict[str, Any]], of: Callable[[dict[str, Any]], float]) -> float | None:
     """None where there is no line, or none with that number: of an older version."""
     try:
         values = [of(line) for line in lines]

@@ -5,7 +5,7 @@ until the others are: in training they do not spin either, on cores that others 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import cast
 
@@ -14,7 +14,7 @@ import numpy as np
 from batchgnn.base import buffers
 from batchgnn.comm.courier import Courier
 from batchgnn.comm.exchange import exchange_parts
-from batchgnn.comm.grid import Comm
+from batchgnn.comm.grid import Comm, Grid
 from batchgnn.comm.pieces import finish
 from batchgnn.comm.values import values_of_all
 from batchgnn.graph.block import Block
@@ -70,7 +70,7 @@ def group_sizes(num_ranks: int) -> list[int]:
 class Clock:
     """Seconds of something that all ranks do at once: the best time of the slowest rank."""
 
-    def __init__(self, comm):
+    def __init__(self, comm: Comm):
         self.comm = comm
 
     def __call__(self, work: Callable[[], object], count: int = 1) -> float:
@@ -89,13 +89,13 @@ class Clock:
         return min(map(max, zip(*values_of_all(self.comm, seconds), strict=True)))
 
 
-def line_through(widths, seconds) -> Line:
+def line_through(widths: Sequence[int], seconds: Sequence[float]) -> Line:
     """t0 + t1 d of an edge: least squares of the relative error, neither below 0."""
-    widths, per_edge = np.asarray(widths, float), np.maximum(seconds, 1e-12)
-    columns = np.stack([np.ones(len(widths)), widths], axis=1) / per_edge[:, None]
-    edge, column = np.linalg.lstsq(columns, np.ones(len(widths)), rcond=None)[0]
+    width, per_edge = np.asarray(widths, float), np.maximum(seconds, 1e-12)
+    columns = np.stack([np.ones(len(width)), width], axis=1) / per_edge[:, None]
+    edge, column = np.linalg.lstsq(columns, np.ones(len(width)), rcond=None)[0]
     if edge < 0 or column < 0:
-        return Line(0.0, float((per_edge / widths).mean()))
+        return Line(0.0, float((per_edge / width).mean()))
     return Line(float(edge), float(column))
 
 
@@ -128,13 +128,15 @@ def _ones(*shape: int) -> np.ndarray:
     return out
 
 
-def _first_edges(indptr, rows, most: int):
+def _first_edges(indptr: np.ndarray, rows: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """The first rows of a CSR, with about `most` edges."""
     end = max(1, int(np.searchsorted(indptr, most, side="right")) - 1) if len(indptr) > 1 else 0
     return indptr[: end + 1], rows[: indptr[end]]
 
 
-def _attention(indptr, rows, num_rows: int, width: int) -> Callable[[], object]:
+def _attention(
+    indptr: np.ndarray, rows: np.ndarray, num_rows: int, width: int
+) -> Callable[[], object]:
     """Forward and backward of attention with 4 heads, `width` wide together."""
     heads, num_targets = 4, len(indptr) - 1
     block = Block(indptr, rows, np.arange(num_rows), np.diff(indptr))
@@ -195,13 +197,13 @@ def _copy_s(clock: Clock, width: int) -> float:
     return clock(lambda: pack_columns(x, rows, np.empty(0, np.float32), bounds, out)) / x.size
 
 
-def _all_to_all(grid, size: int, clock: Clock) -> Link:
+def _all_to_all(grid: Grid, size: int, clock: Clock) -> Link:
     """Between groups of `size` consecutive ranks, all groups at once."""
     comm = grid.some(grid.rank // size).world
     return _link(comm, np.arange(comm.size) != comm.rank, clock)
 
 
-def _neighbours(grid, clock: Clock) -> Link:
+def _neighbours(grid: Grid, clock: Clock) -> Link:
     """With the ranks before and after."""
     if grid.size == 1:
         return Link(0.0, 1e12)
@@ -210,7 +212,7 @@ def _neighbours(grid, clock: Clock) -> Link:
     return _link(grid.world, partner, clock)
 
 
-def _link(comm, partner: np.ndarray, clock: Clock) -> Link:
+def _link(comm: Comm, partner: np.ndarray, clock: Clock) -> Link:
     """Messages to the partners and from them: latency of small ones, bandwidth of large ones."""
     small = _exchange(comm, partner, 64 * comm.size)
     latency = clock(lambda: [small() for _ in range(SMALL_CALLS)]) / SMALL_CALLS
@@ -218,14 +220,14 @@ def _link(comm, partner: np.ndarray, clock: Clock) -> Link:
     return Link(latency, LARGE_BYTES / max(seconds - latency, 1e-9))
 
 
-def _exchange(comm, partner: np.ndarray, total: int) -> Callable[[], object]:
+def _exchange(comm: Comm, partner: np.ndarray, total: int) -> Callable[[], object]:
     """Sends so many bytes to the partners together, and receives as many."""
     counts = np.where(partner, total // max(int(partner.sum()), 1), 0)
     src, dst = (np.ones(int(counts.sum()), np.uint8) for _ in "ab")
     return lambda: exchange_parts(comm, src, counts, dst, counts, "calibration")
 
 
-def _overlap(grid, clock: Clock) -> float:
+def _overlap(grid: Grid, clock: Clock) -> float:
     """How much of an all-to-all's time a product of the same length saves by running meanwhile."""
     if grid.size == 1 or not grid.thread_multiple:
         return 0.0

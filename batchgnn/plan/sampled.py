@@ -6,6 +6,7 @@ again, make real ones smaller.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -42,7 +43,12 @@ class Frontier:
 
 
 def frontiers_of(
-    seeds: float, fanouts, num_vertices: int, num_edges: int, num_ranks: int, cut: float
+    seeds: float,
+    fanouts: Sequence[int],
+    num_vertices: int,
+    num_edges: int,
+    num_ranks: int,
+    cut: float,
 ) -> tuple[list[Frontier], list[float]]:
     """Frontiers of a rank's minibatch, the seeds first, and the edges drawn for each hop.
 
@@ -155,7 +161,9 @@ def sampled_work(job: Job, frontiers: list[Frontier]) -> list[LayerWork]:
     ]
 
 
-def _aggregation(works, edges, frontiers, rates: Rates) -> float:
+def _aggregation(
+    works: Sequence[LayerWork], edges: list[float], frontiers: Sequence[Frontier], rates: Rates
+) -> float:
     """Seconds of a minibatch's products with its edges; edges: from the input on."""
     missing = len(works) - len(edges)  # a layer whose aggregate is kept multiplies no edges
     drawn = [0.0] * missing + edges
@@ -186,7 +194,9 @@ def input_row_bytes(job: Job) -> int:
     return row_bytes * matrices + 4 * _is_gcn(job)
 
 
-def sampling_bytes(job: Job, frontiers, edges, steps: int) -> float:
+def sampling_bytes(
+    job: Job, frontiers: Sequence[Frontier], edges: Sequence[float], steps: int
+) -> float:
     """Sent by a rank in an epoch: requests for remote vertices, and the replies to as many."""
     if job.settings[Sampling].topology == "node-shared":
         return 0.0
@@ -221,7 +231,9 @@ def distinct_of(each: float, among: float, times: int) -> float:
     return among * (1 - (1 - min(each / among, 1)) ** times) if among > 0 else 0.0
 
 
-def fitting_size(job: Job, frontiers, edges, row_bytes: int) -> int:
+def fitting_size(
+    job: Job, frontiers: Sequence[Frontier], edges: Sequence[float], row_bytes: int
+) -> int:
     """Minibatches that --macrobatch-memory holds, as `MacrobatchSize` counts them."""
     held = bytes_at_a_time(sum(edges), frontiers[-1].remote * row_bytes, job.overlap)
     budget = parse_bytes(job.settings[Macrobatches].macrobatch_memory)

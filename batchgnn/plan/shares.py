@@ -58,7 +58,7 @@ def share_graph(manifest: Manifest, num_parts: int, path: object = None) -> Shar
     """
     rank = assign_shards(manifest, num_parts, path)
 
-    def total(per_shard) -> np.ndarray:
+    def total(per_shard: np.ndarray) -> np.ndarray:
         return np.bincount(rank, per_shard, num_parts)
 
     shard = np.repeat(np.arange(manifest.num_shards), np.diff(manifest.quotient_indptr))

@@ -6,6 +6,7 @@ import platform
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from batchgnn import __version__
 from batchgnn.base.errors import StoreError
@@ -152,7 +153,7 @@ class RunFolder:
             beside.write_text(text)
 
 
-def _finite(value):
+def _finite(value: Any) -> Any:
     """JSON has no nan or infinity: they become null."""
     if isinstance(value, dict):
         return {k: _finite(v) for k, v in value.items()}

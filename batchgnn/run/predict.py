@@ -5,7 +5,7 @@ of the output per rank, which that rank writes.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from batchgnn.modes.open import make_inference
 from batchgnn.modes.share import Share
 from batchgnn.run.session import load_best, open_run
 from batchgnn.store.prediction import create_prediction, publish_prediction, write_slab
+
+Rank = TypeVar("Rank", int, np.ndarray)
+"A rank, or several."
 
 
 def predict(
@@ -69,7 +72,7 @@ def predicted_rows(share: Share, output: str) -> dict[str, np.ndarray]:
     return share.task.predict(inference)
 
 
-def slab_begin(num_vertices: int, num_ranks: int, rank):
+def slab_begin(num_vertices: int, num_ranks: int, rank: Rank) -> Rank:
     """First row of the graph store in a rank's slab of the output."""
     return num_vertices * rank // num_ranks
 

@@ -7,11 +7,12 @@ value, each counts the pairs within its range, and pairs across ranges follow fr
 import numpy as np
 
 from batchgnn.comm.exchange import allreduce_sum, exchange_counts, exchange_parts
+from batchgnn.comm.grid import Comm
 
 NUM_BUCKETS = 1 << 16
 
 
-def class_score(comm, logits: np.ndarray, labels: np.ndarray, metric: str) -> float:
+def class_score(comm: Comm, logits: np.ndarray, labels: np.ndarray, metric: str) -> float:
     """A score over the given rows of all ranks; collective.
 
     logits float32 (n, C); labels int32 (n,) (-1 = none) or uint8 (n, C)
@@ -42,7 +43,7 @@ def class_score(comm, logits: np.ndarray, labels: np.ndarray, metric: str) -> fl
     return float(2 * hits.sum() / both) if both else float("nan")
 
 
-def _mean_auc(comm, logits, labels) -> float:
+def _mean_auc(comm: Comm, logits: np.ndarray, labels: np.ndarray) -> float:
     """AUC of class 1 for two classes, else the mean over classes that have both kinds of rows."""
     if labels.ndim == 1 and logits.shape[1] == 2:
         return auc(comm, logits[:, 1] - logits[:, 0], labels == 1)
@@ -53,7 +54,7 @@ def _mean_auc(comm, logits, labels) -> float:
     return float(np.nanmean(each)) if np.isfinite(each).any() else float("nan")
 
 
-def auc(comm, values: np.ndarray, positive: np.ndarray) -> float:
+def auc(comm: Comm, values: np.ndarray, positive: np.ndarray) -> float:
     """Probability that a positive row scores above a negative one, ties counting half; exact.
 
     values float32 (n,), positive bool (n,): the rows of this rank. nan without both kinds.
@@ -83,7 +84,9 @@ def _ordered_bits(values: np.ndarray) -> np.ndarray:
     return np.where(bits >> np.uint32(31), ~bits, bits | np.uint32(1 << 31))
 
 
-def _deal(comm, key, positive, owner):
+def _deal(
+    comm: Comm, key: np.ndarray, positive: np.ndarray, owner: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Send each (key, kind) to its owner; this rank's share of all rows."""
     order = np.argsort(owner, kind="stable")
     counts = np.bincount(owner, minlength=comm.size).astype(np.int64)
@@ -94,7 +97,7 @@ def _deal(comm, key, positive, owner):
     return out >> np.uint64(1), (out & np.uint64(1)).astype(bool)
 
 
-def _pairs_won(key, positive, below: int) -> float:
+def _pairs_won(key: np.ndarray, positive: np.ndarray, below: int) -> float:
     """Pairs (positive here, any negative) in which the positive is above; ties count half.
 
     below: negatives on ranks that hold smaller values

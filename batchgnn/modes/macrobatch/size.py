@@ -6,6 +6,7 @@ Losses do not depend on it: it decides rounds of messages, memory, and when the 
 import numpy as np
 
 from batchgnn.comm.exchange import allreduce_max
+from batchgnn.comm.grid import Comm
 
 MOST = 16
 "Minibatches of a macrobatch that is sized automatically: more save little, and wait for longer."
@@ -60,7 +61,7 @@ class MacrobatchSize:
             mean = -(-int(held) // num_minibatches)
             self._measured[num_minibatches] = max(mean, self._measured.get(num_minibatches, 1))
 
-    def agree(self, comm) -> None:
+    def agree(self, comm: Comm) -> None:
         """Choose from what was measured, the larger macrobatches first; collective."""
         if not self.is_fixed:
             fitting = MOST
