@@ -47,12 +47,12 @@ def read_options(path: Path, subjects: Iterable[type]) -> tuple[Path | None, dic
     shards = values.pop("shards", None)
     options = {
         name.replace("-", "_"): tuple(value) if isinstance(value, list) else value
-        for name, value in flattened(path, values, subjects).items()
+        for name, value in _out_of_tables(path, values, subjects).items()
     }
     return None if shards is None else Path(shards), options
 
 
-def flattened(path: Path, values: dict[str, Any], subjects: Iterable[type]) -> dict[str, Any]:
+def _out_of_tables(path: Path, values: dict[str, Any], subjects: Iterable[type]) -> dict[str, Any]:
     """The tables' values beside those at the top; raises ConfigError where one is misplaced."""
     tables = {table_of(subject): options_of(subject) for subject in subjects}
     flat: dict[str, Any] = {}
