@@ -10,7 +10,7 @@ import numpy as np
 
 from batchgnn.base.errors import DataError
 from batchgnn.data.checks import Origin, check_ids
-from batchgnn.data.tables import Chunk, Table
+from batchgnn.data.tables import Table, TableChunk
 
 NAME_CHUNK = 1 << 16
 
@@ -24,7 +24,7 @@ class RowIds:
         """Ids 0 .. num_vertices - 1."""
         self.num_vertices = num_vertices
 
-    def rows(self, chunk: Chunk, column: int, table: Table) -> np.ndarray:
+    def rows(self, chunk: TableChunk, column: int, table: Table) -> np.ndarray:
         """int64 (k,): rows of the ids in a column; raises DataError for an unknown one."""
         ids = require_integers(chunk, column, table)
         check_ids(ids, self.num_vertices, Origin(str(table.path), chunk.first_row))
@@ -45,7 +45,7 @@ class IntegerIds:
         self.num_vertices, self.row = len(ids), np.argsort(ids, kind="stable")
         self.sorted = ids[self.row]
 
-    def rows(self, chunk: Chunk, column: int, table: Table) -> np.ndarray:
+    def rows(self, chunk: TableChunk, column: int, table: Table) -> np.ndarray:
         """As `RowIds.rows`."""
         ids = require_integers(chunk, column, table)
         if self.num_vertices == 0 and len(ids):
@@ -75,7 +75,7 @@ class TextIds:
         longest = max((len(name.encode()) for name in self.row), default=1)
         self.name_dtype = np.dtype(f"S{max(longest, 1)}")
 
-    def rows(self, chunk: Chunk, column: int, table: Table) -> np.ndarray:
+    def rows(self, chunk: TableChunk, column: int, table: Table) -> np.ndarray:
         """As `RowIds.rows`."""
         names = chunk.text(column)
         try:
@@ -104,7 +104,7 @@ def unknown(table: Table, row: int, found: object) -> DataError:
     )
 
 
-def require_integers(chunk: Chunk, column: int, table: Table) -> np.ndarray:
+def require_integers(chunk: TableChunk, column: int, table: Table) -> np.ndarray:
     """int64 (k,); raises DataError when an id is no integer."""
     ids = chunk.integers(column)
     if ids is None:
@@ -125,7 +125,7 @@ def is_integer(cell: str) -> bool:
         return False
 
 
-def canonical_integers(chunk: Chunk, column: int) -> np.ndarray | None:
+def canonical_integers(chunk: TableChunk, column: int) -> np.ndarray | None:
     """int64 (k,) when every cell is an integer as one writes it (`7`, not `007` or `7.0`)."""
     ids = chunk.integers(column)
     if ids is None or chunk.text(column) != list(map(str, ids.tolist())):

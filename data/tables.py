@@ -26,7 +26,7 @@ COMMENT = ("#", "%")
 PARQUET = (".parquet", ".pq")
 
 
-class Chunk(Protocol):
+class TableChunk(Protocol):
     """Some consecutive rows of a table; columns are given by position."""
 
     first_row: int
@@ -52,7 +52,7 @@ class Table(Protocol):
     size: int
     unit: str
 
-    def chunks(self, columns: Sequence[int]) -> Iterator[Chunk]:
+    def chunks(self, columns: Sequence[int]) -> Iterator[TableChunk]:
         """All rows, from the first; only `columns` will be asked for."""
 
     def position(self) -> int:
@@ -71,18 +71,18 @@ class CsvChunk:
         return len(self.rows)
 
     def text(self, column: int) -> list[str]:
-        """As `Chunk.text`, stripped of spaces."""
+        """As `TableChunk.text`, stripped of spaces."""
         return [row[column].strip() for row in self.rows]
 
     def integers(self, column: int) -> np.ndarray | None:
-        """As `Chunk.integers`."""
+        """As `TableChunk.integers`."""
         try:
             return np.fromiter((int(row[column]) for row in self.rows), np.int64, len(self.rows))
         except (ValueError, OverflowError):
             return None
 
     def numbers(self, columns: Sequence[int]) -> np.ndarray:
-        """As `Chunk.numbers`."""
+        """As `TableChunk.numbers`."""
         shape = (len(self.rows), len(columns))
         if len(columns) == 0:
             return np.empty(shape)
@@ -227,12 +227,12 @@ class ParquetChunk:
         return self.batch.num_rows
 
     def text(self, column: int) -> list[str]:
-        """As `Chunk.text`."""
+        """As `TableChunk.text`."""
         cells = self.batch.column(self.place[column]).to_pylist()
         return ["" if cell is None else str(cell) for cell in cells]
 
     def integers(self, column: int) -> np.ndarray | None:
-        """As `Chunk.integers`."""
+        """As `TableChunk.integers`."""
         cells = self.batch.column(self.place[column])
         if cells.null_count == 0 and str(cells.type).startswith(("int", "uint")):
             return cells.to_numpy(zero_copy_only=False).astype(np.int64)
@@ -242,7 +242,7 @@ class ParquetChunk:
             return None
 
     def numbers(self, columns: Sequence[int]) -> np.ndarray:
-        """As `Chunk.numbers`."""
+        """As `TableChunk.numbers`."""
         out = np.empty((len(self), len(columns)))
         for j, column in enumerate(columns):
             cells = self.batch.column(self.place[column])

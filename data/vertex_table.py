@@ -11,7 +11,7 @@ from batchgnn.data.checks import Origin
 from batchgnn.data.convert import append_random_split, prepare_features
 from batchgnn.data.edge_options import EdgeListOptions
 from batchgnn.data.labels import check_labels, fraction, task_of
-from batchgnn.data.tables import Chunk, find_column, is_number, not_a_number, open_table
+from batchgnn.data.tables import TableChunk, find_column, is_number, not_a_number, open_table
 from batchgnn.store.graph_writer import NONE, TEST, TRAIN, VALIDATION, GraphSpec, GraphStoreWriter
 from batchgnn.store.labels import MULTICLASS, MULTILABEL, REGRESSION
 
@@ -112,7 +112,7 @@ class VertexTable:
             first += len(chunk)
             advance()
 
-    def _labels(self, chunk: Chunk, spec: GraphSpec, origin: Origin) -> np.ndarray:
+    def _labels(self, chunk: TableChunk, spec: GraphSpec, origin: Origin) -> np.ndarray:
         """The labels of a chunk as the store has them."""
         if spec.task == MULTILABEL:
             labels = chunk.numbers(self.label)
@@ -124,7 +124,7 @@ class VertexTable:
             labels = self.classes.labels(chunk.text(self.label[0]))
         return check_labels(labels, spec, origin)
 
-    def _numbers(self, chunk: Chunk, column: int) -> np.ndarray:
+    def _numbers(self, chunk: TableChunk, column: int) -> np.ndarray:
         """float64 (k,) from the cells of a column, NaN where there is nothing."""
         numbers = np.full(len(chunk), np.nan)
         for row, cell in enumerate(chunk.text(column)):
@@ -136,7 +136,7 @@ class VertexTable:
                 raise not_a_number(self.table, chunk.first_row + row, column, cell) from None
         return numbers
 
-    def _split(self, chunk: Chunk, column: int) -> np.ndarray:
+    def _split(self, chunk: TableChunk, column: int) -> np.ndarray:
         """uint8 (k,) from the words of a split column."""
         words = [word.lower() for word in chunk.text(column)]
         for row, word in enumerate(words):

@@ -59,7 +59,7 @@ class Ended:
     hosts: tuple[str, ...] = ()
 
 
-class Job:
+class RankJob:
     """One mpirun and its ranks on this machine; leaving the context ends what still runs."""
 
     def __init__(
@@ -104,7 +104,7 @@ class Job:
         for pump in self._pumps:
             pump.start()
 
-    def __enter__(self) -> "Job":
+    def __enter__(self) -> "RankJob":
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -224,7 +224,7 @@ def run(
 ) -> Ended:
     """Run a job to its end and forward signals meanwhile; call it from the main thread."""
     with (
-        Job(mpirun, placement, command, hosts, tells_success=tells_success) as job,
+        RankJob(mpirun, placement, command, hosts, tells_success=tells_success) as job,
         _forwarding(job),
     ):
         return job.wait()
@@ -238,7 +238,7 @@ def own_command() -> list[str]:
 
 
 @contextlib.contextmanager
-def _forwarding(job: Job) -> Iterator[None]:
+def _forwarding(job: RankJob) -> Iterator[None]:
     before = {n: signal.signal(n, lambda number, _: job.send(number)) for n in FORWARDED}
     try:
         yield

@@ -29,7 +29,7 @@ from batchgnn.store.shard_store import Manifest, Schema
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class ShardWriting:
     """What is written, and where."""
 
     graph: GraphSource
@@ -96,7 +96,7 @@ def write_shards(
         schema = schema_of(graph, feature_dtype)
         options = (options or {}) | _rounding(graph, schema)
         numbering = number(shard, num_shards, schema.id_dtype, order)
-        job = Job(graph, folder, schema, numbering, show, memory)
+        job = ShardWriting(graph, folder, schema, numbering, show, memory)
         return _write(job, {"method": method, "seed": seed, "options": options})
 
 
@@ -107,7 +107,7 @@ def _rounding(graph: GraphSource, schema: Schema) -> dict[str, str]:
     return {"features_rounded_from": before} if rounded else {}
 
 
-def _write(job: Job, made_by: dict) -> Manifest:
+def _write(job: ShardWriting, made_by: dict) -> Manifest:
     """All files of the store."""
     spills = _bucket_arcs(job)
     largest = max(int(spill.count.max()) for spill in spills)
@@ -147,7 +147,7 @@ def _write(job: Job, made_by: dict) -> Manifest:
     return manifest
 
 
-def _bucket_arcs(job: Job) -> list[Spill]:
+def _bucket_arcs(job: ShardWriting) -> list[Spill]:
     """First pass: in-arcs (and out-arcs of a directed graph) by shard, in raw files."""
     schema, new_id = job.schema, job.numbering.new_id
     (job.folder / "spill").mkdir()
@@ -169,7 +169,9 @@ def _bucket_arcs(job: Job) -> list[Spill]:
     return spills
 
 
-def _write_topology(job: Job, spills: list[Spill]) -> tuple[list[writer.Draft], np.ndarray, Arcs]:
+def _write_topology(
+    job: ShardWriting, spills: list[Spill]
+) -> tuple[list[writer.Draft], np.ndarray, Arcs]:
     """Second pass: adjacency and degrees of every shard.
 
     Returns (drafts, num_halo int64 (K,), arcs as triplets of `quality`).
@@ -209,7 +211,7 @@ def _write_side(
             row_sums(indptr, weight, draft.open("degree/weighted_in"))
 
 
-def _write_vertices(job: Job, drafts: list[writer.Draft]) -> np.ndarray:
+def _write_vertices(job: ShardWriting, drafts: list[writer.Draft]) -> np.ndarray:
     """Features, labels, splits, names and original ids; returns num_seeds int64 (K, R)."""
     graph, schema, numbering = job.graph, job.schema, job.numbering
     num_seeds = np.zeros((job.num_shards, schema.num_splits), np.int64)

@@ -12,12 +12,12 @@ from batchgnn.modes.kinds import MODES, ModeKind
 from batchgnn.nn.models import MODELS
 from batchgnn.nn.norm import NORMS
 from batchgnn.nn.options import BetweenLayers, Heads, Layers
-from batchgnn.settings.general import FeatureDtype, Inputs, Optimiser, Run, Training
+from batchgnn.settings.general import FeatureDtype, Features, Optimiser, Run, Training
 from batchgnn.settings.settings import Settings, flag, options_of
 from batchgnn.tasks.kinds import TASKS, TaskKind
 from batchgnn.tasks.options import Scoring
 
-ALWAYS: tuple[type, ...] = (Chosen, Training, Optimiser, Inputs, Run)
+ALWAYS: tuple[type, ...] = (Chosen, Training, Optimiser, Features, Run)
 TABLES: Mapping[str, Mapping[str, Any]] = {"mode": MODES, "model": MODELS, "task": TASKS}
 
 
@@ -109,7 +109,7 @@ def resolved(settings: Settings, manifest_task: str, stored: str = "float32") ->
     settings = _with_task(settings, manifest_task)
     _check_model(settings, mode_of(settings))
     settings = mode_of(settings).resolve(settings)
-    return settings.replace(feature_dtype=_feature_dtype(settings[Inputs].feature_dtype, stored))
+    return settings.replace(feature_dtype=_feature_dtype(settings[Features].feature_dtype, stored))
 
 
 def _with_task(settings: Settings, manifest_task: str) -> Settings:

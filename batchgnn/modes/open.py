@@ -21,7 +21,7 @@ from batchgnn.modes.options import Messages
 from batchgnn.modes.share import Share
 from batchgnn.nn.model import Model, ModelSpec
 from batchgnn.nn.models import make_model
-from batchgnn.settings.general import Inputs, Run, Training
+from batchgnn.settings.general import Features, Run, Training
 from batchgnn.settings.settings import Settings
 from batchgnn.store.own_shards import OwnShards
 from batchgnn.store.shard_store import Manifest, ShardStore
@@ -93,12 +93,12 @@ def _own_shards(
     grid: Grid, store: ShardStore, ownership: Ownership, settings: Settings
 ) -> OwnShards:
     """This rank's share of the store."""
-    inputs = settings[Inputs]
-    own = OwnShards(store, ownership, grid.rank, inputs.feature_dtype)
+    rows = settings[Features]
+    own = OwnShards(store, ownership, grid.rank, rows.feature_dtype)
     most = allowed_bytes(settings[Run].memory, grid.node_size) // 4
-    is_worth_it = inputs.features == "auto" and mode_of(settings).random_rows
+    is_worth_it = rows.features == "auto" and mode_of(settings).random_rows
     fits = is_worth_it and own.feature_bytes <= most
-    own.features_in_memory = fits or inputs.features == "memory"
+    own.features_in_memory = fits or rows.features == "memory"
     return own
 
 

@@ -16,7 +16,7 @@ from batchgnn.modes.options import Messages
 from batchgnn.nn.model import Model
 from batchgnn.plan.shares import Shares
 from batchgnn.sampling.options import KeptInputs
-from batchgnn.settings.general import Inputs, Run, Training
+from batchgnn.settings.general import Features, Run, Training
 from batchgnn.settings.settings import Settings
 from batchgnn.store.shard_store import Manifest
 
@@ -79,12 +79,12 @@ class Job:
     @cached_property
     def feature_dtype(self) -> np.dtype:
         """What input rows are held as."""
-        name = self.settings[Inputs].feature_dtype or "float32"
+        name = self.settings[Features].feature_dtype or "float32"
         return np.dtype(FEATURE_DTYPES.get(name, name))
 
     def copied_bytes(self, num_own: int) -> int:
         """Of own features that are rounded, or copied into memory to be read faster."""
-        where = self.settings[Inputs].features
+        where = self.settings[Features].features
         rounds = self.feature_dtype != self.manifest.feature_dtype
         copies = where == "memory" or (where == "auto" and mode_of(self.settings).random_rows)
         row_bytes = self.manifest.num_features * self.feature_dtype.itemsize

@@ -45,7 +45,7 @@ class Optimiser:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inputs:
+class Features:
     """The rows of features."""
 
     FREE: ClassVar = ("features",)

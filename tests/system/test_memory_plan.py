@@ -12,7 +12,7 @@ from batchgnn.modes.extent import INTERPRETER_BYTES
 from batchgnn.modes.open import build_model, plan_memory
 from batchgnn.modes.share import Share
 from batchgnn.run.folder import RunFolder
-from batchgnn.settings.general import Inputs
+from batchgnn.settings.general import Features
 from batchgnn.store.own_shards import OwnShards
 from batchgnn.store.shard_store import ShardStore
 
@@ -57,7 +57,7 @@ def planned(run, num_ranks):
     model = build_model(store.manifest, settings, task)
     for rank in range(num_ranks):
         grid = SimpleNamespace(rank=rank, size=num_ranks, node_size=num_ranks)
-        dtype = settings[Inputs].feature_dtype
+        dtype = settings[Features].feature_dtype
         own = OwnShards(dealt.view(store), dealt.ownership, rank, dtype)
         share = Share(grid, own.manifest, own, settings, model, task, threads=1)
         mapped = sizes if dealt.every_shard else [sizes[s] for s in own.shards]

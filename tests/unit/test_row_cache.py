@@ -13,7 +13,7 @@ from batchgnn.modes.extent import Extent
 from batchgnn.modes.macrobatch.memory import plan_macrobatch
 from batchgnn.modes.open import build_model
 from batchgnn.sampling.row_cache import capacity_of
-from batchgnn.settings.general import Inputs
+from batchgnn.settings.general import Features
 from batchgnn.store.own_shards import OwnShards
 from batchgnn.store.shard_store import ShardStore
 
@@ -51,7 +51,7 @@ def plan(tmp_path):
     def of(**options):
         given = settings_of({"macrobatch": 8, "overlap": True, **options})
         settings = resolved(given, manifest.task)
-        own = OwnShards(store, ownership, 1, settings[Inputs].feature_dtype)
+        own = OwnShards(store, ownership, 1, settings[Features].feature_dtype)
         extent = Extent(
             path=store.path,
             manifest=manifest,

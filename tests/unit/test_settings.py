@@ -17,7 +17,7 @@ from batchgnn.modes.options import Messages
 from batchgnn.nn.options import Layers
 from batchgnn.sampling.options import KeptInputs, Sampling
 from batchgnn.settings.files import read_options, write_settings
-from batchgnn.settings.general import FeatureDtype, Inputs, Optimiser, Training
+from batchgnn.settings.general import FeatureDtype, Features, Optimiser, Training
 from batchgnn.settings.settings import options_of, table_of
 from batchgnn.tasks.options import Scoring
 
@@ -300,7 +300,7 @@ def test_rows_are_as_stored_or_narrowed_from_float32(stored, wanted):
     settings = settings_of(feature_dtype=wanted)
     if stored == "float32" or wanted in (None, stored):
         settings = resolved(settings, "multiclass", stored)
-        assert settings[Inputs].feature_dtype == (wanted or stored)
+        assert settings[Features].feature_dtype == (wanted or stored)
     else:
         with pytest.raises(ConfigError, match=f"{wanted}: these shards hold {stored}.*partition"):
             resolved(settings, "multiclass", stored)
