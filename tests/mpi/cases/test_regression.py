@@ -1,5 +1,6 @@
 """Numbers to learn: P ranks train as one in every mode; scores, the best epoch and predictions."""
 
+import json
 from functools import cache, partial
 
 import h5py
@@ -22,6 +23,7 @@ from mpi4py import MPI
 
 from batchgnn.modes.assembly import settings_of
 from batchgnn.modes.open import make_mode
+from batchgnn.run.evaluate import evaluate
 from batchgnn.run.predict import predict, predicted_rows
 from batchgnn.run.session import load_best, open_session
 
@@ -74,7 +76,7 @@ def scores_of(predicted, label):
 
 @pytest.mark.parametrize("metric", ["rmse", "mae", "r2"])
 def test_the_best_epoch_is_the_one_with_the_best_score_whichever_way_that_is(
-    comm, shards, shared_folder, metric
+    comm, shards, shared_folder, metric, capsys
 ):
     """So many steps that validation turns worse: patience ends training."""
     out, options = shared_folder / metric, {"layers": 2, "hidden": 32, "lr": 0.05, "patience": 3}
@@ -93,13 +95,17 @@ def test_the_best_epoch_is_the_one_with_the_best_score_whichever_way_that_is(
     wanted = scores_of(np.array([numbers[row] for row in rows]), GRAPH.label[rows])
     assert {name: ended[f"test_{name}"] for name in wanted} == pytest.approx(wanted, rel=1e-5)
     assert wanted["r2"] > 0.5
-    if metric == "rmse":
-        written = shared_folder / "numbers.h5"
-        predict(out, written)
-        comm.Barrier()
-        with h5py.File(written) as file:
-            assert set(file) == {"number", "original_id"}
-            number = file["number"][...]
-        assert (number.dtype, number.shape) == (np.float32, GRAPH.label.shape)
-        in_order = [numbers[row] for row in range(len(number))]
-        np.testing.assert_allclose(number, in_order, rtol=1e-4, atol=1e-5)
+    evaluate(out)
+    if comm.rank == 0:
+        said = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert said == pytest.approx({f"test_{name}": x for name, x in wanted.items()}, rel=1e-5)
+        assert next(iter(said)) == f"test_{metric}"
+    written = shared_folder / f"{metric}.h5"
+    predict(out, written)
+    comm.Barrier()
+    with h5py.File(written) as file:
+        assert set(file) == {"number", "original_id"}
+        number = file["number"][...]
+    assert (number.dtype, number.shape) == (np.float32, GRAPH.label.shape)
+    in_order = [numbers[row] for row in range(len(number))]
+    np.testing.assert_allclose(number, in_order, rtol=1e-4, atol=1e-5)
