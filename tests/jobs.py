@@ -48,6 +48,12 @@ def newest_checkpoint(out):
     return next(reversed(checkpoints_in(out / "checkpoint")), None)
 
 
+def saved_at(out):
+    """(epoch, step) of a run's newest checkpoint, from 0; 0, 0 where there is none."""
+    path = newest_checkpoint(out)
+    return (0, 0) if path is None else tuple(map(int, path.name.split("-")[1::2]))
+
+
 def last_checkpoint(out):
     """The arrays of the newest checkpoint of a run."""
     return arrays(newest_checkpoint(out) / "replicated.h5")

@@ -18,7 +18,7 @@ import pytest
 from cluster.hosts import emulated
 from cluster.namespaces import why_not
 from commands import succeed
-from jobs import assert_same_weights, rank_of, wait_while_it_runs
+from jobs import assert_same_weights, rank_of, saved_at, wait_while_it_runs
 
 REASON = why_not()
 pytestmark = [
@@ -84,8 +84,7 @@ class Running:
 
     def until_checkpoint(self, timeout_s=60):
         """Wait until something is saved inside of an epoch."""
-        inside = self.out / "checkpoint"
-        wait_while_it_runs(self.process, lambda: list(inside.glob("*-step-*[1-9]*.h5")), timeout_s)
+        wait_while_it_runs(self.process, lambda: saved_at(self.out)[1] > 0, timeout_s)
 
     def ended(self, within_s):
         """(status, what it printed); no process of it is left on the hosts that can be reached."""

@@ -15,6 +15,7 @@ from jobs import (
     newest_checkpoint,
     ranks_below,
     result,
+    saved_at,
     wait_while_it_runs,
 )
 
@@ -65,8 +66,7 @@ def copy(killed, tmp_path):
 
 def is_inside(epoch, out):
     """Whether the newest checkpoint of a run was written within an epoch, counted from 0."""
-    path = newest_checkpoint(out)
-    number, step = (0, 0) if path is None else map(int, path.name.split("-")[1::2])
+    number, step = saved_at(out)
     return number == epoch and step > 0
 
 
