@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 from checks import assert_gradient
-from mpi4py import MPI
 
 from batchgnn.modes.assembly import resolved, settings_of
 from batchgnn.run.training_state import TrainingState
@@ -31,18 +30,18 @@ def test_a_loss_is_its_formula_and_vertices_without_a_number_count_for_nothing(l
     assert_gradient(lambda: 0.25 * task.loss(ROWS, ROOTS, 0.25)[0], ROWS, gradient, rng)
 
 
-def test_settings_choose_the_loss_and_the_score():
+def test_settings_choose_the_loss_and_the_score(comm):
     settings = resolved(settings_of(loss="mae", metric="r2", fanouts=(3, 3, 3)), "regression")
     task = make_regression(settings)
     assert task.metric == "r2"
     assert task.loss(ROWS, ROOTS, 1.0).sum == 2.25
-    names = [each.name for each in task.score(MPI.COMM_SELF, ROWS, LABELS)]
+    names = [each.name for each in task.score(comm, ROWS, LABELS)]
     assert names == ["r2", "rmse", "mae"]
 
 
-def test_a_constant_prediction_of_the_mean_has_r2_of_0():
+def test_a_constant_prediction_of_the_mean_has_r2_of_0(comm):
     labels = np.array([1, 2, 6], np.float32)
-    scores = number_scores(MPI.COMM_SELF, np.full(3, 3.0), labels)
+    scores = number_scores(comm, np.full(3, 3.0), labels)
     found = {each.name: each.value for each in scores}
     assert found == pytest.approx({"rmse": math.sqrt(14 / 3), "mae": 2, "r2": 0}, abs=1e-15)
 
