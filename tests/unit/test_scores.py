@@ -8,6 +8,7 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from batchgnn.tasks.class_scores import auc, class_score
 
 COMM = MPI.COMM_SELF
+pytestmark = pytest.mark.usefixtures("comm")  # which starts MPI
 
 
 def rows(num_rows=300, num_classes=5, seed=0):
