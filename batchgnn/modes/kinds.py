@@ -12,7 +12,7 @@ from batchgnn.modes.macrobatch.memory import plan_macrobatch
 from batchgnn.modes.macrobatch.mode import MacrobatchMode
 from batchgnn.modes.macrobatch.options import Macrobatches
 from batchgnn.modes.mode import Mode
-from batchgnn.modes.options import Messages
+from batchgnn.modes.options import Messages, Steps
 from batchgnn.modes.share import Share
 from batchgnn.modes.tensor.check import resolve_tensor
 from batchgnn.modes.tensor.graph import tensor_graph, tensor_rows
@@ -78,7 +78,7 @@ MODES = {
     for kind in (
         ModeKind(
             name="macrobatch",
-            options=(Sampling, Macrobatches, KeptInputs, Messages),
+            options=(Sampling, Macrobatches, KeptInputs, Messages, Steps),
             resolve=resolve_macrobatch,
             make=MacrobatchMode,
             infer=lambda share: ChunkedInference(share.grid.world, share.own, share.model),

@@ -46,6 +46,7 @@ def open_share(grid: Grid, shards: Path, settings: Settings) -> Iterator[Share]:
     with Watchdog(grid, settings[Run].collective_timeout), use_threads(threads):
         task = task_of(settings).make(settings)
         model = build_model(own.manifest, settings, task)
+        task.attach(model.parameters)
         near = mode_of(settings).share_rows(grid, own, settings, model.aggregation == "gcn")
         # where all rows are read in place, nothing is waited for
         in_place = grid.size == 1 or (near is not None and grid.node_size == grid.size)

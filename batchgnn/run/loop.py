@@ -12,13 +12,13 @@ from batchgnn.comm.exchange import allreduce_sum
 from batchgnn.comm.failure import fail_together
 from batchgnn.comm.values import values_of_all
 from batchgnn.modes.mode import Mode, StepResult
+from batchgnn.modes.options import Steps
 from batchgnn.modes.share import Share
 from batchgnn.run.checkpoints import Checkpoints
 from batchgnn.run.folder import RunFolder
 from batchgnn.run.observers import Observers
 from batchgnn.run.record import Record, describe
 from batchgnn.run.training_state import TrainingState, by_key
-from batchgnn.sampling.options import Sampling
 from batchgnn.settings.general import Run, Training
 from batchgnn.store.mode_state import ModeState
 from batchgnn.store.model_file import SavedModel
@@ -31,12 +31,9 @@ class TrainingLoop:
     def __init__(self, share: Share, mode: Mode, folder: RunFolder, record: Record):
         self.share, self.mode, self.folder, self.record = share, mode, folder, record
         settings = share.settings
-        self.training, self.run, sampling = (
-            settings[Training],
-            settings[Run],
-            settings.get(Sampling),
-        )
-        self.checkpoint_every = 0 if sampling is None else sampling.checkpoint_every
+        self.training, self.run = settings[Training], settings[Run]
+        steps = settings.get(Steps)
+        self.checkpoint_every = 0 if steps is None else steps.checkpoint_every
         self.world, self.parameters = share.grid.world, share.model.parameters
         keep = self.run.checkpoint_keep
         self.checkpoints = Checkpoints(share.grid, folder.checkpoints, keep)

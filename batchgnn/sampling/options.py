@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from cyclopts import Parameter
 
-from batchgnn.settings.checks import AT_LEAST_ONE, NOT_NEGATIVE
+from batchgnn.settings.checks import AT_LEAST_ONE
 
 DEFAULT_FANOUTS = (15, 10, 5)
 
@@ -14,7 +14,7 @@ DEFAULT_FANOUTS = (15, 10, 5)
 class Sampling:
     """Minibatches, and where their edges and rows are."""
 
-    FREE: ClassVar = ("topology", "aggregate_memory", "feature_cache", "checkpoint_every")
+    FREE: ClassVar = ("topology", "aggregate_memory", "feature_cache")
 
     fanouts: Annotated[tuple[int, ...] | None, Parameter(consume_multiple=True, negative=())] = None
     """Neighbours kept per hop, from the seeds outward, one per layer; -1 = all.
@@ -35,9 +35,6 @@ class Sampling:
     feature_cache: str | None = None
     """Memory per rank, such as 512M, for copies of the remote rows that it will need most often;
     they are fetched once, before training. [default: no copies]"""
-
-    checkpoint_every: Annotated[int, NOT_NEGATIVE] = 0
-    "Optimiser steps between checkpoints inside an epoch; 0 = only at the ends of epochs."
 
     def hops(self, kept: "KeptInputs") -> tuple[int, ...]:
         """Fanouts of the hops that are sampled, once resolved."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from batchgnn.comm.grid import Comm
 from batchgnn.nn.init import Declared
+from batchgnn.nn.parameters import Parameters
 from batchgnn.store.own_shards import OwnShards
 from batchgnn.store.shard_store import Manifest
 from batchgnn.tasks.score import Score
@@ -74,6 +75,9 @@ class Task(Protocol):
 
     def head(self) -> Mapping[str, Declared]:
         """Parameters of the task itself, which follow the model's in the same buffer."""
+
+    def attach(self, parameters: Parameters) -> None:
+        """Keep the views of the head's parameters and gradients, which `loss` overwrites."""
 
     def seeds(self, own: OwnShards, split_index: int) -> Seeds:
         """The training seeds of own shards, and how many every shard has."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from batchgnn.comm.grid import Comm
 from batchgnn.nn.init import Declared
+from batchgnn.nn.parameters import Parameters
 from batchgnn.store.own_shards import OwnShards
 from batchgnn.store.seeds import is_seed
 from batchgnn.store.shard_store import Manifest
@@ -27,6 +28,9 @@ class VertexTask:
     def head(self) -> Mapping[str, Declared]:
         """None: the last layer's rows are what is compared."""
         return {}
+
+    def attach(self, parameters: Parameters) -> None:
+        """Nothing: there is no head."""
 
     def seeds(self, own: OwnShards, split_index: int) -> Seeds:
         """Global ids of own training vertices with a label."""

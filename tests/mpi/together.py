@@ -71,6 +71,7 @@ def with_model(session, dtype):
     """The session with a model of this precision."""
     sizes = session.manifest.num_features, session.manifest.num_classes
     session.model = make_model(session.model.spec, *sizes, seed=session.seed, dtype=dtype)
+    session.task.attach(session.model.parameters)
     return session
 
 
