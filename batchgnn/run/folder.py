@@ -11,6 +11,7 @@ from typing import Any
 from batchgnn import __version__
 from batchgnn.base.errors import StoreError
 from batchgnn.modes.assembly import every_subject, settings_of
+from batchgnn.run.finite import require_finite_weights
 from batchgnn.run.run_state import JOB, RESULT, STOPPED, note_job
 from batchgnn.settings.files import read_options, write_settings
 from batchgnn.settings.settings import Settings
@@ -128,6 +129,7 @@ class RunFolder:
                 f"{path} is missing: train at least one epoch with an evaluation first."
             )
         model = read_model(path)
+        require_finite_weights(path, model.parameters)
         if fingerprint is not None:
             refuse_other_shards(path, model.fingerprint, fingerprint)
         return model

@@ -2,7 +2,6 @@
 
 import dataclasses
 import time
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from batchgnn.comm.values import values_of_all
 from batchgnn.modes.mode import Mode, StepResult
 from batchgnn.modes.share import Share
 from batchgnn.run.checkpoints import Checkpoints
+from batchgnn.run.finite import require_finite_state, require_finite_step
 from batchgnn.run.folder import RunFolder
 from batchgnn.run.observers import Observers
 from batchgnn.run.record import Record, describe
@@ -67,6 +67,7 @@ class TrainingLoop:
             steps = self.mode.epoch(state.epoch, state.step)
             try:
                 for result in steps:
+                    require_finite_step(self.share, result.words, self._at(result.step + 1))
                     self._note(result, shown)
                     state.seconds = time.perf_counter() - begin
                     self._save_inside_epoch(result)
@@ -98,6 +99,7 @@ class TrainingLoop:
     def _end_epoch(self, loss: float, seconds: float) -> None:
         """Evaluate, keep the best model, write the epoch's line and a checkpoint."""
         state, is_last = self.state, self.state.epoch + 1 == self.training.epochs
+        require_finite_state(self.share, self._weights(), self._at(state.step))
         line = {"epoch": state.epoch + 1, "loss": loss, "seconds": seconds}
         line |= dict(zip(("training_bytes", "training_calls"), self.moved, strict=True))
         if is_last or (state.epoch + 1) % self.training.eval_every == 0:
@@ -136,18 +138,23 @@ class TrainingLoop:
 
     def _stopped(self, requeue: float, end: float) -> Stopped | None:
         """What to raise when a rank was asked to stop, of sums over the ranks."""
-        where = f"at epoch {self.state.epoch + 1} step {self.state.step}"
-        return interrupt.stopped(requeue, end, where)
+        return interrupt.stopped(requeue, end, f"at {self._at(self.state.step)}")
+
+    def _at(self, step: int) -> str:
+        """Where training is, for messages."""
+        return f"epoch {self.state.epoch + 1} step {step}"
 
     def save(self, stop: Stopped | None = None) -> None:
         """Write a checkpoint and the best model; a failure is raised on all ranks.
 
         stop: why training ends here, to be noted in the run folder
         """
+        mine = self._mode_state()
+        require_finite_state(self.share, mine.replicated, self._at(self.state.step))
         self.last_checkpoint_s = time.monotonic()
         loss_sum, num_seeds = self._sum(self.state.loss_sum, self.state.num_seeds)
         now = self.state.progress(loss_sum=loss_sum, num_seeds=int(num_seeds))
-        self.checkpoints.write(self._fingerprint, now, self._mode_state(), self.share.own.ids)
+        self.checkpoints.write(self._fingerprint, now, mine, self.share.own.ids)
         with fail_together(self.world, "writing a checkpoint"):
             if self.share.is_first and self.state.best_epoch:
                 best = self.state.best_parameters
@@ -158,16 +165,17 @@ class TrainingLoop:
     def _mode_state(self) -> ModeState:
         """What the mode remembers, the parameters, and the best of them."""
         state = self.mode.state()
-        mine: dict[str, Any] = {
-            "parameters": self.parameters.buffer,
-            "best_parameters": self.state.best_parameters,
-        }
-        return dataclasses.replace(state, replicated=state.replicated | mine)
+        best = {"best_parameters": self.state.best_parameters}
+        return dataclasses.replace(state, replicated=state.replicated | self._weights() | best)
+
+    def _weights(self) -> dict[str, np.ndarray]:
+        return {"parameters": self.parameters.buffer}
 
     def restore(self) -> None:
         """Continue as the newest checkpoint says; partial sums live on the first rank."""
         trainer = self.mode.state().trainer
         now, state = self.checkpoints.read(self._fingerprint, self.share.own.ids, trainer)
+        require_finite_state(self.share, state.replicated, f"{self.checkpoints.path}, newest")
         self.parameters.buffer[:] = state.replicated["parameters"]
         self.mode.load(state)
         best = state.replicated["best_parameters"]
