@@ -12,6 +12,7 @@ from batchgnn import __version__
 from batchgnn.base.errors import StoreError
 from batchgnn.modes.assembly import every_subject, settings_of
 from batchgnn.run.finite import require_finite_weights
+from batchgnn.run.lock import LOCK, RunLock
 from batchgnn.run.run_state import JOB, RESULT, STOPPED, note_job
 from batchgnn.settings.files import read_options, write_settings
 from batchgnn.settings.settings import Settings
@@ -29,13 +30,28 @@ class RunFolder:
     def __init__(self, path: Path):
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoint"
+        self.lock = RunLock(self.path)
+
+    def begin(self, *, resume: bool) -> None:
+        """`open`, as the only job; raises StoreError."""
+        try:
+            is_new = not self.path.exists()
+            self.open(resume=resume)
+            self.lock.take(made_folder=is_new)
+            self.open(resume=resume)  # another job may have trained between the two
+        except OSError as error:
+            if is_no_room(error):
+                raise no_room(self.path) from error
+            raise StoreError(
+                f"{self.path} cannot be a run folder: {error.strerror}. Choose another --run."
+            ) from error
 
     def open(self, *, resume: bool) -> None:
         """Create the folder, or find the run to go on with; raises StoreError."""
         if resume:
             if not (self.path / "config.toml").is_file():
                 raise StoreError(f"{self.path} holds no run to resume: config.toml is missing.")
-        elif self.path.exists() and any(p.suffix != ".part" for p in self.path.iterdir()):
+        elif self.path.exists() and any(map(_is_of_a_run, self.path.iterdir())):
             raise StoreError(
                 f"{self.path} exists: nothing is written over. Add --resume to go on with it, or "
                 f"choose another --run."
@@ -89,6 +105,7 @@ class RunFolder:
 
     def append_metrics(self, line: dict) -> None:
         """One line a finished epoch in metrics.jsonl; raises StoreError when the disk is full."""
+        self.lock.require()
         path = self.path / "metrics.jsonl"
         try:
             with path.open("a") as file:
@@ -110,8 +127,10 @@ class RunFolder:
         What a full disk or a lost node left of a line belongs to such an epoch too.
         """
         path = self.path / "metrics.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
-        self._write("metrics.jsonl", "".join(line + "\n" for line in lines[:num_epochs]))
+        text = path.read_text() if path.exists() else ""
+        kept = "".join(line + "\n" for line in text.splitlines()[:num_epochs])
+        if kept != text:
+            self._write("metrics.jsonl", kept)
 
     def write_timeline(self, timeline: Timeline) -> None:
         """timeline.json, which Perfetto opens: the spans of one epoch on all ranks."""
@@ -134,6 +153,13 @@ class RunFolder:
             refuse_other_shards(path, model.fingerprint, fingerprint)
         return model
 
+    def has_result(self, num_epochs: int) -> bool:
+        """Whether result.json tells of a run of so many epochs: then nothing is left to do."""
+        try:
+            return bool(json.loads((self.path / RESULT).read_text())["epochs"] == num_epochs)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
     def write_result(self, result: dict) -> None:
         """result.json: scores at the best validation epoch, seconds, ranks, versions."""
         versions = {"batchgnn": __version__, **{name: version(name) for name in LIBRARIES}}
@@ -153,6 +179,11 @@ class RunFolder:
     def _write(self, name: str, text: str) -> None:
         with atomic_file(self.path / name, overwrite=True) as beside:
             beside.write_text(text)
+
+
+def _is_of_a_run(path: Path) -> bool:
+    """Whether a start wrote it that came further than to the lock."""
+    return path.suffix != ".part" and path.name != LOCK
 
 
 def _finite(value: Any) -> Any:

@@ -47,11 +47,12 @@ class TrainingLoop:
 
     def train(self) -> None:
         """All epochs that are left."""
-        while not self._finished():
+        while not self.finished():
             loss, seconds = self._epoch()
             self._end_epoch(loss, seconds)
 
-    def _finished(self) -> bool:
+    def finished(self) -> bool:
+        """Whether no epoch is left, or patience is at its end."""
         patience = self.training.patience
         is_stale = patience and self.state.stale_evaluations >= patience
         return self.state.epoch >= self.training.epochs or bool(is_stale)
@@ -133,8 +134,8 @@ class TrainingLoop:
         """Whether the first rank's clock, the end of training or a signal asks for a checkpoint."""
         waited = time.monotonic() - self.last_checkpoint_s >= self.run.checkpoint_seconds
         is_late, *asked = self._sum(self.share.is_first and waited, *interrupt.asked())
-        stop = None if self._finished() else self._stopped(*asked)
-        return bool(is_late) or self._finished() or stop is not None, stop
+        stop = None if self.finished() else self._stopped(*asked)
+        return bool(is_late) or self.finished() or stop is not None, stop
 
     def _stopped(self, requeue: float, end: float) -> Stopped | None:
         """What to raise when a rank was asked to stop, of sums over the ranks."""
@@ -149,6 +150,7 @@ class TrainingLoop:
 
         stop: why training ends here, to be noted in the run folder
         """
+        self.folder.lock.require()
         mine = self._mode_state()
         require_finite_state(self.share, mine.replicated, self._at(self.state.step))
         self.last_checkpoint_s = time.monotonic()

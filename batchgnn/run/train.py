@@ -45,13 +45,14 @@ def train(
     folder = RunFolder(run)
     if resume:
         options = _as_before(folder, options)
-    with interrupt.listening(), open_session(shards, settings_of(options)) as share:
+    with interrupt.listening(), open_session(shards, settings_of(options)) as share, folder.lock:
         with fail_together(share.grid.world, f"opening {run}"):
+            _require_seeds(share)
             _require_memory(share)
-            share.own.load_features()
             if share.is_first:
-                folder.open(resume=resume)
+                folder.begin(resume=resume)
             _check_resume(folder, share, resume)
+            share.own.load_features()
         train_share(share, folder, shards, resume)
 
 
@@ -75,6 +76,17 @@ def _refuse_change(folder: RunFolder, changed: list[str]) -> None:
         raise ConfigError(
             f"{folder.path} was trained with another {', '.join(map(flag, changed))}. Leave the "
             "option out to go on as before, or start a new --run."
+        )
+
+
+def _require_seeds(share: Share) -> None:
+    """Raise ConfigError where there is nothing to train on."""
+    index = share.split_index
+    if not share.task.seeds(share.own, index).total:
+        raise ConfigError(
+            f"{share.own.path}: split {index} has no training vertices with a label. Choose "
+            "another --split-index, or convert the graph with labels and a split: "
+            "batchgnn data convert --help"
         )
 
 
@@ -103,6 +115,8 @@ def train_share(share: Share, folder: RunFolder, shards: Path, resume: bool) -> 
     is_begun = share.is_first and resume and folder.is_begun()
     if allreduce_max(share.grid.world, int(is_begun), "whether to resume"):
         loop.restore()
+        if _nothing_is_left(share, folder, loop):
+            return
     elif share.is_first and resume:
         print(f"batchgnn: {folder.path} has no checkpoint yet: it begins anew.")
         folder.cut_metrics(0)
@@ -112,3 +126,12 @@ def train_share(share: Share, folder: RunFolder, shards: Path, resume: bool) -> 
         folder.note_job(share.grid.size, share.grid.host)
     loop.train()
     record.end(loop.state, mode)
+
+
+def _nothing_is_left(share: Share, folder: RunFolder, loop: TrainingLoop) -> bool:
+    """Whether the run has finished, result and all; says so. Collective."""
+    told = share.is_first and loop.finished() and folder.has_result(loop.state.epoch)
+    if told:
+        print(f"batchgnn: {folder.path} has finished: give more --epochs to go on.")
+        print(folder.summary(), flush=True)
+    return bool(allreduce_max(share.grid.world, int(told), "whether to train"))
