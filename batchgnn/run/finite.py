@@ -11,6 +11,7 @@ import numpy as np
 from batchgnn.base.errors import NotFiniteError, StoreError
 from batchgnn.comm.step_sum import Words, is_finite
 from batchgnn.modes.share import Share
+from batchgnn.nn.parameters import Parameters
 from batchgnn.settings.general import Optimiser
 
 
@@ -44,12 +45,25 @@ def require_finite_state(share: Share, state: Mapping[str, np.ndarray], where: s
 
 def require_finite_weights(path: Path, weights: np.ndarray) -> None:
     """Raise StoreError for a model nobody can use."""
+    if weights.dtype.kind != "f" or weights.ndim != 1:
+        raise StoreError(f"{path} is damaged: its weights are {weights.dtype} {weights.shape}.")
     if not is_finite(weights):
         count = int((~np.isfinite(weights)).sum())
         raise StoreError(
             f"{path}: {count:,} of {len(weights):,} weights are nan or infinite: the file is "
             "damaged, or its training went astray. Train again in a new --run, with a smaller --lr."
         )
+
+
+def put_weights(path: Path, parameters: Parameters, weights: np.ndarray) -> None:
+    """Put a file's weights into a model's; raises StoreError where they are not as many."""
+    if weights.shape != parameters.buffer.shape:
+        raise StoreError(
+            f"{path} holds {weights.size:,} weights and the run's model has "
+            f"{parameters.buffer.size:,}: it is another model's, or the shards have other features "
+            "or classes than those it was trained on."
+        )
+    parameters.buffer[:] = weights
 
 
 def bad_names(views: Mapping[str, np.ndarray]) -> list[str]:

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from batchgnn import __version__
-from batchgnn.base.errors import StoreError
+from batchgnn.base.errors import ConfigError, StoreError
 from batchgnn.modes.assembly import every_subject, settings_of
 from batchgnn.run.finite import require_finite_weights
-from batchgnn.run.lock import LOCK, RunLock
-from batchgnn.run.run_state import JOB, RESULT, STOPPED, note_job
+from batchgnn.run.lock import RunLock
+from batchgnn.run.run_files import damaged
+from batchgnn.run.run_state import JOB, LOCK, RESULT, STOPPED, note_job
 from batchgnn.settings.files import read_options, write_settings
+from batchgnn.settings.fitting import misfits
 from batchgnn.settings.settings import Settings
 from batchgnn.store.checkpoint import has_checkpoint, refuse_other_shards
 from batchgnn.store.format import atomic_file, is_no_room, no_room
@@ -30,7 +32,7 @@ class RunFolder:
     def __init__(self, path: Path):
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoint"
-        self.lock = RunLock(self.path)
+        self.lock, self.model = RunLock(self.path), self.path / "model.h5"
 
     def begin(self, *, resume: bool) -> None:
         """`open`, as the only job; raises StoreError."""
@@ -63,7 +65,7 @@ class RunFolder:
 
         A job may be killed, and started again by the batch system, before its first checkpoint.
         """
-        made = [self.path / "model.h5", self.path / RESULT]
+        made = [self.model, self.path / RESULT]
         return has_checkpoint(self.checkpoints) or any(path.exists() for path in made)
 
     def note_stop(self, requeue: bool, epoch: int, step: int) -> None:
@@ -101,7 +103,13 @@ class RunFolder:
         shards, options = read_options(path, every_subject())
         if shards is None:
             raise StoreError(f"{path} names no shards: it is not what a run wrote.")
-        return shards, settings_of(options)
+        try:
+            settings = settings_of(options)
+        except ConfigError as error:
+            raise StoreError(f"{path} is damaged: {error}") from error
+        if wrong := next(misfits(settings), None):
+            raise StoreError(f"{path} is damaged: {wrong}. It is not what a run wrote.")
+        return shards, settings
 
     def append_metrics(self, line: dict) -> None:
         """One line a finished epoch in metrics.jsonl; raises StoreError when the disk is full."""
@@ -138,16 +146,19 @@ class RunFolder:
 
     def write_model(self, model: SavedModel) -> None:
         """model.h5: the parameters at the best validation score so far."""
-        write_model(self.path / "model.h5", model)
+        write_model(self.model, model)
 
     def read_model(self, fingerprint: str | None = None) -> SavedModel:
         """The best model so far; raises StoreError."""
-        path = self.path / "model.h5"
+        path = self.model
         if not path.is_file():
             raise StoreError(
                 f"{path} is missing: train at least one epoch with an evaluation first."
             )
-        model = read_model(path)
+        try:
+            model = read_model(path)
+        except (KeyError, ValueError, TypeError, AttributeError, OSError) as error:
+            raise damaged(str(path), f"{type(error).__name__}: {error}") from error
         require_finite_weights(path, model.parameters)
         if fingerprint is not None:
             refuse_other_shards(path, model.fingerprint, fingerprint)

@@ -21,9 +21,8 @@ from typing import Any
 import psutil
 
 from batchgnn.base.errors import StoreError
-from batchgnn.run.run_state import slurm_number
+from batchgnn.run.run_state import LOCK, slurm_number
 
-LOCK = "lock.json"
 BEAT_S = 2.0
 WATCHED_S = 5 * BEAT_S
 "How long a lock of another machine is watched before it counts as left behind."
@@ -67,8 +66,8 @@ class RunLock:
         me = {**holder_here(), "started": round(time.time(), 3)}
         self._made_folder = made_folder
         with self._beside(me) as beside:
-            while not self._linked(beside, me):
-                self._refuse_living()
+            while not (self._linked(beside, me) or self._taken_over(beside)):
+                pass
         self.mine = me
         self._thread.start()
 
@@ -80,23 +79,32 @@ class RunLock:
                 f"{self.run} was {who}: this job ends, for two that train one run spoil it."
             )
 
-    def _refuse_living(self) -> None:
-        """Remove a lock that was left behind; raises StoreError where its holder lives."""
+    def _taken_over(self, beside: Path) -> bool:
+        """Whether a lock that was left behind is ours now; raises StoreError if its holder lives.
+
+        Who makes the claim is the only one to replace a lock, so two cannot take over the same.
+        """
         holder = self._read()
         if holder is None:
-            return  # given back just now
+            return False  # given back just now
         if self._lives(holder):
             raise StoreError(
                 f"{self.run} is being trained by {said(holder)}. Wait for its end, or end it with: "
                 f"batchgnn cancel {self.run}"
             )
-        aside = self._name_beside()
-        with contextlib.suppress(FileNotFoundError):
-            self.path.rename(aside)
-            if json_of(aside) != holder:  # another starter was quicker
-                with contextlib.suppress(FileExistsError):
-                    os.link(aside, self.path)
-            aside.unlink()
+        claim = self.path.with_name(f".{LOCK}.claim.part")
+        try:
+            claim.open("x").close()
+        except FileExistsError:
+            _wait_for_end_of(claim)
+            return False
+        try:
+            is_same = self._read() == holder
+            if is_same:
+                beside.rename(self.path)
+            return is_same
+        finally:
+            claim.unlink(missing_ok=True)
 
     def _lives(self, holder: dict[str, Any]) -> bool:
         """Whether the holder is there: by its process, or by what it does to the file."""
@@ -118,12 +126,9 @@ class RunLock:
         except FileNotFoundError:
             return None
 
-    def _name_beside(self) -> Path:
-        return self.path.with_name(f".{LOCK}.{uuid.uuid4().hex}.part")
-
     @contextlib.contextmanager
     def _beside(self, me: dict[str, Any]) -> Iterator[Path]:
-        beside = self._name_beside()
+        beside = self.path.with_name(f".{LOCK}.{uuid.uuid4().hex}.part")
         try:
             beside.write_text(json.dumps(me) + "\n")
             yield beside
@@ -154,6 +159,15 @@ class RunLock:
             with contextlib.suppress(OSError):
                 if self._read() == self.mine:
                     os.utime(self.path)
+
+
+def _wait_for_end_of(claim: Path) -> None:
+    """Another takes the lock over, which is quick; the claim of one that was killed is removed."""
+    end = time.monotonic() + WATCHED_S
+    while claim.exists():
+        if time.monotonic() > end:
+            claim.unlink(missing_ok=True)
+        time.sleep(0.01)
 
 
 def holder_here() -> dict[str, Any]:

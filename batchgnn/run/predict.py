@@ -15,6 +15,7 @@ from batchgnn.comm.failure import fail_together
 from batchgnn.modes.open import make_inference
 from batchgnn.modes.share import Share
 from batchgnn.run.session import load_best, open_run
+from batchgnn.store.format import make_folder_of
 from batchgnn.store.prediction import create_prediction, publish_prediction, write_slab
 
 Rank = TypeVar("Rank", int, np.ndarray)
@@ -47,6 +48,8 @@ def predict(
         with fail_together(world, f"opening {run}"):
             if out.exists():
                 raise StoreError(f"{out} exists: nothing is written over. Choose another name.")
+            if share.is_first:
+                make_folder_of(out)
             load_best(share, run)
         predicted = predicted_rows(share, output)
         columns = {**predicted, "original_id": share.own.names()}

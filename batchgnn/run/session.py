@@ -11,6 +11,7 @@ from batchgnn.modes.open import open_share
 from batchgnn.modes.options import Messages
 from batchgnn.modes.share import Share
 from batchgnn.plan.auto import choose_mode
+from batchgnn.run.finite import put_weights
 from batchgnn.run.folder import RunFolder
 from batchgnn.settings.settings import Settings
 
@@ -43,5 +44,6 @@ def open_run(run: Path, shards: Path | None, metric: str | None = None) -> Itera
 
 def load_best(share: Share, run: Path) -> None:
     """Put the run's best parameters into the share's model; raises StoreError."""
-    best = RunFolder(run).read_model(share.manifest.fingerprint)
-    share.model.parameters.buffer[:] = best.parameters
+    folder = RunFolder(run)
+    best = folder.read_model(share.manifest.fingerprint)
+    put_weights(folder.model, share.model.parameters, best.parameters)

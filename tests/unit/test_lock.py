@@ -12,7 +12,8 @@ import pytest
 from batchgnn.base.errors import StoreError
 from batchgnn.run import lock
 from batchgnn.run.folder import RunFolder
-from batchgnn.run.lock import LOCK, RunLock, holder_here
+from batchgnn.run.lock import RunLock, holder_here
+from batchgnn.run.run_state import LOCK
 
 
 @pytest.fixture
@@ -46,7 +47,8 @@ def test_a_second_job_is_told_who_trains_and_since_when(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_of_many_that_start_at_once_one_has_it(tmp_path):
+@pytest.mark.parametrize("again", range(20))
+def test_of_many_that_start_at_once_one_has_it(tmp_path, again):
     held, refused = [], []
 
     def start(mine):
