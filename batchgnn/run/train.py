@@ -10,6 +10,7 @@ from batchgnn.comm.failure import fail_together
 from batchgnn.modes.assembly import mode_of, resolved, settings_of
 from batchgnn.modes.chosen import AUTO, Chosen
 from batchgnn.modes.command_options import TRAINING_OPTIONS
+from batchgnn.modes.kept_check import decisive
 from batchgnn.modes.open import make_mode, plan_memory
 from batchgnn.modes.share import Share
 from batchgnn.run.folder import RunFolder
@@ -102,9 +103,9 @@ def _check_resume(folder: RunFolder, share: Share, resume: bool) -> None:
     if not resume:
         return
     manifest = share.manifest
-    before = resolved(folder.settings(), manifest.task, manifest.feature_name).options()
-    now, free = share.settings.options(), share.settings.free()
-    _refuse_change(folder, [n for n in now if n not in free and now[n] != before.get(n)])
+    before = decisive(resolved(folder.settings(), manifest.task, manifest.feature_name))
+    now = decisive(share.settings)
+    _refuse_change(folder, [name for name in now if now[name] != before.get(name)])
 
 
 def train_share(share: Share, folder: RunFolder, shards: Path, resume: bool) -> None:
