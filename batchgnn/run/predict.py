@@ -41,7 +41,8 @@ def predict(
     output
         what the task predicts (class probabilities, or a number), or the last layer's input rows
     shards
-        shard store, when it has moved since training
+        shard store, when it has moved since training, or another cut, or another graph with the
+        same features and classes
     """
     with open_run(run, shards) as share:
         world, num_vertices = share.grid.world, share.manifest.num_vertices
@@ -50,7 +51,7 @@ def predict(
                 raise StoreError(f"{out} exists: nothing is written over. Choose another name.")
             if share.is_first:
                 make_folder_of(out)
-            load_best(share, run)
+            load_best(share, run, shards)
         predicted = predicted_rows(share, output)
         columns = {**predicted, "original_id": share.own.names()}
         with fail_together(world, f"writing {out}"):
