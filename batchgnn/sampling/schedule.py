@@ -88,7 +88,9 @@ def seats(of_shard: np.ndarray, num_taken: int) -> np.ndarray:
     def at(level: int) -> np.ndarray:
         return (counts * level + offset) // levels
 
-    low, high = 0, levels
+    off = len(counts) + 1  # rounding moves the sum by less
+    low = max(0, (num_taken - off) * levels // total)
+    high = min(levels, (num_taken + off) * levels // total + 1)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if at(middle).sum() <= num_taken else (low, middle)
