@@ -13,7 +13,8 @@ from batchgnn.base.errors import ConfigError, StoreError
 from batchgnn.modes.assembly import every_subject, settings_of
 from batchgnn.run.finite import require_finite_weights
 from batchgnn.run.lock import RunLock
-from batchgnn.run.run_files import damaged
+from batchgnn.run.run_files import damaged, read_lines, read_result, read_text
+from batchgnn.run.run_scores import SPLITS
 from batchgnn.run.run_state import JOB, LOCK, RESULT, STOPPED, note_job
 from batchgnn.settings.files import read_options, write_settings
 from batchgnn.settings.fitting import misfits
@@ -125,17 +126,14 @@ class RunFolder:
 
     def read_metrics(self) -> list[dict]:
         """The lines of metrics.jsonl."""
-        path = self.path / "metrics.jsonl"
-        text = path.read_text() if path.is_file() else ""
-        return [json.loads(line) for line in text.splitlines()]
+        return read_lines(self.path / "metrics.jsonl")
 
     def cut_metrics(self, num_epochs: int) -> None:
         """Keep the lines of the first `num_epochs` epochs: a resume trains the others again.
 
         What a full disk or a lost node left of a line belongs to such an epoch too.
         """
-        path = self.path / "metrics.jsonl"
-        text = path.read_text() if path.exists() else ""
+        text = read_text(self.path / "metrics.jsonl") or ""
         kept = "".join(line + "\n" for line in text.splitlines()[:num_epochs])
         if kept != text:
             self._write("metrics.jsonl", kept)
@@ -167,9 +165,11 @@ class RunFolder:
     def has_result(self, num_epochs: int) -> bool:
         """Whether result.json tells of a run of so many epochs: then nothing is left to do."""
         try:
-            return bool(json.loads((self.path / RESULT).read_text())["epochs"] == num_epochs)
-        except (OSError, ValueError, KeyError, TypeError):
+            result = read_result(self.path / RESULT)
+        except StoreError:
             return False
+        needed = {"metric", "best_epoch", *(f"{each}_{result.get('metric')}" for each in SPLITS)}
+        return needed <= result.keys() and result.get("epochs") == num_epochs
 
     def write_result(self, result: dict) -> None:
         """result.json: scores at the best validation epoch, seconds, ranks, versions."""

@@ -101,3 +101,18 @@ def test_settings_that_no_run_wrote_are_named(tmp_path, line, meant):
         RunFolder(tmp_path).shards_and_settings()
     assert str(error.value).startswith(f"{tmp_path / 'config.toml'} is damaged: ")
     assert meant in str(error.value)
+
+
+def test_a_damaged_result_is_no_result_to_a_resume(run):
+    folder = RunFolder(run)
+    assert folder.has_result(5)
+    assert not folder.has_result(6)
+    for text in TEXTS.values():
+        (run / "result.json").write_bytes(text)
+        assert not folder.has_result(5)
+
+
+def test_metrics_that_are_no_text_are_named_by_a_resume(run):
+    (run / "metrics.jsonl").write_bytes(TEXTS["binary"])
+    with pytest.raises(StoreError, match=r"metrics\.jsonl is damaged"):
+        RunFolder(run).cut_metrics(1)
