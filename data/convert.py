@@ -40,7 +40,8 @@ class ConvertOptions:
     input says, else as the format has it."""
 
     self_loops: Literal["drop", "keep"] = "drop"
-    "What becomes of edges from a vertex to itself; the number is printed."
+    """What becomes of edges from a vertex to itself; the number is printed. GCN counts one that is
+    kept in the vertex's degree, beside the loop that it adds itself; PyG counts it once."""
 
     normalize_features: Literal["none", "row"] = "none"
     "`row` divides each row of features by its sum, where that is above 1, as PyG does."

@@ -3,13 +3,14 @@
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 
 from batchgnn.base.errors import StoreError
 from batchgnn.launch import queue
 from batchgnn.launch.slurm_cli import JOBS, SCRIPTS
 from batchgnn.run.run_scores import SPLITS, best_runs, say_number
-from batchgnn.run.run_state import RunState, read_run
+from batchgnn.run.run_state import JOB, LOCK, RunState, read_run
 
 
 def status(path: Path, /) -> None:
@@ -27,6 +28,8 @@ def status(path: Path, /) -> None:
         print("\n".join(run_lines(run, own_job=not jobs)))
     for n in best_runs([run.scores for run in runs]):
         print(f"best of these runs: {runs[n].path}, {best_line(runs[n])}")
+    if damage := [said for run in runs for said in run.damage]:
+        raise StoreError("\n".join([*damage, "What else there is was printed."]))
 
 
 def cancel(path: Path, /, *, now: bool = False) -> None:
@@ -40,6 +43,8 @@ def cancel(path: Path, /, *, now: bool = False) -> None:
         do not let it save first
     """
     jobs, runs = found(path)
+    for said in (said for run in runs for said in run.damage):
+        print(f"batchgnn: {said}", file=sys.stderr)
     numbers = [job.number for job in jobs] or [
         run.job["slurm_job"] for run in runs if run.job.get("slurm_job")
     ]
@@ -50,9 +55,9 @@ def cancel(path: Path, /, *, now: bool = False) -> None:
     for number in saving:
         queue.ask_to_end(number)
         print(f"job {number} saves its state and ends")
-    here = [run for run in runs if not run.job.get("slurm_job") and run.is_here]
+    here = [r for r in runs if r.is_here and not (r.job.get("slurm_job") and queue.has_slurm())]
     for run in here:
-        os.kill(run.job["pid"], signal.SIGKILL if now else signal.SIGTERM)
+        _signal(run, signal.SIGKILL if now else signal.SIGTERM)
         print(f"{run.path} {'is ended' if now else 'saves its state and ends'}")
     ended = len(live) - len(saving)
     print(f"{ended} other jobs are ended." if ended else "", end="\n" if ended else "")
@@ -60,9 +65,20 @@ def cancel(path: Path, /, *, now: bool = False) -> None:
         print(f"{path}: nothing of it runs or waits, as far as is known on this machine.")
 
 
+def _signal(run: RunState, number: signal.Signals) -> None:
+    """To the first rank, which may have ended just now; raises StoreError."""
+    try:
+        os.kill(run.job["pid"], number)
+    except ProcessLookupError:
+        pass
+    except PermissionError as error:
+        who = f"process {run.job['pid']}"
+        raise StoreError(f"{run.path}: {who} is another user's, who alone may end it.") from error
+
+
 def found(path: Path) -> tuple[list[queue.Submitted], list[RunState]]:
     """The jobs and the runs below a folder; raises StoreError when it is neither kind."""
-    if (path / "config.toml").exists() or (path / "job.json").exists():
+    if any((path / name).exists() for name in ("config.toml", JOB, LOCK)):
         return [], [read_run(path)]
     if (path / SCRIPTS).is_dir():
         runs = sorted(path.glob("run-*"), key=lambda run: (len(run.name), run.name))

@@ -53,7 +53,7 @@ class ToyMode:
     def epoch(self, epoch, first_step=0):
         for step in range(first_step, self.num_steps):
             loss_sum, num_seeds = self.gradient(epoch, step)
-            words = self.step_sum()
+            words = self.step_sum(loss_sum)
             self.velocity *= self.share.settings[Gliding].glide
             self.velocity += self.model.parameters.grad
             self.model.parameters.buffer -= self.share.settings[Optimiser].lr * self.velocity

@@ -35,6 +35,12 @@ class RankError(BatchGNNError):
     """A failure on one or more ranks, raised on every rank together."""
 
 
+class NotFiniteError(BatchGNNError):
+    """A loss, gradient or weight that is nan or infinite: on all ranks at once, as their sum is."""
+
+    on_all_ranks = True
+
+
 class Stopped(BatchGNNError):
     """A run that a signal asked to stop, and that has saved its state on the way out.
 

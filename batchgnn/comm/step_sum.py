@@ -1,5 +1,6 @@
 """The sum of a step's gradient over the ranks, with the words that travel in the same message."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ from mpi4py import MPI
 from batchgnn.comm.exchange import allreduce_sum
 from batchgnn.watch import interrupt, trace
 
-NUM_WORDS = 3
+NUM_WORDS = 4
 
 
 class Words(NamedTuple):
@@ -16,12 +17,16 @@ class Words(NamedTuple):
 
     requeue, end  how many ranks were asked to be started again, and to end: `interrupt.asked()`
     own_s, all_s  seconds that this rank computed since the step before, and all ranks together
+    num_bad       how many ranks' losses are not finite
+    is_finite     whether all ranks' losses are, and the summed gradient
     """
 
     requeue: float
     end: float
     own_s: float
     all_s: float
+    num_bad: float
+    is_finite: bool
 
 
 def message_bytes(grad: np.ndarray) -> int:
@@ -37,14 +42,24 @@ class StepSum:
         self.comm, self.grad = comm, grad
         self.message = np.empty(len(grad) + NUM_WORDS, grad.dtype)
 
-    def __call__(self) -> Words:
-        """Collective; one rank alone sends nothing."""
+    def __call__(self, loss: float) -> Words:
+        """Sum the gradient. Collective; one rank alone sends nothing.
+
+        loss: of this rank's seeds; whether it is finite is told to all
+        """
         gradient, words = self.message[:-NUM_WORDS], self.message[-NUM_WORDS:]
-        words[:] = *interrupt.asked(), trace.computed_s()
-        own_s = float(words[-1])
+        words[:] = *interrupt.asked(), trace.computed_s(), not math.isfinite(loss)
+        own_s = float(words[2])
         if self.comm.size > 1:
             gradient[:] = self.grad
             allreduce_sum(self.comm, self.message, "gradient")
             self.grad[:] = gradient
-        requeue, end, all_s = words.tolist()
-        return Words(requeue, end, own_s, all_s)
+        requeue, end, all_s, num_bad = words.tolist()
+        return Words(requeue, end, own_s, all_s, num_bad, not num_bad and is_finite(self.grad))
+
+
+def is_finite(flat: np.ndarray) -> bool:
+    """Whether no element of a flat array is nan or infinite; one pass at the speed of memory."""
+    with np.errstate(all="ignore"):
+        square = np.dot(flat, flat)
+    return bool(np.isfinite(square) or np.isfinite(flat).all())  # finite squares may overflow

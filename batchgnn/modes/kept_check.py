@@ -1,9 +1,12 @@
 """Where the first layer's aggregation of the input features can be kept."""
 
+from typing import Any
+
 from batchgnn.base.errors import ConfigError
 from batchgnn.modes.chosen import model_of
 from batchgnn.nn.options import Layers
 from batchgnn.sampling.options import KeptInputs
+from batchgnn.settings.general import Features
 from batchgnn.settings.settings import Settings
 
 
@@ -28,3 +31,18 @@ def check_kept(settings: Settings) -> None:
             "which changes the features before they are aggregated: set it to 0 (--dropout between "
             "the layers is fine), or leave --aggregate-cache out."
         )
+
+
+def decisive(settings: Settings) -> dict[str, Any]:
+    """What of resolved options decides about the numbers of a step: a resume may not change it.
+
+    Where kept inputs lie does not, but whether they are kept does; and how many, where they are
+    rounded to half-width numbers.
+    """
+    options, free = settings.options(), settings.free()
+    found = {name: value for name, value in options.items() if name not in free}
+    if KeptInputs in settings:
+        found["aggregate_cache"] = settings[KeptInputs].is_kept
+    if "aggregate_memory" in options and settings[Features].feature_dtype != "float32":
+        found["aggregate_memory"] = options["aggregate_memory"]
+    return found

@@ -55,7 +55,12 @@ def open_share(grid: Grid, shards: Path, settings: Settings) -> Iterator[Share]:
 
 
 def build_model(manifest: Manifest, settings: Settings, task: Task) -> Model:
-    """The model of the settings, with the initial weights of its seed."""
+    """The model of the settings, with the initial weights of its seed; raises StoreError."""
+    if not manifest.num_features:
+        raise StoreError(
+            f"no vertex of {manifest.name} has features, which models begin with. Convert the "
+            "graph with --vertices or --features-npy: batchgnn data convert --help"
+        )
     options = settings.options()
     names = [field.name for field in dataclasses.fields(ModelSpec)]
     spec = ModelSpec(**{name: options[name] for name in names if name in options})

@@ -5,10 +5,8 @@ A run may be under way, killed, or written by another version: what is there is 
 said in `notes`, and only a folder without any finished epoch is refused.
 """
 
-import json
 import socket
 import time
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +14,8 @@ from typing import Any
 
 from batchgnn.base.errors import StoreError
 from batchgnn.run import run_state
+from batchgnn.run.run_files import parse_line, read_result, read_settings, read_text
 from batchgnn.run.run_scores import RunScores
-from batchgnn.settings.tables import flattened
 from batchgnn.watch.timeline import Timeline, read_timeline
 
 Line = dict[str, Any]
@@ -178,31 +176,28 @@ def _settings(path: Path) -> dict[str, Any]:
             f"batchgnn train SHARDS --run {path}"
         )
     try:
-        return flattened(tomllib.loads(_text(file)))
-    except ValueError as error:
+        return read_settings(file)
+    except StoreError as error:
         raise StoreError(
-            f"{file} is damaged ({error}). Copy the run folder again; a run whose settings are "
-            "lost has no report."
+            f"{error} Copy the run folder again; a run whose settings are lost has no report."
         ) from error
 
 
 def _lines(path: Path, notes: list[str]) -> list[Line]:
     """metrics.jsonl; what a killed job left of its last line is passed over."""
     file = path / "metrics.jsonl"
-    texts = _text(file).splitlines() if file.is_file() else []
+    texts = (read_text(file) or "").splitlines()
     lines: list[Line] = []
     for n, text in enumerate(texts, start=1):
         try:
-            line = json.loads(text)
-            line["epoch"], line["loss"], line["seconds"] + 0.0
-        except (ValueError, KeyError, TypeError) as error:
+            line = parse_line(text, f"{file}: line {n}")
+        except StoreError as error:
             if n == len(texts) and lines:
                 notes.append(f"Line {n} of metrics.jsonl is cut off and was left out.")
                 break
             raise StoreError(
-                f"{file}: line {n} is no epoch of batchgnn ({type(error).__name__}: {error}). "
-                f"Copy the file again, or go back to a checkpoint: batchgnn train SHARDS --run "
-                f"{path} --resume"
+                f"{error} It is no epoch of batchgnn: copy the file again, or go back to a "
+                f"checkpoint: batchgnn train SHARDS --run {path} --resume"
             ) from error
         lines.append(line)
     if not lines:
@@ -219,34 +214,23 @@ def _result(path: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        return dict(json.loads(_text(file)))
-    except (ValueError, TypeError) as error:
+        return read_result(file)
+    except StoreError as error:
         raise StoreError(
-            f"{file} is damaged ({error}). Copy it again, or remove it: the report then takes the "
-            "run as unfinished."
+            f"{error} Copy it again, or remove it: the report then takes the run as unfinished."
         ) from error
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except PermissionError as error:
-        raise StoreError(f"{file} may not be read by this user: chmod a+r {file}") from error
 
 
 def _unfinished(path: Path, settings: dict[str, Any], lines: list[Line]) -> str:
     """Whether a run is running, was stopped or was killed, as far as can be told from here."""
     done = f"{len(lines)} of {settings.get('epochs', '?')} epochs"
-    try:
-        state = run_state.read_run(path)
-        if state.is_here or state.is_fresh:
-            return f"running: {done}"
-        if state.stopped:
-            return f"stopped by a signal after {done}; --resume goes on"
-        if state.job.get("host") == socket.gethostname():
-            return f"ended too soon, killed or by an error, after {done}; --resume goes on"
-    except (ValueError, TypeError):
-        pass  # files of a job that was killed while it wrote them
+    state = run_state.read_run(path)
+    if state.is_here or state.is_fresh:
+        return f"running: {done}"
+    if state.stopped:
+        return f"stopped by a signal after {done}; --resume goes on"
+    if state.job.get("host") == socket.gethostname():
+        return f"ended too soon, killed or by an error, after {done}; --resume goes on"
     age = max(0, round(time.time() - (path / "metrics.jsonl").stat().st_mtime))
     return f"not finished: {done}, the last written {say_age(age)} ago: still running, or killed"
 

@@ -28,11 +28,12 @@ def evaluate(
     metric
         score; by default the one that chose the best model
     shards
-        shard store, when it has moved since training
+        shard store, when it has moved since training, or another cut, or another graph with the
+        same features and classes
     """
     with open_run(run, shards, metric) as share:
         with fail_together(share.grid.world, f"opening {run}"):
-            load_best(share, run)
+            load_best(share, run, shards)
         scores = share.evaluate(make_inference(share), split)
         if share.is_first:
             print(json.dumps(by_key(scores)), flush=True)

@@ -7,6 +7,8 @@ from batchgnn.modes.assembly import resolved, task_of
 from batchgnn.modes.open import build_model
 from batchgnn.nn.pyg import pyg_state
 from batchgnn.run.folder import RunFolder
+from batchgnn.run.session import put_best
+from batchgnn.store.format import atomic_file
 from batchgnn.store.shard_store import read_manifest
 
 
@@ -31,8 +33,8 @@ def export(run: Path, model: Path, *, shards: Path | None = None) -> None:
     manifest = read_manifest(shards or where)
     settings = resolved(settings, manifest.task, manifest.feature_name)
     built = build_model(manifest, settings, task_of(settings).make(settings))
-    built.parameters.buffer[:] = folder.read_model(manifest.fingerprint).parameters
-    name, beside = built.spec.model, model.with_name(model.name + ".part")
-    save_file(pyg_state(built), beside, metadata={"model": name, "format": "pt"})
-    beside.replace(model)
+    put_best(built, run, manifest, shards)
+    name = built.spec.model
+    with atomic_file(model) as beside:
+        save_file(pyg_state(built), beside, metadata={"model": name, "format": "pt"})
     print(f"{model}: {built.parameters.size:,} parameters of {name}")

@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from batchgnn import __version__
-from batchgnn.base.errors import StoreError
+from batchgnn.base.errors import ConfigError, StoreError
 from batchgnn.modes.assembly import every_subject, settings_of
-from batchgnn.run.run_state import JOB, RESULT, STOPPED, note_job
+from batchgnn.run.finite import require_finite_weights
+from batchgnn.run.lock import RunLock
+from batchgnn.run.run_files import damaged, read_lines, read_result, read_text
+from batchgnn.run.run_scores import SPLITS
+from batchgnn.run.run_state import JOB, LOCK, RESULT, STOPPED, note_job
 from batchgnn.settings.files import read_options, write_settings
+from batchgnn.settings.fitting import misfits
 from batchgnn.settings.settings import Settings
 from batchgnn.store.checkpoint import has_checkpoint, refuse_other_shards
 from batchgnn.store.format import atomic_file, is_no_room, no_room
@@ -28,13 +33,28 @@ class RunFolder:
     def __init__(self, path: Path):
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoint"
+        self.lock, self.model = RunLock(self.path), self.path / "model.h5"
+
+    def begin(self, *, resume: bool) -> None:
+        """`open`, as the only job; raises StoreError."""
+        try:
+            is_new = not self.path.exists()
+            self.open(resume=resume)
+            self.lock.take(made_folder=is_new)
+            self.open(resume=resume)  # another job may have trained between the two
+        except OSError as error:
+            if is_no_room(error):
+                raise no_room(self.path) from error
+            raise StoreError(
+                f"{self.path} cannot be a run folder: {error.strerror}. Choose another --run."
+            ) from error
 
     def open(self, *, resume: bool) -> None:
         """Create the folder, or find the run to go on with; raises StoreError."""
         if resume:
             if not (self.path / "config.toml").is_file():
                 raise StoreError(f"{self.path} holds no run to resume: config.toml is missing.")
-        elif self.path.exists() and any(p.suffix != ".part" for p in self.path.iterdir()):
+        elif self.path.exists() and any(map(_is_of_a_run, self.path.iterdir())):
             raise StoreError(
                 f"{self.path} exists: nothing is written over. Add --resume to go on with it, or "
                 f"choose another --run."
@@ -46,7 +66,7 @@ class RunFolder:
 
         A job may be killed, and started again by the batch system, before its first checkpoint.
         """
-        made = [self.path / "model.h5", self.path / RESULT]
+        made = [self.model, self.path / RESULT]
         return has_checkpoint(self.checkpoints) or any(path.exists() for path in made)
 
     def note_stop(self, requeue: bool, epoch: int, step: int) -> None:
@@ -84,10 +104,17 @@ class RunFolder:
         shards, options = read_options(path, every_subject())
         if shards is None:
             raise StoreError(f"{path} names no shards: it is not what a run wrote.")
-        return shards, settings_of(options)
+        try:
+            settings = settings_of(options)
+        except ConfigError as error:
+            raise StoreError(f"{path} is damaged: {error}") from error
+        if wrong := next(misfits(settings), None):
+            raise StoreError(f"{path} is damaged: {wrong}. It is not what a run wrote.")
+        return shards, settings
 
     def append_metrics(self, line: dict) -> None:
         """One line a finished epoch in metrics.jsonl; raises StoreError when the disk is full."""
+        self.lock.require()
         path = self.path / "metrics.jsonl"
         try:
             with path.open("a") as file:
@@ -99,18 +126,17 @@ class RunFolder:
 
     def read_metrics(self) -> list[dict]:
         """The lines of metrics.jsonl."""
-        path = self.path / "metrics.jsonl"
-        text = path.read_text() if path.is_file() else ""
-        return [json.loads(line) for line in text.splitlines()]
+        return read_lines(self.path / "metrics.jsonl")
 
     def cut_metrics(self, num_epochs: int) -> None:
         """Keep the lines of the first `num_epochs` epochs: a resume trains the others again.
 
         What a full disk or a lost node left of a line belongs to such an epoch too.
         """
-        path = self.path / "metrics.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
-        self._write("metrics.jsonl", "".join(line + "\n" for line in lines[:num_epochs]))
+        text = read_text(self.path / "metrics.jsonl") or ""
+        kept = "".join(line + "\n" for line in text.splitlines()[:num_epochs])
+        if kept != text:
+            self._write("metrics.jsonl", kept)
 
     def write_timeline(self, timeline: Timeline) -> None:
         """timeline.json, which Perfetto opens: the spans of one epoch on all ranks."""
@@ -118,19 +144,32 @@ class RunFolder:
 
     def write_model(self, model: SavedModel) -> None:
         """model.h5: the parameters at the best validation score so far."""
-        write_model(self.path / "model.h5", model)
+        write_model(self.model, model)
 
     def read_model(self, fingerprint: str | None = None) -> SavedModel:
         """The best model so far; raises StoreError."""
-        path = self.path / "model.h5"
+        path = self.model
         if not path.is_file():
             raise StoreError(
                 f"{path} is missing: train at least one epoch with an evaluation first."
             )
-        model = read_model(path)
+        try:
+            model = read_model(path)
+        except (KeyError, ValueError, TypeError, AttributeError, OSError) as error:
+            raise damaged(str(path), f"{type(error).__name__}: {error}") from error
+        require_finite_weights(path, model.parameters)
         if fingerprint is not None:
             refuse_other_shards(path, model.fingerprint, fingerprint)
         return model
+
+    def has_result(self, num_epochs: int) -> bool:
+        """Whether result.json tells of a run of so many epochs: then nothing is left to do."""
+        try:
+            result = read_result(self.path / RESULT)
+        except StoreError:
+            return False
+        needed = {"metric", "best_epoch", *(f"{each}_{result.get('metric')}" for each in SPLITS)}
+        return needed <= result.keys() and result.get("epochs") == num_epochs
 
     def write_result(self, result: dict) -> None:
         """result.json: scores at the best validation epoch, seconds, ranks, versions."""
@@ -151,6 +190,11 @@ class RunFolder:
     def _write(self, name: str, text: str) -> None:
         with atomic_file(self.path / name, overwrite=True) as beside:
             beside.write_text(text)
+
+
+def _is_of_a_run(path: Path) -> bool:
+    """Whether a start wrote it that came further than to the lock."""
+    return path.suffix != ".part" and path.name != LOCK
 
 
 def _finite(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import time
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from batchgnn.modes.mode import Mode, StepResult
 from batchgnn.modes.options import Steps
 from batchgnn.modes.share import Share
 from batchgnn.run.checkpoints import Checkpoints
+from batchgnn.run.finite import require_finite_state, require_finite_step
 from batchgnn.run.folder import RunFolder
 from batchgnn.run.observers import Observers
 from batchgnn.run.record import Record, describe
@@ -44,11 +44,12 @@ class TrainingLoop:
 
     def train(self) -> None:
         """All epochs that are left."""
-        while not self._finished():
+        while not self.finished():
             loss, seconds = self._epoch()
             self._end_epoch(loss, seconds)
 
-    def _finished(self) -> bool:
+    def finished(self) -> bool:
+        """Whether no epoch is left, or patience is at its end."""
         patience = self.training.patience
         is_stale = patience and self.state.stale_evaluations >= patience
         return self.state.epoch >= self.training.epochs or bool(is_stale)
@@ -64,6 +65,7 @@ class TrainingLoop:
             steps = self.mode.epoch(state.epoch, state.step)
             try:
                 for result in steps:
+                    require_finite_step(self.share, result.words, self._at(result.step + 1))
                     self._note(result, shown)
                     state.seconds = time.perf_counter() - begin
                     self._save_inside_epoch(result)
@@ -95,6 +97,7 @@ class TrainingLoop:
     def _end_epoch(self, loss: float, seconds: float) -> None:
         """Evaluate, keep the best model, write the epoch's line and a checkpoint."""
         state, is_last = self.state, self.state.epoch + 1 == self.training.epochs
+        require_finite_state(self.share, self._weights(), self._at(state.step))
         line = {"epoch": state.epoch + 1, "loss": loss, "seconds": seconds}
         line |= dict(zip(("training_bytes", "training_calls"), self.moved, strict=True))
         if is_last or (state.epoch + 1) % self.training.eval_every == 0:
@@ -128,23 +131,29 @@ class TrainingLoop:
         """Whether the first rank's clock, the end of training or a signal asks for a checkpoint."""
         waited = time.monotonic() - self.last_checkpoint_s >= self.run.checkpoint_seconds
         is_late, *asked = self._sum(self.share.is_first and waited, *interrupt.asked())
-        stop = None if self._finished() else self._stopped(*asked)
-        return bool(is_late) or self._finished() or stop is not None, stop
+        stop = None if self.finished() else self._stopped(*asked)
+        return bool(is_late) or self.finished() or stop is not None, stop
 
     def _stopped(self, requeue: float, end: float) -> Stopped | None:
         """What to raise when a rank was asked to stop, of sums over the ranks."""
-        where = f"at epoch {self.state.epoch + 1} step {self.state.step}"
-        return interrupt.stopped(requeue, end, where)
+        return interrupt.stopped(requeue, end, f"at {self._at(self.state.step)}")
+
+    def _at(self, step: int) -> str:
+        """Where training is, for messages."""
+        return f"epoch {self.state.epoch + 1} step {step}"
 
     def save(self, stop: Stopped | None = None) -> None:
         """Write a checkpoint and the best model; a failure is raised on all ranks.
 
         stop: why training ends here, to be noted in the run folder
         """
+        self.folder.lock.require()
+        mine = self._mode_state()
+        require_finite_state(self.share, mine.replicated, self._at(self.state.step))
         self.last_checkpoint_s = time.monotonic()
         loss_sum, num_seeds = self._sum(self.state.loss_sum, self.state.num_seeds)
         now = self.state.progress(loss_sum=loss_sum, num_seeds=int(num_seeds))
-        self.checkpoints.write(self._fingerprint, now, self._mode_state(), self.share.own.ids)
+        self.checkpoints.write(self._fingerprint, now, mine, self.share.own.ids)
         with fail_together(self.world, "writing a checkpoint"):
             if self.share.is_first and self.state.best_epoch:
                 best = self.state.best_parameters
@@ -155,16 +164,17 @@ class TrainingLoop:
     def _mode_state(self) -> ModeState:
         """What the mode remembers, the parameters, and the best of them."""
         state = self.mode.state()
-        mine: dict[str, Any] = {
-            "parameters": self.parameters.buffer,
-            "best_parameters": self.state.best_parameters,
-        }
-        return dataclasses.replace(state, replicated=state.replicated | mine)
+        best = {"best_parameters": self.state.best_parameters}
+        return dataclasses.replace(state, replicated=state.replicated | self._weights() | best)
+
+    def _weights(self) -> dict[str, np.ndarray]:
+        return {"parameters": self.parameters.buffer}
 
     def restore(self) -> None:
         """Continue as the newest checkpoint says; partial sums live on the first rank."""
         trainer = self.mode.state().trainer
         now, state = self.checkpoints.read(self._fingerprint, self.share.own.ids, trainer)
+        require_finite_state(self.share, state.replicated, f"{self.checkpoints.path}, newest")
         self.parameters.buffer[:] = state.replicated["parameters"]
         self.mode.load(state)
         best = state.replicated["best_parameters"]

@@ -15,6 +15,7 @@ from batchgnn.comm.failure import fail_together
 from batchgnn.modes.open import make_inference
 from batchgnn.modes.share import Share
 from batchgnn.run.session import load_best, open_run
+from batchgnn.store.format import make_folder_of
 from batchgnn.store.prediction import create_prediction, publish_prediction, write_slab
 
 Rank = TypeVar("Rank", int, np.ndarray)
@@ -40,14 +41,17 @@ def predict(
     output
         what the task predicts (class probabilities, or a number), or the last layer's input rows
     shards
-        shard store, when it has moved since training
+        shard store, when it has moved since training, or another cut, or another graph with the
+        same features and classes
     """
     with open_run(run, shards) as share:
         world, num_vertices = share.grid.world, share.manifest.num_vertices
         with fail_together(world, f"opening {run}"):
             if out.exists():
                 raise StoreError(f"{out} exists: nothing is written over. Choose another name.")
-            load_best(share, run)
+            if share.is_first:
+                make_folder_of(out)
+            load_best(share, run, shards)
         predicted = predicted_rows(share, output)
         columns = {**predicted, "original_id": share.own.names()}
         with fail_together(world, f"writing {out}"):

@@ -8,17 +8,30 @@ import json
 import os
 import socket
 import time
-import tomllib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
+from batchgnn.base.errors import StoreError
+from batchgnn.run.run_files import (
+    JOB_KEYS,
+    PROGRESS_KEYS,
+    STOPPED_KEYS,
+    read_lines,
+    read_result,
+    read_settings,
+    read_values,
+)
 from batchgnn.run.run_scores import RunScores
-from batchgnn.settings.tables import flattened
+
+Found = TypeVar("Found")
+Values = dict[str, Any]
 
 JOB, PROGRESS, STOPPED, RESULT = "job.json", "progress.json", "stopped.json", "result.json"
+LOCK = "lock.json"
 BEAT_S = 5.0
 LIVES_S = 3 * BEAT_S
 
@@ -67,6 +80,7 @@ class RunState:
     lines: of metrics.jsonl
     result: of the last start; empty when that has not finished
     is_here: whether its first rank ran on this machine just before the files were read
+    damage: what of the files nobody can read, in sentences; they count as not there
     """
 
     path: Path
@@ -77,6 +91,7 @@ class RunState:
     stopped: dict[str, Any]
     result: dict[str, Any]
     lines: list[dict[str, Any]]
+    damage: tuple[str, ...] = ()
 
     @property
     def scores(self) -> RunScores:
@@ -102,34 +117,54 @@ class RunState:
 
 
 def read_run(run: Path) -> RunState:
-    """The state of a run folder; raises ValueError when a file of it is damaged.
+    """The state of a run folder, of the files that are whole; the others are named in `damage`.
 
     Whether it runs is asked first, so that the note or the result of one that has ended since is
     found; and all is read again when the run was started again meanwhile.
     """
-    job = _read(run / JOB)
+    damage: list[str] = []
+
+    def whole(read: Callable[..., Found], *arguments: Any, without: Found) -> Found:
+        try:
+            return read(*arguments)
+        except StoreError as error:
+            damage.append(str(error))
+            return without
+
+    nothing: Values = {}
+    job = whole(_read_job, run, without=nothing)
     is_here = _runs_here(job)
-    settings, lines = run / "config.toml", run / "metrics.jsonl"
-    text = lines.read_text() if lines.exists() else ""
-    whole = text[: text.rfind("\n") + 1].splitlines()  # the last may be half written
     state = RunState(
         path=run,
-        settings=flattened(tomllib.loads(settings.read_text())) if settings.exists() else {},
+        settings=whole(read_settings, run / "config.toml", without=nothing),
         job=job,
         is_here=is_here,
-        progress=_read(run / PROGRESS),
-        stopped=_read(run / STOPPED),
-        result=_read(run / RESULT) if _is_of_last_start(run / RESULT) else {},
-        lines=[json.loads(line) for line in whole],
+        progress=whole(read_values, run / PROGRESS, PROGRESS_KEYS, without=nothing),
+        stopped=whole(read_values, run / STOPPED, STOPPED_KEYS, without=nothing),
+        result=whole(_read_last_result, run, without=nothing),
+        lines=whole(read_lines, run / "metrics.jsonl", without=[]),
     )
-    return state if _read(run / JOB) == job else read_run(run)
+    state = replace(state, damage=tuple(damage))
+    return state if whole(_read_job, run, without=nothing) == job else read_run(run)
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read_last_result(run: Path) -> Values:
+    """result.json, if the last start wrote it; raises StoreError."""
+    return read_result(run / RESULT) if _is_of_last_start(run / RESULT) else {}
+
+
+def _read_job(run: Path) -> Values:
+    """job.json, or else the lock of the job that trains now; raises StoreError without both."""
     try:
-        return json.loads(file.read_text())
-    except FileNotFoundError:
-        return {}
+        return read_values(run / JOB, JOB_KEYS)
+    except StoreError:
+        try:
+            held = read_values(run / LOCK, JOB_KEYS)
+        except StoreError:
+            held = {}
+        if held:
+            return held
+        raise
 
 
 def _runs_here(job: dict[str, Any]) -> bool:

@@ -4,15 +4,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from batchgnn.base.errors import StoreError
 from batchgnn.base.threads import choose_threading_layer
 from batchgnn.comm.failure import abort_on_exception
 from batchgnn.comm.grid import Comm, start
 from batchgnn.modes.open import open_share
 from batchgnn.modes.options import Messages
 from batchgnn.modes.share import Share
+from batchgnn.nn.model import Model
 from batchgnn.plan.auto import choose_mode
+from batchgnn.run.finite import put_weights
 from batchgnn.run.folder import RunFolder
 from batchgnn.settings.settings import Settings
+from batchgnn.store.checkpoint import refuse_other_shards
+from batchgnn.store.shard_store import MANIFEST, Manifest, read_manifest
 
 
 @contextmanager
@@ -41,7 +46,34 @@ def open_run(run: Path, shards: Path | None, metric: str | None = None) -> Itera
         yield share
 
 
-def load_best(share: Share, run: Path) -> None:
-    """Put the run's best parameters into the share's model; raises StoreError."""
-    best = RunFolder(run).read_model(share.manifest.fingerprint)
-    share.model.parameters.buffer[:] = best.parameters
+def load_best(share: Share, run: Path, shards: Path | None = None) -> None:
+    """Put the run's best parameters into the share's model; raises StoreError.
+
+    shards: as `put_best` takes it
+    """
+    put_best(share.model, run, share.manifest, shards)
+
+
+def put_best(model: Model, run: Path, manifest: Manifest, shards: Path | None) -> None:
+    """The run's best parameters for a shard store; raises StoreError.
+
+    manifest  of the store
+    shards    the store, where it was named: it may be another graph or cut than the run's own, with
+              the same features and classes
+    """
+    folder = RunFolder(run)
+    where, _ = folder.shards_and_settings()
+    best = folder.read_model()
+    if best.fingerprint != manifest.fingerprint:
+        if shards is None or not (where / MANIFEST).is_file():
+            refuse_other_shards(folder.model, best.fingerprint, manifest.fingerprint)
+        trained = read_manifest(where)
+        refuse_other_shards(folder.model, best.fingerprint, trained.fingerprint)
+        for name in ("num_features", "num_classes", "task"):
+            found, needed = getattr(manifest, name), getattr(trained, name)
+            if found != needed:
+                raise StoreError(
+                    f"{shards} has {name} {found}, and {run} was trained with {needed}: take "
+                    "shards of a graph with the same features and classes."
+                )
+    put_weights(folder.model, model.parameters, best.parameters)

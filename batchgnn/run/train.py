@@ -10,6 +10,7 @@ from batchgnn.comm.failure import fail_together
 from batchgnn.modes.assembly import mode_of, resolved, settings_of
 from batchgnn.modes.chosen import AUTO, Chosen
 from batchgnn.modes.command_options import TRAINING_OPTIONS
+from batchgnn.modes.kept_check import decisive
 from batchgnn.modes.open import make_mode, plan_memory
 from batchgnn.modes.share import Share
 from batchgnn.run.folder import RunFolder
@@ -45,13 +46,14 @@ def train(
     folder = RunFolder(run)
     if resume:
         options = _as_before(folder, options)
-    with interrupt.listening(), open_session(shards, settings_of(options)) as share:
+    with interrupt.listening(), open_session(shards, settings_of(options)) as share, folder.lock:
         with fail_together(share.grid.world, f"opening {run}"):
+            _require_seeds(share)
             _require_memory(share)
-            share.own.load_features()
             if share.is_first:
-                folder.open(resume=resume)
+                folder.begin(resume=resume)
             _check_resume(folder, share, resume)
+            share.own.load_features()
         train_share(share, folder, shards, resume)
 
 
@@ -78,6 +80,17 @@ def _refuse_change(folder: RunFolder, changed: list[str]) -> None:
         )
 
 
+def _require_seeds(share: Share) -> None:
+    """Raise ConfigError where there is nothing to train on."""
+    index = share.split_index
+    if not share.task.seeds(share.own, index).total:
+        raise ConfigError(
+            f"{share.own.path}: split {index} has no training vertices with a label. Choose "
+            "another --split-index, or convert the graph with labels and a split: "
+            "batchgnn data convert --help"
+        )
+
+
 def _require_memory(share: Share) -> None:
     """Raise MemoryPlanError where the run does not fit."""
     mode = mode_of(share.settings)
@@ -90,9 +103,9 @@ def _check_resume(folder: RunFolder, share: Share, resume: bool) -> None:
     if not resume:
         return
     manifest = share.manifest
-    before = resolved(folder.settings(), manifest.task, manifest.feature_name).options()
-    now, free = share.settings.options(), share.settings.free()
-    _refuse_change(folder, [n for n in now if n not in free and now[n] != before.get(n)])
+    before = decisive(resolved(folder.settings(), manifest.task, manifest.feature_name))
+    now = decisive(share.settings)
+    _refuse_change(folder, [name for name in now if now[name] != before.get(name)])
 
 
 def train_share(share: Share, folder: RunFolder, shards: Path, resume: bool) -> None:
@@ -103,6 +116,8 @@ def train_share(share: Share, folder: RunFolder, shards: Path, resume: bool) -> 
     is_begun = share.is_first and resume and folder.is_begun()
     if allreduce_max(share.grid.world, int(is_begun), "whether to resume"):
         loop.restore()
+        if _nothing_is_left(share, folder, loop):
+            return
     elif share.is_first and resume:
         print(f"batchgnn: {folder.path} has no checkpoint yet: it begins anew.")
         folder.cut_metrics(0)
@@ -112,3 +127,12 @@ def train_share(share: Share, folder: RunFolder, shards: Path, resume: bool) -> 
         folder.note_job(share.grid.size, share.grid.host)
     loop.train()
     record.end(loop.state, mode)
+
+
+def _nothing_is_left(share: Share, folder: RunFolder, loop: TrainingLoop) -> bool:
+    """Whether the run has finished, result and all; says so. Collective."""
+    told = share.is_first and loop.finished() and folder.has_result(loop.state.epoch)
+    if told:
+        print(f"batchgnn: {folder.path} has finished: give more --epochs to go on.")
+        print(folder.summary(), flush=True)
+    return bool(allreduce_max(share.grid.world, int(told), "whether to train"))

@@ -48,8 +48,6 @@ class Sampling:
 class KeptInputs:
     """The first layer's aggregation of the input features."""
 
-    FREE: ClassVar = ("aggregate_cache",)
-
     aggregate_cache: Literal["off", "memory", "store"] | None = None
     """Aggregate the input features over all in-neighbours once, and keep that in memory or beside
     the shards: where the graph is sampled the first layer is then not sampled, and the last number

@@ -231,16 +231,21 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
         yield beside
 
 
-@contextmanager
-def _beside(path: Path, overwrite: bool) -> Iterator[Path]:
-    if not overwrite:
-        refuse_existing(path)
+def make_folder_of(path: Path) -> None:
+    """Make the folder that `path` is to be in; raises StoreError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise StoreError(
             f"{path.parent} is no folder, so {path} cannot be written there"
         ) from error
+
+
+@contextmanager
+def _beside(path: Path, overwrite: bool) -> Iterator[Path]:
+    if not overwrite:
+        refuse_existing(path)
+    make_folder_of(path)
     beside = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.part"
     try:
         yield beside

@@ -19,11 +19,10 @@ from batchgnn.kernels.reach import (
 )
 from batchgnn.kernels.rng import stream_key
 from batchgnn.modes.assembly import settings_of
+from batchgnn.modes.macrobatch.mode import make_schedule
 from batchgnn.run.session import open_session
-from batchgnn.sampling.options import Sampling
 from batchgnn.sampling.reach import Reach, marked_ids, probability, seed_probability
 from batchgnn.sampling.sampler import Sampler
-from batchgnn.sampling.schedule import Schedule
 
 FANOUTS = {"three hops": (4, 2, 1), "all": (-1, -1), "seeds only": (), "mixed": (1, -1)}
 TWO_SHARDS = [  # first id, targets of each vertex; ids 0 ... 2 and 130 ... 131 of 200
@@ -104,14 +103,9 @@ def test_scores_are_the_formula(tmp_path, directed, fanouts):
     assert (scores[:, 2] == 0).all()
 
 
-def schedule_of(session):
-    seeds = session.task.seeds(session.own, session.split_index)
-    return Schedule(seeds.own, seeds.counts, session.settings[Sampling].batch_size, session.seed)
-
-
 def how_often(session, fanouts, num_epochs):
     """Share of all steps in which each own vertex was among the rows that were sampled."""
-    sampler, schedule = Sampler(session.grid.world, session.own, gcn=False), schedule_of(session)
+    sampler, schedule = Sampler(session.grid.world, session.own, gcn=False), make_schedule(session)
     count = np.zeros(session.own.num_own)
     for epoch in range(num_epochs):
         shuffled = schedule.shuffled(epoch)
@@ -127,7 +121,7 @@ def how_often(session, fanouts, num_epochs):
 
 
 def own_scores(session, fanouts):
-    start = seed_probability(session.own, schedule_of(session))[:, None]
+    start = seed_probability(session.own, make_schedule(session))[:, None]
     return Reach(session.grid.world, session.own).scores(start, fanouts)[:, 0]
 
 

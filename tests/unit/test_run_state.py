@@ -21,14 +21,14 @@ def run(tmp_path):
 
 def meanwhile(monkeypatch, name, happens):
     """Before file `name` is read for the first time, call `happens`."""
-    read, left = run_state._read, [happens]
+    read, left = run_state.read_values, [happens]
 
-    def read_later(file):
+    def read_later(file, kinds):
         if file.name == name and left:
             left.pop()()
-        return read(file)
+        return read(file, kinds)
 
-    monkeypatch.setattr(run_state, "_read", read_later)
+    monkeypatch.setattr(run_state, "read_values", read_later)
 
 
 def test_a_run_stopped_then_started_again(run):

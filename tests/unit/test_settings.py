@@ -13,6 +13,7 @@ from batchgnn.base.errors import ConfigError
 from batchgnn.modes.assembly import TABLES, changed, every_subject, resolved, settings_of
 from batchgnn.modes.chosen import Chosen
 from batchgnn.modes.command_options import TRAINING_OPTIONS
+from batchgnn.modes.kept_check import decisive
 from batchgnn.modes.options import Messages
 from batchgnn.nn.options import Layers
 from batchgnn.sampling.options import KeptInputs, Sampling
@@ -358,3 +359,27 @@ def test_subjects_are_frozen_and_tables_differ():
     assert len({table_of(subject) for subject in subjects}) == len(subjects)
     with pytest.raises(dataclasses.FrozenInstanceError):
         settings_of()[Layers].hidden = 3
+
+
+KEPT = {"aggregate_cache": "memory", "fanouts": (5, 5, 5)}
+RESUMES = {
+    "another place": (KEPT, {"aggregate_cache": "store"}, False),
+    "kept no more": (KEPT, {"aggregate_cache": "off"}, True),
+    "kept from now on": ({"fanouts": (5, 5, 5)}, {"aggregate_cache": "memory"}, True),
+    "fewer are kept": (KEPT, {"aggregate_memory": "1M"}, False),
+    "fewer, half-width": (
+        {**KEPT, "feature_dtype": "float16"},
+        {"aggregate_memory": "1M"},
+        True,
+    ),
+    "more threads": (KEPT, {"threads": 3}, False),
+    "another seed": (KEPT, {"seed": 3}, True),
+}
+
+
+@pytest.mark.parametrize(("before", "now", "differs"), RESUMES.values(), ids=RESUMES)
+def test_a_resume_may_change_what_leaves_the_numbers(before, now, differs):
+    old, new = (
+        decisive(resolved(settings_of(each), "multiclass")) for each in (before, before | now)
+    )
+    assert (old != new) is differs

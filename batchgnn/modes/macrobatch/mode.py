@@ -239,7 +239,7 @@ class MacrobatchMode:
             loss_sum, drows = self.task.loss(rows, roots, 1.0 / self.schedule.num_seeds(step))
             model.backward(drows, saved)
         with trace.phase("allreduce"):
-            words = self.step_sum()
+            words = self.step_sum(loss_sum)
         with trace.phase("update"):
             self.optimizer.step()
         return StepResult(step, loss_sum, roots.num_seeds, words)
@@ -249,7 +249,7 @@ def make_schedule(share: Share) -> Schedule:
     """The minibatches of the share's seeds."""
     seeds = share.task.seeds(share.own, share.split_index)
     batch_size = share.settings[Sampling].batch_size
-    return Schedule(seeds.own, seeds.counts, batch_size, share.seed)
+    return Schedule(seeds.own, share.own.shards, seeds.counts, batch_size, share.seed)
 
 
 def _scaled(blocks: list[Block], input_scale: np.ndarray) -> list[Block]:

@@ -69,7 +69,7 @@ class WholeGraphMode:
         """Forward and backward over all vertices, one all-reduce of the gradient, update."""
         loss_sum = self.gradient(epoch)
         with trace.phase("allreduce"):
-            words = self.step_sum()
+            words = self.step_sum(loss_sum)
         with trace.phase("update"):
             self.optimizer.step()
         return StepResult(0, loss_sum, self.roots.num_seeds, words)

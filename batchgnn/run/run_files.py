@@ -1,0 +1,112 @@
+"""The small files of a run folder, read with a check of what is needed of them.
+
+Damage is a StoreError with the file and what is wrong. Needs neither MPI nor HDF5.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from batchgnn.base.errors import StoreError
+from batchgnn.settings.tables import flattened
+
+Kinds = Mapping[str, type | tuple[type, ...]]
+"Key -> what its value is to be; a key that ends in ? may be missing."
+
+NUMBER, NOTHING = (int, float), type(None)
+TEXT = (str, NOTHING)
+
+JOB_KEYS: Kinds = {"pid": int, "pid_started": NUMBER, "host": str, "slurm_job?": TEXT}
+PROGRESS_KEYS: Kinds = {"epoch": int, "step": int, "num_steps": int, "time": NUMBER}
+STOPPED_KEYS: Kinds = {"requeue": bool, "epoch": int, "step": int}
+RESULT_KEYS: Kinds = {"metric?": str, "best_epoch?": int, "epochs?": int}
+LINE_KEYS: Kinds = {"epoch": int, "loss": (*NUMBER, NOTHING), "seconds": NUMBER}
+SETTINGS_KEYS: Kinds = {"epochs?": int, "metric?": str}
+
+
+def read_values(file: Path, kinds: Kinds) -> dict[str, Any]:
+    """A file of JSON that is one object; empty when it is not there. Raises StoreError."""
+    text = read_text(file)
+    return {} if text is None else parsed(text, kinds, str(file))
+
+
+def read_result(file: Path) -> dict[str, Any]:
+    """result.json; empty when it is not there. Raises StoreError."""
+    values = read_values(file, RESULT_KEYS)
+    return checked(values, _scores_in(values), str(file))
+
+
+def read_settings(file: Path) -> dict[str, Any]:
+    """config.toml, without its tables; empty when it is not there. Raises StoreError."""
+    text = read_text(file)
+    try:
+        values = flattened(tomllib.loads(text or ""))
+    except ValueError as error:
+        raise damaged(str(file), str(error)) from error
+    return checked(values, SETTINGS_KEYS, str(file))
+
+
+def read_lines(file: Path) -> list[dict[str, Any]]:
+    """metrics.jsonl, whose last line may be half written. Raises StoreError."""
+    text = read_text(file) or ""
+    whole = text[: text.rfind("\n") + 1].splitlines()
+    return [parse_line(line, f"{file}: line {n}") for n, line in enumerate(whole, start=1)]
+
+
+def parse_line(text: str, where: str) -> dict[str, Any]:
+    """An epoch's line of metrics; raises StoreError."""
+    line = parsed(text, LINE_KEYS, where)
+    return checked(line, _scores_in(line) | {"evaluate_seconds?": NUMBER}, where)
+
+
+def _scores_in(values: Mapping[str, Any]) -> dict[str, type | tuple[type, ...]]:
+    return {key: (*NUMBER, NOTHING) for key in values if key.startswith(("val_", "test_"))}
+
+
+def read_text(file: Path) -> str | None:
+    """None when the file is not there; raises StoreError when it cannot be read, or is no text."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except PermissionError as error:
+        raise StoreError(f"{file} may not be read by this user: chmod a+r {file}") from error
+    except (OSError, ValueError) as error:
+        raise damaged(str(file), getattr(error, "strerror", None) or str(error)) from error
+
+
+def parsed(text: str, kinds: Kinds, where: str) -> dict[str, Any]:
+    """One object of JSON with what is needed of it; raises StoreError."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise damaged(where, str(error) if text.strip() else "it is empty") from error
+    if not isinstance(values, dict):
+        raise damaged(where, f"it holds a {type(values).__name__}, not names and values")
+    return checked(values, kinds, where)
+
+
+def checked(values: dict[str, Any], kinds: Kinds, where: str) -> dict[str, Any]:
+    """The values, if they are of their kinds; raises StoreError."""
+    for key, kind in kinds.items():
+        name = key.removesuffix("?")
+        if name not in values and name != key:
+            continue
+        value = values.get(name)
+        if name not in values or not _is_a(value, kind):
+            found = f"{value!r:.40}" if name in values else "missing"
+            raise damaged(where, f"{name} is {found}")
+    return values
+
+
+def _is_a(value: Any, kind: type | tuple[type, ...]) -> bool:
+    """As isinstance, but true and false are no numbers."""
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    return isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+
+
+def damaged(where: str, why: str) -> StoreError:
+    """What to raise for a file that nobody can use."""
+    return StoreError(f"{where} is damaged: {why.splitlines()[0] if why else 'it cannot be read'}.")

@@ -1,0 +1,118 @@
+"""Damaged run folders: each command names the file and what is wrong; `cancel` always works."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import psutil
+import pytest
+from runs import make_run
+
+from batchgnn.base.errors import BatchGNNError, StoreError
+from batchgnn.launch.status import cancel, status
+from batchgnn.report.command import report
+from batchgnn.run.folder import RunFolder
+from batchgnn.run.run_state import JOB, LOCK, PROGRESS, STOPPED, note_job
+
+TEXTS = {
+    "empty": b"",
+    "cut off": b'{"epoch": 1, "lo',
+    "binary": bytes(range(256)),
+    "a list": b"[1, 2]\n",
+    "a number": b"7\n",
+    "other types": b'{"pid": "x", "epoch": [], "requeue": 3, "metric": 1, "best_epoch": "two"}\n',
+}
+FILES = (JOB, PROGRESS, STOPPED, "result.json", "metrics.jsonl", "config.toml")
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run with all its files."""
+    make_run(tmp_path / "run")
+    note_job(tmp_path / "run", 1, os.uname().nodename)
+    progress = {"epoch": 2, "epochs": 5, "step": 1, "num_steps": 4, "time": 1.8e9}
+    (tmp_path / "run" / PROGRESS).write_text(json.dumps(progress))
+    (tmp_path / "run" / STOPPED).write_text('{"requeue": false, "epoch": 1, "step": 0}')
+    os.utime(tmp_path / "run" / "result.json")
+    return tmp_path / "run"
+
+
+def is_harmless(name, what):
+    """What a job killed in the middle of it may leave: a half line, no settings yet."""
+    unfinished = name == "metrics.jsonl" and what in ("empty", "cut off")
+    return unfinished or (name == "config.toml" and what == "empty")
+
+
+@pytest.mark.parametrize("what", TEXTS)
+@pytest.mark.parametrize("name", FILES)
+def test_status_says_what_is_damaged_and_prints_the_rest(run, capsys, name, what):
+    (run / name).write_bytes(TEXTS[what])
+    if is_harmless(name, what):
+        status(run)
+    else:
+        with pytest.raises(StoreError, match="is damaged: ") as error:
+            status(run)
+        assert str(error.value).startswith(str(run / name))
+    assert capsys.readouterr().out.startswith(f"{run}: ")
+
+
+@pytest.mark.parametrize("what", TEXTS)
+@pytest.mark.parametrize("name", FILES)
+def test_cancel_ends_the_run_whatever_is_damaged(run, name, what):
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    started = psutil.Process(process.pid).create_time()
+    holder = {"host": os.uname().nodename, "pid": process.pid, "pid_started": started}
+    for held in (JOB, LOCK):
+        (run / held).write_text(json.dumps(holder))
+    (run / name).write_bytes(TEXTS[what])
+    cancel(run)
+    assert process.wait(20) == -15
+
+
+@pytest.mark.parametrize("what", TEXTS)
+@pytest.mark.parametrize("name", ["result.json", "metrics.jsonl", "config.toml"])
+def test_a_report_is_made_or_names_the_file(run, name, what):
+    (run / name).write_bytes(TEXTS[what])
+    if (name, what) == ("config.toml", "empty"):
+        report(run)
+    else:
+        with pytest.raises(BatchGNNError, match=re.escape(str(run))):
+            report(run)
+
+
+SETTINGS = {
+    "unknown": ("hiden = 64", "--hiden: there is no such option"),
+    "word": ('hidden = "many"', "--hidden is 'many', which is of another kind"),
+    "fraction": ("hidden = 1.5", "--hidden is 1.5"),
+    "range": ("dropout = 2.0", "--dropout is 2.0"),
+    "nan": ("lr = nan", "--lr is nan"),
+    "no such mode": ('mode = "quick"', "--mode quick: there is none of that name"),
+    "fanouts": ('fanouts = ["a"]', "--fanouts is ('a',)"),
+    "no list": ("fanouts = 5", "--fanouts is 5"),
+}
+
+
+@pytest.mark.parametrize(("line", "meant"), SETTINGS.values(), ids=SETTINGS)
+def test_settings_that_no_run_wrote_are_named(tmp_path, line, meant):
+    (tmp_path / "config.toml").write_text(f'shards = "s"\n{line}\n')
+    with pytest.raises(StoreError) as error:
+        RunFolder(tmp_path).shards_and_settings()
+    assert str(error.value).startswith(f"{tmp_path / 'config.toml'} is damaged: ")
+    assert meant in str(error.value)
+
+
+def test_a_damaged_result_is_no_result_to_a_resume(run):
+    folder = RunFolder(run)
+    assert folder.has_result(5)
+    assert not folder.has_result(6)
+    for text in TEXTS.values():
+        (run / "result.json").write_bytes(text)
+        assert not folder.has_result(5)
+
+
+def test_metrics_that_are_no_text_are_named_by_a_resume(run):
+    (run / "metrics.jsonl").write_bytes(TEXTS["binary"])
+    with pytest.raises(StoreError, match=r"metrics\.jsonl is damaged"):
+        RunFolder(run).cut_metrics(1)
