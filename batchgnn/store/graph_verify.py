@@ -10,7 +10,7 @@ from batchgnn.base.progress import progress
 from batchgnn.store.format import checksum
 from batchgnn.store.graph_store import REMEDY, GraphStore
 from batchgnn.store.labels import in_range
-from batchgnn.store.seal import is_sealed, require_seal
+from batchgnn.store.seal import check_seal
 
 CHUNK_BYTES = 32 << 20
 
@@ -21,8 +21,7 @@ def verify(path: str | os.PathLike, *, show: bool = False) -> GraphStore:
     show  whether progress is shown on stderr
     Raises StoreError, which names the dataset and the first row with a value out of range.
     """
-    if Path(path).is_file() and is_sealed(Path(path)):
-        require_seal(Path(path), f"{REMEDY}, or copy it again")
+    check_seal(Path(path), f"{REMEDY}, or copy it again")
     graph = GraphStore(path)
     if graph.features is not None and graph.features_checksum not in (
         "",

@@ -24,26 +24,18 @@ def seal(path: Path) -> None:
         file.write(block)
 
 
-def is_sealed(path: Path) -> bool:
-    """Whether it was written with a seal, whole or not; False of files from before there were any.
+def check_seal(path: Path, remedy: str) -> None:
+    """Raise StoreError unless every byte of a file that has a seal is as it was written.
 
-    Raises StoreError when the seal itself is damaged.
+    Says nothing of what has none, or cannot be read: whoever opens it does.
     """
-    with path.open("rb") as file:
-        block = file.read(BLOCK_BYTES)
-        begins = file.read(len(HDF5))
-    if block.startswith(MAGIC):
-        return True
-    if begins == HDF5 and not block.startswith(HDF5):
-        raise _damaged(path, "Copy it again, or make it anew")
-    return False
-
-
-def require_seal(path: Path, remedy: str) -> None:
-    """Raise StoreError unless every byte of a sealed file is as it was written."""
-    with path.open("rb") as file:
-        block = file.read(BLOCK_BYTES)
-    if block != _block(path):
+    try:
+        with path.open("rb") as file:
+            block = file.read(BLOCK_BYTES)
+            begins_later = file.read(len(HDF5)) == HDF5 and not block.startswith(HDF5)
+    except OSError:
+        return
+    if (begins_later or block.startswith(MAGIC)) and block != _block(path):
         raise _damaged(path, remedy)
 
 

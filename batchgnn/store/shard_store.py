@@ -20,7 +20,7 @@ from batchgnn.kernels.half import FEATURE_DTYPES, dtype_name
 from batchgnn.store.format import FORMAT_SHARD, FORMAT_SHARDS, open_store, text
 from batchgnn.store.labels import label_layout
 from batchgnn.store.manifest_check import claims_of
-from batchgnn.store.seal import is_sealed, require_seal
+from batchgnn.store.seal import check_seal
 from batchgnn.store.shard_check import RESTORE, check_datasets, check_frame, first_bad_row
 
 MANIFEST = "manifest.h5"
@@ -325,12 +325,7 @@ def read_manifest(path: str | os.PathLike) -> Manifest:
             f"batchgnn partition GRAPH.h5 {path} --shards K"
         )
     file_path = path / MANIFEST
-    try:
-        sealed = is_sealed(file_path)
-    except PermissionError:
-        sealed = False  # `open_store` says it
-    if sealed:
-        require_seal(file_path, RESTORE)
+    check_seal(file_path, RESTORE)
     with open_store(file_path, FORMAT_SHARDS, "shard store", MAKE) as file:
         try:
             values = {attribute: file[name][()] for name, attribute in ARRAYS.items()}
