@@ -13,6 +13,7 @@ import psutil
 
 from batchgnn.base.environment import LAUNCH_VARIABLE
 from batchgnn.base.errors import ConfigError
+from batchgnn.base.threads import usable_cores
 
 NAMES = ("mpirun", "mpiexec")
 THREAD_VARIABLES = (
@@ -101,9 +102,9 @@ def _identified(path: str) -> Mpirun:
 
 
 def num_cores() -> int:
-    """Physical cores that this process may use."""
+    """Physical cores that this process may use; a container may have a part of their time."""
     allowed = len(os.sched_getaffinity(0))
-    return min(allowed, psutil.cpu_count(logical=False) or allowed)
+    return usable_cores(min(allowed, psutil.cpu_count(logical=False) or allowed))
 
 
 def place(ranks: int, threads: int | None, cores: int, *, elsewhere: bool) -> Placement:

@@ -48,6 +48,11 @@ class JobState:
         """Whether it waits or runs."""
         return self.state in LIVE
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended, and not well."""
+        return not self.is_live and self.state != "COMPLETED"
+
     def line(self) -> str:
         """For people to read."""
         words = [self.state]
@@ -87,6 +92,40 @@ def _ended(number: str) -> list[JobState]:
                 name = f"{words['ArrayJobId']}_{words.get('ArrayTaskId', '')}"
             found.append(JobState(name, words.get("JobState", ""), words.get("RunTime", "")))
     return [JobState(e.number, e.state.split(" ")[0], e.elapsed) for e in found]
+
+
+@dataclass(frozen=True)
+class TimeLimit:
+    """The longest time of a job in a partition, None where any; whether it is the usual one."""
+
+    seconds: int | None
+    is_default: bool
+
+
+def time_limits() -> dict[str, TimeLimit]:
+    """Of each partition of Slurm; empty where there is none to ask."""
+    if shutil.which("sinfo") is None:
+        return {}
+    lines = (line.split("|") for line in _said("sinfo", "-h", "-o", "%P|%l").splitlines())
+    return {
+        words[0].rstrip("*"): TimeLimit(seconds_of(words[1]), words[0].endswith("*"))
+        for words in lines
+        if len(words) == 2
+    }
+
+
+def seconds_of(time: str) -> int | None:
+    """Of minutes, M:S, H:M:S, D-H, D-H:M or D-H:M:S; None of `infinite`."""
+    days, dash, rest = time.rpartition("-")
+    parts = rest.split(":")
+    if not all(part.isdigit() for part in [*parts, days or "0"]):
+        return None
+    numbers = [int(part) for part in parts]
+    if dash:
+        hours, minutes, seconds = [*numbers, 0, 0][:3]
+    else:
+        hours, minutes, seconds = {1: [0, *numbers, 0], 2: [0, *numbers]}.get(len(parts), numbers)
+    return ((24 * int(days or 0) + hours) * 60 + minutes) * 60 + seconds
 
 
 def is_live(number: str) -> bool:

@@ -4,6 +4,7 @@ The steps are convert -> partition -> train -> evaluate -> report, each a script
 each waits, fails and is started again by itself. Templates are in templates/.
 """
 
+import dataclasses
 import itertools
 import re
 import shlex
@@ -26,6 +27,24 @@ STEPS = ("convert", "partition", "train", "evaluate", "report")
 TIME = re.compile(r"(\d+-)?\d+(:\d+){0,2}")
 PLAIN = re.compile(r"[\w@%+=:,./ -]*")
 "Options of a sweep, which the shell splits at spaces."
+WORD = re.compile(r"[^\s'\"#]*")
+
+
+def _refuse_control(what: str, value: object) -> None:
+    """Raise ConfigError when a value, or one of several, would begin a new line of a script."""
+    for each in value if isinstance(value, tuple) else (value,):
+        if isinstance(each, str | Path) and not str(each).replace("\t", " ").isprintable():
+            raise ConfigError(
+                f"{what} {str(each)!r}: line breaks and other control characters are not possible "
+                "here, they would end up as lines of a script. Write it in one line."
+            )
+
+
+def convert_words(convert: str, graph: Path) -> list[str]:
+    """The words of `batchgnn data`, with the graph store that it is to write."""
+    words = shlex.split(convert)
+    first = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
+    return [*words[:first], str(graph), *words[first:]]
 
 
 @Parameter(name="*")
@@ -99,7 +118,7 @@ class Pipeline:
     "Environment modules to load."
 
     venv: Annotated[Path | None, Parameter(group=SOFTWARE)] = None
-    "Python environment to activate."
+    "Python environment to activate. [default: the one that writes the scripts]"
 
     container: Annotated[str | None, Parameter(group=SOFTWARE)] = None
     'Words before every batchgnn command, such as "apptainer exec image.sif".'
@@ -133,6 +152,11 @@ class Pipeline:
 
     def check(self) -> None:
         """Raise ConfigError for what no script can be made of."""
+        for field in dataclasses.fields(self):
+            _refuse_control(f"--{field.name.replace('_', '-')}", getattr(self, field.name))
+        for name in ("name", "memory", "partition", "account"):
+            if not WORD.fullmatch(value := getattr(self, name) or ""):
+                raise ConfigError(f"--{name} {value!r}: no spaces, quotes or # are possible here.")
         if not (self.convert or self.cut or self.train):
             raise ConfigError(
                 'nothing to run: give --train "--model sage ...", and --convert and --cut where '
@@ -178,9 +202,7 @@ class _Writer:
         return self.of.shards or self.folder / "shards"
 
     def convert(self) -> str:
-        words = shlex.split(self.of.convert or "")
-        first = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
-        words[first:first] = [str(self.graph)]
+        words = convert_words(self.of.convert or "", self.graph)
         return self._alone("convert", "Make the graph store", ["data", *words], self.graph)
 
     def partition(self) -> str:
@@ -303,6 +325,7 @@ def scripts(pipeline: Pipeline, folder: Path) -> dict[str, str]:
 
     folder: absolute; holds what the steps make
     """
+    _refuse_control("FOLDER", folder)
     pipeline.check()
     writer = _Writer(pipeline, folder)
     left_out = {

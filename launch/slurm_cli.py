@@ -3,6 +3,7 @@
 import dataclasses
 import shlex
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def write(
     dry_run
         print the scripts, write nothing
     """
-    made = scripts(_resolved(pipeline), folder.absolute())
+    made = _made(pipeline, folder.absolute())
     if dry_run:
         for name, text in _named(made).items():
             print(f"==> {folder / SCRIPTS / name} <==\n{text}")
@@ -99,7 +100,7 @@ def submit(
         print what would be called, submit nothing
     """
     if pipeline != NOTHING_SET:
-        made = scripts(_resolved(pipeline), folder.absolute())
+        made = _made(pipeline, folder.absolute())
         if (folder / SCRIPTS).exists():
             _refuse_others(folder, made)
         elif not dry_run:
@@ -126,9 +127,22 @@ def submit(
     print(f"submitted: {said}\nFollow them: batchgnn status {folder}")
 
 
+def _made(pipeline: Pipeline, folder: Path) -> dict[str, str]:
+    """The scripts of a pipeline in which nothing is left to be found wrong by a job."""
+    from batchgnn.launch.slurm_check import check_pipeline  # slow: it loads what the jobs load
+
+    pipeline.check()
+    resolved = _resolved(pipeline)
+    check_pipeline(resolved, folder)
+    return scripts(resolved, folder)
+
+
 def _resolved(pipeline: Pipeline) -> Pipeline:
-    """With what is looked up here: the MPI, and absolute paths."""
-    mpi = pipeline.mpi
+    """With what is looked up here: the MPI, this Python's environment, and absolute paths."""
+    mpi, own = pipeline.mpi, Path(sys.prefix)
+    is_plain = pipeline.container is None and pipeline.program == NOTHING_SET.program
+    if pipeline.venv is None and is_plain and (own / "bin" / "activate").exists():
+        pipeline = dataclasses.replace(pipeline, venv=own)
     if mpi is None:
         mpi = "mpich" if find_mpirun().flavour is Flavour.MPICH else "openmpi"
     paths = {

@@ -12,6 +12,9 @@ from batchgnn.launch.slurm_cli import JOBS, SCRIPTS
 from batchgnn.run.run_scores import SPLITS, best_runs, say_number
 from batchgnn.run.run_state import JOB, LOCK, RunState, read_run
 
+LOG_END_BYTES = 1 << 14
+"Of a log, in which its last line is looked for."
+
 
 def status(path: Path, /) -> None:
     """Print how far a run or a pipeline is: its jobs, the last epoch, the time left.
@@ -24,6 +27,8 @@ def status(path: Path, /) -> None:
     jobs, runs = found(path)
     for job in jobs:
         print(f"{job.step:10} {job_line(job.number)}")
+        for line in log_lines(path, job):
+            print(line)
     for run in runs:
         print("\n".join(run_lines(run, own_job=not jobs)))
     for n in best_runs([run.scores for run in runs]):
@@ -101,6 +106,20 @@ def job_line(number: str) -> str:
     names = [state.state for state in states]
     counts = ", ".join(f"{names.count(name)} {name}" for name in sorted(set(names)))
     return f"job {number}: {len(states)} runs, {counts}"
+
+
+def log_lines(path: Path, job: queue.Submitted) -> list[str]:
+    """Where the log of each failed job, or task of a job array, is, and how it ends."""
+    lines = []
+    for state in queue.states(job.number):
+        log = path / "logs" / f"{job.step}-{state.number.replace('_', '-')}.log"
+        if state.has_failed and log.is_file():
+            with log.open("rb") as file:
+                file.seek(max(0, log.stat().st_size - LOG_END_BYTES))
+                said = file.read().decode(errors="replace").split("\n")
+            last = next((line.strip() for line in reversed(said) if line.strip()), "it is empty")
+            lines.append(f"  {log}: {last}")
+    return lines
 
 
 def run_lines(run: RunState, *, own_job: bool = True) -> list[str]:

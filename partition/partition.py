@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-import psutil
 
-from batchgnn.base.bytes import MemoryPlan
+from batchgnn.base.bytes import MemoryPlan, memory_here
 from batchgnn.partition.cut import Cut, Method, Order
 from batchgnn.partition.cut_graph import CutGraph, cut_graph
 from batchgnn.partition.metis import metis_shards
@@ -146,5 +145,5 @@ def require(graph: GraphSource, cut: Cut, allowed: int) -> None:
 
 
 def available() -> int:
-    """Bytes of memory that the machine can give now."""
-    return psutil.virtual_memory().available
+    """Bytes of memory that the machine, or the container, can give now."""
+    return memory_here().available

@@ -123,6 +123,7 @@ def _write(job: ShardWriting, made_by: dict) -> Manifest:
     fingerprint = writer.fingerprint_of(sums, names, offset)
     for draft in drafts:
         writer.stamp(draft.path, fingerprint)
+    place, fold = writer.take_sums(drafts)
     schema = job.schema
     figures = quality(arcs, num_halo, shard_edges, schema.num_vertices, schema.directed)
     indptr, indices, weight = quotient_csr(arcs, job.num_shards)
@@ -142,6 +143,8 @@ def _write(job: ShardWriting, made_by: dict) -> Manifest:
         quotient_weight=weight,
         checksum=sums,
         checksum_dataset=names,
+        place=place,
+        fold=fold,
     )
     writer.write_manifest(job.folder, manifest)
     return manifest

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from batchgnn.base.cgroup import memory_limit
 from batchgnn.base.errors import ConfigError, MemoryPlanError
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -29,11 +30,13 @@ class MemoryPlan:
     def require(self, allowed: int, advice: str) -> None:
         """Raise MemoryPlanError, with `advice`, when the total is above `allowed` bytes."""
         if self.total > allowed:
-            raise MemoryPlanError(
+            error = MemoryPlanError(
                 f"this needs {format_bytes(self.total)} of memory and may use "
                 f"{format_bytes(allowed)}; the largest part is {self.largest} "
                 f"({format_bytes(self.parts[self.largest])}). {advice}"
             )
+            error.severity = self.total - allowed
+            raise error
 
 
 def format_bytes(num_bytes: float) -> str:
@@ -59,8 +62,28 @@ def parse_bytes(text: str | int) -> int:
     return int(float(match[1]) * UNITS[match[2].upper()])
 
 
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that the processes here may use together, those that are free now, and who says so."""
+
+    total: int
+    available: int
+    is_limited: bool = False
+
+
+def memory_here() -> Memory:
+    """What the machine has, or what a container or a batch job leaves of it."""
+    machine, limit = psutil.virtual_memory(), memory_limit()
+    if limit is None or limit.total >= machine.total:
+        return Memory(machine.total, machine.available)
+    return Memory(limit.total, min(limit.available, machine.available), is_limited=True)
+
+
 def allowed_bytes(memory: str | None, ranks_on_node: int) -> int:
-    """What a rank may use: as set, else its share of the memory that the node has free."""
+    """What a rank may use: as set, else its share of the memory that is free on the node.
+
+    A container's limit, or that of a batch job, is shared by its ranks as the machine's memory is.
+    """
     if memory is not None:
         return parse_bytes(memory)
-    return psutil.virtual_memory().available // ranks_on_node
+    return memory_here().available // ranks_on_node

@@ -51,6 +51,13 @@ def size_from_environment() -> int:
     return _first((*SIZE_VARIABLES, *tasks), 1)
 
 
+def tasks_of_srun() -> int:
+    """The tasks that srun started, where no MPI launcher says a number; 1 without srun."""
+    if any(os.environ.get(name, "").isdigit() for name in SIZE_VARIABLES):
+        return 1
+    return _first(("SLURM_STEP_NUM_TASKS",), 1)
+
+
 def word_of_success(launch: str) -> str:
     """The line by which a job's first rank tells its launcher that it ended well.
 

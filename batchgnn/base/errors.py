@@ -9,10 +9,13 @@ class BatchGNNError(Exception):
     """Base of every error that a user can cause and mend.
 
     `on_all_ranks` is set on an error that every rank raises together, so that none waits.
+    `severity` is how bad it is, in bytes or another unit of its kind: of many ranks that fail alike
+    the worst is quoted.
     """
 
     exit_status = 2
     on_all_ranks = False
+    severity: float = 0
 
 
 class ConfigError(BatchGNNError):

@@ -1,5 +1,6 @@
 """Threads of a rank: those of Numba and of matrix products, as many as the rank has cores."""
 
+import math
 import os
 import socket
 from collections import Counter
@@ -11,11 +12,12 @@ from fractions import Fraction
 import numba
 from threadpoolctl import threadpool_limits
 
+from batchgnn.base.cgroup import core_limit
 from batchgnn.base.errors import ConfigError
 
 
 def own_cores() -> list[int]:
-    """The cores that this process may use."""
+    """The cores that this process may run on."""
     return sorted(os.sched_getaffinity(0))
 
 
@@ -23,19 +25,30 @@ def threads_for(requested: int | None, own: list[int], of_node: list[list[int]])
     """Threads a rank should run: as requested, else its cores, shared with ranks that see the same.
 
     own: cores that this rank may use; of_node: those of every rank of the machine, this one too.
-    Raises ConfigError when more threads are requested than the machine has cores.
+    A limit on the time of cores, as containers have, is shared by the ranks of the machine.
+    Raises ConfigError when more threads are requested than the machine, or that limit, has cores.
     """
+    quota = core_limit()
     if requested is None:
         users = Counter(core for cores in of_node for core in cores)
-        return max(1, int(sum(Fraction(1, users[core]) for core in own)))
-    there = os.cpu_count() or 1
+        share = sum(Fraction(1, users[core]) for core in own)
+        return max(1, int(share if quota is None else min(share, quota / len(of_node))))
+    there, who = os.cpu_count() or 1, socket.gethostname()
+    if quota is not None and quota < there:
+        there, who = math.ceil(quota), f"the container or job on {who}"
     if requested > there:
         raise ConfigError(
-            f"--threads {requested}: {socket.gethostname()} has {there} cores, and more threads a "
+            f"--threads {requested}: {who} has {there} cores, and more threads a "
             f"rank than cores only wait for each other. Give at most --threads {there}, divided "
             "by the ranks of a node."
         )
     return requested
+
+
+def usable_cores(there: int) -> int:
+    """So many of `there` cores that a limit on their time leaves, at least one."""
+    quota = core_limit()
+    return there if quota is None else max(1, min(there, int(quota)))
 
 
 def choose_threading_layer() -> bool:

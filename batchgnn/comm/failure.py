@@ -23,6 +23,9 @@ from batchgnn.comm.grid import Grid
 from batchgnn.comm.values import decode, encode, values_of_all
 from batchgnn.watch import trace
 
+LISTED = 8
+"Ranks, or different failures of ranks, that a message lists at most."
+
 
 @dataclass(frozen=True)
 class _Failure:
@@ -33,12 +36,14 @@ class _Failure:
     is_user_error: bool
     trace: str
     host: str
+    severity: float = 0
 
     @classmethod
     def of(cls, error: Exception) -> "_Failure":
         user = isinstance(error, BatchGNNError)
         kept = "" if user else "".join(traceback.format_exception(error))
-        return cls(type(error).__name__, str(error), user, kept, socket.gethostname())
+        severity = float(getattr(error, "severity", 0))
+        return cls(type(error).__name__, str(error), user, kept, socket.gethostname(), severity)
 
 
 @contextmanager
@@ -64,21 +69,52 @@ def fail_together(comm: MPI.Comm, doing: str) -> Iterator[None]:
 def _joined(said: list[_Failure | None], doing: str) -> BatchGNNError:
     """The one exception that stands for the failures of all ranks."""
     failed = {rank: failure for rank, failure in enumerate(said) if failure}
-    first, share = next(iter(failed.values())), f"{len(failed)} of {len(said)} ranks"
+    worst = max(failed, key=lambda rank: failed[rank].severity)
+    first, share = failed[worst], f"{len(failed)} of {len(said)} ranks"
     kind = getattr(errors, first.kind, None)
     error: BatchGNNError
-    if first.is_user_error and kind and len({(f.kind, f.text) for f in failed.values()}) == 1:
-        places = ", ".join(f"rank {rank} (host {f.host})" for rank, f in failed.items())
-        on_some = f"\n  on {share}: {places}; {trace.where()}"
-        error = kind(first.text + (on_some if len(failed) < len(said) else ""))
+    if (
+        first.is_user_error
+        and kind
+        and len({f.kind for f in failed.values()}) == 1
+        and (first.severity or len({f.text for f in failed.values()}) == 1)
+    ):
+        error = kind(first.text + _on_which(failed, len(said), worst))
     else:
-        lines = (f"  rank {r} (host {f.host}): {f.kind}: {f.text}" for r, f in failed.items())
-        who, faults = "\n".join(lines), [f.trace for f in failed.values() if f.trace]
-        text = f"{doing} failed on {share}; {trace.where()}\n{who}"
+        faults = [f.trace for f in failed.values() if f.trace]
+        text = f"{doing} failed on {share}; {trace.where()}\n{_each(failed)}"
         error = RankError("\n".join([text, *faults[:1]]))
         error.exit_status = 1 if faults else 2
     error.on_all_ranks = True
     return error
+
+
+def _on_which(failed: dict[int, _Failure], num_ranks: int, worst: int) -> str:
+    """Which ranks say what one of them said; nothing where all say the very same."""
+    share = f"\n  on {len(failed)} of {num_ranks} ranks"
+    if len({f.text for f in failed.values()}) > 1:
+        return f"{share}; rank {worst} (host {failed[worst].host}) lacks most"
+    if len(failed) == num_ranks:
+        return ""
+    places = [f"rank {rank} (host {f.host})" for rank, f in failed.items()]
+    return f"{share}: {', '.join(places[:LISTED])}{_more(places)}; {trace.where()}"
+
+
+def _each(failed: dict[int, _Failure]) -> str:
+    """A line for each different failure: the first rank that has it, and how many others do."""
+    ranks: dict[tuple[str, str], list[int]] = {}
+    for rank, f in failed.items():
+        ranks.setdefault((f.kind, f.text), []).append(rank)
+    lines = [
+        f"  rank {having[0]} (host {failed[having[0]].host})"
+        f"{f' and {len(having) - 1} others' * bool(having[1:])}: {kind}: {text}"
+        for (kind, text), having in ranks.items()
+    ]
+    return "\n".join(lines[:LISTED]) + _more(lines).replace(" and", "\n  and")
+
+
+def _more(listed: list[str]) -> str:
+    return f" and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from batchgnn.base.environment import (
     LAST_CALLS_VARIABLE,
     leave_out_slow_transports,
     size_from_environment,
+    tasks_of_srun,
 )
 from batchgnn.base.errors import RankError
 from batchgnn.comm.shared import Layout, SharedArrays
@@ -141,7 +142,7 @@ def _next_number(world: MPI.Intracomm) -> int:
 def start(comm: MPI.Intracomm | None = None) -> Grid:
     """Start MPI unless it runs, with thread support if there is any; collective.
 
-    MPI is ended when Python exits. Raises RankError when mpirun belongs to another MPI.
+    MPI is ended when Python exits. Raises RankError when mpirun or srun does not serve this MPI.
     """
     if not MPI.Is_initialized():
         leave_out_slow_transports()
@@ -150,6 +151,12 @@ def start(comm: MPI.Intracomm | None = None) -> Grid:
         if folder := os.environ.get(LAST_CALLS_VARIABLE):
             with contextlib.suppress(OSError):  # a launcher without a disk to write to
                 trace.keep_last_call(Path(folder) / str(MPI.COMM_WORLD.rank))
+    if (tasks := tasks_of_srun()) > 1 and MPI.COMM_WORLD.size == 1:
+        raise RankError(
+            f"srun started {tasks} tasks, but each sees itself alone: "
+            "srun --mpi=pmix (Open MPI) or pmi2 (MPICH) lets them meet; srun --mpi=list says "
+            "which there are."
+        )
     started = size_from_environment()
     if started > 1 and MPI.COMM_WORLD.size == 1:
         library = MPI.Get_library_version().partition(",")[0].split("\n")[0].strip()

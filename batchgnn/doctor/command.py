@@ -95,7 +95,11 @@ def table(job: Job) -> list[str]:
         + " with the background thread",
         "BLAS": "; ".join(first["blas"]) or "unknown",
         "cache": f"{cache['folder']} ({cache['file_system']}), {cache['kernels']} kernels",
-        "memory": f"{format_bytes(memory['available'])} of {format_bytes(memory['total'])} free",
+        "memory": f"{format_bytes(memory['available'])} of {format_bytes(memory['total'])} free"
+        + _limited(
+            memory["total"] < memory["machine"],
+            f"the machine has {format_bytes(memory['machine'])}",
+        ),
         "/dev/shm": f"{format_bytes(shared['free'])} of {format_bytes(shared['total'])} free",
         "huge pages": first["huge_pages"],
         **first["variables"],
@@ -105,8 +109,14 @@ def table(job: Job) -> list[str]:
     return lines + [
         f"{'rank ' + str(each['rank']):{width}}  {each['host']}, threads: {each['threads']}, "
         f"cores: {spans(each['cores'])} of {each['machine_cores']}"
+        + _limited(each["core_limit"] is not None, f"{each['core_limit'] or 0:g} cores' time")
         for each in ranks
     ]
+
+
+def _limited(is_limited: bool, what: str) -> str:
+    """Whether a container or a batch job has less than the machine, and what."""
+    return f" (the limit of the container or job: {what})" * is_limited
 
 
 def spans(cores: list[int]) -> str:

@@ -11,6 +11,8 @@ import psutil
 from threadpoolctl import threadpool_info
 
 from batchgnn import __version__
+from batchgnn.base.bytes import memory_here
+from batchgnn.base.cgroup import core_limit
 from batchgnn.base.environment import size_from_environment
 from batchgnn.base.threads import own_cores
 from batchgnn.kernels.jit import cache_folder
@@ -30,6 +32,7 @@ def facts() -> dict[str, Any]:
         "host": platform.node(),
         "cores": own_cores(),
         "machine_cores": os.cpu_count() or 1,
+        "core_limit": core_limit(),
         "started_ranks": size_from_environment(),
         "blas": _blas(),
         "cache": _cache(cache_folder()),
@@ -94,9 +97,13 @@ def is_network(file_system: str) -> bool:
 
 
 def _memory() -> dict[str, int]:
-    """Bytes of the machine, and those available now."""
-    memory = psutil.virtual_memory()
-    return {"total": memory.total, "available": memory.available}
+    """Bytes of the machine, those that may be used here, and those of them that are free now."""
+    memory = memory_here()
+    return {
+        "machine": psutil.virtual_memory().total,
+        "total": memory.total,
+        "available": memory.available,
+    }
 
 
 def _shared_memory(path: Path) -> dict[str, int]:

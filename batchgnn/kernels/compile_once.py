@@ -103,15 +103,48 @@ class _OnceCache(FunctionCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled kernel, or None when this process is the one to compile it."""
-        found = super().load_overload(sig, target_context)
+        found = self._found(sig, target_context)
         while found is None and not LOCK.held:
             mine = LOCK.take()
-            found = super().load_overload(sig, target_context)
+            found = self._found(sig, target_context)
             if found is None and not mine:
                 LOCK.wait()
         if found is None:
             LOCK.compiling()
         return found
+
+    def _found(self, sig: Any, target_context: Any) -> Any:
+        """What the cache has; nothing where what it has cannot be read."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception as error:  # whatever a damaged pickle raises
+            _pass_over(error)
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep a kernel for other processes; on a full disk only this one has it."""
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            _pass_over(error)
+
+
+def _pass_over(error: Exception) -> None:
+    """Say once, on the first rank, that the cache is of no use."""
+    global _said
+    if not _said and rank_from_environment() == 0:
+        why = getattr(error, "strerror", None) or type(error).__name__
+        print(
+            f"batchgnn: the kernels' cache in {numba.config.CACHE_DIR} cannot be used ({why}): "
+            "kernels are compiled for this run alone. Free some space, remove the folder, or set "
+            "BATCHGNN_CACHE.",
+            file=sys.stderr,
+            flush=True,
+        )
+    _said = True
+
+
+_said = False
 
 
 def compiled_once(dispatcher: Any) -> Any:
@@ -127,7 +160,7 @@ def compiled_once(dispatcher: Any) -> Any:
     def compile_or_load(sig: Any) -> Any:
         with global_compiler_lock:
             if isinstance(dispatcher._cache, NullCache):
-                with contextlib.suppress(RuntimeError):
+                with contextlib.suppress(RuntimeError, OSError):
                     dispatcher._cache = _OnceCache(dispatcher.py_func)
             held = LOCK.held
             try:

@@ -5,6 +5,7 @@ them in place. An output is written beside its place and renamed when it is whol
 overwritten, and nothing is left behind by a failure.
 """
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -21,11 +22,12 @@ from numpy.typing import DTypeLike
 
 from batchgnn.base.bytes import format_bytes
 from batchgnn.base.errors import StoreError
+from batchgnn.store.seal import BLOCK_BYTES
 
 FORMAT_GRAPH = "batchgnn-graph"
 FORMAT_SHARDS = "batchgnn-shards"
 FORMAT_SHARD = "batchgnn-shard"
-VERSIONS = {FORMAT_GRAPH: (1, 2), FORMAT_SHARDS: (2, 2), FORMAT_SHARD: (2, 2)}
+VERSIONS = {FORMAT_GRAPH: (1, 3), FORMAT_SHARDS: (3, 3), FORMAT_SHARD: (2, 2)}
 "Oldest version of a format that is read, and the newest, which is written; (1, 1) of all others."
 
 ALIGNMENT = 64
@@ -39,8 +41,19 @@ CHECKSUM_CHUNK_BYTES = 16 << 20
 
 
 def create_store(path: str | os.PathLike, format_name: str) -> h5py.File:
-    """A new file, which must not exist, with its format attributes and aligned datasets to be."""
-    file = h5py.File(path, "x", alignment_threshold=1, alignment_interval=ALIGNMENT)
+    """A new file, which must not exist, with its format attributes and aligned datasets to be.
+
+    Graph stores and manifests have room for a seal, which `seal` writes when they are closed.
+    """
+    block = BLOCK_BYTES if format_name in (FORMAT_GRAPH, FORMAT_SHARDS) else None
+    file = h5py.File(
+        path,
+        "x",
+        locking=False,
+        userblock_size=block,
+        alignment_threshold=1,
+        alignment_interval=ALIGNMENT,
+    )
     file.attrs["format"] = format_name
     file.attrs["format_version"] = VERSIONS.get(format_name, (1, 1))[1]
     return file
@@ -78,7 +91,7 @@ def open_store(path: str | os.PathLike, wanted: str, what: str, make: str = "") 
         found = "is a folder" if path.is_dir() else "does not exist"
         raise StoreError(f"{path} {found}: needed a {what}, an HDF5 file{advice}")
     try:
-        file = h5py.File(path, "r", locking="best-effort")
+        file = h5py.File(path, "r", locking=False)  # files are written once, then renamed
     except PermissionError as error:
         raise StoreError(f"{path} may not be read by this user: chmod a+r {path}") from error
     except OSError as error:
@@ -99,7 +112,7 @@ def open_store(path: str | os.PathLike, wanted: str, what: str, make: str = "") 
 
 def check_format(file: h5py.File, wanted: str, what: str, make: str = "") -> None:
     """Raise StoreError unless the file's attributes say format `wanted`, in a version we read."""
-    found, version = text(file.attrs.get("format", "")), int(file.attrs.get("format_version", 0))
+    found, version = text(file.attrs.get("format", "")), _version(file)
     if found != wanted:
         has = f"its attribute `format` is {found!r}" if found else "it has no attribute `format`"
         raise StoreError(f"{file.filename} is no {what}: {has}, needed {wanted!r}")
@@ -114,6 +127,13 @@ def check_format(file: h5py.File, wanted: str, what: str, make: str = "") -> Non
             f"{file.filename} was made by an older version of batchgnn (format version {version}, "
             f"needed {oldest}). Make it again" + f": {make}" * bool(make)
         )
+
+
+def _version(file: h5py.File) -> int:
+    """Its `format_version`; 0 where there is none, or no number."""
+    with contextlib.suppress(TypeError, ValueError):
+        return int(file.attrs.get("format_version", 0))
+    return 0
 
 
 def _check_own(file: h5py.File, group: h5py.Group, depth: int = 0) -> None:

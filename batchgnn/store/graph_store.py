@@ -66,6 +66,7 @@ class GraphStore:
     feature_dtype, id_dtype  of what `read_features` and `iter_edges` return
     features       memory map (N, D), or None when the features are sparse
     sparse         `SparseRows`, or None when the features are dense
+    features_checksum  of features in a file beside; empty when they are in the store
     class_names    list of str, or None when classes have numbers only
     """
 
@@ -91,6 +92,7 @@ class GraphStore:
                 for what in ("vertices", "edges", "features", "classes")
             )
             self.num_splits = int(attributes["num_splits"])
+            self.features_checksum = text(attributes.get("features_checksum", ""))
         except KeyError as error:
             raise StoreError(f"{self.path}: {error.args[0]}. {REMEDY}") from error
         if self.task not in TASKS:

@@ -1,13 +1,16 @@
 """Checking the values of a graph store, in chunks; `GraphStore` itself checks shapes and dtypes."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 
 from batchgnn.base.errors import StoreError
 from batchgnn.base.progress import progress
+from batchgnn.store.format import checksum
 from batchgnn.store.graph_store import REMEDY, GraphStore
 from batchgnn.store.labels import in_range
+from batchgnn.store.seal import check_seal
 
 CHUNK_BYTES = 32 << 20
 
@@ -18,7 +21,15 @@ def verify(path: str | os.PathLike, *, show: bool = False) -> GraphStore:
     show  whether progress is shown on stderr
     Raises StoreError, which names the dataset and the first row with a value out of range.
     """
+    check_seal(Path(path), f"{REMEDY}, or copy it again")
     graph = GraphStore(path)
+    if graph.features is not None and graph.features_checksum not in (
+        "",
+        checksum(graph.features),
+    ):
+        raise StoreError(
+            f"{graph.path}: the file that its features are linked to was changed since. {REMEDY}"
+        )
     with progress("edges", graph.num_edges, "edges", show=show) as bar:
         first = 0
         for source, target, weight in graph.iter_edges():

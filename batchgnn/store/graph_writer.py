@@ -17,9 +17,17 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from batchgnn.base.errors import DataError
-from batchgnn.store.format import FORMAT_GRAPH, atomic_file, create_aligned, create_store
+from batchgnn.store.format import (
+    FORMAT_GRAPH,
+    atomic_file,
+    checksum,
+    create_aligned,
+    create_store,
+    map_dataset,
+)
 from batchgnn.store.graph_store import id_dtype_of
 from batchgnn.store.labels import MULTICLASS, MULTILABEL, REGRESSION, in_range, label_layout
+from batchgnn.store.seal import seal
 
 COPY_CHUNK_BYTES = 8 << 20
 NONE, TRAIN, VALIDATION, TEST = 0, 1, 2, 3
@@ -249,6 +257,10 @@ class GraphStoreWriter:
         for growing in self.growing.values():
             growing.place(self.file)
         spec = self.spec
+        if spec.raw_features is not None:
+            self.file.attrs["features_checksum"] = checksum(
+                map_dataset(self.file, "vertex/features")
+            )
         if spec.class_names is not None:
             self.file["class/name"] = np.array([name.encode() for name in spec.class_names], "S")
         self.file.attrs.update(
@@ -271,14 +283,12 @@ def write_graph(path: str | os.PathLike, spec: GraphSpec) -> Iterator[GraphStore
     Raises StoreError when `path` exists or the disk is full; nothing is left behind then.
     """
     path = Path(path)
-    with (
-        atomic_file(path) as beside,
-        ExitStack() as stack,
-        create_store(beside, FORMAT_GRAPH) as file,
-    ):
-        writer = GraphStoreWriter(file, beside.parent, spec, stack)
-        yield writer
-        writer.finish()
+    with atomic_file(path) as beside:
+        with ExitStack() as stack, create_store(beside, FORMAT_GRAPH) as file:
+            writer = GraphStoreWriter(file, beside.parent, spec, stack)
+            yield writer
+            writer.finish()
+        seal(beside)
 
 
 def _check_range(name: str, values: np.ndarray, low: int, high: int) -> None:

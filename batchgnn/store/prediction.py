@@ -29,7 +29,7 @@ def create_prediction(path: Path, attributes: dict, columns: dict[str, tuple]) -
 
 def write_slab(path: Path, name: str, first_row: int, rows: np.ndarray) -> None:
     """Write consecutive rows of a column; ranks write disjoint slabs at the same time."""
-    with h5py.File(part_path(path), "r") as file:
+    with h5py.File(part_path(path), "r", locking=False) as file:
         offset = file[name].id.get_offset()
     rows = np.ascontiguousarray(rows)
     row_bytes = rows.nbytes // max(len(rows), 1)

@@ -19,6 +19,9 @@ from batchgnn.base.errors import StoreError
 from batchgnn.kernels.half import FEATURE_DTYPES, dtype_name
 from batchgnn.store.format import FORMAT_SHARD, FORMAT_SHARDS, open_store, text
 from batchgnn.store.labels import label_layout
+from batchgnn.store.manifest_check import claims_of
+from batchgnn.store.seal import check_seal
+from batchgnn.store.shard_check import RESTORE, check_datasets, check_frame, first_bad_row
 
 MANIFEST = "manifest.h5"
 
@@ -50,6 +53,8 @@ ARRAYS = {
     "quotient/weight": "quotient_weight",
     "checksum": "checksum",
     "checksum_dataset": "checksum_dataset",
+    "shard/place": "place",
+    "shard/fold": "fold",
 }
 "Dataset of the manifest -> attribute of `Manifest`."
 
@@ -128,6 +133,9 @@ class Manifest(Schema):
                                     arcs with one end in s and the other in t, either direction
     checksum       bytes (K, num_datasets)   of each dataset of each shard, hexadecimal
     checksum_dataset  bytes (num_datasets,)  their names
+    place          int64 (K, num_datasets + 1, 2)  first byte and number of bytes of each, and of
+                   the file
+    fold           uint64 (K, num_datasets + 1)  `shard_check.sums_of` each file
     """
 
     name: str
@@ -148,6 +156,8 @@ class Manifest(Schema):
     quotient_weight: np.ndarray
     checksum: np.ndarray
     checksum_dataset: np.ndarray
+    place: np.ndarray
+    fold: np.ndarray
 
     @property
     def num_shards(self) -> int:
@@ -205,8 +215,36 @@ class ShardStore:
         return self.path / shard_name(s)
 
     def shard(self, s: int) -> Shard:
-        """Map shard s. Raises StoreError when it is missing, truncated or of another store."""
-        return _map_shard(self.shard_path(s), s, int(self.manifest.offset[s]), self.places(s))
+        """Map shard s, once every byte of it is known to be as it was written.
+
+        Raises StoreError when it is missing, truncated, damaged or of another store.
+        """
+        path, places = self.shard_path(s), self.places(s)
+        shard = _map_shard(path, s, int(self.manifest.offset[s]), places)
+        self._check_datasets(path, shard)
+        return shard
+
+    def _check_datasets(self, path: Path, shard: Shard) -> None:
+        """Look at the bytes of a file, once in a process; raises StoreError."""
+        m, known = self.manifest, path.stat()
+        key = (m.fingerprint, str(path), known.st_mtime_ns, known.st_size, known.st_ino)
+        if key in _checked:
+            return
+        names = [name.decode() for name in m.checksum_dataset]
+        damaged = check_datasets(path, names, m.place[shard.shard], m.fold[shard.shard])
+        for name in damaged:
+            row = first_bad_row(
+                name,
+                getattr(shard, ATTRIBUTE[name]),
+                num_vertices=m.num_vertices,
+                task=m.task,
+                num_classes=m.num_classes,
+            )
+            raise StoreError(
+                f"{path}: dataset {name} is damaged{': ' * bool(row)}{row}; its bytes are not "
+                f"those that were written. {RESTORE}"
+            )
+        _checked.add(key)
 
     def places(self, s: int) -> dict[str, tuple[int, np.dtype, tuple[int, ...]]]:
         """Dataset of shard s -> (offset in the file, -1 when empty; dtype; shape). As `shard`."""
@@ -218,6 +256,8 @@ class ShardStore:
                 f"{path} is missing: {self.path}/ holds {self.manifest.num_shards} shards, "
                 f"{shard_name(0)} to {shard_name(self.manifest.num_shards - 1)}. {RESTORE}"
             )
+        m = self.manifest
+        check_frame(path, s, m.place, m.fold, m.fingerprint)
         with open_store(path, FORMAT_SHARD, "shard file", MAKE) as file:
             try:
                 self._check_identity(file, s)
@@ -260,7 +300,8 @@ class ShardStore:
 
 
 MAKE = "batchgnn partition GRAPH.h5 SHARDS --shards K"
-RESTORE = "Copy the whole folder again, or partition the graph store again: batchgnn partition"
+_checked: set[tuple] = set()
+"Files that this process has looked at."
 
 
 def shard_name(s: int) -> str:
@@ -283,7 +324,9 @@ def read_manifest(path: str | os.PathLike) -> Manifest:
             f"{path} {what}: needed a shard store, a folder made by: "
             f"batchgnn partition GRAPH.h5 {path} --shards K"
         )
-    with open_store(path / MANIFEST, FORMAT_SHARDS, "shard store", MAKE) as file:
+    file_path = path / MANIFEST
+    check_seal(file_path, RESTORE)
+    with open_store(file_path, FORMAT_SHARDS, "shard store", MAKE) as file:
         try:
             values = {attribute: file[name][()] for name, attribute in ARRAYS.items()}
             for field in fields(Manifest):
@@ -291,7 +334,11 @@ def read_manifest(path: str | os.PathLike) -> Manifest:
                     values[field.name] = _decode(field, file.attrs[field.name])
         except KeyError as error:
             raise StoreError(f"{path / MANIFEST}: {error.args[0]}. {RESTORE}") from error
-    return Manifest(**values)
+    manifest = Manifest(**values)
+    for claim, holds in claims_of(manifest):
+        if not holds:
+            raise StoreError(f"{file_path}: {claim} does not hold. {RESTORE}")
+    return manifest
 
 
 def encode_attributes(manifest: Manifest) -> dict[str, object]:

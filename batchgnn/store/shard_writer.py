@@ -6,6 +6,7 @@ from the finished files, and the fingerprint over all of them is stamped into ev
 """
 
 import hashlib
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from batchgnn.store.format import (
     create_aligned,
     create_store,
 )
+from batchgnn.store.seal import seal
+from batchgnn.store.shard_check import sums_of
 from batchgnn.store.shard_store import (
     ARRAYS,
     MANIFEST,
@@ -46,6 +49,14 @@ class Draft:
         if offset < 0:
             return np.empty(shape, dtype)
         return np.memmap(self.path, dtype, "r+", offset, shape)
+
+    def extents(self) -> list[tuple[int, int]]:
+        """(first byte, number of bytes) of each dataset, (0, 0) of empty ones, and of the file."""
+        data = [
+            (offset, dtype.itemsize * math.prod(shape)) if offset >= 0 else (0, 0)
+            for offset, dtype, shape in self.places.values()
+        ]
+        return [*data, (0, self.path.stat().st_size)]
 
 
 def create_shard(
@@ -84,7 +95,7 @@ def take_checksums(drafts: Sequence[Draft]) -> tuple[np.ndarray, np.ndarray]:
     names = list(drafts[0].places)
     rows = []
     for draft in drafts:
-        with h5py.File(draft.path, "r") as file:
+        with h5py.File(draft.path, "r", locking=False) as file:
             rows.append([checksum(file[name]) for name in names])
     return np.array(rows, "S"), np.array(names, "S")
 
@@ -99,8 +110,15 @@ def fingerprint_of(sums: np.ndarray, names: np.ndarray, offset: np.ndarray) -> s
 
 def stamp(path: Path, fingerprint: str) -> None:
     """Write the fingerprint into a shard file, in place."""
-    with h5py.File(path, "r+") as file:
+    with h5py.File(path, "r+", locking=False) as file:
         file.attrs.modify("fingerprint", np.bytes_(fingerprint))
+
+
+def take_sums(drafts: Sequence[Draft]) -> tuple[np.ndarray, np.ndarray]:
+    """`Manifest.place` and `Manifest.fold` of finished, stamped files."""
+    places = np.array([draft.extents() for draft in drafts], np.int64)
+    sums = [sums_of(draft.path, each) for draft, each in zip(drafts, places, strict=True)]
+    return places, np.array(sums, np.uint64)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -110,3 +128,4 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
             file.attrs[name] = value
         for name, attribute in ARRAYS.items():
             file[name] = getattr(manifest, attribute)
+    seal(folder / MANIFEST)

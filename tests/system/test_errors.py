@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from commands import finish, refused, start, succeed
 from graphs import learnable_graph, shards_of
+from shards import edited
 
 from batchgnn.partition.partition import partition
 
@@ -59,7 +60,7 @@ def exchange(shards):
 
 
 def make_newer(shards):
-    with h5py.File(shards / "manifest.h5", "r+") as file:
+    with edited(shards / "manifest.h5") as file:
         file.attrs["format_version"] = 99
     return f"{shards / 'manifest.h5'} has format version 99"
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shards import edited
 
 from batchgnn.base.errors import DataError, StoreError
 from batchgnn.store import format as store_format
@@ -104,7 +105,7 @@ def test_numbers_as_labels_are_kept_with_nan_for_none(tmp_path):
 
 def test_verify_names_the_row_of_a_number_that_is_infinite(tmp_path):
     path = write(tmp_path / "g.h5", replace(SPEC, task="regression"), label=NUMBERS)
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         file["vertex/label"][2] = np.inf
     with pytest.raises(StoreError, match="vertex/label has a value out of range in row 2"):
         verify(path)
@@ -239,8 +240,8 @@ DAMAGE = {
         lambda file: file.attrs.__setitem__("format", "batchgnn-shards")
     ),
     "no attribute `format`": with_file(lambda file: file.attrs.__delitem__("format")),
-    "format version 3, this batchgnn reads up to 2": with_file(
-        lambda file: file.attrs.__setitem__("format_version", 3)
+    "format version 4, this batchgnn reads up to 3": with_file(
+        lambda file: file.attrs.__setitem__("format_version", 4)
     ),
     "num_classes": with_file(lambda file: file.attrs.__delitem__("num_classes")),
     "task is 'ranking', needed one of": with_file(

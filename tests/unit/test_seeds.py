@@ -2,10 +2,9 @@
 
 import dataclasses
 
-import h5py
 import numpy as np
 import pytest
-from shards import random_graph
+from shards import edited, random_graph
 
 from batchgnn.base.errors import StoreError
 from batchgnn.partition.cut import METHODS
@@ -51,7 +50,7 @@ def test_the_cut_evens_and_counts_seeds_not_training_vertices(half_labelled, tmp
 
 def test_verify_finds_a_manifest_that_counts_training_vertices(half_labelled, tmp_path):
     partition(half_labelled, tmp_path / "s", "random", 2)
-    with h5py.File(tmp_path / "s" / "manifest.h5", "r+") as file:
-        file["shard/num_seeds"][...] = 1000
+    with edited(tmp_path / "s" / "manifest.h5") as file:
+        file["shard/num_seeds"][...] = 900
     with pytest.raises(StoreError, match=r"shard/num_seeds of the manifest.*does not hold"):
         verify(tmp_path / "s")

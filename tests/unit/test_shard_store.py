@@ -13,11 +13,12 @@ import h5py
 import numpy as np
 import pytest
 from reference import partition as reference
-from shards import Whole, graph_of, two_triangles
+from shards import Whole, accept_shards, edited, graph_of, two_triangles
 
 from batchgnn.base.errors import StoreError
 from batchgnn.kernels.partition import count_neighbor_shards, row_sums
 from batchgnn.partition.write import write_shards
+from batchgnn.store.seal import seal
 from batchgnn.store.shard_store import ATTRIBUTE, ShardStore
 from batchgnn.store.shard_verify import verify
 
@@ -155,24 +156,31 @@ def test_shards_in_each_others_place(halves):
         ShardStore(halves).shard(0)
 
 
+def set_version(folder, name, version):
+    with h5py.File(folder / name, "r+") as file:
+        file.attrs["format_version"] = version
+    if name == "manifest.h5":
+        seal(folder / name)
+    else:
+        accept_shards(folder)
+
+
 @pytest.mark.parametrize("name", ["manifest.h5", "shard-00000.h5"])
 def test_newer_format(halves, name):
-    with h5py.File(halves / name, "r+") as file:
-        file.attrs["format_version"] = 99
+    set_version(halves, name, 99)
     with pytest.raises(StoreError, match=rf"{name} has format version 99.*Update"):
         ShardStore(halves).shard(0)
 
 
 @pytest.mark.parametrize("name", ["manifest.h5", "shard-00000.h5"])
 def test_a_store_of_an_older_version_is_cut_again(halves, name):
-    with h5py.File(halves / name, "r+") as file:
-        file.attrs["format_version"] = 1
+    set_version(halves, name, 1)
     with pytest.raises(StoreError, match=rf"{name} was made by an older.*batchgnn partition GRAPH"):
         ShardStore(halves).shard(0)
 
 
 def test_manifest_of_another_kind(halves):
-    with h5py.File(halves / "manifest.h5", "r+") as file:
+    with edited(halves / "manifest.h5") as file:
         file.attrs["format"] = "batchgnn-graph"
     with pytest.raises(
         StoreError, match=r"no shard store.*batchgnn-graph.*needed 'batchgnn-shards'"
@@ -181,7 +189,7 @@ def test_manifest_of_another_kind(halves):
 
 
 def test_manifest_without_one_of_its_parts(halves):
-    with h5py.File(halves / "manifest.h5", "r+") as file:
+    with edited(halves / "manifest.h5") as file:
         del file["shard/num_halo"]
     with pytest.raises(StoreError, match=r"manifest\.h5.*num_halo"):
         ShardStore(halves)
@@ -204,7 +212,7 @@ def test_verify_names_the_dataset_with_a_flipped_byte(halves, name):
 
 
 def test_verify_finds_a_manifest_that_was_changed(halves):
-    with h5py.File(halves / "manifest.h5", "r+") as file:
+    with edited(halves / "manifest.h5") as file:
         file["checksum"][0, 0] = b"0" * 32
     with pytest.raises(StoreError, match=r"manifest\.h5: fingerprint"):
         verify(halves)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from commands import refused, succeed
+from graphs import learnable_graph, shards_of
 
 from batchgnn.base.errors import ConfigError
 from batchgnn.launch.slurm import Pipeline, scripts
@@ -102,6 +103,13 @@ def test_ranks_are_started_as_each_mpi_wants(settings, expected):
         ({"train": "--model sage", "time": "soon"}, "--time soon: write minutes"),
         ({"train": "--model sage", "sweep": ("--lr $(rm)",)}, "quotes and \\$ are not possible"),
         ({"train": "--model 'sage"}, "--train: No closing quotation"),
+        ({"train": "--model sage\n#SBATCH --wrap=x"}, "--train '--model sage.*line breaks"),
+        ({"train": "--lr 1", "name": "a\nrm"}, "--name .*line breaks"),
+        ({"train": "--lr 1", "sbatch": ("--exclusive\nrm",)}, "--sbatch .*line breaks"),
+        ({"train": "--lr 1", "modules": ("a", "b\r")}, "--modules .*line breaks"),
+        ({"train": "--lr 1", "graph": Path("/a\nb")}, "--graph .*line breaks"),
+        ({"train": "--lr 1", "container": "a\nb"}, "--container .*line breaks"),
+        ({"train": "--lr 1", "account": "a b"}, "--account 'a b': no spaces"),
         ({"train": "--run x"}, "the script sets --run"),
         ({"train": "--seed 2", "seeds": (1,)}, "--seed with --seeds"),
     ],
@@ -113,8 +121,10 @@ def test_what_no_script_can_be_made_of_is_refused(settings, message):
 
 def test_a_file_and_options_make_one_pipeline_and_dry_run_writes_nothing(tmp_path):
     settings, out = tmp_path / "p.toml", tmp_path / "p"
+    shards = shards_of(learnable_graph(), tmp_path / "shards")
     settings.write_text(
         'train = "--model gin"\nnodes = 3\nmpi = "mpich"\ntime = "90"\npartition = "fast"\n'
+        f'shards = "{shards}"\n'
     )
     line = ["slurm", "write", out, "--config", settings, "--nodes", 2]
     shown = succeed(*line, "--dry-run")

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from commands import succeed
 from graphs import learnable_graph, shards_of
+from shards import accept_shards
 
 from batchgnn.base.errors import StoreError
+from batchgnn.store.seal import seal
 from batchgnn.store.shard_store import ShardStore, shard_name
 from batchgnn.store.stage import stage
 
@@ -111,6 +113,10 @@ def test_a_file_that_points_outside_is_refused(store, tmp_path, how, which):
             layout = h5py.VirtualLayout(shape, dtype)
             layout[...] = h5py.VirtualSource(str(secret), "x", shape)
             file.create_virtual_dataset(name, layout)
+    if which == "manifest.h5":
+        seal(store.path / which)
+    else:
+        accept_shards(store.path)
     with pytest.raises(StoreError, match=f"{name} points out of the file"):
         ShardStore(store.path).shard(1)
 

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from batchgnn.base.errors import RankError, StoreError
+from batchgnn.base.bytes import MemoryPlan
+from batchgnn.base.errors import MemoryPlanError, RankError, StoreError
 from batchgnn.comm.background import Background
 from batchgnn.comm.failure import Watchdog, abort_on_exception, fail_together
 from batchgnn.comm.grid import start
@@ -61,6 +62,19 @@ def test_different_user_errors_are_listed_without_traceback(comm):
         assert re.search(said, str(caught.value))
     assert "Traceback" not in str(caught.value)
     assert caught.value.exit_status == 2
+
+
+def test_what_all_ranks_lack_is_said_once_by_the_one_that_lacks_most(comm):
+    with pytest.raises(MemoryPlanError) as caught, fail_together(comm, "opening"):
+        MemoryPlan({f"part {comm.rank}": (comm.rank + 2) << 30}).require(1 << 30, "Do so.")
+    text, *where = str(caught.value).splitlines()
+    assert f"needs {comm.size + 1}.0 GiB" in text
+    assert caught.value.exit_status == 2
+    if comm.size == 1:
+        assert where == []
+    else:
+        head = f"  on {comm.size} of {comm.size} ranks; rank {comm.size - 1} (host "
+        assert where == [f"{head}{socket.gethostname()}) lacks most"]
 
 
 def test_an_error_shared_by_all_ranks_passes_the_abort(comm):

@@ -1,0 +1,54 @@
+"""What a manifest says of itself must hold together, or what reads it would go out of bounds."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from batchgnn.store.labels import TASKS
+
+if TYPE_CHECKING:
+    from batchgnn.store.shard_store import Manifest
+
+
+def claims_of(m: "Manifest") -> Iterator[tuple[str, bool]]:
+    """(claim, whether it holds): what a manifest says of itself, each on those before it."""
+    shards, names = m.num_shards, len(m.checksum_dataset)
+    yield "task: one of " + ", ".join(TASKS), m.task in TASKS
+    yield "num_classes: at least 0, of regression 1", m.num_classes >= (m.task == TASKS[-1])
+    yield "shard/offset: a number more than shards", m.offset.ndim == 1 and shards > 0
+    yield (
+        "shard/offset: from 0 to num_vertices, ascending",
+        m.offset[0] == 0 and m.offset[-1] == m.num_vertices and bool((m.shard_vertices > 0).all()),
+    )
+    yield (
+        "shard/num_edges: of each shard, adds up to num_edges",
+        m.shard_edges.shape == (shards,)
+        and bool((m.shard_edges >= 0).all())
+        and m.shard_edges.sum() == m.num_edges,
+    )
+    yield (
+        "shard/num_seeds: a row per shard, a column per split, at most its vertices",
+        m.num_seeds.shape == (shards, m.num_splits)
+        and bool(((m.num_seeds >= 0) & (m.num_seeds <= m.shard_vertices[:, None])).all()),
+    )
+    yield (
+        "shard/num_halo: adds up to halo_factor",
+        m.num_halo.shape == (shards,)
+        and bool(np.isclose(m.num_halo.sum() / m.num_vertices, m.halo_factor)),
+    )
+    ends = m.quotient_indptr
+    yield (
+        "quotient: CSR of every shard",
+        ends.shape == (shards + 1,)
+        and ends[0] == 0
+        and bool((np.diff(ends) >= 0).all())
+        and m.quotient_indices.shape == m.quotient_weight.shape == (ends[-1],),
+    )
+    inside = (m.quotient_indices >= 0) & (m.quotient_indices < shards)
+    yield "quotient/indices: shards", bool(inside.all() and (m.quotient_weight > 0).all())
+    yield "checksum: a row per shard, a column per dataset", m.checksum.shape == (shards, names)
+    yield (
+        "shard/place, shard/fold: of every dataset",
+        m.place.shape == (shards, names + 1, 2) and m.fold.shape == (shards, names + 1),
+    )
