@@ -8,7 +8,10 @@ Arrays of the archive, by name:
 - features: dense `x` (N, D), or CSR `x_indptr, x_indices, x_shape` and `x_data` (absent: all ones)
 - labels: `y` (N,), -1 or NaN = none; or 0/1 (N, C) multi-label; or numbers (N,), NaN = none;
   optional `class_names` (C,)
-- splits: `train_mask, val_mask, test_mask`, (N,) or (N, R); none: a random split
+- splits: `train_mask, val_mask, test_mask`, (N,) or (N, R), or row numbers `train_idx, val_idx,
+  test_idx`; none: a random split
+
+`npz_names` has the other names that are known. Arrays that are not used are named in the report.
 """
 
 import os
@@ -39,16 +42,18 @@ from batchgnn.data.convert import (
     prepare_sparse,
     report,
     split_note,
-    split_of_masks,
 )
 from batchgnn.data.labels import check_labels, task_of
 from batchgnn.data.npz_file import NpzFile
+from batchgnn.data.npz_names import NpzSplit, name_usually
 from batchgnn.store.format import refuse_existing
 from batchgnn.store.graph_writer import GraphSpec, GraphStoreWriter, write_graph
 from batchgnn.store.labels import MULTILABEL, REGRESSION
+from batchgnn.store.taken import Record
 
 VERTEX_CHUNK = 1 << 16
-MASKS = ("train_mask", "val_mask", "test_mask")
+CSR_SAID = ("['csr']",)
+EDGE_ARRAYS = (("indptr", "indices"), ("edge_index",), ("source", "target"))
 
 
 def convert_npz(
@@ -68,19 +73,41 @@ def convert_npz(
     with NpzFile(source) as npz:
         if debian_files.recognises(npz):
             return debian_files.convert(npz, Path(out), options, show=show)
-        spec = read_spec(npz, options)
+        name_usually(npz)
+        split = NpzSplit(npz, num_vertices(npz), drawn=options.split is not None)
+        spec = read_spec(npz, split, options)
         with write_graph(out, spec) as writer:
             with progress(f"{spec.name}: features", spec.num_vertices, "rows", show=show) as bar:
                 for rows in append_all_features(npz, writer, options):
                     bar.advance(rows)
-            append_labels(npz, writer, options)
+            append_labels(npz, writer, split, options)
             with progress(f"{spec.name}: edges", num_edges(npz), "edges", show=show) as bar:
-                loops = append_edges(
+                of_edges = append_edges(
                     *(writer, lambda: read_edges(npz, spec.num_vertices), arcs_of(npz, options)),
                     *(options, str(npz.path), bar.advance),
                 )
-        note = split_note(options) if drawn_split(npz, options) else f"{_splits(npz)} split(s) kept"
-        return report(Path(out), writer, loops, note)
+            return report(out, writer, taken_of(npz, split, options) | of_edges, options)
+
+
+def taken_of(npz: NpzFile, split: NpzSplit, options: ConvertOptions) -> Record:
+    """What the arrays were taken as, for the report."""
+    edges = next(keys for keys in EDGE_ARRAYS if keys[0] in npz)
+    features = [key for key in ("x", "x_indptr", "x_indices", "x_data") if key in npz]
+    used = {*edges, *features, *split.keys, "edge_weight", "y", "directed", "x_shape"}
+    names = "class_names" if "class_names" in npz else ""
+
+    def called(*keys: str) -> str:
+        return ", ".join(npz.names.get(key, key) for key in keys)
+
+    return {
+        "edges": f"{called(*edges)}",
+        "weight": called("edge_weight") if "edge_weight" in npz else "none",
+        "features": called(*features) or "none",
+        "label": called("y") if "y" in npz else "none",
+        "names of the classes": names,
+        "split": split.said if split.keys else split_note(options),
+        "arrays not used": sorted(key for key in npz.header if key not in {*used, names}),
+    }
 
 
 def arcs_of(npz: NpzFile, options: ConvertOptions) -> Arcs:
@@ -90,11 +117,6 @@ def arcs_of(npz: NpzFile, options: ConvertOptions) -> Arcs:
     return "directed" if "directed" in npz and bool(npz.read("directed")) else "both"
 
 
-def drawn_split(npz: NpzFile, options: ConvertOptions) -> bool:
-    """Whether the split is drawn at random rather than the archive's own."""
-    return options.split is not None or MASKS[0] not in npz
-
-
 def num_edges(npz: NpzFile) -> int:
     """Rows of the edge list."""
     if "indices" in npz:
@@ -102,9 +124,9 @@ def num_edges(npz: NpzFile) -> int:
     return npz.shape("edge_index")[-1] if "edge_index" in npz else npz.shape("source")[0]
 
 
-def read_spec(npz: NpzFile, options: ConvertOptions) -> GraphSpec:
+def read_spec(npz: NpzFile, split: NpzSplit, options: ConvertOptions) -> GraphSpec:
     """The graph as the headers tell it; raises DataError when they contradict each other."""
-    n = _num_vertices(npz)
+    n = split.num_vertices
     _check_edge_arrays(npz)
     features, width = _feature_kind(npz, n, options)
     label_shape = npz.shape("y") if "y" in npz else (n,)
@@ -118,9 +140,8 @@ def read_spec(npz: NpzFile, options: ConvertOptions) -> GraphSpec:
     classes = columns if task == MULTILABEL else options.classes
     if names is not None and classes is None:
         classes = len(names)
-    for key in (*MASKS, "y"):
-        if key in npz and npz.shape(key)[0] != n:
-            raise _misfit(npz, key, n)
+    if "y" in npz and npz.length("y") != n:
+        raise _misfit(npz, "y", n)
     return GraphSpec(
         name=options.name or npz.path.stem,
         licence=options.licence,
@@ -131,29 +152,26 @@ def read_spec(npz: NpzFile, options: ConvertOptions) -> GraphSpec:
         features=features,
         task=task,
         num_classes=classes,
-        num_splits=0 if drawn_split(npz, options) else _splits(npz),
-        weighted="edge_weight" in npz,
+        num_splits=split.num_splits if split.keys and split.are_masks else 0,
+        weighted="edge_weight" in npz or options.double_edges == "sum",
         class_names=names if names is not None and classes == len(names) else None,
     )
 
 
-def _splits(npz: NpzFile) -> int:
-    shape = npz.shape(MASKS[0])
-    for key in MASKS[1:]:
-        if npz.shape(key) != shape:
-            raise DataError(
-                f"{npz.path}: {key} has shape {npz.shape(key)}, {MASKS[0]} has {shape}; needed the "
-                f"same for all three masks"
-            )
-    return shape[1] if len(shape) == 2 else 1
-
-
-def _num_vertices(npz: NpzFile) -> int:
+def num_vertices(npz: NpzFile) -> int:
+    """Vertices, by the first array that says it."""
     if "indptr" in npz:
-        return npz.shape("indptr")[0] - 1
+        return max(npz.length("indptr") - 1, 0)
     if "x" in npz:
-        return npz.shape("x")[0]
-    return int(npz.read("x_shape")[0]) if "x_shape" in npz else npz.shape("y")[0]
+        return npz.length("x")
+    if "x_shape" in npz:
+        return int(npz.read("x_shape")[0]) if npz.length("x_shape") else 0
+    if "y" in npz:
+        return npz.length("y")
+    raise DataError(
+        f"{npz.path}: how many vertices are there? Needed indptr, x, x_shape or y; found "
+        f"{', '.join(sorted(npz.header))}"
+    )
 
 
 def _misfit(npz: NpzFile, key: str, n: int) -> DataError:
@@ -185,8 +203,15 @@ def _check_edge_arrays(npz: NpzFile) -> None:
             f"{npz.path}: no edges. Needed the arrays indptr and indices (CSR), or edge_index "
             f"(2, E), or source and target; found {', '.join(sorted(npz.header))}"
         )
+    if "format" in npz and str(npz.read("format").ravel()[:1].astype(str)) not in CSR_SAID:
+        raise DataError(
+            f"{npz.path}: a matrix of scipy in another format than CSR. Save it again: "
+            f"scipy.sparse.save_npz(FILE, A.tocsr())"
+        )
     for key in keys:
-        npz.shape(key)
+        npz.length(key)
+        if len(npz.shape(key)) != (2 if key == "edge_index" else 1):
+            raise DataError(f"{npz.path}: {key} has shape {npz.shape(key)}, needed one row of ids")
         if npz.dtype(key).kind not in "iu":
             raise DataError(f"{npz.path}: {key} is {npz.dtype(key)}, needed integers")
     if "edge_weight" in npz and npz.shape("edge_weight") != (num_edges(npz),):
@@ -194,6 +219,8 @@ def _check_edge_arrays(npz: NpzFile) -> None:
             f"{npz.path}: edge_weight has shape {npz.shape('edge_weight')}, needed "
             f"({num_edges(npz)},): one weight for each edge"
         )
+    if "edge_weight" in npz and npz.dtype("edge_weight").kind not in "fiub":
+        raise DataError(f"{npz.path}: edge_weight is {npz.dtype('edge_weight')}, needed numbers")
 
 
 def _feature_kind(npz: NpzFile, n: int, options: ConvertOptions) -> tuple[str, int]:
@@ -309,20 +336,20 @@ def row_blocks(pointers: np.ndarray, most: int) -> Iterator[tuple[int, int]]:
         begin = end
 
 
-def append_labels(npz: NpzFile, writer: GraphStoreWriter, options: ConvertOptions) -> None:
+def append_labels(
+    npz: NpzFile, writer: GraphStoreWriter, split: NpzSplit, options: ConvertOptions
+) -> None:
     """Append labels and splits."""
     spec, first = writer.spec, 0
-    drawn = drawn_split(npz, options)
-    masks = [] if drawn else [npz.rows(key, VERTEX_CHUNK) for key in MASKS]
+    parts = split.chunks(VERTEX_CHUNK)
     for labels in _label_chunks(npz, spec):
         origin = Origin(f"{npz.path}: y", first)
         labels = check_labels(labels, spec, origin)
         writer.append_labels(labels)
-        if drawn:
-            append_random_split(writer, options, first, labels)
+        if split.keys:
+            writer.append_split(next(parts))
         else:
-            parts = [next(mask).astype(bool) for mask in masks]
-            writer.append_split(split_of_masks(parts, Origin(f"{npz.path}: masks", first)))
+            append_random_split(writer, options, first, labels)
         first += len(labels)
 
 

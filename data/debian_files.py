@@ -27,6 +27,7 @@ from batchgnn.data.labels import check_labels, task_of
 from batchgnn.data.npz_file import NpzFile
 from batchgnn.store.graph_writer import NONE, TEST, TRAIN, VALIDATION, GraphSpec, write_graph
 from batchgnn.store.labels import MULTICLASS, MULTILABEL
+from batchgnn.store.taken import Record
 
 KEYS = ("deg_out", "indices_delta", "cat", "split", "y")
 SIZES = np.array([3, 256, 32, 256])
@@ -60,6 +61,7 @@ def convert(npz: NpzFile, out: Path, options: ConvertOptions, *, show: bool) -> 
         features="sparse" if scaled else "binary",
         task=task,
         num_classes=1 if task == MULTILABEL else options.classes or (len(names or ()) or None),
+        weighted=options.double_edges == "sum",
         class_names=names if task == MULTICLASS else None,
     )
     with write_graph(out, spec) as writer:
@@ -82,11 +84,12 @@ def convert(npz: NpzFile, out: Path, options: ConvertOptions, *, show: bool) -> 
                 bar.advance(len(labels))
         with progress(f"{spec.name}: edges", num_edges, "edges", show=show) as bar:
             arcs = options.arcs or "once"
-            loops = append_edges(
+            of_edges = append_edges(
                 writer, lambda: _edges(npz, n), arcs, options, str(npz.path), bar.advance
             )
-    note = "its own split kept" if options.split is None else split_note(options)
-    return report(out, writer, loops, note)
+        said = "its own split kept" if options.split is None else split_note(options)
+        taken: Record = {"edges": "deg_out, indices_delta", "features": "cat", "label": "y"}
+        return report(out, writer, taken | {"split": said} | of_edges, options)
 
 
 def _vertices(npz: NpzFile) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:

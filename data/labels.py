@@ -12,6 +12,9 @@ from batchgnn.store.labels import MULTICLASS, MULTILABEL, REGRESSION
 
 MAX_LABEL = 2**31 - 2
 
+MANY_CLASSES = 1000
+"More classes than this are asked about when most of them have no vertex, or one."
+
 
 def task_of(asked: str | None, columns: int, where: str) -> str:
     """The task: as asked, else multilabel where there are several columns of labels.
@@ -63,6 +66,21 @@ def fraction(place: str, label: str) -> DataError:
         f"{place}: label {label} is no whole number, so it is no class. If the labels are "
         f"numbers to be predicted, say so: --task {REGRESSION}"
     )
+
+
+def are_sparse(num_classes: int, num_found: int, num_labelled: int) -> bool:
+    """Whether there are many classes, most of which do not occur, or occur once or twice."""
+    return num_classes > MANY_CLASSES and num_classes > min(2 * num_found, num_labelled // 2)
+
+
+def refuse_many(place: str, num_classes: int, num_found: int, num_labelled: int) -> None:
+    """Raise DataError when labels are probably no classes: most do not occur, or occur once."""
+    if are_sparse(num_classes, num_found, num_labelled):
+        raise DataError(
+            f"{place}: the labels would make {num_classes:,} classes, {num_found:,} of which occur "
+            f"on {num_labelled:,} vertices. If they are numbers to be predicted, say --task "
+            f"{REGRESSION}; if they are classes, --task {MULTICLASS}"
+        )
 
 
 def check_many(labels: np.ndarray, origin: Origin) -> np.ndarray:

@@ -17,7 +17,11 @@ READ_HEADER = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_
 MAX_COLUMNS = 64
 "Columns of an array in Fortran order that are read side by side; each decompresses the array."
 
-DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
+DAMAGED = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError,
+    RuntimeError,
+)  # fmt: skip
+"What a damaged or encrypted archive raises."
 
 
 def read_npy_header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -39,7 +43,11 @@ class NpzFile:
         self.path = Path(path)
         if not self.path.is_file():
             raise DataError(f"{path} does not exist: needed an .npz file")
-        self.file = self.path.open("rb")
+        self.names: dict[str, str] = {}
+        try:
+            self.file = self.path.open("rb")
+        except OSError as error:
+            raise DataError(f"{path} cannot be read ({error.strerror})") from error
         try:
             self.zip = zipfile.ZipFile(self.file)
         except zipfile.BadZipFile as error:
@@ -63,7 +71,13 @@ class NpzFile:
         except DAMAGED as error:
             raise self._damaged(key, error) from error
 
-    def _entry(self, key: str) -> str:
+    def rename(self, key: str, name: str) -> None:
+        """Let the array `key` go by the name `name`."""
+        self.header[name] = self.header.pop(key)
+        self.names[name] = key
+
+    def _entry(self, name: str) -> str:
+        key = self.names.get(name, name)
         return f"{key}.npy" if f"{key}.npy" in self.zip.NameToInfo else key
 
     def _damaged(self, key: str, error: BaseException) -> DataError:
@@ -89,6 +103,15 @@ class NpzFile:
                 f"{self.path}: there is no array {key}; found {', '.join(sorted(self.header))}"
             )
         return self.header[key][0]
+
+    def length(self, key: str) -> int:
+        """Rows of an array; raises DataError when it is missing, or one value without a shape."""
+        shape = self.shape(key)
+        if not shape:
+            raise DataError(
+                f"{self.path}: {key} is one value, not an array of rows. Save it anew as an array"
+            )
+        return shape[0]
 
     def dtype(self, key: str) -> np.dtype:
         """Dtype of an array."""

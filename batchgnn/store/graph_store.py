@@ -17,6 +17,7 @@ from numpy.typing import DTypeLike
 from batchgnn.base.errors import StoreError
 from batchgnn.store.format import FORMAT_GRAPH, map_dataset, open_store, text
 from batchgnn.store.labels import REGRESSION, TASKS, label_layout
+from batchgnn.store.taken import from_json
 
 EDGE_CHUNK = 1 << 22
 "Edges that `iter_edges` reads at a time: 32 MiB with uint32 ids."
@@ -66,6 +67,7 @@ class GraphStore:
     feature_dtype, id_dtype  of what `read_features` and `iter_edges` return
     features       memory map (N, D), or None when the features are sparse
     sparse         `SparseRows`, or None when the features are dense
+    taken          what the converter took as what (`taken.Record`); empty where it was not kept
     class_names    list of str, or None when classes have numbers only
     """
 
@@ -91,6 +93,7 @@ class GraphStore:
                 for what in ("vertices", "edges", "features", "classes")
             )
             self.num_splits = int(attributes["num_splits"])
+            self.taken = from_json(text(attributes.get("taken", "{}")))
         except KeyError as error:
             raise StoreError(f"{self.path}: {error.args[0]}. {REMEDY}") from error
         if self.task not in TASKS:
