@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from batchgnn.base.errors import ConfigError, DataError
+from batchgnn.base.errors import DataError
 from batchgnn.base.progress import progress
 from batchgnn.data import debian_files
 from batchgnn.data.checks import (
@@ -44,6 +44,13 @@ from batchgnn.data.convert import (
     split_note,
 )
 from batchgnn.data.labels import check_labels, task_of
+from batchgnn.data.npz_arrays import (
+    check_edge_arrays,
+    feature_kind,
+    misfit,
+    num_edges,
+    num_vertices,
+)
 from batchgnn.data.npz_file import NpzFile
 from batchgnn.data.npz_names import NpzSplit, name_usually
 from batchgnn.store.format import refuse_existing
@@ -52,7 +59,6 @@ from batchgnn.store.labels import MULTILABEL, REGRESSION
 from batchgnn.store.taken import Record
 
 VERTEX_CHUNK = 1 << 16
-CSR_SAID = ("['csr']",)
 EDGE_ARRAYS = (("indptr", "indices"), ("edge_index",), ("source", "target"))
 
 
@@ -117,18 +123,11 @@ def arcs_of(npz: NpzFile, options: ConvertOptions) -> Arcs:
     return "directed" if "directed" in npz and bool(npz.read("directed")) else "both"
 
 
-def num_edges(npz: NpzFile) -> int:
-    """Rows of the edge list."""
-    if "indices" in npz:
-        return npz.shape("indices")[0]
-    return npz.shape("edge_index")[-1] if "edge_index" in npz else npz.shape("source")[0]
-
-
 def read_spec(npz: NpzFile, split: NpzSplit, options: ConvertOptions) -> GraphSpec:
     """The graph as the headers tell it; raises DataError when they contradict each other."""
     n = split.num_vertices
-    _check_edge_arrays(npz)
-    features, width = _feature_kind(npz, n, options)
+    check_edge_arrays(npz)
+    features, width = feature_kind(npz, n, options)
     label_shape = npz.shape("y") if "y" in npz else (n,)
     columns = int(np.prod(label_shape[1:]))
     task = task_of(options.task, columns, f"{npz.path}: y")
@@ -141,7 +140,7 @@ def read_spec(npz: NpzFile, split: NpzSplit, options: ConvertOptions) -> GraphSp
     if names is not None and classes is None:
         classes = len(names)
     if "y" in npz and npz.length("y") != n:
-        raise _misfit(npz, "y", n)
+        raise misfit(npz, "y", n)
     return GraphSpec(
         name=options.name or npz.path.stem,
         licence=options.licence,
@@ -156,95 +155,6 @@ def read_spec(npz: NpzFile, split: NpzSplit, options: ConvertOptions) -> GraphSp
         weighted="edge_weight" in npz or options.double_edges == "sum",
         class_names=names if names is not None and classes == len(names) else None,
     )
-
-
-def num_vertices(npz: NpzFile) -> int:
-    """Vertices, by the first array that says it."""
-    if "indptr" in npz:
-        return max(npz.length("indptr") - 1, 0)
-    if "x" in npz:
-        return npz.length("x")
-    if "x_shape" in npz:
-        return int(npz.read("x_shape")[0]) if npz.length("x_shape") else 0
-    if "y" in npz:
-        return npz.length("y")
-    raise DataError(
-        f"{npz.path}: how many vertices are there? Needed indptr, x, x_shape or y; found "
-        f"{', '.join(sorted(npz.header))}"
-    )
-
-
-def _misfit(npz: NpzFile, key: str, n: int) -> DataError:
-    return DataError(
-        f"{npz.path}: {key} has shape {npz.shape(key)}, but the graph has {n:,} vertices; needed "
-        f"one row for each vertex"
-    )
-
-
-def _check_edge_arrays(npz: NpzFile) -> None:
-    """Raise DataError unless the archive has edges in a known form, as integers."""
-    if "indptr" in npz:
-        keys: tuple[str, ...] = ("indptr", "indices")
-    elif "edge_index" in npz:
-        keys = ("edge_index",)
-        if npz.shape("edge_index")[:1] != (2,) or len(npz.shape("edge_index")) != 2:
-            raise DataError(
-                f"{npz.path}: edge_index has shape {npz.shape('edge_index')}, needed (2, E)"
-            )
-    elif "source" in npz:
-        keys = ("source", "target")
-        if npz.shape("source") != npz.shape("target"):
-            raise DataError(
-                f"{npz.path}: source has shape {npz.shape('source')}, target has "
-                f"{npz.shape('target')}; needed the same"
-            )
-    else:
-        raise DataError(
-            f"{npz.path}: no edges. Needed the arrays indptr and indices (CSR), or edge_index "
-            f"(2, E), or source and target; found {', '.join(sorted(npz.header))}"
-        )
-    if "format" in npz and str(npz.read("format").ravel()[:1].astype(str)) not in CSR_SAID:
-        raise DataError(
-            f"{npz.path}: a matrix of scipy in another format than CSR. Save it again: "
-            f"scipy.sparse.save_npz(FILE, A.tocsr())"
-        )
-    for key in keys:
-        npz.length(key)
-        if len(npz.shape(key)) != (2 if key == "edge_index" else 1):
-            raise DataError(f"{npz.path}: {key} has shape {npz.shape(key)}, needed one row of ids")
-        if npz.dtype(key).kind not in "iu":
-            raise DataError(f"{npz.path}: {key} is {npz.dtype(key)}, needed integers")
-    if "edge_weight" in npz and npz.shape("edge_weight") != (num_edges(npz),):
-        raise DataError(
-            f"{npz.path}: edge_weight has shape {npz.shape('edge_weight')}, needed "
-            f"({num_edges(npz)},): one weight for each edge"
-        )
-    if "edge_weight" in npz and npz.dtype("edge_weight").kind not in "fiub":
-        raise DataError(f"{npz.path}: edge_weight is {npz.dtype('edge_weight')}, needed numbers")
-
-
-def _feature_kind(npz: NpzFile, n: int, options: ConvertOptions) -> tuple[str, int]:
-    """(`dense`, `sparse` or `binary`, columns)."""
-    if "x" in npz:
-        if len(npz.shape("x")) != 2 or npz.shape("x")[0] != n:
-            raise _misfit(npz, "x", n)
-        if npz.dtype("x").kind not in "fiub":
-            raise DataError(f"{npz.path}: x is {npz.dtype('x')}, needed numbers")
-        return "dense", npz.shape("x")[1]
-    if "x_indptr" not in npz:
-        return "dense", 0
-    if options.feature_dtype != "float32":
-        raise ConfigError(
-            f"--feature-dtype {options.feature_dtype}: the features of {npz.path} are sparse, and "
-            f"sparse features are stored as float32"
-        )
-    shape = tuple(int(k) for k in npz.read("x_shape")) if npz.shape("x_shape") else ()
-    if len(shape) != 2 or shape[0] != n or npz.shape("x_indptr") != (n + 1,):
-        raise _misfit(npz, "x_indptr", n)
-    if "x_data" in npz and npz.shape("x_data") != npz.shape("x_indices"):
-        raise DataError(f"{npz.path}: x_data and x_indices differ in length")
-    has_values = "x_data" in npz or options.normalize_features == "row"
-    return "sparse" if has_values else "binary", shape[1]
 
 
 def append_all_features(

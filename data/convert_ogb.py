@@ -10,23 +10,19 @@ edges of other datasets are arcs unless `undirected`.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from batchgnn.base.errors import ConfigError, DataError
 from batchgnn.base.progress import progress
-from batchgnn.data.checks import Origin, check_ids
+from batchgnn.data.checks import check_ids
 from batchgnn.data.convert import (
-    EDGE_CHUNK,
-    FEATURE_CHUNK_BYTES,
     Arcs,
     ConvertOptions,
-    EdgeChunk,
     Report,
     append_edges,
     append_random_split,
@@ -34,11 +30,9 @@ from batchgnn.data.convert import (
     report,
     split_note,
 )
-from batchgnn.data.ids import require_integers
 from batchgnn.data.labels import check_labels, task_of
-from batchgnn.data.npz_file import NpzFile
 from batchgnn.data.ogb_catalogue import OgbEntry, entry_of, refuse_heterogeneous
-from batchgnn.data.tables import CsvTable
+from batchgnn.data.ogb_raw import Raw, check_rows, need_csv, open_raw, read_integers
 from batchgnn.store.format import refuse_existing
 from batchgnn.store.graph_writer import (
     NONE,
@@ -53,7 +47,6 @@ from batchgnn.store.labels import MULTICLASS, MULTILABEL
 from batchgnn.store.taken import Record
 
 PARTS = {"train": TRAIN, "valid": VALIDATION, "test": TEST}
-ROW_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,29 +65,6 @@ class OgbOptions(ConvertOptions):
         super().check()
         if self.undirected and self.arcs not in (None, "once"):
             raise ConfigError(f"--undirected and --arcs {self.arcs}: leave out one of the two")
-
-
-Rows = Iterator[tuple[Origin, np.ndarray]]
-
-
-class Raw(Protocol):
-    """The folder raw/ of a dataset, in either form."""
-
-    num_vertices: int
-    num_features: int
-    num_label_columns: int
-    num_edges: int
-    used: tuple[str, ...]
-    "Files of raw/ and arrays that are read."
-
-    def features(self) -> Rows:
-        """Chunks of (k, D) numbers."""
-
-    def labels(self) -> Rows:
-        """Chunks of (k, columns) numbers, NaN = none."""
-
-    def edges(self) -> Iterator[EdgeChunk]:
-        """Chunks of arcs, checked."""
 
 
 def convert_ogb(
@@ -206,47 +176,6 @@ def append_labels(
     check_rows(origin.file, first, raw.num_vertices)
 
 
-def check_rows(file: str, found: int, needed: int) -> None:
-    """Raise DataError unless a file has a row for each vertex."""
-    if found != needed:
-        raise DataError(
-            f"{file}: {found:,} rows found, but the graph has {needed:,} vertices. Download the "
-            f"dataset again"
-        )
-
-
-def open_raw(source: Path, stack: ExitStack) -> Raw:
-    """The raw files of a dataset; raises DataError when there are none."""
-    if (source / "raw" / "data.npz").is_file():
-        return RawNpz(source / "raw", stack)
-    if find_csv(source / "raw" / "edge") is not None:
-        return RawCsv(source / "raw")
-    raise DataError(
-        f"{source}: neither raw/edge.csv.gz nor raw/data.npz is there: needed the folder of an OGB "
-        f"node-property dataset, as ogbn_arxiv/"
-    )
-
-
-def find_csv(stem: Path) -> Path | None:
-    """`stem`.csv.gz or `stem`.csv, whichever is there."""
-    found = (stem.with_name(stem.name + ending) for ending in (".csv.gz", ".csv"))
-    return next((path for path in found if path.is_file()), None)
-
-
-def need_csv(stem: Path) -> CsvTable:
-    """The table at `stem`; raises DataError when it is missing."""
-    path = find_csv(stem)
-    if path is None:
-        raise DataError(f"{stem}.csv.gz does not exist. Download the dataset again")
-    return CsvTable(path, delimiter=",", header=False)
-
-
-def read_integers(table: CsvTable) -> Iterator[tuple[Origin, np.ndarray]]:
-    """The first column of a table as int64, in chunks."""
-    for chunk in table.chunks([0]):
-        yield Origin(str(table.path), chunk.first_row), require_integers(chunk, 0, table)
-
-
 def split_folder(source: Path, scheme: str | None, entry: OgbEntry | None) -> Path:
     """The folder of the split; raises DataError where there are several or none."""
     folders = sorted(path for path in (source / "split").glob("*") if path.is_dir())
@@ -277,130 +206,3 @@ def read_split(
                 raise DataError(f"{origin.at(row)}: vertex {ids[row]} is in two parts of the split")
             split[ids] = part
     return split
-
-
-def check_num_edges(stated_by: str, stated: int, file: str, found: int) -> None:
-    """Raise DataError unless a dataset has as many edges as it says."""
-    if stated != found:
-        raise DataError(
-            f"{stated_by} says {stated:,} edges, {file} has {found:,}. Download the dataset again"
-        )
-
-
-class RawCsv:
-    """`raw/*.csv.gz`."""
-
-    def __init__(self, folder: Path):
-        """Read the first lines; raises DataError when a file is missing."""
-        self.edge, self.label = need_csv(folder / "edge"), need_csv(folder / "node-label")
-        self.feature = None
-        if find_csv(folder / "node-feat") is not None:
-            self.feature = need_csv(folder / "node-feat")
-        counts = np.concatenate([n for _, n in read_integers(need_csv(folder / "num-node-list"))])
-        if len(counts) != 1:
-            raise DataError(f"{folder}/num-node-list.csv.gz: {len(counts)} graphs, needed one")
-        self.num_vertices = int(counts[0])
-        self.used: tuple[str, ...] = (
-            "edge.",
-            "node-feat.",
-            "node-label.",
-            "num-node-list.",
-            "num-edge-list.",
-        )
-        self.num_features = 0 if self.feature is None else len(self.feature.columns)
-        self.num_label_columns = len(self.label.columns)
-        self.stated = None
-        if find_csv(folder / "num-edge-list") is not None:
-            self.stated = need_csv(folder / "num-edge-list")
-        parts = [] if self.stated is None else [n.sum() for _, n in read_integers(self.stated)]
-        self.num_edges = int(sum(parts))
-        if len(self.edge.columns) != 2:
-            raise DataError(f"{self.edge.path}: needed two columns, found {len(self.edge.columns)}")
-
-    def _numbers(self, table: CsvTable) -> Rows:
-        for chunk in table.chunks():
-            origin = Origin(str(table.path), chunk.first_row)
-            yield origin, chunk.numbers(range(len(table.columns)))
-
-    def features(self) -> Rows:
-        """As `Raw.features`."""
-        return iter(()) if self.feature is None else self._numbers(self.feature)
-
-    def labels(self) -> Rows:
-        """As `Raw.labels`."""
-        return self._numbers(self.label)
-
-    def edges(self) -> Iterator[EdgeChunk]:
-        """As `Raw.edges`; raises DataError at the end when there are more or fewer than stated."""
-        done = 0
-        for chunk in self.edge.chunks():
-            origin = Origin(str(self.edge.path), chunk.first_row)
-            ends = chunk.integers(0), chunk.integers(1)
-            if ends[0] is None or ends[1] is None:
-                raise DataError(
-                    f"{origin.file}: a vertex is no integer, after row {origin.first_row}"
-                )
-            for ids in ends:
-                check_ids(ids, self.num_vertices, origin)  # type: ignore[arg-type]
-            done += len(chunk)
-            yield ends[0], ends[1], None
-        if self.stated is not None:
-            check_num_edges(str(self.stated.path), self.num_edges, str(self.edge.path), done)
-
-
-class RawNpz:
-    """`raw/data.npz` and `raw/node-label.npz`."""
-
-    def __init__(self, folder: Path, stack: ExitStack):
-        """Read the headers; raises DataError when an array is missing."""
-        self.data = stack.enter_context(NpzFile(folder / "data.npz"))
-        self.label = stack.enter_context(NpzFile(folder / "node-label.npz"))
-        self.used: tuple[str, ...] = ("data.npz", "node-label.npz")
-        shape = self.data.shape("edge_index")
-        if len(shape) != 2 or shape[0] != 2 or self.data.dtype("edge_index").kind not in "iu":
-            raise DataError(
-                f"{self.data.path}: edge_index is {self.data.dtype('edge_index')} {shape}, needed "
-                f"integers (2, E)"
-            )
-        self.num_edges = shape[1]
-        self.num_vertices = self._count("num_nodes_list", "graphs")
-        if "num_edges_list" in self.data:
-            stated = f"{self.data.path}: num_edges_list"
-            count = self._count("num_edges_list", "graphs")
-            check_num_edges(stated, count, "edge_index", self.num_edges)
-        has_features = "node_feat" in self.data and len(self.data.shape("node_feat")) == 2
-        self.num_features = self.data.shape("node_feat")[1] if has_features else 0
-        shape = self.label.shape("node_label")
-        self.num_label_columns = shape[1] if len(shape) == 2 else 1
-
-    def _count(self, key: str, what: str) -> int:
-        self.data.shape(key)
-        counts = self.data.read(key).ravel()
-        if len(counts) != 1 or counts.dtype.kind not in "iu":
-            raise DataError(f"{self.data.path}: {key} has {len(counts)} {what}, needed one")
-        return int(counts[0])
-
-    def _rows(self, npz: NpzFile, key: str, chunk: int) -> Rows:
-        first = 0
-        for rows in npz.rows(key, chunk):
-            yield Origin(f"{npz.path}: {key}", first), rows
-            first += len(rows)
-
-    def features(self) -> Rows:
-        """As `Raw.features`."""
-        step = max(FEATURE_CHUNK_BYTES // (4 * max(self.num_features, 1)), 1)
-        return self._rows(self.data, "node_feat", step)
-
-    def labels(self) -> Rows:
-        """As `Raw.labels`."""
-        return self._rows(self.label, "node_label", ROW_CHUNK)
-
-    def edges(self) -> Iterator[EdgeChunk]:
-        """As `Raw.edges`."""
-        first = 0
-        for source, target in self.data.pairs("edge_index", EDGE_CHUNK):
-            ends = source.astype(np.int64), target.astype(np.int64)
-            for ids in ends:
-                check_ids(ids, self.num_vertices, Origin(f"{self.data.path}: edge_index", first))
-            yield *ends, None
-            first += len(source)
