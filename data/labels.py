@@ -8,7 +8,7 @@ import numpy as np
 from batchgnn.base.errors import DataError
 from batchgnn.data.checks import Origin
 from batchgnn.store.graph_writer import GraphSpec
-from batchgnn.store.labels import MULTICLASS, MULTILABEL, REGRESSION
+from batchgnn.store.labels import MULTICLASS, MULTILABEL, NOT_KNOWN, REGRESSION
 
 MAX_LABEL = 2**31 - 2
 
@@ -84,15 +84,16 @@ def refuse_many(place: str, num_classes: int, num_found: int, num_labelled: int)
 
 
 def check_many(labels: np.ndarray, origin: Origin) -> np.ndarray:
-    """uint8 (k, C) from numbers (k, C); raises DataError unless each is 0 or 1."""
-    bad = ~((labels == 0) | (labels == 1))
+    """uint8 (k, C) from numbers (k, C), NaN = not known; raises DataError for other numbers."""
+    unknown = np.isnan(labels) if labels.dtype.kind == "f" else np.zeros(labels.shape, bool)
+    bad = ~((labels == 0) | (labels == 1) | unknown)
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise DataError(
             f"{origin.at(row)}, column {column}: label {labels[row, column]} of a multi-label "
             f"task, needed 0 or 1"
         )
-    return labels.astype(np.uint8)
+    return np.where(unknown, NOT_KNOWN, labels).astype(np.uint8)
 
 
 def check_numbers(labels: np.ndarray, origin: Origin) -> np.ndarray:

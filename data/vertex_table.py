@@ -7,7 +7,7 @@ import numpy as np
 
 from batchgnn.base.errors import DataError
 from batchgnn.data.checks import Origin
-from batchgnn.data.classes import NO_LABEL, NO_NUMBER, Classes, is_none
+from batchgnn.data.classes import NO_NUMBER, Classes, is_none
 from batchgnn.data.convert import append_random_split, prepare_features
 from batchgnn.data.edge_options import EdgeListOptions
 from batchgnn.data.headers import (
@@ -178,7 +178,7 @@ class VertexTable:
         if not self.label:
             labels = np.full(len(chunk), -1)
         elif spec.task == MULTILABEL:
-            labels = np.stack([self._numbers(chunk, c, NO_LABEL) for c in self.label], axis=1)
+            labels = np.stack([self._numbers(chunk, c, NO_NUMBER) for c in self.label], axis=1)
         elif spec.task == REGRESSION:
             labels = self._numbers(chunk, self.label[0], NO_NUMBER)
         else:

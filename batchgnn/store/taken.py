@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from batchgnn.store.labels import MULTICLASS, MULTILABEL
+from batchgnn.store.labels import MULTICLASS, MULTILABEL, NOT_KNOWN
 from batchgnn.store.seeds import SPLITS, has_label
 
 Value = str | int | list[str] | dict[str, int]
@@ -32,7 +32,7 @@ class Tally:
         self.by_class: Counter[int] = Counter()
         self.by_part: np.ndarray | None = None
         self.has_edge = np.zeros(num_vertices, bool)
-        self.num_weights_not_positive = 0
+        self.num_weights_not_positive = self.num_not_known = 0
 
     def add_labels(self, labels: np.ndarray) -> None:
         """Count labels as the store has them."""
@@ -44,6 +44,7 @@ class Tally:
         elif self.task == MULTILABEL:
             counts = (labels == 1).sum(axis=0)
             self.by_class.update(dict(enumerate(counts.tolist())))
+            self.num_not_known += int(np.count_nonzero(labels == NOT_KNOWN))
 
     def add_split(self, split: np.ndarray) -> None:
         """Count the vertices of each part, of each split: uint8 (k,) or (k, R)."""
@@ -68,6 +69,8 @@ class Tally:
             counts = [self.by_class[c] for c in order]
             kept["vertices of each class"] = dict(zip(names, counts, strict=True))
         kept["vertices without a label"] = self.num_unlabelled
+        if self.num_not_known:
+            kept["labels not known"] = self.num_not_known
         if self.by_part is not None:
             kept["vertices of each part"] = dict(
                 zip(("none", *SPLITS), self.by_part[0].tolist(), strict=True)

@@ -229,3 +229,17 @@ def test_the_number_of_edges_is_what_the_dataset_says(dataset):
 def test_files_that_are_not_used_are_named(dataset):
     (dataset / "raw" / "node_year.csv.gz").touch()
     assert converted(dataset).taken["not used"] == ["node_year.csv.gz"]
+
+
+def test_several_labels_may_be_not_known(dataset):
+    rewritten(
+        dataset,
+        "node-label",
+        [["nan", 1], [1, 0], ["nan", "nan"], [0, 0]]
+        if (dataset / "raw" / "edge.csv.gz").exists()
+        else [[np.nan, 1], [1, 0], [np.nan, np.nan], [0, 0]],
+    )
+    graph = converted(dataset)
+    assert graph.read_labels().tolist() == [[255, 1], [1, 0], [255, 255], [0, 0]]
+    assert graph.taken["labels not known"] == 3
+    assert graph.taken["vertices without a label"] == 1
