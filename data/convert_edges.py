@@ -121,8 +121,10 @@ def edge_columns(edges: Table, options: EdgeListOptions) -> EdgeColumns:
         source = rest.pop(0) if source is None else source
         target = rest.pop(0) if target is None else target
     if source is None or target is None:
-        names = [columns[rest[0] if source is None else source]]
-        names += [columns[rest[-1] if target is None else target]]
+        left = [columns[c] for c in rest] or ["COLUMN"]
+        names = left[0] if source is None else columns[source], left[-1]
+        if target is not None:
+            names = names[0], columns[target]
         raise DataError(
             f"{path}: which columns are the edges' source and target? Found "
             f"{', '.join(name or '(unnamed)' for name in columns[:20])}. Name them: --source "

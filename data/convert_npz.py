@@ -46,7 +46,9 @@ from batchgnn.data.convert import (
 from batchgnn.data.labels import check_labels, task_of
 from batchgnn.data.npz_arrays import (
     check_edge_arrays,
+    class_names,
     feature_kind,
+    is_directed,
     misfit,
     num_edges,
     num_vertices,
@@ -120,7 +122,7 @@ def arcs_of(npz: NpzFile, options: ConvertOptions) -> Arcs:
     """The convention of the edges: the option, else what `directed` says, else both directions."""
     if options.arcs is not None:
         return options.arcs
-    return "directed" if "directed" in npz and bool(npz.read("directed")) else "both"
+    return "directed" if is_directed(npz) else "both"
 
 
 def read_spec(npz: NpzFile, split: NpzSplit, options: ConvertOptions) -> GraphSpec:
@@ -133,9 +135,7 @@ def read_spec(npz: NpzFile, split: NpzSplit, options: ConvertOptions) -> GraphSp
     task = task_of(options.task, columns, f"{npz.path}: y")
     if options.task is not None:
         npz.shape("y")  # raises when there is none
-    names = None
-    if "class_names" in npz and task != REGRESSION:
-        names = [str(name) for name in npz.read("class_names")]
+    names = None if task == REGRESSION else class_names(npz)
     classes = columns if task == MULTILABEL else options.classes
     if names is not None and classes is None:
         classes = len(names)

@@ -19,7 +19,7 @@ import numpy as np
 
 from batchgnn.base.errors import ConfigError, DataError
 from batchgnn.base.progress import progress
-from batchgnn.data.checks import check_ids
+from batchgnn.data.checks import Origin, check_ids
 from batchgnn.data.convert import (
     Arcs,
     ConvertOptions,
@@ -150,7 +150,7 @@ def append_features(
     if raw.num_features == 0:
         writer.append_features(np.empty((raw.num_vertices, 0), np.float32))
         return
-    done = 0
+    done, origin = 0, Origin("raw/node-feat")
     for origin, rows in raw.features():
         check_rows(origin.file, max(done + len(rows), raw.num_vertices), raw.num_vertices)
         writer.append_features(prepare_features(rows, options, origin))
@@ -163,7 +163,7 @@ def append_labels(
     raw: Raw, writer: GraphStoreWriter, options: OgbOptions, split: np.ndarray | None
 ) -> None:
     """Append labels and split."""
-    first = 0
+    first, origin = 0, Origin("raw/node-label")
     for origin, rows in raw.labels():
         check_rows(origin.file, max(first + len(rows), raw.num_vertices), raw.num_vertices)
         labels = check_labels(rows, writer.spec, origin)

@@ -43,7 +43,7 @@ def check_labels(labels: np.ndarray, spec: GraphSpec, origin: Origin) -> np.ndar
 def check_classes(labels: np.ndarray, num_classes: int | None, origin: Origin) -> np.ndarray:
     """int32 (k,) from numbers (k,): NaN becomes -1; raises DataError when one is no class."""
     if labels.dtype.kind == "f":
-        labels = np.where(np.isnan(labels), -1, labels)
+        labels = np.where(np.isnan(labels), -1, labels).astype(np.float64)
         broken = np.isfinite(labels) & (labels != np.floor(labels))
         if broken.any():
             row = int(np.argmax(broken))

@@ -19,13 +19,46 @@ def num_vertices(npz: NpzFile) -> int:
     if "x" in npz:
         return npz.length("x")
     if "x_shape" in npz:
-        return int(npz.read("x_shape")[0]) if npz.length("x_shape") else 0
+        return sparse_shape(npz)[0]
     if "y" in npz:
         return npz.length("y")
     raise DataError(
         f"{npz.path}: how many vertices are there? Needed indptr, x, x_shape or y; found "
         f"{', '.join(sorted(npz.header))}"
     )
+
+
+def sparse_shape(npz: NpzFile) -> tuple[int, int]:
+    """(vertices, features) of sparse features; raises DataError for anything else."""
+    shape = npz.shape("x_shape")
+    stated = npz.read("x_shape") if npz.dtype("x_shape").kind in "iu" and shape == (2,) else None
+    if stated is None or stated.min() < 0 or stated.max() >= 2**31:
+        raise DataError(f"{npz.path}: x_shape is no (vertices, features); needed two integers")
+    return int(stated[0]), int(stated[1])
+
+
+def class_names(npz: NpzFile) -> list[str] | None:
+    """The names of the classes, where there are any; raises DataError unless they are texts."""
+    if "class_names" not in npz:
+        return None
+    shape, kind = npz.shape("class_names"), npz.dtype("class_names").kind
+    if len(shape) != 1 or kind not in "US":
+        raise DataError(
+            f"{npz.path}: class_names is {npz.dtype('class_names')} {shape}, needed a text for "
+            f"each class, (C,)"
+        )
+    found = npz.read("class_names").tolist()
+    return [name.decode(errors="replace") if kind == "S" else name for name in found]
+
+
+def is_directed(npz: NpzFile) -> bool:
+    """What the array `directed` says; raises DataError unless it is one value."""
+    if "directed" not in npz:
+        return False
+    said = npz.read("directed").ravel()
+    if len(said) != 1 or said.dtype.kind not in "biu":
+        raise DataError(f"{npz.path}: directed is {said.dtype} {said.shape}, needed True or False")
+    return bool(said[0])
 
 
 def misfit(npz: NpzFile, key: str, n: int) -> DataError:
@@ -93,8 +126,8 @@ def feature_kind(npz: NpzFile, n: int, options: ConvertOptions) -> tuple[str, in
             f"--feature-dtype {options.feature_dtype}: the features of {npz.path} are sparse, and "
             f"sparse features are stored as float32"
         )
-    shape = tuple(int(k) for k in npz.read("x_shape")) if npz.shape("x_shape") else ()
-    if len(shape) != 2 or shape[0] != n or npz.shape("x_indptr") != (n + 1,):
+    shape = sparse_shape(npz)
+    if shape[0] != n or npz.shape("x_indptr") != (n + 1,):
         raise misfit(npz, "x_indptr", n)
     if "x_data" in npz and npz.shape("x_data") != npz.shape("x_indices"):
         raise DataError(f"{npz.path}: x_data and x_indices differ in length")

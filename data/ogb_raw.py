@@ -15,6 +15,9 @@ from batchgnn.data.npz_file import NpzFile
 from batchgnn.data.tables import CsvTable
 
 ROW_CHUNK = 1 << 16
+DEFLATE_RATIO = 1032
+"Bytes that one byte of a .gz file may stand for, at most."
+
 
 Rows = Iterator[tuple[Origin, np.ndarray]]
 
@@ -101,6 +104,12 @@ class RawCsv:
         if len(counts) != 1:
             raise DataError(f"{folder}/num-node-list.csv.gz: {len(counts)} graphs, needed one")
         self.num_vertices = int(counts[0])
+        most = self.label.size * DEFLATE_RATIO
+        if not 0 <= self.num_vertices <= most:
+            raise DataError(
+                f"{folder}/num-node-list.csv.gz says {self.num_vertices:,} vertices, but "
+                f"{self.label.path} is too short for that. Download the dataset again"
+            )
         self.used: tuple[str, ...] = (
             "edge.",
             "node-feat.",
@@ -171,7 +180,15 @@ class RawNpz:
             check_num_edges(stated, count, "edge_index", self.num_edges)
         has_features = "node_feat" in self.data and len(self.data.shape("node_feat")) == 2
         self.num_features = self.data.shape("node_feat")[1] if has_features else 0
+        if has_features:
+            where, rows = f"{self.data.path}: node_feat", self.data.length("node_feat")
+            check_rows(where, rows, self.num_vertices)
+            if self.data.dtype("node_feat").kind not in "fiub":
+                raise DataError(f"{where} is {self.data.dtype('node_feat')}, needed numbers")
         shape = self.label.shape("node_label")
+        check_rows(
+            f"{self.label.path}: node_label", self.label.length("node_label"), self.num_vertices
+        )
         self.num_label_columns = shape[1] if len(shape) == 2 else 1
 
     def _count(self, key: str, what: str) -> int:
