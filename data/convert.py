@@ -16,7 +16,7 @@ import numpy as np
 from batchgnn.base.errors import ConfigError, DataError
 from batchgnn.data.checks import Origin, check_finite
 from batchgnn.data.double_edges import settle_double_edges
-from batchgnn.data.labels import refuse_many
+from batchgnn.data.labels import MAX_LABEL, refuse_many
 from batchgnn.data.split import check_fractions, random_split
 from batchgnn.kernels.pairs import add_pair_sums, pair_buckets
 from batchgnn.store.graph_writer import TEST, TRAIN, VALIDATION, GraphStoreWriter
@@ -90,6 +90,8 @@ class ConvertOptions:
             check_fractions(self.split)
         if self.classes is not None and self.classes < 1:
             raise ConfigError(f"--classes {self.classes}: needed at least 1")
+        if self.classes is not None and self.classes > MAX_LABEL + 1:
+            raise ConfigError(f"--classes {self.classes}: needed at most {MAX_LABEL + 1:,}")
         if self.classes is not None and self.task == REGRESSION:
             raise ConfigError(f"--classes {self.classes}: --task regression has none, leave it out")
         if not 0 <= self.seed < 2**63:
@@ -122,6 +124,8 @@ def report(
     Raises DataError when the classes look as if they were numbers, and nothing was said of them.
     """
     spec, tally = writer.spec, writer.tally
+    if spec.num_vertices == 0:
+        raise DataError(f"{spec.name} has no vertices, needed some: is this the right file?")
     if spec.task == MULTICLASS and options.task is None and options.classes is None:
         num_labelled = spec.num_vertices - tally.num_unlabelled
         refuse_many(spec.name, writer.num_classes, len(tally.by_class), num_labelled)
@@ -141,6 +145,8 @@ def report(
 def warnings(writer: GraphStoreWriter) -> Iterator[str]:
     """What the user will stumble over later: said now, as it is known now."""
     spec, tally = writer.spec, writer.tally
+    if writer.num_edges == 0:
+        yield "warning: there are no edges"
     if spec.num_features == 0:
         yield "warning: no vertex has features, and training needs some"
     if tally.num_unlabelled == spec.num_vertices:

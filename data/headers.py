@@ -46,12 +46,12 @@ PART_OF_SPLIT = re.compile(
 
 
 def is_number(cell: str) -> bool:
-    """Whether the text is a number."""
+    """Whether the text is a number (`1_0` is none, though Python reads it as 10)."""
     try:
         float(cell)
     except ValueError:
         return False
-    return True
+    return "_" not in cell
 
 
 def part_of(name: str) -> str | None:

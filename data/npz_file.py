@@ -53,7 +53,8 @@ class NpzFile:
         """Read the headers of all arrays; raises DataError when the file is no .npz."""
         self.path = Path(path)
         if not self.path.is_file():
-            raise DataError(f"{path} does not exist: needed an .npz file")
+            found = "is a folder" if self.path.is_dir() else "does not exist"
+            raise DataError(f"{path} {found}: needed an .npz file")
         self.names: dict[str, str] = {}
         try:
             self.file = self.path.open("rb")

@@ -7,7 +7,7 @@ import numpy as np
 from batchgnn.base.errors import DataError
 from batchgnn.data.checks import Origin, check_ids
 from batchgnn.data.convert import split_of_masks
-from batchgnn.data.headers import part_of
+from batchgnn.data.headers import SPLIT_NAMES, part_of
 from batchgnn.data.npz_file import NpzFile
 from batchgnn.store.graph_writer import NONE
 from batchgnn.store.seeds import SPLITS
@@ -62,6 +62,12 @@ class NpzSplit:
             raise DataError(
                 f"{npz.path}: needed one array for each of train, val and test (masks, or numbers "
                 f"of rows), found {names}. Leave out or add some, or draw it: --split 0.6 0.2 0.2"
+            )
+        unread = [key for key in (*SPLIT_NAMES, "split_idx", "splits") if key in npz]
+        if unread and not found and not drawn:
+            raise DataError(
+                f"{npz.path}: {unread[0]} is not understood as a split. Save it as train_mask, "
+                f"val_mask and test_mask, or draw one: --split 0.6 0.2 0.2"
             )
         self.keys = [found[part][0] for part in SPLITS] if found else []
         kinds = {self._kind(key) for key in self.keys}

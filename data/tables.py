@@ -90,9 +90,10 @@ class CsvChunk:
     def integers(self, column: int) -> np.ndarray | None:
         """As `TableChunk.integers`."""
         try:
-            return np.fromiter((int(row[column]) for row in self.rows), np.int64, len(self.rows))
+            ids = np.fromiter((int(row[column]) for row in self.rows), np.int64, len(self.rows))
         except (ValueError, OverflowError):
             return None
+        return None if any("_" in row[column] for row in self.rows) else ids
 
     def numbers(self, columns: Sequence[int]) -> np.ndarray:
         """As `TableChunk.numbers`."""

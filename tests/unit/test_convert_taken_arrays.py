@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
-from converters import EDGE_INDEX, X, edges_of, of_archive, of_tables, of_text
+from converters import EDGE_INDEX, X, edges_of, of_archive, of_tables, of_text, saved
 
 from batchgnn.base.errors import DataError
 from batchgnn.data import double_edges
 from batchgnn.data.convert import ConvertOptions
 from batchgnn.data.convert_edges import convert_edges
+from batchgnn.data.convert_npz import convert_npz
 from batchgnn.data.edge_options import EdgeListOptions
+from batchgnn.store.graph_store import GraphStore
 
 # --- Parquet -------------------------------------------------------------------------------------
 
@@ -108,6 +110,13 @@ DEGENERATE = {
     "how many vertices are there": {
         "x": None, "y": None, "indptr": None, "indices": None, "edge_index": EDGE_INDEX, **NO_MASKS,
     },
+    "class_names is int64": {"class_names": np.arange(3)},
+    "x_shape is no": {"x": None, "indptr": None, "x_shape": np.array([np.inf, 2])},
+    "directed is bool .*needed True or False": {"directed": np.array([True, False])},
+    "split is not understood": {"split": np.array([0, 1, 2, 0]), **NO_MASKS},
+    "has no vertices": {
+        "indptr": np.zeros(1, int), "indices": np.zeros(0, int), "x": None, "y": None, **NO_MASKS,
+    },
     "another format than CSR": {"format": np.array(b"csc")},
 }  # fmt: skip
 
@@ -161,3 +170,22 @@ def test_the_number_of_double_edges_is_numpys(tmp_path, monkeypatch):
     said = convert_edges(tmp_path / "e.csv", tmp_path / "g.h5", options, show=False)
     num_again = 1000 - len(np.unique(ends, axis=0))
     assert f"double edges: {num_again} edges are listed again" in str(said)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_every_flipped_bit_of_the_edges_of_an_archive_is_noticed(compressed, tmp_path):
+    arrays = {"indptr": None, "indices": None, "edge_index": EDGE_INDEX}
+    path = saved(tmp_path, compressed, **arrays)
+    options, whole = ConvertOptions(arcs="directed"), path.read_bytes()
+    begin = whole.index(b"edge_index.npy") + len("edge_index.npy")
+    end = whole.index(b"PK", begin)
+    for bit in range(8 * begin, 8 * end, 3 if compressed else 17):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        (tmp_path / "g.h5").unlink(missing_ok=True)
+        try:
+            convert_npz(path, tmp_path / "g.h5", options, show=False)
+        except DataError:
+            continue
+        assert edges_of(GraphStore(tmp_path / "g.h5")) == [(0, 1), (1, 0), (1, 2), (2, 1)]
