@@ -105,6 +105,7 @@ def npz(source: Path, out: Path, /, *, options: Annotated[ConvertOptions, FLAT] 
 
     Arrays: `indptr, indices` or `edge_index` or `source, target`, `edge_weight`, `directed`; `x` or
     `x_indptr, x_indices, x_shape, x_data`; `y`; `train_mask, val_mask, test_mask`, (N,) or (N, R).
+    What was taken as what, and which arrays were not used, is printed.
 
     Parameters
     ----------
@@ -120,7 +121,7 @@ def npz(source: Path, out: Path, /, *, options: Annotated[ConvertOptions, FLAT] 
 def edges(
     source: Path, out: Path, /, *, options: Annotated[EdgeListOptions, FLAT] = EDGELIST
 ) -> None:
-    """An edge list and a vertex table, CSV (also .gz) or Parquet; ids may be integers or text.
+    """An edge list and a vertex table, CSV (also packed) or Parquet; ids may be integers or text.
 
     Parameters
     ----------

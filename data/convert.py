@@ -4,6 +4,7 @@ A converter reads its input in chunks and hands them to these functions, which c
 to a graph store; memory does not grow with the number of edges.
 """
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,10 +15,14 @@ import numpy as np
 
 from batchgnn.base.errors import ConfigError, DataError
 from batchgnn.data.checks import Origin, check_finite
+from batchgnn.data.double_edges import settle_double_edges
+from batchgnn.data.labels import MAX_LABEL, refuse_many
 from batchgnn.data.split import check_fractions, random_split
 from batchgnn.kernels.pairs import add_pair_sums, pair_buckets
 from batchgnn.store.graph_writer import TEST, TRAIN, VALIDATION, GraphStoreWriter
-from batchgnn.store.labels import REGRESSION
+from batchgnn.store.labels import MULTICLASS, REGRESSION
+from batchgnn.store.seeds import SPLITS
+from batchgnn.store.taken import Record, lines_of
 
 Arcs = Literal["directed", "once", "both"]
 EdgeChunk = tuple[np.ndarray, np.ndarray, np.ndarray | None]
@@ -27,6 +32,11 @@ FEATURE_CHUNK_BYTES = 8 << 20
 NUM_BUCKETS = 1 << 16
 SYMMETRY_KEY = np.uint64(0x5EED)
 DEFAULT_SPLIT = (0.6, 0.2, 0.2)
+MEANING = {
+    "directed": "arcs, source to target",
+    "once": "undirected, each listed once",
+    "both": "undirected, listed in both directions",
+}
 NO_WEIGHT = np.empty(0, np.uint32)
 
 
@@ -42,6 +52,11 @@ class ConvertOptions:
     self_loops: Literal["drop", "keep"] = "drop"
     """What becomes of edges from a vertex to itself; the number is printed. GCN counts one that is
     kept in the vertex's degree, beside the loop that it adds itself; PyG counts it once."""
+
+    double_edges: Literal["keep", "drop", "sum"] = "keep"
+    """What becomes of edges that are listed again: `keep` each as an edge of its own, `drop` all
+    but the first, or `sum` their weights (without weights: their number becomes the weight). How
+    many there are is printed."""
 
     normalize_features: Literal["none", "row"] = "none"
     "`row` divides each row of features by its sum, where that is above 1, as PyG does."
@@ -76,6 +91,8 @@ class ConvertOptions:
             check_fractions(self.split)
         if self.classes is not None and self.classes < 1:
             raise ConfigError(f"--classes {self.classes}: needed at least 1")
+        if self.classes is not None and self.classes > MAX_LABEL + 1:
+            raise ConfigError(f"--classes {self.classes}: needed at most {MAX_LABEL + 1:,}")
         if self.classes is not None and self.task == REGRESSION:
             raise ConfigError(f"--classes {self.classes}: --task regression has none, leave it out")
         if not 0 <= self.seed < 2**63:
@@ -99,9 +116,20 @@ class Report:
         return "\n".join((f"{self.path}:", *(f"  {line}" for line in self.lines)))
 
 
-def report(path: Path, writer: GraphStoreWriter, *notes: str) -> Report:
-    """The report of a finished graph store."""
-    spec = writer.spec
+def report(
+    path: str | os.PathLike, writer: GraphStoreWriter, taken: Record, options: ConvertOptions
+) -> Report:
+    """The report of a graph store whose rows are all appended; the store will keep it too.
+
+    taken  what was taken as what; empty values are left out
+    Raises DataError when the classes look as if they were numbers, and nothing was said of them.
+    """
+    spec, tally = writer.spec, writer.tally
+    if spec.num_vertices == 0:
+        raise DataError(f"{spec.name} has no vertices, needed some: is this the right file?")
+    if spec.task == MULTICLASS and options.task is None and options.classes is None:
+        num_labelled = spec.num_vertices - tally.num_unlabelled
+        refuse_many(spec.name, writer.num_classes, len(tally.by_class), num_labelled)
     kind = "directed" if spec.directed else "undirected"
     is_number = spec.task == REGRESSION
     labels = "labels are numbers" if is_number else f"{writer.num_classes:,} classes"
@@ -109,7 +137,25 @@ def report(path: Path, writer: GraphStoreWriter, *notes: str) -> Report:
         f"{spec.num_vertices:,} vertices, {writer.num_edges:,} {kind} edges, "
         f"{spec.num_features:,} features, {labels}"
     )
-    return Report(Path(path), (counts, *(note for note in notes if note)))
+    said = {key: value for key, value in taken.items() if value not in ("", [], {})}
+    writer.taken = said | writer.tally.record(spec.class_names)
+    lines = (f"{key}: {value}" for key, value in lines_of(writer.taken))
+    return Report(Path(path), (counts, *lines, *warnings(writer)))
+
+
+def warnings(writer: GraphStoreWriter) -> Iterator[str]:
+    """What the user will stumble over later: said now, as it is known now."""
+    spec, tally = writer.spec, writer.tally
+    if writer.num_edges == 0:
+        yield "warning: there are no edges"
+    if spec.num_features == 0:
+        yield "warning: no vertex has features, and training needs some"
+    if tally.num_unlabelled == spec.num_vertices:
+        yield "warning: no vertex has a label, so nothing can be trained on this graph"
+    elif tally.by_part is not None and not tally.by_part[:, SPLITS["train"]].all():
+        yield "warning: there is no training vertex, so nothing can be trained on this graph"
+    if tally.num_weights_not_positive:
+        yield "warning: --model gcn needs weights above 0"
 
 
 def append_edges(
@@ -119,8 +165,8 @@ def append_edges(
     options: ConvertOptions,
     file: str,
     advance: Callable[[int], None] = lambda _: None,
-) -> str:
-    """Append all edges in the convention of the store; returns a note on self-loops.
+) -> Record:
+    """Append all edges in the convention of the store; returns what to say of them.
 
     edges  called for a fresh iterator over (source, target, weight or None), int64 and float32;
            a second time only when an undirected graph turns out to lack an arc
@@ -138,6 +184,8 @@ def append_edges(
             kept &= ~is_loop
         if arcs != "directed":
             add_pair_sums(SYMMETRY_KEY, source, target, bits_of(weight), sums)
+        if weight is None and writer.spec.weighted:
+            weight = np.ones(len(source), np.float32)
         writer.append_edges(source[kept], target[kept], None if weight is None else weight[kept])
         advance(len(source))
     unequal = np.flatnonzero(sums[0] != sums[1])
@@ -149,7 +197,11 @@ def append_edges(
     if arcs == "both" and len(unequal):
         raise asymmetry(edges(), int(unequal[0]), file)
     done = "dropped" if options.self_loops == "drop" else "kept"
-    return f"{loops:,} self-loops {done}" if loops else ""
+    return {
+        "edges taken as": MEANING[arcs],
+        "self-loops": f"{loops:,} self-loops {done}" if loops else "none",
+        "double edges": settle_double_edges(writer, options.double_edges),
+    }
 
 
 def bits_of(weight: np.ndarray | None) -> np.ndarray:

@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -17,18 +16,26 @@ from batchgnn.base.progress import progress
 from batchgnn.data.checks import Origin, check_finite
 from batchgnn.data.convert import EdgeChunk, Report, append_edges, report, split_note
 from batchgnn.data.edge_options import EdgeListOptions
+from batchgnn.data.headers import (
+    INDEX_NAMES,
+    SOURCE_NAMES,
+    TARGET_NAMES,
+    edge_header,
+    find_column,
+)
 from batchgnn.data.ids import Ids, RowIds, ids_of_edges, ids_of_table
 from batchgnn.data.npy_features import NpyFeatures
-from batchgnn.data.tables import Table, find_column, open_table
+from batchgnn.data.parquet import open_table
+from batchgnn.data.tables import Table
 from batchgnn.data.vertex_table import VertexTable
 from batchgnn.store.format import refuse_existing
 from batchgnn.store.graph_writer import NONE, GraphSpec, GraphStoreWriter, write_graph
+from batchgnn.store.taken import Record
 
 EdgeColumns = tuple[int, int, int | None]
 "Positions of source, target and weight in the edge list."
 
-SOURCE_NAMES = ("source", "src", "from")
-TARGET_NAMES = ("target", "dst", "to")
+NO_NAMES = " (columns of a file without header go by number; --header says that it has one)"
 ROW_CHUNK = 1 << 16
 
 
@@ -46,7 +53,8 @@ def convert_edges(
     options = options or EdgeListOptions()
     options.check()
     refuse_existing(out)
-    edges = open_table(source, delimiter=options.delimiter, header=options.header)
+    header = edge_header((options.source, options.target, options.weight), options.header)
+    edges = open_table(source, delimiter=options.delimiter, header=header)
     columns = edge_columns(edges, options)
     vertices = None if options.vertices is None else VertexTable(options)
     npy = None if options.features_npy is None else NpyFeatures(options.features_npy)
@@ -63,13 +71,18 @@ def convert_edges(
             with shown(f"{spec.name}: vertices", vertices.table, show) as advance:
                 vertices.append(writer, options, npy is None, advance)
         with shown(f"{spec.name}: edges", edges, show) as advance:
-            loops = append_edges(
+            of_edges = append_edges(
                 *(writer, lambda: read_edges(edges, columns, ids), options.arcs or "once"),
                 *(options, str(edges.path), lambda _: advance()),
             )
-    drawn = vertices is not None and bool(vertices.label) and vertices.draws_split(options)
-    notes = (loops, split_note(options) if drawn else "", ignored(edges, columns))
-    return report(Path(out), writer, *notes)
+        taken = taken_of(edges, columns) | of_edges
+        if vertices is not None:
+            taken |= vertices.taken()
+            if vertices.draws_split(options):
+                taken["split"] = split_note(options) if vertices.label else "none, without labels"
+        if npy is not None:
+            taken["features"] = f"{npy.path.name}, {npy.shape[1]:,} columns"
+        return report(out, writer, taken, options)
 
 
 @contextmanager
@@ -88,22 +101,57 @@ def shown(label: str, table: Table, show: bool) -> Iterator[Callable[[], None]]:
 
 
 def edge_columns(edges: Table, options: EdgeListOptions) -> EdgeColumns:
-    """Which columns of the edge list are what; raises DataError when one is missing."""
-    if len(edges.columns) < 2:
+    """Which columns of the edge list are what; raises DataError where that may be otherwise."""
+    path, columns = edges.path, edges.columns
+    if len(columns) < 2:
         raise DataError(
-            f"{edges.path} has one column, {edges.columns[0]!r}: needed a source and a target. "
-            f"Give the --delimiter"
+            f"{path} has one column, {columns[0]!r}: needed a source and a target. Give the "
+            f"--delimiter"
         )
-    source = find_column(edges, options.source, SOURCE_NAMES, "--source")
-    target = find_column(edges, options.target, TARGET_NAMES, "--target")
-    weight = find_column(edges, options.weight, (), "--weight")
-    return (0 if source is None else source), (1 if target is None else target), weight
+    source = find_column(path, columns, options.source, SOURCE_NAMES, "--source")
+    target = find_column(path, columns, options.target, TARGET_NAMES, "--target")
+    weight = find_column(path, columns, options.weight, (), "--weight")
+    rest = [
+        c
+        for c, name in enumerate(columns)
+        if c not in (source, target, weight)
+        and not (edges.has_header and name.lower() in INDEX_NAMES)
+    ]
+    if len(rest) == (source is None) + (target is None):
+        source = rest.pop(0) if source is None else source
+        target = rest.pop(0) if target is None else target
+    if source is None or target is None:
+        left = [columns[c] for c in rest] or ["COLUMN"]
+        names = left[0] if source is None else columns[source], left[-1]
+        if target is not None:
+            names = names[0], columns[target]
+        raise DataError(
+            f"{path}: which columns are the edges' source and target? Found "
+            f"{', '.join(name or '(unnamed)' for name in columns[:20])}. Name them: --source "
+            f"{names[0]} --target {names[1]}" + ("" if edges.has_header else NO_NAMES)
+        )
+    if source == target:
+        raise DataError(
+            f"{path}: --source and --target are both {columns[source]}; needed two columns"
+        )
+    return source, target, weight
 
 
-def ignored(edges: Table, columns: EdgeColumns) -> str:
-    """What the report says of further columns of the edge list."""
-    rest = [name for i, name in enumerate(edges.columns) if i not in columns]
-    return f"columns of the edges not used: {', '.join(rest)}" if rest else ""
+def taken_of(edges: Table, columns: EdgeColumns) -> Record:
+    """What the edge list's columns were taken as, for the report."""
+    source, target, weight = (None if c is None else edges.columns[c] for c in columns)
+    first = ", ".join(edges.first_cells[:6])
+    hint = "--no-header if it is an edge" if edges.has_header else "--header if it names columns"
+    what = "first line" if edges.has_header else "none, the first line is an edge"
+    rest = [name or "(unnamed)" for c, name in enumerate(edges.columns) if c not in columns]
+    return {
+        "header": f"{what}: {first} ({hint})" if edges.unit == "bytes" else "of Parquet",
+        "source": f"column {source}",
+        "target": f"column {target}",
+        "weight": "none" if weight is None else f"column {weight}",
+        "columns of the edges not used": rest,
+        "comments and blank lines skipped": edges.num_comments or "",
+    }
 
 
 def read_ids(
@@ -137,13 +185,13 @@ def make_spec(
         directed=options.arcs == "directed",
         feature_dtype=options.dtype,
         num_classes=options.classes,
-        weighted=options.weight is not None,
+        weighted=options.weight is not None or options.double_edges == "sum",
         name_dtype=ids.name_dtype,
     )
     if vertices is not None:
         spec = replace(
             spec,
-            num_features=len(vertices.features),
+            num_features=vertices.num_features,
             task=vertices.task,
             num_classes=vertices.num_classes(options),
             class_names=vertices.classes.names,

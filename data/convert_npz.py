@@ -8,7 +8,10 @@ Arrays of the archive, by name:
 - features: dense `x` (N, D), or CSR `x_indptr, x_indices, x_shape` and `x_data` (absent: all ones)
 - labels: `y` (N,), -1 or NaN = none; or 0/1 (N, C) multi-label; or numbers (N,), NaN = none;
   optional `class_names` (C,)
-- splits: `train_mask, val_mask, test_mask`, (N,) or (N, R); none: a random split
+- splits: `train_mask, val_mask, test_mask`, (N,) or (N, R), or row numbers `train_idx, val_idx,
+  test_idx`; none: a random split
+
+`npz_names` has the other names that are known. Arrays that are not used are named in the report.
 """
 
 import os
@@ -17,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from batchgnn.base.errors import ConfigError, DataError
+from batchgnn.base.errors import DataError
 from batchgnn.base.progress import progress
 from batchgnn.data import debian_files
 from batchgnn.data.checks import (
@@ -39,16 +42,26 @@ from batchgnn.data.convert import (
     prepare_sparse,
     report,
     split_note,
-    split_of_masks,
 )
 from batchgnn.data.labels import check_labels, task_of
+from batchgnn.data.npz_arrays import (
+    check_edge_arrays,
+    class_names,
+    feature_kind,
+    is_directed,
+    misfit,
+    num_edges,
+    num_vertices,
+)
 from batchgnn.data.npz_file import NpzFile
+from batchgnn.data.npz_names import NpzSplit, name_usually
 from batchgnn.store.format import refuse_existing
 from batchgnn.store.graph_writer import GraphSpec, GraphStoreWriter, write_graph
 from batchgnn.store.labels import MULTILABEL, REGRESSION
+from batchgnn.store.taken import Record
 
 VERTEX_CHUNK = 1 << 16
-MASKS = ("train_mask", "val_mask", "test_mask")
+EDGE_ARRAYS = (("indptr", "indices"), ("edge_index",), ("source", "target"))
 
 
 def convert_npz(
@@ -68,59 +81,66 @@ def convert_npz(
     with NpzFile(source) as npz:
         if debian_files.recognises(npz):
             return debian_files.convert(npz, Path(out), options, show=show)
-        spec = read_spec(npz, options)
+        name_usually(npz)
+        split = NpzSplit(npz, num_vertices(npz), drawn=options.split is not None)
+        spec = read_spec(npz, split, options)
         with write_graph(out, spec) as writer:
             with progress(f"{spec.name}: features", spec.num_vertices, "rows", show=show) as bar:
                 for rows in append_all_features(npz, writer, options):
                     bar.advance(rows)
-            append_labels(npz, writer, options)
+            append_labels(npz, writer, split, options)
             with progress(f"{spec.name}: edges", num_edges(npz), "edges", show=show) as bar:
-                loops = append_edges(
+                of_edges = append_edges(
                     *(writer, lambda: read_edges(npz, spec.num_vertices), arcs_of(npz, options)),
                     *(options, str(npz.path), bar.advance),
                 )
-        note = split_note(options) if drawn_split(npz, options) else f"{_splits(npz)} split(s) kept"
-        return report(Path(out), writer, loops, note)
+            return report(out, writer, taken_of(npz, split, options) | of_edges, options)
+
+
+def taken_of(npz: NpzFile, split: NpzSplit, options: ConvertOptions) -> Record:
+    """What the arrays were taken as, for the report."""
+    edges = next(keys for keys in EDGE_ARRAYS if keys[0] in npz)
+    features = [key for key in ("x", "x_indptr", "x_indices", "x_data") if key in npz]
+    used = {*edges, *features, *split.keys, "edge_weight", "y", "directed", "x_shape"}
+    names = "class_names" if "class_names" in npz else ""
+
+    def called(*keys: str) -> str:
+        return ", ".join(npz.names.get(key, key) for key in keys)
+
+    return {
+        "edges": f"{called(*edges)}",
+        "weight": called("edge_weight") if "edge_weight" in npz else "none",
+        "features": called(*features) or "none",
+        "label": called("y") if "y" in npz else "none",
+        "names of the classes": names,
+        "split": split.said if split.keys else split_note(options),
+        "arrays not used": sorted(key for key in npz.header if key not in {*used, names}),
+    }
 
 
 def arcs_of(npz: NpzFile, options: ConvertOptions) -> Arcs:
     """The convention of the edges: the option, else what `directed` says, else both directions."""
     if options.arcs is not None:
         return options.arcs
-    return "directed" if "directed" in npz and bool(npz.read("directed")) else "both"
+    return "directed" if is_directed(npz) else "both"
 
 
-def drawn_split(npz: NpzFile, options: ConvertOptions) -> bool:
-    """Whether the split is drawn at random rather than the archive's own."""
-    return options.split is not None or MASKS[0] not in npz
-
-
-def num_edges(npz: NpzFile) -> int:
-    """Rows of the edge list."""
-    if "indices" in npz:
-        return npz.shape("indices")[0]
-    return npz.shape("edge_index")[-1] if "edge_index" in npz else npz.shape("source")[0]
-
-
-def read_spec(npz: NpzFile, options: ConvertOptions) -> GraphSpec:
+def read_spec(npz: NpzFile, split: NpzSplit, options: ConvertOptions) -> GraphSpec:
     """The graph as the headers tell it; raises DataError when they contradict each other."""
-    n = _num_vertices(npz)
-    _check_edge_arrays(npz)
-    features, width = _feature_kind(npz, n, options)
+    n = split.num_vertices
+    check_edge_arrays(npz)
+    features, width = feature_kind(npz, n, options)
     label_shape = npz.shape("y") if "y" in npz else (n,)
     columns = int(np.prod(label_shape[1:]))
     task = task_of(options.task, columns, f"{npz.path}: y")
     if options.task is not None:
         npz.shape("y")  # raises when there is none
-    names = None
-    if "class_names" in npz and task != REGRESSION:
-        names = [str(name) for name in npz.read("class_names")]
+    names = None if task == REGRESSION else class_names(npz)
     classes = columns if task == MULTILABEL else options.classes
     if names is not None and classes is None:
         classes = len(names)
-    for key in (*MASKS, "y"):
-        if key in npz and npz.shape(key)[0] != n:
-            raise _misfit(npz, key, n)
+    if "y" in npz and npz.length("y") != n:
+        raise misfit(npz, "y", n)
     return GraphSpec(
         name=options.name or npz.path.stem,
         licence=options.licence,
@@ -131,93 +151,10 @@ def read_spec(npz: NpzFile, options: ConvertOptions) -> GraphSpec:
         features=features,
         task=task,
         num_classes=classes,
-        num_splits=0 if drawn_split(npz, options) else _splits(npz),
-        weighted="edge_weight" in npz,
+        num_splits=split.num_splits if split.keys and split.are_masks else 0,
+        weighted="edge_weight" in npz or options.double_edges == "sum",
         class_names=names if names is not None and classes == len(names) else None,
     )
-
-
-def _splits(npz: NpzFile) -> int:
-    shape = npz.shape(MASKS[0])
-    for key in MASKS[1:]:
-        if npz.shape(key) != shape:
-            raise DataError(
-                f"{npz.path}: {key} has shape {npz.shape(key)}, {MASKS[0]} has {shape}; needed the "
-                f"same for all three masks"
-            )
-    return shape[1] if len(shape) == 2 else 1
-
-
-def _num_vertices(npz: NpzFile) -> int:
-    if "indptr" in npz:
-        return npz.shape("indptr")[0] - 1
-    if "x" in npz:
-        return npz.shape("x")[0]
-    return int(npz.read("x_shape")[0]) if "x_shape" in npz else npz.shape("y")[0]
-
-
-def _misfit(npz: NpzFile, key: str, n: int) -> DataError:
-    return DataError(
-        f"{npz.path}: {key} has shape {npz.shape(key)}, but the graph has {n:,} vertices; needed "
-        f"one row for each vertex"
-    )
-
-
-def _check_edge_arrays(npz: NpzFile) -> None:
-    """Raise DataError unless the archive has edges in a known form, as integers."""
-    if "indptr" in npz:
-        keys: tuple[str, ...] = ("indptr", "indices")
-    elif "edge_index" in npz:
-        keys = ("edge_index",)
-        if npz.shape("edge_index")[:1] != (2,) or len(npz.shape("edge_index")) != 2:
-            raise DataError(
-                f"{npz.path}: edge_index has shape {npz.shape('edge_index')}, needed (2, E)"
-            )
-    elif "source" in npz:
-        keys = ("source", "target")
-        if npz.shape("source") != npz.shape("target"):
-            raise DataError(
-                f"{npz.path}: source has shape {npz.shape('source')}, target has "
-                f"{npz.shape('target')}; needed the same"
-            )
-    else:
-        raise DataError(
-            f"{npz.path}: no edges. Needed the arrays indptr and indices (CSR), or edge_index "
-            f"(2, E), or source and target; found {', '.join(sorted(npz.header))}"
-        )
-    for key in keys:
-        npz.shape(key)
-        if npz.dtype(key).kind not in "iu":
-            raise DataError(f"{npz.path}: {key} is {npz.dtype(key)}, needed integers")
-    if "edge_weight" in npz and npz.shape("edge_weight") != (num_edges(npz),):
-        raise DataError(
-            f"{npz.path}: edge_weight has shape {npz.shape('edge_weight')}, needed "
-            f"({num_edges(npz)},): one weight for each edge"
-        )
-
-
-def _feature_kind(npz: NpzFile, n: int, options: ConvertOptions) -> tuple[str, int]:
-    """(`dense`, `sparse` or `binary`, columns)."""
-    if "x" in npz:
-        if len(npz.shape("x")) != 2 or npz.shape("x")[0] != n:
-            raise _misfit(npz, "x", n)
-        if npz.dtype("x").kind not in "fiub":
-            raise DataError(f"{npz.path}: x is {npz.dtype('x')}, needed numbers")
-        return "dense", npz.shape("x")[1]
-    if "x_indptr" not in npz:
-        return "dense", 0
-    if options.feature_dtype != "float32":
-        raise ConfigError(
-            f"--feature-dtype {options.feature_dtype}: the features of {npz.path} are sparse, and "
-            f"sparse features are stored as float32"
-        )
-    shape = tuple(int(k) for k in npz.read("x_shape")) if npz.shape("x_shape") else ()
-    if len(shape) != 2 or shape[0] != n or npz.shape("x_indptr") != (n + 1,):
-        raise _misfit(npz, "x_indptr", n)
-    if "x_data" in npz and npz.shape("x_data") != npz.shape("x_indices"):
-        raise DataError(f"{npz.path}: x_data and x_indices differ in length")
-    has_values = "x_data" in npz or options.normalize_features == "row"
-    return "sparse" if has_values else "binary", shape[1]
 
 
 def append_all_features(
@@ -309,20 +246,20 @@ def row_blocks(pointers: np.ndarray, most: int) -> Iterator[tuple[int, int]]:
         begin = end
 
 
-def append_labels(npz: NpzFile, writer: GraphStoreWriter, options: ConvertOptions) -> None:
+def append_labels(
+    npz: NpzFile, writer: GraphStoreWriter, split: NpzSplit, options: ConvertOptions
+) -> None:
     """Append labels and splits."""
     spec, first = writer.spec, 0
-    drawn = drawn_split(npz, options)
-    masks = [] if drawn else [npz.rows(key, VERTEX_CHUNK) for key in MASKS]
+    parts = split.chunks(VERTEX_CHUNK)
     for labels in _label_chunks(npz, spec):
         origin = Origin(f"{npz.path}: y", first)
         labels = check_labels(labels, spec, origin)
         writer.append_labels(labels)
-        if drawn:
-            append_random_split(writer, options, first, labels)
+        if split.keys:
+            writer.append_split(next(parts))
         else:
-            parts = [next(mask).astype(bool) for mask in masks]
-            writer.append_split(split_of_masks(parts, Origin(f"{npz.path}: masks", first)))
+            append_random_split(writer, options, first, labels)
         first += len(labels)
 
 

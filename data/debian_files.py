@@ -24,9 +24,11 @@ from batchgnn.data.convert import (
     split_note,
 )
 from batchgnn.data.labels import check_labels, task_of
+from batchgnn.data.npz_arrays import class_names
 from batchgnn.data.npz_file import NpzFile
 from batchgnn.store.graph_writer import NONE, TEST, TRAIN, VALIDATION, GraphSpec, write_graph
 from batchgnn.store.labels import MULTICLASS, MULTILABEL
+from batchgnn.store.taken import Record
 
 KEYS = ("deg_out", "indices_delta", "cat", "split", "y")
 SIZES = np.array([3, 256, 32, 256])
@@ -40,16 +42,29 @@ PARTS[[0, 1, 2]] = TRAIN, VALIDATION, TEST
 
 def recognises(npz: NpzFile) -> bool:
     """Whether the archive has this packing."""
-    return "indices_delta" in npz
+    return all(key in npz for key in KEYS)
+
+
+def check_packed(npz: NpzFile, key: str, num_vertices: int) -> None:
+    """Raise DataError unless an array is as this packing has it."""
+    wanted = "numbers" if key == "y" else "integers"
+    of_vertices = key == "indices_delta" or npz.length(key) == num_vertices
+    columns = npz.shape(key)[1:] == ((len(SIZES),) if key == "cat" else ())
+    if (
+        npz.dtype(key).kind not in ("biuf" if key == "y" else "iu")
+        or not of_vertices
+        or not columns
+    ):
+        raise DataError(f"{npz.path}: {key} is {npz.dtype(key)} {npz.shape(key)}, needed {wanted}")
 
 
 def convert(npz: NpzFile, out: Path, options: ConvertOptions, *, show: bool) -> Report:
     """Convert the archive to the graph store `out`."""
-    n, num_edges = npz.shape("deg_out")[0], npz.shape("indices_delta")[0]
+    n, num_edges = npz.length("deg_out"), npz.length("indices_delta")
     for key in KEYS:
-        npz.shape(key)
+        check_packed(npz, key, n)
     scaled = options.normalize_features == "row"
-    names = [str(name) for name in npz.read("class_names")] if "class_names" in npz else None
+    names = class_names(npz)
     task = task_of(options.task, 1, str(npz.path))
     spec = GraphSpec(
         name=options.name or npz.path.stem,
@@ -60,6 +75,7 @@ def convert(npz: NpzFile, out: Path, options: ConvertOptions, *, show: bool) -> 
         features="sparse" if scaled else "binary",
         task=task,
         num_classes=1 if task == MULTILABEL else options.classes or (len(names or ()) or None),
+        weighted=options.double_edges == "sum",
         class_names=names if task == MULTICLASS else None,
     )
     with write_graph(out, spec) as writer:
@@ -82,11 +98,12 @@ def convert(npz: NpzFile, out: Path, options: ConvertOptions, *, show: bool) -> 
                 bar.advance(len(labels))
         with progress(f"{spec.name}: edges", num_edges, "edges", show=show) as bar:
             arcs = options.arcs or "once"
-            loops = append_edges(
+            of_edges = append_edges(
                 writer, lambda: _edges(npz, n), arcs, options, str(npz.path), bar.advance
             )
-    note = "its own split kept" if options.split is None else split_note(options)
-    return report(out, writer, loops, note)
+        said = "its own split kept" if options.split is None else split_note(options)
+        taken: Record = {"edges": "deg_out, indices_delta", "features": "cat", "label": "y"}
+        return report(out, writer, taken | {"split": said} | of_edges, options)
 
 
 def _vertices(npz: NpzFile) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:

@@ -12,10 +12,12 @@ class EdgeListOptions(ConvertOptions):
     """Options of `convert edges`. Columns go by name, or by number from 1 without a header."""
 
     source: str | None = None
-    "Column of the edges' sources; default: source, src or from, else the first."
+    """Column of the edges' sources; default: source, src, from or a name like these, else the first
+    of two columns."""
 
     target: str | None = None
-    "Column of the edges' targets; default: target, dst or to, else the second."
+    """Column of the edges' targets; default: target, dst, to or a name like these, else the second
+    of two columns."""
 
     weight: str | None = None
     "Column of the edges' weights; default: no weights."
@@ -24,17 +26,27 @@ class EdgeListOptions(ConvertOptions):
     "Vertex table, CSV or Parquet: a row for each vertex with id, features, label, split."
 
     id: str | None = None
-    "Column of the vertices' ids; default: id, else the first."
+    """Column of the vertices' ids; default: id, node_id or a name like these, else a first column
+    without a name, or the first of a table without header."""
 
     label: tuple[str, ...] = ()
     """Column of labels, integers (-1 or empty = none) or text, or numbers (--task regression);
-    several columns of 0 and 1 make a multi-label task; default: label, if there is one."""
+    several columns of 0 and 1 make a multi-label task; default: label, y, class or target, if there
+    is one."""
+
+    no_label: tuple[str, ...] = ()
+    "Texts that stand for no label, beside -1, NaN, NA, N/A, NULL, None, <NA> and an empty cell."
 
     split_column: str | None = None
-    "Column of the split: train, val, test or none; default: split, if there is one."
+    """Column of the split: train, val, test or none; default: split, if there is one, or the three
+    columns train_mask, val_mask and test_mask."""
+
+    split_values: tuple[str, str, str] | None = None
+    "What the split's column has for train, validation and test, as 0 1 2; all else is an error."
 
     features: tuple[str, ...] = ()
-    "Columns of features; default: all that are neither id, label nor split."
+    """Columns of features, numbers or lists of as many numbers; default: all that are neither id,
+    label nor split, nor an index that pandas wrote."""
 
     features_npy: Path | None = None
     "Features instead as an .npy file (vertices, features), rows as in the vertex table."
@@ -43,10 +55,11 @@ class EdgeListOptions(ConvertOptions):
     "Leave the features in the .npy file and link it (float32 or float16), rather than copy."
 
     delimiter: str | None = None
-    "What parts the cells; default: tab, comma, semicolon or space, whichever the file has."
+    r"What parts the cells, one character or \t; default: tab, comma, semicolon or space."
 
     header: bool | None = None
-    "Whether the first line names the columns; default: unless it is all numbers."
+    """Whether the first line names the columns; default: where it has names that are known or given
+    by an option, or text above numbers."""
 
     def check(self) -> None:
         """Raise ConfigError when an option cannot be."""
@@ -60,9 +73,12 @@ class EdgeListOptions(ConvertOptions):
             )
         if self.features and self.features_npy is not None:
             raise ConfigError("--features and --features-npy: choose one of the two")
-        of_table = self.id or self.label or self.features or self.split_column or self.task
+        of_table = (
+            self.id or self.label or self.features or self.split_column or self.task
+            or self.no_label or self.split_values
+        )  # fmt: skip
         if self.vertices is None and of_table:
             raise ConfigError(
-                "--id, --label, --features, --split-column and --task are about columns of the "
-                "vertex table: give it as --vertices FILE"
+                "--id, --label, --no-label, --features, --split-column, --split-values and --task "
+                "are about columns of the vertex table: give it as --vertices FILE"
             )

@@ -120,7 +120,7 @@ def require_integers(chunk: TableChunk, column: int, table: Table) -> np.ndarray
 def is_integer(cell: str) -> bool:
     """Whether the text is an integer of 64 bits."""
     try:
-        return -(2**63) <= int(cell) < 2**63
+        return -(2**63) <= int(cell) < 2**63 and "_" not in cell
     except ValueError:
         return False
 

@@ -8,9 +8,12 @@ import numpy as np
 from batchgnn.base.errors import DataError
 from batchgnn.data.checks import Origin
 from batchgnn.store.graph_writer import GraphSpec
-from batchgnn.store.labels import MULTICLASS, MULTILABEL, REGRESSION
+from batchgnn.store.labels import MULTICLASS, MULTILABEL, NOT_KNOWN, REGRESSION
 
 MAX_LABEL = 2**31 - 2
+
+MANY_CLASSES = 1000
+"More classes than this are asked about when most of them have no vertex, or one."
 
 
 def task_of(asked: str | None, columns: int, where: str) -> str:
@@ -40,7 +43,7 @@ def check_labels(labels: np.ndarray, spec: GraphSpec, origin: Origin) -> np.ndar
 def check_classes(labels: np.ndarray, num_classes: int | None, origin: Origin) -> np.ndarray:
     """int32 (k,) from numbers (k,): NaN becomes -1; raises DataError when one is no class."""
     if labels.dtype.kind == "f":
-        labels = np.where(np.isnan(labels), -1, labels)
+        labels = np.where(np.isnan(labels), -1, labels).astype(np.float64)
         broken = np.isfinite(labels) & (labels != np.floor(labels))
         if broken.any():
             row = int(np.argmax(broken))
@@ -65,16 +68,32 @@ def fraction(place: str, label: str) -> DataError:
     )
 
 
+def are_sparse(num_classes: int, num_found: int, num_labelled: int) -> bool:
+    """Whether there are many classes, most of which do not occur, or occur once or twice."""
+    return num_classes > MANY_CLASSES and num_classes > min(2 * num_found, num_labelled // 2)
+
+
+def refuse_many(place: str, num_classes: int, num_found: int, num_labelled: int) -> None:
+    """Raise DataError when labels are probably no classes: most do not occur, or occur once."""
+    if are_sparse(num_classes, num_found, num_labelled):
+        raise DataError(
+            f"{place}: the labels would make {num_classes:,} classes, {num_found:,} of which occur "
+            f"on {num_labelled:,} vertices. If they are numbers to be predicted, say --task "
+            f"{REGRESSION}; if they are classes, --task {MULTICLASS}"
+        )
+
+
 def check_many(labels: np.ndarray, origin: Origin) -> np.ndarray:
-    """uint8 (k, C) from numbers (k, C); raises DataError unless each is 0 or 1."""
-    bad = ~((labels == 0) | (labels == 1))
+    """uint8 (k, C) from numbers (k, C), NaN = not known; raises DataError for other numbers."""
+    unknown = np.isnan(labels) if labels.dtype.kind == "f" else np.zeros(labels.shape, bool)
+    bad = ~((labels == 0) | (labels == 1) | unknown)
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise DataError(
             f"{origin.at(row)}, column {column}: label {labels[row, column]} of a multi-label "
             f"task, needed 0 or 1"
         )
-    return labels.astype(np.uint8)
+    return np.where(unknown, NOT_KNOWN, labels).astype(np.uint8)
 
 
 def check_numbers(labels: np.ndarray, origin: Origin) -> np.ndarray:

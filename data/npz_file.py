@@ -17,7 +17,13 @@ READ_HEADER = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_
 MAX_COLUMNS = 64
 "Columns of an array in Fortran order that are read side by side; each decompresses the array."
 
-DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
+SKIP_BYTES = 8 << 20
+
+DAMAGED = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError,
+    RuntimeError,
+)  # fmt: skip
+"What a damaged or encrypted archive raises."
 
 
 def read_npy_header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -31,6 +37,15 @@ def read_npy_header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], bool,
     return shape, fortran, dtype
 
 
+def skip(file: IO[bytes], num_bytes: int) -> None:
+    """Read on without a seek, after which zipfile would not compare the checksum any more."""
+    while num_bytes > 0:
+        done = len(file.read(min(num_bytes, SKIP_BYTES)))
+        if not done:
+            raise EOFError("it ends early")
+        num_bytes -= done
+
+
 class NpzFile:
     """An .npz archive opened for streaming; a context manager."""
 
@@ -38,11 +53,16 @@ class NpzFile:
         """Read the headers of all arrays; raises DataError when the file is no .npz."""
         self.path = Path(path)
         if not self.path.is_file():
-            raise DataError(f"{path} does not exist: needed an .npz file")
-        self.file = self.path.open("rb")
+            found = "is a folder" if self.path.is_dir() else "does not exist"
+            raise DataError(f"{path} {found}: needed an .npz file")
+        self.names: dict[str, str] = {}
+        try:
+            self.file = self.path.open("rb")
+        except OSError as error:
+            raise DataError(f"{path} cannot be read ({error.strerror})") from error
         try:
             self.zip = zipfile.ZipFile(self.file)
-        except zipfile.BadZipFile as error:
+        except (*DAMAGED, ValueError) as error:
             self.file.close()
             raise DataError(
                 f"{path} is no .npz file, or truncated ({error}). Copy it again"
@@ -63,7 +83,13 @@ class NpzFile:
         except DAMAGED as error:
             raise self._damaged(key, error) from error
 
-    def _entry(self, key: str) -> str:
+    def rename(self, key: str, name: str) -> None:
+        """Let the array `key` go by the name `name`."""
+        self.header[name] = self.header.pop(key)
+        self.names[name] = key
+
+    def _entry(self, name: str) -> str:
+        key = self.names.get(name, name)
         return f"{key}.npy" if f"{key}.npy" in self.zip.NameToInfo else key
 
     def _damaged(self, key: str, error: BaseException) -> DataError:
@@ -89,6 +115,15 @@ class NpzFile:
                 f"{self.path}: there is no array {key}; found {', '.join(sorted(self.header))}"
             )
         return self.header[key][0]
+
+    def length(self, key: str) -> int:
+        """Rows of an array; raises DataError when it is missing, or one value without a shape."""
+        shape = self.shape(key)
+        if not shape:
+            raise DataError(
+                f"{self.path}: {key} is one value, not an array of rows. Save it anew as an array"
+            )
+        return shape[0]
 
     def dtype(self, key: str) -> np.dtype:
         """Dtype of an array."""
@@ -149,8 +184,7 @@ class NpzFile:
         try:
             with self.zip.open(self._entry(key)) as file:
                 read_npy_header(file, f"{self.path}: {key}")
-                if begin:
-                    file.seek(begin * dtype.itemsize, os.SEEK_CUR)
+                skip(file, begin * dtype.itemsize)
                 while begin < end:
                     count = min(step, end - begin)
                     raw = file.read(count * dtype.itemsize)

@@ -20,7 +20,11 @@ NUM_PARTS = 3
 
 def check_fractions(fractions: Sequence[float]) -> None:
     """Raise ConfigError unless these are three shares, for train, validation and test."""
-    if len(fractions) != NUM_PARTS or min(fractions) < 0 or sum(fractions) > 1 + 1e-9:
+    if (
+        len(fractions) != NUM_PARTS
+        or not all(f >= 0 for f in fractions)
+        or sum(fractions) > 1 + 1e-9
+    ):
         raise ConfigError(
             f"--split {' '.join(map(str, fractions))}: needed three shares of the vertices, for "
             f"train, validation and test, not negative and together at most 1: --split 0.6 0.2 0.2"

@@ -1,13 +1,11 @@
-"""Tables read in chunks of rows: CSV and its relatives (also gzipped), and Parquet.
+"""Tables read in chunks of rows: CSV and its relatives, also packed (`parquet` has the others).
 
 A cell is text or a number; the chunk turns columns into arrays and names the row of a bad cell.
 """
 
 import csv
-import gzip
-import importlib
 import io
-import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
@@ -18,12 +16,15 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 
 from batchgnn.base.errors import ConfigError, DataError
+from batchgnn.data.headers import HeaderRule, is_number
+from batchgnn.data.packed import DAMAGED, refuse_markup, unpacked
 
 CELLS_PER_CHUNK = 1 << 18
 "Cells held at a time: about 30 MiB as Python text."
 
 COMMENT = ("#", "%")
-PARQUET = (".parquet", ".pq")
+NUM_SAMPLE_LINES = 100
+"Lines after the first that are looked at to tell a header from a row."
 
 
 class TableChunk(Protocol):
@@ -41,14 +42,23 @@ class TableChunk(Protocol):
         """int64 (k,), or None when a cell is no integer."""
 
     def numbers(self, columns: Sequence[int]) -> np.ndarray:
-        """float64 (k, len(columns)); raises DataError when a cell is no number."""
+        """float64 (k, sum of widths of columns); raises DataError when a cell is no number."""
 
 
 class Table(Protocol):
-    """A file of rows with as many cells each."""
+    """A file of rows with as many cells each.
+
+    first_cells   the first line, whatever it is; of Parquet the names of the columns
+    sample        some rows at the beginning, as text; none of Parquet
+    num_comments  comments that were skipped, known when all rows have been read
+    """
 
     path: Path
     columns: tuple[str, ...]
+    first_cells: list[str]
+    sample: list[list[str]]
+    has_header: bool
+    num_comments: int
     size: int
     unit: str
 
@@ -57,6 +67,9 @@ class Table(Protocol):
 
     def position(self) -> int:
         """How much of `size` has been read."""
+
+    def width_of(self, column: int) -> int:
+        """Numbers in each cell of a column: 1, or more where cells are lists of numbers."""
 
 
 class CsvChunk:
@@ -77,15 +90,18 @@ class CsvChunk:
     def integers(self, column: int) -> np.ndarray | None:
         """As `TableChunk.integers`."""
         try:
-            return np.fromiter((int(row[column]) for row in self.rows), np.int64, len(self.rows))
+            ids = np.fromiter((int(row[column]) for row in self.rows), np.int64, len(self.rows))
         except (ValueError, OverflowError):
             return None
+        return None if any("_" in row[column] for row in self.rows) else ids
 
     def numbers(self, columns: Sequence[int]) -> np.ndarray:
         """As `TableChunk.numbers`."""
         shape = (len(self.rows), len(columns))
         if len(columns) == 0:
             return np.empty(shape)
+        if any(self.table.width_of(column) > 1 for column in columns):
+            return self._vectors(columns)
         pick = itemgetter(*columns) if len(columns) > 1 else lambda row: (row[columns[0]],)
         cells = chain.from_iterable(map(pick, self.rows))
         try:
@@ -93,64 +109,121 @@ class CsvChunk:
         except ValueError:
             raise self._bad_cell(columns) from None
 
+    def _vectors(self, columns: Sequence[int]) -> np.ndarray:
+        """As `numbers`, where some cells are lists."""
+        out = np.empty((len(self), sum(self.table.width_of(column) for column in columns)))
+        for i, row in enumerate(self.rows):
+            at = 0
+            for column in columns:
+                found, width = vector_of(row[column]), self.table.width_of(column)
+                if found is None or len(found) != width:
+                    raise not_a_number(self.table, self.first_row + i, column, row[column], width)
+                out[i, at : at + width] = found
+                at += width
+        return out
+
     def _bad_cell(self, columns: Sequence[int]) -> DataError:
         cells = ((i, column) for i in range(len(self.rows)) for column in columns)
         i, column = next(at for at in cells if not is_number(self.rows[at[0]][at[1]]))
         return not_a_number(self.table, self.first_row + i, column, self.rows[i][column])
 
 
-def not_a_number(table: Table, row: int, column: int, found: Any) -> DataError:
-    """The error for a cell that is no number."""
+def vector_of(cell: str) -> list[float] | None:
+    """The numbers of a cell as `0.1,0.2` or `[0.1 0.2]`; None when it has something else."""
+    parts = cell.strip().strip("[](){}").replace(",", " ").replace(";", " ").split()
+    try:
+        return [float(part) for part in parts]
+    except ValueError:
+        return None
+
+
+def not_a_number(table: Table, row: int, column: int, found: Any, width: int = 1) -> DataError:
+    """The error for a cell that is no number, or not as many of them as in the first row."""
+    needed = "a number" if width == 1 else f"{width} numbers as in the first row"
     what = "is empty" if found in ("", None) else f"is {found!r}"
     return DataError(
-        f"{table.path}, row {row:,}, column {table.columns[column]}: the cell {what}, needed a "
-        f"number. Correct it, or choose other columns"
+        f"{table.path}, row {row:,}, column {table.columns[column]}: the cell {what}, needed "
+        f"{needed}. Correct it, or choose other columns"
     )
 
 
 class CsvTable:
-    """A CSV, TSV or space-separated file, plain or gzipped.
+    """A CSV, TSV or space-separated file, plain or packed.
 
-    Leading lines that begin with # or % are skipped. Unless told, the delimiter is the first of
-    tab, comma, semicolon, space that the first line has, and a first line of numbers is no header.
+    Lines that begin with # or % are comments. Unless told, the delimiter is the first of tab,
+    comma, semicolon, space that the first line has. Empty cells that end every row (a delimiter
+    too many) are no column.
     """
 
     unit = "bytes"
 
     def __init__(
-        self, path: Path, *, delimiter: str | None = None, header: bool | None = None
+        self, path: Path, *, delimiter: str | None = None, header: HeaderRule | bool
     ) -> None:
-        """Read the first line; raises DataError when there is none."""
+        """Read the first line; raises DataError when there is none.
+
+        header  whether the first line names the columns, or who decides that
+        """
         self.path, self.size = path, path.stat().st_size
         self.raw: BinaryIO | None = None
+        self._widths: dict[int, int] = {}
         with self._open() as file:
-            skipped, line = self._first_line(file)
-        if line is None:
+            skipped, lines = self._first_lines(file)
+        if not lines:
             raise DataError(f"{path} has no rows: needed a line for each edge or vertex")
-        self.delimiter = delimiter or next((d for d in "\t,; " if d in line), ",")
-        cells = [cell.strip() for cell in next(csv.reader([line], **self._dialect()))]
-        self.has_header = not all(map(is_number, cells)) if header is None else header
-        numbered = map(str, range(1, len(cells) + 1))
-        self.columns = tuple(cells) if self.has_header else tuple(numbered)
+        refuse_markup(lines[0], path)
+        self.delimiter = delimiter_of(delimiter, lines[0], path)
+        self.num_comments = skipped
+        if self.delimiter == " ":
+            lines = list(map(str.rstrip, lines))
+        with self._reading():
+            rows = list(csv.reader(lines, **self._dialect()))
+        cells, *self.sample = [[cell.strip() for cell in row] for row in rows if row]
+        self.width = len(cells)
+        is_header = header if isinstance(header, bool) else header(self.path, cells, self.sample)
+        self.has_header, self.first_cells = is_header, cells
+        self.trailing = (
+            self.width > 1
+            and not cells[-1]
+            and not any(row[-1] for row in self.sample if len(row) == self.width)
+        )
+        shown = cells[: -1 if self.trailing else None]
+        numbered = map(str, range(1, len(shown) + 1))
+        self.columns = tuple(shown) if self.has_header else tuple(numbered)
         self.skip = skipped + self.has_header
+        if self.has_header:
+            refuse_twice(path, self.columns)
+
+    def width_of(self, column: int) -> int:
+        """As `Table.width_of`."""
+        rows = self.sample if self.has_header else [self.first_cells]
+        if column not in self._widths:
+            cell = rows[0][column] if rows and column < len(rows[0]) else ""
+            found = None if is_number(cell) else vector_of(cell)
+            self._widths[column] = max(len(found or ()), 1)
+        return self._widths[column]
 
     def _dialect(self) -> dict:
         return {"delimiter": self.delimiter, "skipinitialspace": True, "strict": True}
 
     @contextmanager
     def _open(self) -> Iterator[io.TextIOWrapper]:
-        with self.path.open("rb") as self.raw:
-            packed = self.path.suffix == ".gz"
-            file: Any = gzip.GzipFile(fileobj=self.raw) if packed else self.raw
+        with self._reading(), self.path.open("rb") as self.raw:
+            file: Any = unpacked(self.raw, self.path)
             with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as lines:
                 yield lines
 
-    def _first_line(self, file: io.TextIOWrapper) -> tuple[int, str | None]:
+    def _first_lines(self, file: io.TextIOWrapper) -> tuple[int, list[str]]:
+        """(lines before the first that is no comment, that one and some after it)."""
         with self._reading():
             for skipped, line in enumerate(file):
+                if line.startswith("%%"):
+                    refuse_markup(line, self.path)
                 if not line.startswith(COMMENT) and line.strip():
-                    return skipped, line.rstrip("\r\n")
-        return 0, None
+                    more = islice(file, NUM_SAMPLE_LINES)
+                    lines = [line, *(text for text in more if not text.startswith(COMMENT))]
+                    return skipped, whole_lines(lines)
+        return 0, []
 
     def _reading(self) -> "Reading":
         return Reading(self.path)
@@ -161,30 +234,85 @@ class CsvTable:
 
     def chunks(self, columns: Sequence[int] = ()) -> Iterator[CsvChunk]:
         """As `Table.chunks`; raises DataError for a row with more or fewer cells than the first."""
-        width, step = len(self.columns), max(CELLS_PER_CHUNK // len(self.columns), 1)
+        step, comments = max(CELLS_PER_CHUNK // self.width, 1), self.skip - self.has_header
         with self._open() as file, self._reading():
             for _ in range(self.skip):
                 next(file)
-            reader, first_row = csv.reader(file, **self._dialect()), self.skip + 1
+            lines = map(str.rstrip, file) if self.delimiter == " " else file
+            reader, first_row = csv.reader(lines, **self._dialect()), self.skip + 1
             while rows := list(islice(reader, step)):
-                self._check_widths(rows, width, first_row, reader)
-                if rows:
-                    yield CsvChunk(self, first_row, rows)
+                for at, run in self._runs(rows, first_row):
+                    comments -= len(run)
+                    self._check_widths(run, first_row + at, reader)
+                    if run:
+                        yield CsvChunk(self, first_row + at, run)
+                comments += len(rows)
                 first_row += len(rows)
+        self.num_comments = comments
 
-    def _check_widths(
-        self, rows: list[list[str]], width: int, first_row: int, reader: Iterator[list[str]]
-    ) -> None:
+    def _runs(self, rows: list[list[str]], first_row: int) -> Iterator[tuple[int, list[list[str]]]]:
+        """(place of its first row, run of rows) between comments."""
+        begin = 0
+        for i, row in enumerate(rows):
+            if row and row[0].startswith(COMMENT):
+                if len(row) == self.width and row[0][1:2].strip():
+                    raise DataError(
+                        f"{self.path}, row {first_row + i:,}: {row[0]!r} begins as a comment does, "
+                        f"but the line has as many cells as a row. Remove it, or rename the vertex"
+                    )
+                if begin < i:
+                    yield begin, rows[begin:i]
+                begin = i + 1
+        if begin < len(rows):
+            yield begin, rows[begin:]
+
+    def _check_widths(self, rows: list[list[str]], first_row: int, reader: Iterator) -> None:
         """Raise DataError for a ragged row; drops empty lines at the end of the file."""
-        if set(map(len, rows)) == {width}:
-            return
-        i = next(i for i, row in enumerate(rows) if len(row) != width)
-        if not any(rows[i:]) and next(reader, None) is None:
-            del rows[i:]
-            return
+        widths = set(map(len, rows))
+        if widths != {self.width} and rows:
+            i = next(i for i, row in enumerate(rows) if len(row) != self.width)
+            if not any(rows[i:]) and next(reader, None) is None:
+                del rows[i:]
+            else:
+                raise DataError(
+                    f"{self.path}, row {first_row + i:,}: {len(rows[i])} cells found, needed "
+                    f"{self.width} as in the first row. Correct the row, or give the --delimiter"
+                )
+        if self.trailing and any(row[-1].strip() for row in rows):
+            i = next(i for i, row in enumerate(rows) if row[-1].strip())
+            raise DataError(
+                f"{self.path}, row {first_row + i:,}: the last cell is {rows[i][-1]!r}, but the "
+                f"rows before end with a delimiter. Name the last column in a header"
+            )
+
+
+def delimiter_of(asked: str | None, line: str, path: Path) -> str:
+    """The delimiter: as asked (\\t is tab), else of the first line."""
+    if asked is None:
+        return next((d for d in "\t,; " if d in line.strip()), ",")
+    found = {"\\t": "\t", "tab": "\t", "space": " "}.get(asked, asked)
+    if len(found) != 1 or found in '"\r\n\0':
+        raise ConfigError(
+            f"--delimiter {asked!r}: needed one character, or \\t for tab. Give the one that parts "
+            f"the cells of {path}"
+        )
+    return found
+
+
+def whole_lines(lines: list[str]) -> list[str]:
+    """The lines, without the last ones when a quoted cell goes on after them."""
+    while len(lines) > 1 and sum(line.count('"') for line in lines) % 2:
+        lines.pop()
+    return lines
+
+
+def refuse_twice(path: Path, columns: Sequence[str]) -> None:
+    """Raise DataError when two columns have one name."""
+    twice = [name for name, count in Counter(columns).items() if name and count > 1]
+    if twice:
         raise DataError(
-            f"{self.path}, row {first_row + i:,}: {len(rows[i])} cells found, needed {width} as in "
-            f"the first row. Correct the row, or give the --delimiter"
+            f"{path}: two columns are named {twice[0]!r}. Rename one, or, if the first line is a "
+            f"row, say --no-header"
         )
 
 
@@ -202,130 +330,5 @@ class Reading:
         """Translate."""
         if isinstance(error, UnicodeDecodeError):
             raise DataError(f"{self.path} is no UTF-8 text ({error}). Save it as UTF-8") from error
-        if isinstance(error, (csv.Error, EOFError, gzip.BadGzipFile)):
+        if isinstance(error, (csv.Error, *DAMAGED, OSError)):
             raise DataError(f"{self.path} cannot be read ({error}). Copy it again") from error
-
-
-def is_number(cell: str) -> bool:
-    """Whether the text is a number."""
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-class ParquetChunk:
-    """A record batch of a Parquet file."""
-
-    def __init__(self, table: "ParquetTable", first_row: int, batch: Any, place: dict[int, int]):
-        """place: column of the table -> column of the batch."""
-        self.table, self.first_row, self.batch, self.place = table, first_row, batch, place
-
-    def __len__(self) -> int:
-        """Rows."""
-        return self.batch.num_rows
-
-    def text(self, column: int) -> list[str]:
-        """As `TableChunk.text`."""
-        cells = self.batch.column(self.place[column]).to_pylist()
-        return ["" if cell is None else str(cell) for cell in cells]
-
-    def integers(self, column: int) -> np.ndarray | None:
-        """As `TableChunk.integers`."""
-        cells = self.batch.column(self.place[column])
-        if cells.null_count == 0 and str(cells.type).startswith(("int", "uint")):
-            return cells.to_numpy(zero_copy_only=False).astype(np.int64)
-        try:
-            return np.fromiter(map(int, self.text(column)), np.int64, len(self))
-        except (ValueError, OverflowError):
-            return None
-
-    def numbers(self, columns: Sequence[int]) -> np.ndarray:
-        """As `TableChunk.numbers`."""
-        out = np.empty((len(self), len(columns)))
-        for j, column in enumerate(columns):
-            cells = self.batch.column(self.place[column])
-            if cells.null_count:
-                row = int(np.argmax(cells.is_null().to_numpy(zero_copy_only=False)))
-                raise not_a_number(self.table, self.first_row + row, column, None)
-            try:
-                out[:, j] = cells.to_numpy(zero_copy_only=False)
-            except (ValueError, TypeError):
-                found = cells[0].as_py()
-                raise not_a_number(self.table, self.first_row, column, found) from None
-        return out
-
-
-class ParquetTable:
-    """A Parquet file; rows count from 1."""
-
-    unit = "rows"
-
-    def __init__(self, path: Path):
-        """Read the schema; raises ConfigError without pyarrow, DataError for a bad file."""
-        try:
-            self.parquet = importlib.import_module("pyarrow.parquet")
-        except ImportError as error:
-            raise ConfigError(
-                f"{path}: reading Parquet needs pyarrow: pip install 'batchgnn[parquet]'; or save "
-                f"the table as CSV"
-            ) from error
-        self.path, self.done = path, 0
-        with self._open() as file:
-            self.columns = tuple(file.schema_arrow.names)
-            self.size = file.metadata.num_rows
-
-    def _open(self) -> Any:
-        import pyarrow
-
-        try:
-            return self.parquet.ParquetFile(self.path)
-        except (pyarrow.ArrowInvalid, OSError) as error:
-            raise DataError(f"{self.path} is no Parquet file, or damaged ({error})") from error
-
-    def position(self) -> int:
-        """Rows read so far."""
-        return self.done
-
-    def chunks(self, columns: Sequence[int]) -> Iterator[ParquetChunk]:
-        """As `Table.chunks`."""
-        import pyarrow
-
-        self.done = 0
-        names = [self.columns[column] for column in columns]
-        step = max(CELLS_PER_CHUNK // max(len(columns), 1), 1)
-        with self._open() as file:
-            try:
-                for batch in file.iter_batches(batch_size=step, columns=names):
-                    place = {c: batch.schema.names.index(self.columns[c]) for c in columns}
-                    yield ParquetChunk(self, self.done + 1, batch, place)
-                    self.done += batch.num_rows
-            except (pyarrow.ArrowException, OSError) as error:
-                raise DataError(f"{self.path} is damaged ({error}). Copy it again") from error
-
-
-def open_table(
-    path: str | os.PathLike, *, delimiter: str | None = None, header: bool | None = None
-) -> Table:
-    """A table by its file's ending: Parquet, or else CSV."""
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(f"{path} does not exist: needed a CSV or Parquet file")
-    if path.suffix in PARQUET:
-        return ParquetTable(path)
-    return CsvTable(path, delimiter=delimiter, header=header)
-
-
-def find_column(table: Table, wanted: str | None, usual: Sequence[str], option: str) -> int | None:
-    """Position of the column `wanted`, else of the first of the `usual` names; None without any.
-
-    Raises DataError when `wanted` is not there.
-    """
-    if wanted is None:
-        return next((table.columns.index(name) for name in usual if name in table.columns), None)
-    if wanted not in table.columns:
-        raise DataError(
-            f"{table.path} has no column {wanted!r} ({option}); found {', '.join(table.columns)}"
-        )
-    return table.columns.index(wanted)

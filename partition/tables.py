@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 from rich.console import Group
+from rich.markup import escape
 from rich.table import Table
 
 from batchgnn.base.bytes import format_bytes
@@ -12,6 +13,7 @@ from batchgnn.partition.quality import rank_loads, shard_bytes
 from batchgnn.partition.source import GraphSource
 from batchgnn.store.seeds import TRAIN
 from batchgnn.store.shard_store import Manifest, ShardStore
+from batchgnn.store.taken import lines_of
 
 MANY = 32
 "From more shards than this a summary is shown in place of a row for each."
@@ -33,7 +35,9 @@ def graph_tables(graph: GraphSource) -> Group:
     for r, numbers in enumerate(counts.roles[:SHOWN_SPLITS]):
         roles = ", ".join(f"{role} {n:,}" for role, n in zip(ROLES, numbers, strict=True))
         rows.append((f"split {r}", f"{roles}; {_lacking(counts, r)}"))
-    return Group(_facts(f"graph store {graph.name}", rows))
+    taken = [(escape(key), escape(said)) for key, said in lines_of(getattr(graph, "taken", {}))]
+    said = [_facts("what was taken as what", taken)] if taken else []
+    return Group(_facts(f"graph store {graph.name}", rows), *said)
 
 
 def shard_tables(store: ShardStore) -> Group:

@@ -69,6 +69,12 @@ def of_tables(folder, edges="edges.csv", out="g.h5", **options):
     return GraphStore(folder / out)
 
 
+def of_text(folder, text, name="e.txt", **options):
+    """A graph of an edge list alone."""
+    (folder / name).write_text(text, encoding="utf-8")
+    return of_tables(folder, name, vertices=None, **options)
+
+
 def edges_of(graph, chunk=1 << 20):
     """The list of (source, target), or (source, target, weight)."""
     rows = []

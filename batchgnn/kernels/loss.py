@@ -60,22 +60,28 @@ def softmax_cross_entropy(logits, labels, scale, dlogits, loss):
 
 @parallel_kernel
 def sigmoid_cross_entropy(logits, labels, scale, dlogits, loss):
-    """loss[i] = mean over the classes of binary cross-entropy, and scale times its gradient.
+    """loss[i] = mean over the known classes of binary cross-entropy, and scale times its gradient.
 
-    labels  uint8 (n, C)  0 or 1
+    labels  uint8 (n, C)  0 or 1; above 1: not known, counts for nothing
     Other arguments as `softmax_cross_entropy`.
     """
     num_classes = logits.shape[1]
     for i in prange(logits.shape[0]):
         row, gradient, label = logits[i], dlogits[i], labels[i]
-        total = 0.0
+        total, num_known = 0.0, 0
+        for j in range(num_classes):
+            num_known += label[j] <= 1
+        num_known = max(num_known, 1)
         for j in range(num_classes):
             z = row[j]
+            if label[j] > 1:
+                gradient[j] = 0
+                continue
             total += max(np.float64(z), 0.0) + np.log1p(np.exp(-abs(np.float64(z))))
             if label[j] > 0:
                 total -= z
-            gradient[j] = (logistic(z) - label[j]) * scale / num_classes
-        loss[i] = total / num_classes
+            gradient[j] = (logistic(z) - label[j]) * scale / num_known
+        loss[i] = total / num_known
 
 
 @parallel_kernel

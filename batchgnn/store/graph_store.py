@@ -17,6 +17,7 @@ from numpy.typing import DTypeLike
 from batchgnn.base.errors import StoreError
 from batchgnn.store.format import FORMAT_GRAPH, map_dataset, open_store, text
 from batchgnn.store.labels import REGRESSION, TASKS, label_layout
+from batchgnn.store.taken import from_json
 
 EDGE_CHUNK = 1 << 22
 "Edges that `iter_edges` reads at a time: 32 MiB with uint32 ids."
@@ -67,6 +68,7 @@ class GraphStore:
     features       memory map (N, D), or None when the features are sparse
     sparse         `SparseRows`, or None when the features are dense
     features_checksum  of features in a file beside; empty when they are in the store
+    taken          what the converter took as what (`taken.Record`); empty where it was not kept
     class_names    list of str, or None when classes have numbers only
     """
 
@@ -93,6 +95,7 @@ class GraphStore:
             )
             self.num_splits = int(attributes["num_splits"])
             self.features_checksum = text(attributes.get("features_checksum", ""))
+            self.taken = from_json(text(attributes.get("taken", "{}")))
         except KeyError as error:
             raise StoreError(f"{self.path}: {error.args[0]}. {REMEDY}") from error
         if self.task not in TASKS:

@@ -28,6 +28,7 @@ from batchgnn.store.format import (
 from batchgnn.store.graph_store import id_dtype_of
 from batchgnn.store.labels import MULTICLASS, MULTILABEL, REGRESSION, in_range, label_layout
 from batchgnn.store.seal import seal
+from batchgnn.store.taken import Record, Tally, to_json
 
 COPY_CHUNK_BYTES = 8 << 20
 NONE, TRAIN, VALIDATION, TEST = 0, 1, 2, 3
@@ -100,6 +101,14 @@ class GrowingColumn:
         self.spool.write(np.ascontiguousarray(values, self.dtype).data)
         self.done += len(values)
 
+    def read(self, chunk: int) -> Iterator[np.ndarray]:
+        """What was appended, `chunk` values at a time; nothing may be appended meanwhile."""
+        for begin in range(0, self.done, chunk):
+            self.spool.seek(begin * self.dtype.itemsize)
+            part = self.spool.read(min(chunk, self.done - begin) * self.dtype.itemsize)
+            yield np.frombuffer(part, self.dtype)
+        self.spool.seek(0, os.SEEK_END)
+
     def place(self, file: h5py.File) -> None:
         """Copy what was appended into a dataset of `file`."""
         dataset = create_aligned(file, self.name, (self.done,), self.dtype)
@@ -120,6 +129,9 @@ class GraphStoreWriter:
     def __init__(self, file: h5py.File, folder: Path, spec: GraphSpec, stack: ExitStack):
         """Lay out `file`; temporary files lie in `folder` until `stack` closes them."""
         self.file, self.spec, self.num_edges, self.max_label = file, spec, 0, -1
+        self.tally = Tally(spec.num_vertices, spec.task)
+        self.taken: Record = {}
+        self.folder, self.stack = folder, stack
         n = spec.num_vertices
         rows: dict[str, tuple] = {}
         if spec.task == MULTILABEL and spec.num_classes is None:
@@ -211,6 +223,7 @@ class GraphStoreWriter:
             )
         if task == MULTICLASS and labels.size:
             self.max_label = max(self.max_label, int(labels.max()))
+        self.tally.add_labels(labels)
         self.columns["label"].append(labels)
 
     @property
@@ -223,6 +236,7 @@ class GraphStoreWriter:
     def append_split(self, split: np.ndarray) -> None:
         """The next rows of the split: 0 none, 1 train, 2 validation, 3 test; (k,) or (k, R)."""
         _check_range("vertex/split", split, NONE, TEST)
+        self.tally.add_split(split)
         self.columns["split"].append(split)
 
     def append_names(self, names: np.ndarray) -> None:
@@ -242,7 +256,26 @@ class GraphStoreWriter:
             if weight is None or len(weight) != len(source) or not np.isfinite(weight).all():
                 raise DataError("edge/weight: NaN, infinity, or not one weight per edge")
             self.growing["edge/weight"].append(weight)
+        self.tally.add_edges(source, target, weight)
         self.num_edges += len(source)
+
+    def edges_so_far(self, chunk: int) -> Iterator[tuple[np.ndarray, ...]]:
+        """(source, target) or (source, target, weight) of what was appended, read back."""
+        columns = [self.growing[f"edge/{name}"] for name in self._edge_columns()]
+        yield from zip(*(column.read(chunk) for column in columns), strict=True)
+
+    def forget_edges(self) -> None:
+        """Begin the edges anew."""
+        for name in self._edge_columns():
+            old = self.growing[f"edge/{name}"]
+            self.growing[old.name] = GrowingColumn(self.folder, old.name, old.dtype)
+            self.stack.callback(self.growing[old.name].spool.close)
+            self.stack.callback(old.spool.close)
+        self.num_edges = 0
+        self.tally.num_weights_not_positive = 0
+
+    def _edge_columns(self) -> list[str]:
+        return ["source", "target", *(["weight"] if self.spec.weighted else [])]
 
     def _done(self, column: str) -> int:
         return self.columns[column].done
@@ -274,6 +307,8 @@ class GraphStoreWriter:
             task=spec.task,
             num_splits=max(spec.num_splits, 1),
         )
+        if self.taken:
+            self.file.attrs["taken"] = to_json(self.taken)
 
 
 @contextmanager

@@ -5,12 +5,15 @@ import numpy as np
 MULTICLASS, MULTILABEL, REGRESSION = "multiclass", "multilabel", "regression"
 TASKS = (MULTICLASS, MULTILABEL, REGRESSION)
 
+NOT_KNOWN = 255
+"Of several labels, one of which is not known whether the vertex has it: no part of loss and score."
+
 
 def label_layout(task: str, n: int, num_classes: int) -> tuple[np.dtype, tuple[int, ...]]:
     """(dtype, shape) of `vertex/label` of n vertices.
 
     multiclass  int32 (n,), -1 = none
-    multilabel  uint8 (n, num_classes), 0 or 1
+    multilabel  uint8 (n, num_classes), 0, 1 or `NOT_KNOWN`
     regression  float32 (n,), NaN = none
     """
     if task == MULTILABEL:
@@ -23,5 +26,5 @@ def in_range(task: str, label: np.ndarray, num_classes: int) -> np.ndarray:
     if task == REGRESSION:
         return ~np.isinf(label)
     if task == MULTILABEL:
-        return (label == 0) | (label == 1)
+        return (label == 0) | (label == 1) | (label == NOT_KNOWN)
     return (label >= -1) & (label < num_classes)

@@ -6,15 +6,17 @@ over shards has to mean the same.
 
 import numpy as np
 
+from batchgnn.store.labels import NOT_KNOWN
+
 SPLITS = {"train": 1, "val": 2, "test": 3}
 "Values of `vertex/split`; 0 is none of them."
 TRAIN = SPLITS["train"]
 
 
 def has_label(label: np.ndarray) -> np.ndarray:
-    """bool (n,): integers (n,), -1 = none; floats (n,), NaN = none; 0/1 (n, C): always."""
+    """bool (n,): integers (n,), -1 = none; floats (n,), NaN = none; 0/1 (n, C): one is known."""
     if label.ndim == 2:
-        return np.ones(len(label), bool)
+        return (label != NOT_KNOWN).any(axis=1)
     return np.isfinite(label) if label.dtype.kind == "f" else label >= 0
 
 

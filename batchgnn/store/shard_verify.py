@@ -19,7 +19,7 @@ from batchgnn.store.shard_check import RESTORE, check_frame
 from batchgnn.store.shard_store import Manifest, Shard, ShardStore
 from batchgnn.store.shard_writer import fingerprint_of
 
-ALLOWED = {MULTICLASS: "-1 or a class", MULTILABEL: "0 or 1", REGRESSION: "finite or NaN"}
+ALLOWED = {MULTICLASS: "-1 or a class", MULTILABEL: "0, 1 or 255", REGRESSION: "finite or NaN"}
 ROWS = 1 << 16
 "Rows of features that are looked at together."
 

@@ -15,7 +15,7 @@ NUM_BUCKETS = 1 << 16
 def class_score(comm: Comm, logits: np.ndarray, labels: np.ndarray, metric: str) -> float:
     """A score over the given rows of all ranks; collective.
 
-    logits float32 (n, C); labels int32 (n,) (-1 = none) or uint8 (n, C)
+    logits float32 (n, C); labels int32 (n,) (-1 = none) or uint8 (n, C) (above 1 = not known)
     metric "accuracy", "micro-f1", "macro-f1" or "roc-auc"; nan when no row counts
     """
     if labels.ndim == 1:
@@ -29,8 +29,8 @@ def class_score(comm: Comm, logits: np.ndarray, labels: np.ndarray, metric: str)
         hit = labels[predicted == labels]
         counts = [np.bincount(x, minlength=num_classes) for x in (hit, predicted, labels)]
     else:
-        positive = logits > 0
-        true = labels.astype(bool)
+        positive = (logits > 0) & (labels <= 1)
+        true = labels == 1
         counts = [x.sum(axis=0) for x in (positive & true, positive, true)]
     total = np.array(counts, np.int64)
     allreduce_sum(comm, total, "score counts")
@@ -47,10 +47,13 @@ def _mean_auc(comm: Comm, logits: np.ndarray, labels: np.ndarray) -> float:
     """AUC of class 1 for two classes, else the mean over classes that have both kinds of rows."""
     if labels.ndim == 1 and logits.shape[1] == 2:
         return auc(comm, logits[:, 1] - logits[:, 0], labels == 1)
-    true = (
-        labels.astype(bool) if labels.ndim == 2 else labels[:, None] == np.arange(logits.shape[1])
-    )
-    each = np.array([auc(comm, logits[:, c], true[:, c]) for c in range(logits.shape[1])])
+    classes = range(logits.shape[1])
+    if labels.ndim == 2:
+        known = labels <= 1
+        columns = [(logits[known[:, c], c], labels[known[:, c], c] == 1) for c in classes]
+    else:
+        columns = [(logits[:, c], labels == c) for c in classes]
+    each = np.array([auc(comm, values, positive) for values, positive in columns])
     return float(np.nanmean(each)) if np.isfinite(each).any() else float("nan")
 
 

@@ -25,8 +25,10 @@ def softmax_cross_entropy(logits, labels, scale, dlogits, loss):
 def sigmoid_cross_entropy(logits, labels, scale, dlogits, loss):
     z, t = logits.astype(np.float64), labels.astype(np.float64)
     sigmoid(z, probability := np.empty(z.shape))
-    loss[:] = (t * np.logaddexp(0, -z) + (1 - t) * np.logaddexp(0, z)).mean(axis=1)
-    dlogits[:] = scale * (probability - t) / z.shape[1]
+    known = labels <= 1
+    count = np.maximum(known.sum(axis=1), 1)
+    loss[:] = (known * (t * np.logaddexp(0, -z) + (1 - t) * np.logaddexp(0, z))).sum(axis=1) / count
+    dlogits[:] = scale * known * (probability - t) / count[:, None]
 
 
 def squared_error(predicted, labels, scale, dpredicted, loss):

@@ -125,3 +125,10 @@ def test_a_truncated_gzip_file(folder):
 def test_options_that_do_not_go_together(options, said, folder):
     with pytest.raises(ConfigError, match=said):
         of_tables(folder, **options)
+
+
+def test_python_s_own_way_of_writing_integers_is_no_id(folder):
+    (folder / "edges.csv").write_text("0,1\n0,1_0\n")
+    (folder / "vertices.csv").write_text("id,x\n" + "".join(f"{v},1\n" for v in range(12)))
+    with pytest.raises(DataError, match="row 2, column 2: '1_0' is no vertex"):
+        of_tables(folder)

@@ -29,7 +29,7 @@ BAD = {
     },
     "masks, row 0: the vertex is in two": {"val_mask": np.ones(4, bool)},
     r"test_mask has shape \(4, 2\)": {"test_mask": np.zeros((4, 2), bool)},
-    "no array test_mask; found": {"test_mask": None},
+    "one array for each of train, val and test .* found train_mask, val_mask": {"test_mask": None},
     "no edges. Needed the arrays indptr and indices": {"indptr": None, "indices": None},
     "no array indices": {"indices": None},
     "indices is float64, needed integers": {"indices": np.array([1.0, 0, 2, 1])},

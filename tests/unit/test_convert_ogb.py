@@ -164,3 +164,82 @@ def test_a_dataset_without_features(tmp_path):
     write_csv(folder / "raw" / "num-node-list.csv.gz", [4, 4])
     with pytest.raises(DataError, match="2 graphs, needed one"):
         convert_ogb(folder, tmp_path / "h.h5", show=False)
+
+
+# --- OGB's catalogue -----------------------------------------------------------------------------
+
+NAMED = {  # folder: undirected, classes, split
+    "ogbn_products": (True, 47, "sales_ranking"),
+    "products": (True, 47, "sales_ranking"),
+    "ogbn-products_pyg": (True, 47, "sales_ranking"),
+    "ogbn_proteins": (True, 1, "species"),
+    "proteinfunc_v4": (True, 1, "species"),
+    "ogbn_arxiv": (False, 40, "time"),
+    "ogbn_papers100M": (False, 172, "time"),
+    "papers100M-bin": (False, 172, "time"),
+    "ogbn_small": (False, 3, "time"),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_what_the_catalogue_says_is_taken_by_name(name, dataset):
+    undirected, num_classes, split = NAMED[name]
+    folder = dataset.rename(dataset.parent / name)
+    (folder / "split" / "time").rename(folder / "split" / split)
+    if name != "ogbn_small":
+        write_split(folder, "zz_random")
+    if split == "species":
+        rewritten(folder, "node-label", [[0], [1], [1], [0]])
+    graph = converted(folder)
+    assert (graph.directed, graph.num_classes) == (not undirected, num_classes)
+    assert graph.task == ("multilabel" if split == "species" else "multiclass")
+    assert graph.taken["split"] == f"split/{split}, kept"
+
+
+def test_the_catalogue_can_be_overruled_and_chosen(dataset):
+    graph = converted(dataset, name="ogbn-products", classes=5)
+    assert (graph.directed, graph.num_classes) == (False, 5)
+    (dataset.parent / "g.h5").unlink()
+    assert converted(dataset, name="ogbn-products", undirected=False).directed
+    (dataset.parent / "g.h5").unlink()
+    assert converted(dataset, name="ogbn-products", arcs="directed").directed
+
+
+@pytest.mark.parametrize("sign", ["raw/triplet-type-list.csv.gz", "raw/num-node-dict.csv.gz"])
+def test_a_heterogeneous_dataset_is_called_so(sign, dataset):
+    (dataset / sign).touch()
+    with pytest.raises(DataError, match="is a heterogeneous graph"):
+        converted(dataset)
+    (dataset / sign).unlink()
+    with pytest.raises(DataError, match="is a heterogeneous graph"):
+        converted(dataset.rename(dataset.parent / "ogbn_mag"))
+
+
+def test_the_number_of_edges_is_what_the_dataset_says(dataset):
+    if (dataset / "raw" / "data.npz").exists():
+        arrays = dict(np.load(dataset / "raw" / "data.npz"))
+        np.savez(dataset / "raw" / "data.npz", num_edges_list=[999], **arrays)
+    else:
+        write_csv(dataset / "raw" / "num-edge-list.csv.gz", [999])
+    with pytest.raises(DataError, match=r"num.edge.*list.* says 999 edges, .* has 4"):
+        converted(dataset)
+    assert not (dataset.parent / "g.h5").exists()
+
+
+def test_files_that_are_not_used_are_named(dataset):
+    (dataset / "raw" / "node_year.csv.gz").touch()
+    assert converted(dataset).taken["not used"] == ["node_year.csv.gz"]
+
+
+def test_several_labels_may_be_not_known(dataset):
+    rewritten(
+        dataset,
+        "node-label",
+        [["nan", 1], [1, 0], ["nan", "nan"], [0, 0]]
+        if (dataset / "raw" / "edge.csv.gz").exists()
+        else [[np.nan, 1], [1, 0], [np.nan, np.nan], [0, 0]],
+    )
+    graph = converted(dataset)
+    assert graph.read_labels().tolist() == [[255, 1], [1, 0], [255, 255], [0, 0]]
+    assert graph.taken["labels not known"] == 3
+    assert graph.taken["vertices without a label"] == 1

@@ -35,6 +35,9 @@ def test_sigmoid_cross_entropy(shape, dtype):
     labels = rng.integers(0, 2, shape).astype(np.uint8)
     outs = poison(shape, dtype), poison(shape[0], np.float64)
     assert_like_reference(sigmoid_cross_entropy, logits, labels, dtype(0.25), *outs)
+    labels[rng.random(shape) < 0.4] = 255  # not known
+    labels[:1] = 255
+    assert_like_reference(sigmoid_cross_entropy, logits, labels, dtype(0.25), *outs)
 
 
 @kinds

@@ -60,6 +60,22 @@ def test_unlabelled_rows_do_not_count():
     assert class_score(COMM, logits, labels, "accuracy") == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("metric", ["roc-auc", "micro-f1", "macro-f1"])
+def test_labels_that_are_not_known_do_not_count(metric):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (200, 4)).astype(np.uint8)
+    logits = (labels - 0.5 + rng.normal(size=labels.shape)).astype(np.float32)
+    labels[rng.random(labels.shape) < 0.3] = 255
+    known = labels <= 1
+    of_class = [(labels[k, c], logits[k, c]) for c, k in enumerate(known.T)]
+    expected = {
+        "roc-auc": np.mean([roc_auc_score(*each) for each in of_class]),
+        "micro-f1": f1_score(labels[known], logits[known] > 0),
+        "macro-f1": np.mean([f1_score(true, z > 0) for true, z in of_class]),
+    }
+    assert class_score(COMM, logits, labels, metric) == pytest.approx(expected[metric], rel=1e-12)
+
+
 @pytest.mark.parametrize("metric", ["accuracy", "macro-f1", "roc-auc"])
 def test_no_rows_score_nan(metric):
     assert np.isnan(class_score(COMM, np.empty((0, 3), np.float32), np.empty(0, np.int32), metric))

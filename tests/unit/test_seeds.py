@@ -16,6 +16,10 @@ LABELS = {
     "classes": (np.array([-1, 0, 7], np.int32), [False, True, True]),
     "numbers": (np.array([np.nan, 0, -2.5], np.float32), [False, True, True]),
     "several": (np.array([[0, 0], [1, 0], [1, 1]], np.uint8), [True, True, True]),
+    "several, some not known": (
+        np.array([[255, 255], [255, 0], [1, 255]], np.uint8),
+        [False, True, True],
+    ),
 }
 
 

@@ -1,0 +1,182 @@
+"""Parquet tables, a file or a folder of part files, and `open_table` for tables of any kind."""
+
+import importlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from batchgnn.base.errors import ConfigError, DataError
+from batchgnn.data.headers import HeaderRule
+from batchgnn.data.packed import PARQUET_MAGIC, first_bytes
+from batchgnn.data.tables import CELLS_PER_CHUNK, CsvTable, Table, not_a_number
+
+LISTS = ("list<", "large_list<", "fixed_size_list<")
+NUMBERS = ("int", "uint", "float", "double", "halffloat", "bool", "decimal")
+
+
+class ParquetChunk:
+    """A record batch of a Parquet file."""
+
+    def __init__(self, table: "ParquetTable", first_row: int, batch: Any, place: dict[int, int]):
+        """place: column of the table -> column of the batch."""
+        self.table, self.first_row, self.batch, self.place = table, first_row, batch, place
+
+    def __len__(self) -> int:
+        """Rows."""
+        return self.batch.num_rows
+
+    def text(self, column: int) -> list[str]:
+        """As `TableChunk.text`."""
+        cells = self.batch.column(self.place[column]).to_pylist()
+        return ["" if cell is None else str(cell) for cell in cells]
+
+    def integers(self, column: int) -> np.ndarray | None:
+        """As `TableChunk.integers`."""
+        cells = self.batch.column(self.place[column])
+        if cells.null_count == 0 and str(cells.type).startswith(("int", "uint")):
+            values = cells.to_numpy(zero_copy_only=False)
+            is_large = values.dtype == np.uint64 and len(values) and values.max() >= 2**63
+            return None if is_large else values.astype(np.int64)
+        try:
+            return np.fromiter(map(int, self.text(column)), np.int64, len(self))
+        except (ValueError, OverflowError):
+            return None
+
+    def numbers(self, columns: Sequence[int]) -> np.ndarray:
+        """As `TableChunk.numbers`."""
+        widths = [self.table.width_of(column) for column in columns]
+        out, at = np.empty((len(self), sum(widths))), 0
+        for column, width in zip(columns, widths, strict=True):
+            cells = self.batch.column(self.place[column])
+            self._refuse_empty(cells, column)
+            if str(cells.type).startswith(LISTS):
+                lengths = np.asarray(cells.value_lengths())
+                if (lengths != width).any():
+                    row = int(np.argmax(lengths != width))
+                    raise self._bad_length(row, column, int(lengths[row]), width)
+                cells = cells.flatten()
+                self._refuse_empty(cells, column, width)
+            found = cells[0].as_py() if len(cells) else None
+            if not str(cells.type).startswith(NUMBERS):
+                raise not_a_number(self.table, self.first_row, column, found)
+            values = cells.to_numpy(zero_copy_only=False).astype(np.float64)
+            out[:, at : at + width] = values.reshape(-1, width)
+            at += width
+        return out
+
+    def _refuse_empty(self, cells: Any, column: int, width: int = 1) -> None:
+        if cells.null_count:
+            row = int(np.argmax(cells.is_null().to_numpy(zero_copy_only=False))) // width
+            raise not_a_number(self.table, self.first_row + row, column, None)
+
+    def _bad_length(self, row: int, column: int, found: int, needed: int) -> DataError:
+        return DataError(
+            f"{self.table.path}, row {self.first_row + row:,}, column "
+            f"{self.table.columns[column]}: a list of {found} numbers, needed {needed} as in the "
+            f"first row. Correct it, or choose other columns"
+        )
+
+
+class ParquetTable:
+    """A Parquet file, or a folder of part files in the order of their names; rows count from 1."""
+
+    unit, num_comments, has_header = "rows", 0, True
+
+    def __init__(self, path: Path):
+        """Read the schemas; raises ConfigError without pyarrow, DataError for a bad file."""
+        try:
+            self.parquet = importlib.import_module("pyarrow.parquet")
+        except ImportError as error:
+            raise ConfigError(
+                f"{path}: reading Parquet needs pyarrow: pip install 'batchgnn[parquet]'; or save "
+                f"the table as CSV"
+            ) from error
+        self.path, self.done, self.size = path, 0, 0
+        self.parts = parts_of(path)
+        self.columns: tuple[str, ...] = ()
+        self.sample: list[list[str]] = []
+        self.lists: dict[int, int] = {}
+        for i, part in enumerate(self.parts):
+            with self._open(part) as file:
+                names = tuple(file.schema_arrow.names)
+                if i and names != self.columns:
+                    raise DataError(
+                        f"{part} has the columns {', '.join(names)}, but {self.parts[0]} has "
+                        f"{', '.join(self.columns)}; needed the same in all files of the folder"
+                    )
+                self.columns = names
+                self.size += file.metadata.num_rows
+                self._find_lists(file)
+        self.first_cells: list[str] = list(self.columns)
+
+    def _find_lists(self, file: Any) -> None:
+        for column, kind in enumerate(file.schema_arrow.types):
+            if column not in self.lists and str(kind).startswith(LISTS) and file.metadata.num_rows:
+                batch = next(file.iter_batches(batch_size=1, columns=[self.columns[column]]))
+                first = batch.column(0)[0].as_py()
+                self.lists[column] = len(first) if first else 0
+
+    def width_of(self, column: int) -> int:
+        """As `Table.width_of`."""
+        return self.lists.get(column, 1)
+
+    def _open(self, path: Path) -> Any:
+        import pyarrow
+
+        try:
+            return self.parquet.ParquetFile(path)
+        except (pyarrow.ArrowException, OSError) as error:
+            raise DataError(f"{path} is no Parquet file, or damaged ({error})") from error
+
+    def position(self) -> int:
+        """Rows read so far."""
+        return self.done
+
+    def chunks(self, columns: Sequence[int]) -> Iterator[ParquetChunk]:
+        """As `Table.chunks`."""
+        import pyarrow
+
+        self.done = 0
+        names = [self.columns[column] for column in columns]
+        cells = sum(self.width_of(column) for column in columns)
+        step = max(CELLS_PER_CHUNK // max(cells, 1), 1)
+        for part in self.parts:
+            with self._open(part) as file:
+                try:
+                    for batch in file.iter_batches(batch_size=step, columns=names):
+                        place = {c: batch.schema.names.index(self.columns[c]) for c in columns}
+                        yield ParquetChunk(self, self.done + 1, batch, place)
+                        self.done += batch.num_rows
+                except (pyarrow.ArrowException, OSError) as error:
+                    raise DataError(f"{part} is damaged ({error}). Copy it again") from error
+
+
+def parts_of(path: Path) -> list[Path]:
+    """The Parquet files of a folder by name, or the file itself; raises DataError for none."""
+    if not path.is_dir():
+        return [path]
+    names = [p for p in sorted(path.iterdir()) if not p.name.startswith(("_", "."))]
+    parts = [p for p in names if p.is_file() and first_bytes(p).startswith(PARQUET_MAGIC)]
+    others = [p.name for p in names if p not in parts]
+    if not parts or others:
+        found = f"found {others[0]}" if others else "it is empty"
+        raise DataError(
+            f"{path} is a folder, needed one with nothing but Parquet files ({found}). Give a file"
+        )
+    return parts
+
+
+def open_table(
+    path: str | os.PathLike, *, delimiter: str | None = None, header: HeaderRule | bool
+) -> Table:
+    """A table by its first bytes: Parquet (a folder of part files too), or else CSV."""
+    path = Path(path)
+    if not path.is_file() and not path.is_dir():
+        raise DataError(f"{path} does not exist: needed a CSV or Parquet file")
+    is_parquet = path.is_dir() or first_bytes(path).startswith(PARQUET_MAGIC)
+    if is_parquet or path.suffix.lower() in (".parquet", ".pq"):
+        return ParquetTable(path)
+    return CsvTable(path, delimiter=delimiter, header=header)
