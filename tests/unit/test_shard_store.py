@@ -101,7 +101,7 @@ def test_a_sound_store_verifies(halves):
 
 LABELS = {
     "-1 or a class": (np.array([0, 1, -1, 2, 1, 0], np.int32), 2),
-    "0 or 1": (np.array([[0], [1], [0], [2], [1], [0]], np.uint8), 1),
+    "0, 1 or 255": (np.array([[0], [1], [0], [2], [1], [0]], np.uint8), 1),
     "finite or NaN": (np.array([0.5, np.nan, -1, np.inf, 1, 0], np.float32), 1),
 }
 
