@@ -35,7 +35,7 @@ class EdgeListOptions(ConvertOptions):
     is one."""
 
     no_label: tuple[str, ...] = ()
-    "Texts that stand for no label, beside -1, NaN, NA, N/A, NULL, None, <NA> and an empty cell."
+    "Texts that stand for no label, beside -1, NaN, NA, N/A, NULL, None and an empty cell."
 
     split_column: str | None = None
     """Column of the split: train, val, test or none; default: split, if there is one, or the three

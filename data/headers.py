@@ -140,7 +140,8 @@ def find_column(
 ) -> int | None:
     """Position of the column `wanted`, else of the one with a usual name; None without any.
 
-    Raises DataError when `wanted` is not there, or several columns have a usual name.
+    The first of the usual names, which the help names, goes before the others. Raises DataError
+    when `wanted` is not there, or several columns have one of the others.
     """
     if wanted is not None:
         if wanted not in columns:
@@ -148,7 +149,10 @@ def find_column(
                 f"{path} has no column {wanted!r} ({option}); found {', '.join(columns)}"
             )
         return list(columns).index(wanted)
-    found = [i for i, name in enumerate(columns) if name.lower() in usual]
+    low = [name.lower() for name in columns]
+    found = [i for i, name in enumerate(low) if name in usual]
+    if usual and low.count(usual[0]) == 1:
+        found = [low.index(usual[0])]
     if len(found) > 1:
         names = " and ".join(columns[i] for i in found)
         raise DataError(f"{path} has the columns {names}: choose one, {option} {columns[found[0]]}")

@@ -77,6 +77,13 @@ class VertexTable:
             )
         left = [name for name in LABEL_NAMES if name not in map(str.lower, options.features)]
         found = self._find(None, left, "--label")
+        low = [name.lower() for name in self.columns]
+        if found is not None and low[found] == "y" and "x" in low and not options.features:
+            raise DataError(
+                f"{self.table.path}: is {self.columns[found]} the label, or is it a feature as "
+                f"{self.columns[low.index('x')]} is? Say --label {self.columns[found]}, or name "
+                f"the --features"
+            )
         return () if found is None or found == self.id else (found,)
 
     def _feature_columns(self, options: EdgeListOptions) -> tuple[int, ...]:

@@ -112,7 +112,7 @@ QUESTIONS = {
     "triples of numbers": ("5 0 7\n7 0 9\n", "--source 1 --target 3"),
     "unknown names": (",u,i,ts\n0,1,2,3\n", "--source u --target ts"),
     "only one known name": ("source,x,y\n0,1,2\n", "which columns are the edges' source"),
-    "two sources": ("source,src,target\n0,1,2\n", "columns source and src: choose one, --source"),
+    "two sources": ("src,from,target\n0,1,2\n", "columns src and from: choose one, --source"),
     "numbers that may be names": ("0,1,2\n5,6,7\n", "a row, or names of columns.* --no-header"),
     "an id that looks as a comment": ("a,b\n#c,d\n", "'#c' begins as a comment does"),
     "a cell after ending delimiters": ("a,b,\n" * 150 + "c,d,e\n", "the last cell is 'e'"),
@@ -188,6 +188,10 @@ def test_labels_by_their_usual_names(name, tmp_path):
 def test_two_columns_that_may_be_labels_are_asked_about(tmp_path):
     with pytest.raises(DataError, match="columns y and class: choose one, --label y"):
         of_vertices(tmp_path, "id,y,class\n0,3,1\n1,2,2\n2,1,3\n3,0,4\n")
+    with pytest.raises(DataError, match="is y the label, or is it a feature as x is"):
+        of_vertices(tmp_path, "id,x,y\n0,3,1\n1,2,2\n2,1,3\n3,0,4\n")
+    graph = of_vertices(tmp_path, "id,x,y,label\n0,3,1,0\n1,2,2,1\n2,1,3,1\n3,0,4,0\n")
+    assert (graph.taken["label"], graph.taken["features"]) == ("column label", ["x", "y"])
 
 
 @pytest.mark.parametrize("none", ["NaN", "NA", "N/A", "NULL", "None", "<NA>", "nan", "", "-1"])
