@@ -19,7 +19,7 @@ def claims_of(m: "Manifest") -> Iterator[tuple[str, bool]]:
     yield "shard/offset: a number more than shards", m.offset.ndim == 1 and shards > 0
     yield (
         "shard/offset: from 0 to num_vertices, ascending",
-        m.offset[0] == 0 and m.offset[-1] == m.num_vertices and bool((m.shard_vertices > 0).all()),
+        m.offset[0] == 0 and m.offset[-1] == m.num_vertices and bool((m.shard_vertices >= 0).all()),
     )
     yield (
         "shard/num_edges: of each shard, adds up to num_edges",

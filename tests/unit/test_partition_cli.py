@@ -12,6 +12,7 @@ from batchgnn.base.errors import StoreError
 from batchgnn.partition.cut import Cut
 from batchgnn.partition.partition import partition
 from batchgnn.store.graph_store import GraphStore
+from batchgnn.store.seal import seal
 from batchgnn.store.shard_store import ShardStore
 
 
@@ -103,5 +104,8 @@ def test_verify_names_the_row_of_a_bad_value(tmp_path):
     path = store_graph(graph, tmp_path / "g.h5")
     store = GraphStore(path)
     np.memmap(path, np.float32, "r+", store.features.offset, (300, 3))[7, 1] = np.nan
+    with pytest.raises(StoreError, match=r"g\.h5 is damaged, or was changed after it was written"):
+        cli.verify(path)
+    seal(path)
     with pytest.raises(StoreError, match=r"vertex/features has a value out of range in row 7\."):
         cli.verify(path)
