@@ -5,7 +5,7 @@ import faulthandler
 import pytest
 from hypothesis import settings
 
-DEADLOCK_S = 60
+DEADLOCK_S = 180
 
 # The first example of a test may compile a kernel, on a machine that others use too.
 settings.register_profile("kernels", deadline=None)

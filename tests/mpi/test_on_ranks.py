@@ -16,7 +16,7 @@ from mpi.ranks import HERE, Done, run_on_ranks
 
 CASES = HERE / "cases"
 MODULES = sorted(path.name for path in CASES.glob("test_*.py"))
-TIMEOUT_S = 420
+TIMEOUT_S = 900
 SIDE_BY_SIDE = {1: (1, 2), 2: (1, 2), 3: (3,), 4: (4,)}
 
 
