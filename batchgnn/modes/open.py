@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from batchgnn.base.bytes import MemoryPlan, allowed_bytes
-from batchgnn.base.errors import StoreError
+from batchgnn.base.errors import DataError, StoreError
 from batchgnn.base.threads import choose_threading_layer, own_cores, threads_for, use_threads
 from batchgnn.comm.failure import Watchdog, fail_together
 from batchgnn.comm.grid import Grid
@@ -47,11 +47,24 @@ def open_share(grid: Grid, shards: Path, settings: Settings) -> Iterator[Share]:
         task = task_of(settings).make(settings)
         model = build_model(own.manifest, settings, task)
         task.attach(model.parameters)
+        with fail_together(grid.world, f"opening {shards}"):
+            _check_norms(own, model)
         near = mode_of(settings).share_rows(grid, own, settings, model.aggregation == "gcn")
         # where all rows are read in place, nothing is waited for
         in_place = grid.size == 1 or (near is not None and grid.node_size == grid.size)
         settings = _with_overlap(settings, grid, in_place=in_place, thread_safe=thread_safe)
         yield Share(grid, own.manifest, own, settings, model, task, threads, near)
+
+
+def _check_norms(own: OwnShards, model: Model) -> None:
+    """Raise DataError where the model divides by the root of a degree that is not above 0."""
+    bad = np.flatnonzero(~np.isfinite(own.gcn_scale))
+    if model.aggregation == "gcn" and len(bad):
+        raise DataError(
+            f"{own.path}: the weights of the edges into vertex {own.original_id[bad[0]]} add up to "
+            f"-1 or less ({len(bad):,} such vertices here), and --model {model.spec.model} divides "
+            "by the root of 1 more: take another --model, or convert it with weights above 0."
+        )
 
 
 def build_model(manifest: Manifest, settings: Settings, task: Task) -> Model:

@@ -9,7 +9,7 @@ from batchgnn.modes.assembly import changed
 from batchgnn.modes.chosen import AUTO, Chosen
 from batchgnn.plan.beside import rates_of
 from batchgnn.plan.choose import compare_modes
-from batchgnn.settings.settings import Settings
+from batchgnn.settings.settings import Settings, flag
 from batchgnn.store.shard_store import read_manifest
 
 
@@ -29,6 +29,10 @@ def choose_mode(grid: Grid, shards: Path, settings: Settings) -> tuple[Settings,
             choice = compare_modes(shards, manifest, settings, *numbers, rates)
             said = [choice.best.mode, choice.best.options, choice.why]
     mode, options, why = next(each for each in values_of_all(grid.world, said) if each)
+    chosen = changed(settings, mode=mode, **options)
     if grid.rank == 0:
         print(f"batchgnn: --mode auto: {why}", flush=True)
-    return changed(settings, mode=mode, **options), why
+        if unused := sorted(settings.given.keys() - chosen.given.keys()):
+            names = ", ".join(map(flag, unused))
+            print(f"batchgnn: not used, for --mode {mode} has no such options: {names}", flush=True)
+    return chosen, why

@@ -186,6 +186,7 @@ class OwnShards:
 
 
 def gcn_norms(shard: Shard) -> np.ndarray:
-    """float32 (n,): rsqrt(1 + weighted in-degree) of a shard's vertices."""
+    """float32 (n,): rsqrt(1 + weighted in-degree) of vertices; not finite of -1 or less."""
     degree = shard.degree_in if shard.weighted_in is None else shard.weighted_in
-    return (1 / np.sqrt(1 + degree)).astype(np.float32)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (1 / np.sqrt(1 + degree)).astype(np.float32)

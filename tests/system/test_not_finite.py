@@ -1,6 +1,7 @@
 """Nan and infinity end a run in their step, on all ranks; nobody uses such weights."""
 
 import shutil
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -60,3 +61,19 @@ def test_weights_that_are_not_finite_are_refused(shards, trained, tmp_path, valu
 def test_options_that_are_no_numbers_are_refused(shards, tmp_path, option, value):
     said = refused("train", shards, "--run", tmp_path / "run", option, value)
     assert option in said
+
+
+def test_weights_without_a_norm_are_refused_by_models_that_divide_by_it(tmp_path):
+    graph = learnable_graph(directed=True)
+    store = shards_of(replace(graph, weight=-np.abs(graph.weight)), tmp_path / "shards")
+    for mode in (SMALL, WHOLE):
+        said = refused("train", store, "--run", tmp_path / "run", *mode, "--model", "gcn")
+        assert "add up to -1 or less" in said
+        assert "take another --model" in said
+    succeed("train", store, "--run", tmp_path / "sage", *SMALL)
+
+
+def test_a_mode_that_is_chosen_says_which_options_it_has_not(shards, tmp_path):
+    words = ["--mode", "auto", "--layers", 2, "--batch-size", 60, "--chunks", 3, "--epochs", 1]
+    said = succeed("train", shards, "--run", tmp_path / "run", *words, "--hidden", 16)
+    assert "not used, for --mode " in said

@@ -344,6 +344,7 @@ LACKING = [
     ({"mode": "tensor", "aggregate_cache": "store"}, "deals vertices in other runs"),
     ({"mode": "tensor", "chunks": 0}, "--chunks 0: give 1 to 16384"),
     ({"mode": "tensor", "model": "decoupled-gcn", "tensor_ways": 2}, "--tensor-ways cannot serve"),
+    ({"mode": "tensor", "chunks": 2, "tensor_ways": 2}, "leave one of the two out"),
     ({"macrobatch": 0}, "give at least 1, or auto"),
 ]
 

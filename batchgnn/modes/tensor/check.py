@@ -18,6 +18,11 @@ def resolve_tensor(settings: Settings) -> Settings:
             "--aggregate-cache store keeps a file for each shard, and this mode deals vertices in "
             "other runs: take --aggregate-cache memory."
         )
+    if slices.chunks != "auto" and slices.tensor_ways is not None:
+        raise ConfigError(
+            "--chunks cuts the walk over all edges, and the groups of --tensor-ways take the edges "
+            "of their part at once: leave one of the two out."
+        )
     if slices.tensor_ways is not None and model_of(settings).propagates:
         raise ConfigError(
             f"--tensor-ways cannot serve --model {model_of(settings).name}, whose propagations all "

@@ -18,7 +18,7 @@ class Slices:
     chunks: Literal["auto"] | int = "auto"
     """The edges are walked in so many chunks, and rows of the next and results of the last one
     travel meanwhile; auto = by the size of messages, and so many that the edges fit into --memory a
-    chunk at a time where all of them do not."""
+    chunk at a time where all of them do not. Not with --tensor-ways."""
 
     tensor_ways: Annotated[int | None, AT_LEAST_ONE] = None
     """Groups of so many ranks slice the columns among themselves, and the shards are dealt to the
