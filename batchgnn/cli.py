@@ -4,6 +4,7 @@ A command's module is loaded when the command is called, so that help needs neit
 """
 
 import difflib
+import signal
 import sys
 import time
 
@@ -45,10 +46,13 @@ COMMANDS = {
 FIRST_RANK_S = 3.0
 "How much later than the others the first rank may have started."
 
+INTERRUPTED = "batchgnn: interrupted: it has ended, and nothing half-written is left."
+
 app = App(
     name="batchgnn",
     help="Train graph neural networks on CPU clusters, over MPI.",
     version=__version__,
+    suppress_keyboard_interrupt=False,
 )
 for position, (name, (path, line)) in enumerate(COMMANDS.items()):
     app.command(path, name=name, help=line, sort_key=position)
@@ -73,6 +77,10 @@ def main(arguments: list[str] | None = None) -> None:
         if is_first and not end.code:
             tell_success()
         raise
+    except KeyboardInterrupt:
+        if is_first:
+            print(INTERRUPTED, file=sys.stderr, flush=True)
+        sys.exit(128 + signal.SIGINT)
     except CycloptsError:
         let_the_first_rank_speak(is_first)
         sys.exit(2)

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from batchgnn.base.errors import ConfigError
-from batchgnn.launch.local import GO_ON, own_command, run
+from batchgnn.launch.local import own_command, run
 from batchgnn.launch.mpirun import (
     Mpirun,
     Placement,
@@ -18,7 +18,7 @@ from batchgnn.launch.mpirun import (
     num_cores,
     place,
 )
-from batchgnn.launch.restart import parse_hosts, run_folder_of, run_restarting
+from batchgnn.launch.restart import go_on, parse_hosts, run_folder_of, run_restarting
 from batchgnn.settings.checks import AT_LEAST_ONE, NOT_NEGATIVE
 
 
@@ -72,7 +72,7 @@ def launch(
     else:
         ended = run(found, placement, [*own_command(), *command], on, tells_success=True)
     if ended.sentence:
-        print(ended.sentence, GO_ON, file=sys.stderr, flush=True)
+        print(" ".join([ended.sentence, *go_on(list(command))]), file=sys.stderr, flush=True)
     if ended.status:
         sys.exit(ended.status)
 

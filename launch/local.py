@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import io
+import math
 import os
 import shutil
 import signal
@@ -19,7 +20,13 @@ from typing import TextIO
 
 import psutil
 
-from batchgnn.base.environment import LAST_CALLS_VARIABLE, RANK_VARIABLES, word_of_success
+from batchgnn.base.environment import (
+    LAST_CALLS_VARIABLE,
+    RANK_VARIABLES,
+    RESUME_VARIABLE,
+    command_to_resume,
+    word_of_success,
+)
 from batchgnn.launch.mpirun import MARK, Flavour, Mpirun, Placement, job_environment, mpirun_argv
 from batchgnn.launch.notice import (
     Killed,
@@ -31,16 +38,19 @@ from batchgnn.launch.notice import (
     with_rank,
     without_notices,
 )
+from batchgnn.watch.interrupt import SAME_S
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-GRACE_S = {signal.SIGINT: 15.0, signal.SIGTERM: 60.0}
-"How long a job may take to end after a signal, before all of it is killed."
+GRACE_S = {signal.SIGINT: math.inf, signal.SIGTERM: 60.0}
+"How long a job may take to save and end after a signal, before all of it is killed."
+
+AT_ONCE_S = 2.0
+"The same after a second of them, on which ranks end by themselves."
 
 LOST = (
     "batchgnn: mpirun has ended, but the first rank never said that it was done: a host is "
     "gone, or mpirun's daemon on it."
 )
-GO_ON = "Go on from the last checkpoint with the same command and --resume."
 LOOK_S, GONE_S = 2.0, 10.0
 PR_SET_PDEATHSIG = 1
 
@@ -81,6 +91,7 @@ class RankJob:
         added = job_environment(mpirun, placement, os.geteuid(), self.name)
         self._last_calls = Path(tempfile.mkdtemp(prefix="batchgnn-launch-"))
         added[LAST_CALLS_VARIABLE] = str(self._last_calls)
+        added[RESUME_VARIABLE] = command_to_resume()
         self.process = subprocess.Popen(
             mpirun_argv(mpirun, placement, command, hosts=hosts),
             env=dict(os.environ) | added,
@@ -90,8 +101,9 @@ class RankJob:
             preexec_fn=_end_with_parent,
         )
         self._notices: list[str] = []
-        self._deadline_s: float | None = None
         self._told = False
+        self._ending: signal.Signals | None = None
+        self._ending_s, self._deadline_s = 0.0, math.inf
         self._aborted: int | None = None
         self._crashed: Killed | None = None
         self._look_s = self._rank_seen_s = 0.0
@@ -114,16 +126,26 @@ class RankJob:
     def send(self, number: int) -> None:
         """Forward a signal; mpirun hands it to the ranks.
 
-        On SIGTERM Open MPI's kills them a second later, before they have saved anything: it gets
-        SIGUSR2, which means the same to them and which it only hands on. MPICH's hands SIGTERM on.
+        On SIGINT and SIGTERM Open MPI's kills them a second later, before they have saved anything:
+        it gets SIGUSR2, by which they save and end, and which it only hands on. MPICH's hands
+        SIGTERM on.
         """
         self._told = True
-        if number in GRACE_S and self._deadline_s is None:
-            self._deadline_s = time.monotonic() + GRACE_S[signal.Signals(number)]
-        hands_on = self.flavour is Flavour.MPICH or number != signal.SIGTERM
-        passed = number if hands_on else signal.SIGUSR2
+        passed = number
+        if number in GRACE_S:
+            self._note_ending(signal.Signals(number))
+            passed = signal.SIGTERM if self.flavour is Flavour.MPICH else signal.SIGUSR2
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(passed)
+
+    def _note_ending(self, number: signal.Signals) -> None:
+        """The job was told to end; of the second time it has little time left."""
+        now = time.monotonic()
+        if self._ending is None:
+            self._ending, self._ending_s = number, now
+            self._deadline_s = now + GRACE_S[number]
+        elif now - self._ending_s > SAME_S:
+            self._deadline_s = min(self._deadline_s, now + AT_ONCE_S)
 
     def wait(self, timeout_s: float | None = None) -> Ended:
         """Wait for the end; a job told to end that does not within its grace is killed.
@@ -139,27 +161,31 @@ class RankJob:
                 now = time.monotonic()
                 if timeout_s is not None and now - begin > timeout_s:
                     raise
-                if self._deadline_s is not None and now > self._deadline_s:
-                    self.end()
-                if self._waits_for_nobody(now):
+                if now > self._deadline_s or self._waits_for_nobody(now):
                     self.end()
         self.end()
         for pump in self._pumps:
             pump.join(5)
+        return self._ended(128 - status if status < 0 else status)
+
+    def _ended(self, status: int) -> Ended:
+        """How the job ended, whose mpirun ended with `status`."""
         killed = killed_in("".join(self._notices))
         if self._crashed is not None and (killed is None or killed.signal is None):
             killed = self._crashed
-        status = 128 - status if status < 0 else status
         hosts = tuple(hosts_of_ranks(self._last_calls))
+        if self._ending is not None and (killed is not None or status > 128):
+            saved = killed is None and status == 128 + signal.SIGTERM
+            said = None if saved else "batchgnn: interrupted: all ranks have ended."
+            return Ended(128 + self._ending, said, self._told, hosts)
         if self._aborted is not None:
             return Ended(self._aborted, was_told=self._told)
         if killed is None:
             if status == 0 and self.tells_success and not self._succeeded:
                 return Ended(1, LOST + last_calls(self._last_calls, None), self._told, hosts)
             return Ended(status, was_told=self._told, hosts=hosts)
-        sentence, killed = None, with_rank(killed, self._last_calls)
-        if self._deadline_s is None:
-            sentence = killed.sentence() + last_calls(self._last_calls, killed)
+        killed = with_rank(killed, self._last_calls)
+        sentence = killed.sentence() + last_calls(self._last_calls, killed)
         status = status or 1 if killed.signal is None else 128 + killed.signal
         return Ended(status, sentence, self._told, hosts)
 

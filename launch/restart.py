@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from batchgnn.base.environment import command_to_resume
 from batchgnn.base.errors import ConfigError
 from batchgnn.launch.local import Ended, run
 from batchgnn.launch.mpirun import Mpirun, Placement, job_environment, mpirun_argv
@@ -45,6 +46,15 @@ def run_folder_of(command: list[str]) -> Path:
             "batchgnn launch -n 4 --max-restarts 2 -- train SHARDS --run RUN"
         )
     return Path(words[words.index("--run") + 1])
+
+
+def go_on(command: list[str]) -> list[str]:
+    """The sentence that says how to go on with what the command has begun; none where nothing."""
+    try:
+        begun = (run_folder_of(command) / "config.toml").exists()
+    except ConfigError:
+        begun = False
+    return [f"Go on from the last checkpoint with: {command_to_resume()}"] if begun else []
 
 
 def resuming(command: list[str], folder: Path) -> list[str]:

@@ -1,8 +1,11 @@
 """batchgnn's command line in processes of its own, on any number of ranks, with a time limit."""
 
+import fcntl
 import os
+import pty
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -22,16 +25,44 @@ def environment():
     return dict(os.environ) | {"PYTHONPATH": str(ROOT), "NUMBA_NUM_THREADS": "1"}
 
 
-def start(*arguments, ranks=None):
-    """The command as a process whose standard output and error are pipes of text."""
+def start(*arguments, ranks=None, before=(), **how):
+    """The command as a process whose standard output and error are pipes of text.
+
+    before: words that start it; how: for Popen
+    """
     return subprocess.Popen(
-        command(arguments, ranks),
+        [*before, *command(arguments, ranks)],
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
+        **how,
     )
+
+
+class Terminal:
+    """A terminal of its own, as a window or tmux gives; Ctrl-C goes the way of the kernel's."""
+
+    def __enter__(self):
+        self.keys, self.end = pty.openpty()
+        return self
+
+    def __exit__(self, *error):
+        os.close(self.keys)
+        os.close(self.end)
+
+    def start(self, *arguments, **how):
+        """As `start`, in the foreground of this terminal."""
+
+        def own():
+            fcntl.ioctl(self.end, termios.TIOCSCTTY, 0)
+
+        return start(*arguments, **how, stdin=self.end, start_new_session=True, preexec_fn=own)
+
+    def ctrl_c(self):
+        """Press the keys."""
+        os.write(self.keys, b"\x03")
 
 
 def finish(process, timeout_s):

@@ -1,6 +1,7 @@
 """What the launcher told this process through its environment, before MPI is started."""
 
 import os
+import shlex
 import sys
 
 RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
@@ -10,6 +11,9 @@ LAUNCH_VARIABLE = "BATCHGNN_LAUNCH"
 LAST_CALLS_VARIABLE = "BATCHGNN_LAST_CALLS"
 """Set by `batchgnn launch` to a folder of its machine's: the ranks there keep in it which
 collective they were last in, for it to say when one of them is lost."""
+
+RESUME_VARIABLE = "BATCHGNN_RESUME"
+"Set by `batchgnn launch` to its command line, as it was typed, and --resume."
 
 HOSTS = "hosts.json"
 "In that folder: the hosts' names by rank."
@@ -56,6 +60,22 @@ def tasks_of_srun() -> int:
     if any(os.environ.get(name, "").isdigit() for name in SIZE_VARIABLES):
         return 1
     return _first(("SLURM_STEP_NUM_TASKS",), 1)
+
+
+def command_to_resume() -> str:
+    """What to type to go on with the training that this process starts, or is a rank of."""
+    if told := os.environ.get(RESUME_VARIABLE):
+        return told
+    words, ranks = sys.argv[1:], size_from_environment()
+    if ranks == 1:
+        before = "batchgnn"
+    elif LAUNCH_VARIABLE in os.environ:
+        before = f"batchgnn launch -n {ranks} --"
+    elif "SLURM_STEP_ID" in os.environ and "OMPI_COMM_WORLD_SIZE" not in os.environ:
+        before = f"srun -n {ranks} batchgnn"
+    else:
+        before = f"mpirun -n {ranks} batchgnn"
+    return f"{before} {shlex.join([word for word in words if word != '--resume'])} --resume"
 
 
 def word_of_success(launch: str) -> str:

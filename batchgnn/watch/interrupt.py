@@ -3,6 +3,7 @@
     SIGUSR1            the time is nearly up: save, end with status 0, be started again
     SIGTERM, SIGUSR2   save and end with status 143. Launchers end a job on SIGTERM; they pass
                        SIGUSR2 on and wait
+    SIGINT (Ctrl-C)    save and end with status 130
     a second signal    this process ends at once, and with it the job
 
 Python runs handlers between two of its own instructions, so not while a rank waits inside MPI for a
@@ -18,18 +19,23 @@ import threading
 import time
 from collections.abc import Iterator
 
-from batchgnn.base.environment import rank_from_environment
+from batchgnn.base.environment import command_to_resume, rank_from_environment
 from batchgnn.base.errors import Stopped
 
 REQUEUE, END = 0, 1
 "Places of the two requests in `asked()`."
 
-REQUESTS = {signal.SIGUSR1: REQUEUE, signal.SIGTERM: END, signal.SIGUSR2: END}
-STATUS = {REQUEUE: 0, END: 128 + signal.SIGTERM}
+REQUESTS = {
+    signal.SIGUSR1: REQUEUE,
+    signal.SIGTERM: END,
+    signal.SIGUSR2: END,
+    signal.SIGINT: END,
+}
 SAME_S = 0.5
 "A signal that comes again within this time came to the process on two ways."
 
 _asked = [0, 0]
+_numbers: set[int] = set()
 
 
 def asked() -> tuple[int, int]:
@@ -46,8 +52,11 @@ def stopped(requeue: float, end: float, where: str) -> Stopped | None:
         return None
     request = END if end else REQUEUE
     said = "will be started again" if request == REQUEUE else "was told to end"
-    error = Stopped(f"the run {said}: its state {where} is saved. Go on with --resume.")
-    error.requeue, error.exit_status = request == REQUEUE, STATUS[request]
+    error = Stopped(
+        f"the run {said}: its state {where} is saved. Go on with: {command_to_resume()}"
+    )
+    by = signal.SIGINT if signal.SIGINT in _numbers else signal.SIGTERM
+    error.requeue, error.exit_status = request == REQUEUE, 0 if request == REQUEUE else 128 + by
     return error
 
 
@@ -57,6 +66,7 @@ def listening() -> Iterator[None]:
     read, write = os.pipe()
     os.set_blocking(write, False)
     _asked[:] = [0, 0]
+    _numbers.clear()
     before = {number: signal.signal(number, lambda *_: None) for number in REQUESTS}
     fd_before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     thread = threading.Thread(target=_note, args=(read,), name="signals", daemon=True)
@@ -82,12 +92,19 @@ def _note(read: int) -> None:
         if any(_asked):
             _end_at_once(number)
         _asked[REQUESTS[signal.Signals(number)]] = 1
+        _numbers.add(number)
         last, last_s = number, now
+        if rank_from_environment() == 0:
+            _say("a signal: the run saves its state after this step; a second ends it at once.")
 
 
 def _end_at_once(number: int) -> None:
     name = signal.Signals(number).name
     where = f"rank {rank_from_environment()} on {socket.gethostname()}"
-    sys.stderr.write(f"batchgnn: {where} had a second signal, {name}, and ends at once.\n")
-    sys.stderr.flush()
+    _say(f"{where} had a second signal, {name}, and ends at once.")
     os._exit(128 + number)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"batchgnn: {text}\n")
+    sys.stderr.flush()

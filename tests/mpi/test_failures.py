@@ -145,7 +145,7 @@ class Launched:
 def test_a_signal_to_the_launcher_ends_everything(number):
     job = Launched("asleep")
     job.process.send_signal(number)
-    assert job.ended(25) != 0
+    assert job.ended(25) == 128 + number
     job.process.stdout.close()
 
 

@@ -2,12 +2,13 @@
 
 import json
 import re
+import shlex
 import shutil
 import signal
 import time
 
 import pytest
-from commands import finish, refused, start, succeed
+from commands import Terminal, command, finish, refused, start, succeed
 from jobs import assert_same_weights, newest_checkpoint, ranks_below, wait_while_it_runs
 
 OPTIONS = [
@@ -78,28 +79,17 @@ def assert_same_end(out, whole):
     assert not (out / "stopped.json").exists()
 
 
-@pytest.mark.parametrize(
-    ("number", "to", "status"),
-    [
-        pytest.param(signal.SIGUSR1, "rank 1", 0, id="USR1 to rank 1"),
-        pytest.param(signal.SIGTERM, "launcher", 143, id="TERM to the launcher"),
-    ],
-)
-def test_a_signal_saves_and_a_resume_ends_as_if_it_had_not_come(
-    number, to, status, shards, whole, tmp_path
-):
+def test_usr1_to_one_rank_saves_and_a_resume_ends_as_if_it_had_not_come(shards, whole, tmp_path):
     out = tmp_path / "run"
     with Running(shards, out, ranks=2) as job:
         time.sleep(0.2)  # into a later epoch
-        pid = job.process.pid
-        (job.process if to == "launcher" else ranks_below(pid)[1]).send_signal(number)
+        ranks_below(job.process.pid)[1].send_signal(signal.SIGUSR1)
         done = job.ended()
-    assert done.returncode == status, done.stderr
-    said = "will be started again" if status == 0 else "was told to end"
-    where = rf"batchgnn: the run {said}: its state at epoch \d step (\d+) is saved. Go on with"
+    assert done.returncode == 0, done.stderr
+    where = r"will be started again: its state at epoch \d step (\d+) is saved. Go on with"
     assert len(re.findall(where, done.stderr)) == 1, done.stderr
     note = note_of(out)
-    assert note["requeue"] == (status == 0)
+    assert note["requeue"] is True
     assert 1 <= note["epoch"] < 3
     assert 0 <= note["step"] <= 300
     assert newest_checkpoint(out).name == f"epoch-{note['epoch']:06d}-step-{note['step']:08d}"
@@ -108,28 +98,40 @@ def test_a_signal_saves_and_a_resume_ends_as_if_it_had_not_come(
     assert_same_end(out, whole)
 
 
-def test_one_rank_without_a_launcher(shards, tmp_path):
+@pytest.mark.parametrize("ranks", [None, 2], ids=["alone", "under launch"])
+def test_ctrl_c_saves_and_says_the_command_that_goes_on(ranks, shards, whole, tmp_path):
     out = tmp_path / "run"
-    with Running(shards, out, ranks=None) as job:
-        job.process.send_signal(signal.SIGTERM)
-        assert job.ended().returncode == 143
+    line = ["train", shards, "--run", out, *OPTIONS]
+    with Terminal() as terminal, Running.of(terminal.start(*line, ranks=ranks), out) as job:
+        terminal.ctrl_c()
+        done = job.ended()
+    assert done.returncode == 128 + signal.SIGINT, done.stderr
+    assert done.stderr.count("a second ends it at once") == 1, done.stderr
     note = note_of(out)
     assert note["requeue"] is False
     assert newest_checkpoint(out).name == f"epoch-{note['epoch']:06d}-step-{note['step']:08d}"
+    to_type = re.findall(r"is saved\. Go on with: batchgnn (.*)", done.stderr)
+    assert [shlex.split(each) for each in to_type] == [command([*line, "--resume"], ranks)[3:]]
+    if ranks:
+        succeed(*shlex.split(to_type[0]))
+        assert_same_end(out, whole)
 
 
-def test_a_second_signal_ends_at_once_even_a_rank_that_waits_for_a_stopped_one(shards, tmp_path):
+def test_a_second_ctrl_c_ends_at_once_even_a_rank_that_waits_for_a_stopped_one(shards, tmp_path):
     out = tmp_path / "run"
-    with Running(shards, out, ranks=2) as job:
+    line = ["train", shards, "--run", out, *OPTIONS]
+    with Terminal() as terminal, Running.of(terminal.start(*line, ranks=2), out) as job:
         ranks_below(job.process.pid)[1].suspend()
-        job.process.send_signal(signal.SIGUSR1)
+        terminal.ctrl_c()
         time.sleep(0.8)
         assert job.process.poll() is None
-        job.process.send_signal(signal.SIGUSR1)
+        terminal.ctrl_c()
         done = job.ended(within_s=8)
-    assert done.returncode == 128 + signal.SIGUSR1, done.stderr
+    assert done.returncode == 128 + signal.SIGINT, done.stderr
     assert "rank 0 on " in done.stderr
-    assert "had a second signal, SIGUSR1, and ends at once" in done.stderr
+    assert "had a second signal, SIGUSR2, and ends at once" in done.stderr
+    said = "interrupted: all ranks have ended. Go on from the last checkpoint with: batchgnn launch"
+    assert said in done.stderr
 
 
 def test_a_run_killed_before_its_first_checkpoint_begins_anew(shards, whole, tmp_path):
