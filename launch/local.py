@@ -265,7 +265,8 @@ def own_command() -> list[str]:
 
 @contextlib.contextmanager
 def _forwarding(job: RankJob) -> Iterator[None]:
-    before = {n: signal.signal(n, lambda number, _: job.send(number)) for n in FORWARDED}
+    heard = [number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {n: signal.signal(n, lambda number, _: job.send(number)) for n in heard}
     try:
         yield
     finally:

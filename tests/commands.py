@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import signal
 import subprocess
 import sys
 import termios
@@ -56,6 +57,7 @@ class Terminal:
         """As `start`, in the foreground of this terminal."""
 
         def own():
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a script's background ignores it
             fcntl.ioctl(self.end, termios.TIOCSCTTY, 0)
 
         return start(*arguments, **how, stdin=self.end, start_new_session=True, preexec_fn=own)

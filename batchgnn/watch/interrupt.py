@@ -50,29 +50,36 @@ def stopped(requeue: float, end: float, where: str) -> Stopped | None:
     """
     if not (requeue or end):
         return None
-    request = END if end else REQUEUE
-    said = "will be started again" if request == REQUEUE else "was told to end"
+    said = "was told to end" if end else "will be started again"
     error = Stopped(
         f"the run {said}: its state {where} is saved. Go on with: {command_to_resume()}"
     )
-    by = signal.SIGINT if signal.SIGINT in _numbers else signal.SIGTERM
-    error.requeue, error.exit_status = request == REQUEUE, 0 if request == REQUEUE else 128 + by
+    error.requeue = not end
     return error
 
 
 @contextlib.contextmanager
 def listening() -> Iterator[None]:
-    """Note the signals for the time of the block; call it from the main thread."""
+    """Note the signals for the time of the block; call it from the main thread.
+
+    A signal that is ignored, as SIGINT in a script's background, stays so. Which one came gives a
+    `Stopped` its status at the end of the block: another rank's may have come first.
+    """
     read, write = os.pipe()
     os.set_blocking(write, False)
     _asked[:] = [0, 0]
     _numbers.clear()
-    before = {number: signal.signal(number, lambda *_: None) for number in REQUESTS}
+    heard = [number for number in REQUESTS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda *_: None) for number in heard}
     fd_before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     thread = threading.Thread(target=_note, args=(read,), name="signals", daemon=True)
     thread.start()
     try:
         yield
+    except Stopped as error:
+        by = signal.SIGINT if signal.SIGINT in _numbers else signal.SIGTERM
+        error.exit_status = 0 if error.requeue else 128 + by
+        raise
     finally:
         signal.set_wakeup_fd(fd_before)
         for number, handler in before.items():

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 from cluster.private_slurm import private_slurm, why_not
-from commands import ROOT, refused, succeed
-from jobs import assert_same_weights
+from commands import ROOT, Terminal, finish, refused, succeed
+from jobs import assert_same_weights, wait_while_it_runs
 
 from batchgnn.launch.mpirun import Flavour, find_mpirun, root_environment
 
@@ -228,21 +229,65 @@ def test_a_job_array_trains_every_seed(slurm, shards, tmp_path):
     assert "2 runs, 2 COMPLETED" in succeed("status", folder)
 
 
-def test_srun_starts_the_ranks_where_slurm_and_the_mpi_share_a_pmi(
-    slurm, shards, whole, tmp_path, monkeypatch
-):
-    """The long addresses of UCX are damaged on their way through PMI-2 of Slurm 22.05 at times."""
+@pytest.fixture
+def pmi(slurm, monkeypatch):
+    """What Slurm and the MPI share.
+
+    The long addresses of UCX are damaged on their way through PMI-2 of Slurm 22.05 at times.
+    """
     monkeypatch.setenv("MPIR_CVAR_CH4_NETMOD", "ofi")
     kind = "pmi2" if find_mpirun().flavour is Flavour.MPICH else "pmix"
     probe = ["srun", f"--mpi={kind}", "-n", "1", "true"]
     tried = subprocess.run(probe, capture_output=True, text=True)
     if tried.returncode:
         pytest.skip(f"this Slurm has no {kind} (Debian's pmix needs libpmix-dev): {tried.stderr}")
+    return kind
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_ctrl_c_under_srun_saves_and_says_the_command_that_goes_on(pmi, shards, tmp_path, ranks):
+    out = tmp_path / "run"
+    line = ["train", shards, "--run", out, *SHORT.split(), 1000]
+    srun = ["srun", "-X", f"--mpi={pmi}", "-N", str(ranks), "-n", str(ranks)]
+    with Terminal() as terminal:
+        process = terminal.start(*line, before=srun)
+        wait_while_it_runs(process, (out / "metrics.jsonl").exists)
+        terminal.ctrl_c()
+        done = finish(process, 30)
+    assert done.returncode == 128 + signal.SIGINT, done.stderr
+    started = "batchgnn" if ranks == 1 else f"srun -n {ranks} batchgnn"
+    assert f"is saved. Go on with: {started} train {shards} --run {out}" in done.stderr
+    assert "by a signal, was ended; go on with --resume" in succeed("status", out)
+
+
+def test_a_second_ctrl_c_under_srun_ends_ranks_of_which_one_is_stopped(
+    slurm, pmi, shards, tmp_path
+):
+    out = tmp_path / "run"
+    line = ["train", shards, "--run", out, *SHORT.split(), 1000]
+    srun = ["srun", "-X", f"--mpi={pmi}", "-N", "2", "-n", "2"]
+    with Terminal() as terminal:
+        process = terminal.start(*line, before=srun)
+        wait_while_it_runs(process, (out / "metrics.jsonl").exists)
+        mine = [p for p in slurm.processes() if str(out) in " ".join(command_line(p))]
+        next(p for p in mine if p.environ().get("SLURM_PROCID") == "1").suspend()
+        for _ in range(2):
+            terminal.ctrl_c()
+            time.sleep(0.7)
+        done = finish(process, 20)
+    assert done.returncode != 0
+    assert "forcing job termination" in done.stderr
+    assert not (out / "stopped.json").exists()
+
+
+def test_srun_starts_the_ranks_where_slurm_and_the_mpi_share_a_pmi(
+    slurm, pmi, shards, whole, tmp_path
+):
     folder = tmp_path / "p"
     train = f"{SHORT} 4 --no-overlap"
     work = ["--shards", shards, "--train", train, "--no-report", *PLACE, *PROGRAM]
     succeed("slurm", "submit", folder, *work, "--start", "srun")
-    assert f"srun --mpi={kind} --ntasks=4" in (folder / "jobs" / "1-train.sh").read_text()
+    assert f"srun --mpi={pmi} --ntasks=4" in (folder / "jobs" / "1-train.sh").read_text()
     train, evaluate = jobs_of(folder).values()
     wait(slurm, (folder / "run" / "metrics.jsonl").exists, folder)
     slurm.call("scancel", "--batch", "--signal=USR1", train)

@@ -118,6 +118,11 @@ def has_ended(process):
         return True
 
 
+def hears_ctrl_c():
+    """Also where the tests run in a script's background, which ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Launched:
     """A program on two ranks, its output read as it comes."""
 
@@ -127,6 +132,7 @@ class Launched:
             env=dict(os.environ) | {"PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
             text=True,
+            preexec_fn=hears_ctrl_c,
         )
         for _ in range(2):
             assert "is ready" in self.process.stdout.readline()
