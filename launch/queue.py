@@ -6,15 +6,19 @@ remembers ended jobs for some minutes.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from batchgnn.base.errors import BatchGNNError
+from batchgnn.run.run_files import Kinds, checked, damaged, read_text
 from batchgnn.store.format import atomic_file
 
 TIMEOUT_S = 30
+NUMBER = re.compile(r"\d+(_\d+)?([+;]\w+)?")
+SUBMITTED_KEYS: Kinds = {"step": str, "number": str, "is_array": bool}
 LIVE = ("PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "REQUEUED", "REQUEUE_HOLD",
         "RESIZING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "REQUEUE_FED")  # fmt: skip
 
@@ -151,8 +155,27 @@ def write_jobs(path: Path, jobs: list[Submitted]) -> None:
 
 
 def read_jobs(path: Path) -> list[Submitted]:
-    """What `write_jobs` noted; empty when nothing was."""
-    return [Submitted(**each) for each in json.loads(path.read_text())] if path.exists() else []
+    """What `write_jobs` noted; empty when nothing was. Raises StoreError when it is damaged."""
+    text = read_text(path)
+    if text is None:
+        return []
+    try:
+        listed = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise damaged(str(path), str(error) if text.strip() else "it is empty") from error
+    if not isinstance(listed, list):
+        raise damaged(str(path), f"it holds a {type(listed).__name__}, not a list of jobs")
+    return [_job(each, f"{path}: job {n}") for n, each in enumerate(listed, start=1)]
+
+
+def _job(values: object, where: str) -> Submitted:
+    """A job of the list; raises StoreError."""
+    if not isinstance(values, dict) or not values.keys() <= SUBMITTED_KEYS.keys():
+        raise damaged(where, f"it is {values!r:.60}")
+    job = Submitted(**checked(values, SUBMITTED_KEYS, where))
+    if not NUMBER.fullmatch(job.number):
+        raise damaged(where, f"number is {job.number!r:.40}")
+    return job
 
 
 def _said(*argv: str) -> str:

@@ -24,7 +24,7 @@ def status(path: Path, /) -> None:
     path
         run folder, or the folder of `batchgnn slurm`
     """
-    jobs, runs = found(path)
+    jobs, runs, damage = found(path)
     for job in jobs:
         print(f"{job.step:10} {job_line(job.number)}")
         for line in log_lines(path, job):
@@ -33,7 +33,7 @@ def status(path: Path, /) -> None:
         print("\n".join(run_lines(run, own_job=not jobs)))
     for n in best_runs([run.scores for run in runs]):
         print(f"best of these runs: {runs[n].path}, {best_line(runs[n])}")
-    if damage := [said for run in runs for said in run.damage]:
+    if damage:
         raise StoreError("\n".join([*damage, "What else there is was printed."]))
 
 
@@ -47,8 +47,8 @@ def cancel(path: Path, /, *, now: bool = False) -> None:
     now
         do not let it save first
     """
-    jobs, runs = found(path)
-    for said in (said for run in runs for said in run.damage):
+    jobs, runs, damage = found(path)
+    for said in damage:
         print(f"batchgnn: {said}", file=sys.stderr)
     numbers = [job.number for job in jobs] or [
         run.job["slurm_job"] for run in runs if run.job.get("slurm_job")
@@ -81,15 +81,24 @@ def _signal(run: RunState, number: signal.Signals) -> None:
         raise StoreError(f"{run.path}: {who} is another user's, who alone may end it.") from error
 
 
-def found(path: Path) -> tuple[list[queue.Submitted], list[RunState]]:
-    """The jobs and the runs below a folder; raises StoreError when it is neither kind."""
+def found(path: Path) -> tuple[list[queue.Submitted], list[RunState], list[str]]:
+    """The jobs and the runs below a folder, and what of their files is damaged, in sentences.
+
+    Raises StoreError when it is neither kind of folder.
+    """
     if any((path / name).exists() for name in ("config.toml", JOB, LOCK)):
-        return [], [read_run(path)]
+        run = read_run(path)
+        return [], [run], [*run.damage]
     if (path / SCRIPTS).is_dir():
-        runs = sorted(path.glob("run-*"), key=lambda run: (len(run.name), run.name))
-        return queue.read_jobs(path / SCRIPTS / JOBS), [
-            read_run(run) for run in [path / "run", *runs] if run.is_dir()
-        ]
+        jobs: list[queue.Submitted] = []
+        damage: list[str] = []
+        try:
+            jobs = queue.read_jobs(path / SCRIPTS / JOBS)
+        except StoreError as error:
+            damage.append(str(error))
+        named = sorted(path.glob("run-*"), key=lambda run: (len(run.name), run.name))
+        runs = [read_run(run) for run in [path / "run", *named] if run.is_dir()]
+        return jobs, runs, damage + [said for run in runs for said in run.damage]
     raise StoreError(
         f"{path} is neither a run folder (it has no config.toml) nor one of `batchgnn slurm` (it "
         f"has no {SCRIPTS}/)."

@@ -18,9 +18,9 @@ from batchgnn.run.finite import require_finite_state, require_finite_step
 from batchgnn.run.folder import RunFolder
 from batchgnn.run.observers import Observers
 from batchgnn.run.record import Record, describe
-from batchgnn.run.training_state import TrainingState, by_key
+from batchgnn.run.training_state import TrainingState, by_key, require_progress
 from batchgnn.settings.general import Run, Training
-from batchgnn.store.mode_state import ModeState
+from batchgnn.store.mode_state import ModeState, require_like
 from batchgnn.store.model_file import SavedModel
 from batchgnn.watch import interrupt, trace
 
@@ -172,9 +172,12 @@ class TrainingLoop:
 
     def restore(self) -> None:
         """Continue as the newest checkpoint says; partial sums live on the first rank."""
-        trainer = self.mode.state().trainer
-        now, state = self.checkpoints.read(self._fingerprint, self.share.own.ids, trainer)
-        require_finite_state(self.share, state.replicated, f"{self.checkpoints.path}, newest")
+        mine, where = self._mode_state(), f"{self.checkpoints.path}, newest"
+        now, state = self.checkpoints.read(self._fingerprint, self.share.own.ids, mine.trainer)
+        with fail_together(self.world, f"resuming {self.folder.path}"):
+            require_like(state, mine, where)
+            require_progress(now, where)
+        require_finite_state(self.share, state.replicated, where)
         self.parameters.buffer[:] = state.replicated["parameters"]
         self.mode.load(state)
         best = state.replicated["best_parameters"]

@@ -1,12 +1,16 @@
 """How far a training run is: what a checkpoint holds besides arrays."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, get_origin
 
 import numpy as np
 
+from batchgnn.run.run_files import NUMBER, checked, damaged
 from batchgnn.tasks.score import Score
+
+SPLITS = ("val_", "test_")
+"Beginnings of the names of scores."
 
 
 @dataclass
@@ -64,6 +68,30 @@ class TrainingState:
         if not keep_sums:
             values |= {"loss_sum": 0.0, "num_seeds": 0}
         return cls(best_parameters=best_parameters, **values)
+
+
+def require_progress(progress: Mapping[str, Any], where: str) -> None:
+    """Raise StoreError unless a checkpoint's values are those of `TrainingState.progress`."""
+    known: dict[str, Any] = {each.name: each.type for each in fields(TrainingState)}
+    del known["best_parameters"]
+    if more := sorted(progress.keys() - known):
+        raise damaged(where, f"it has {', '.join(more)}, which no training writes")
+    kinds = {n: NUMBER if kind is float else get_origin(kind) or kind for n, kind in known.items()}
+    checked(dict(progress), kinds, where)
+    best, seconds = progress["best"], progress["epoch_seconds"]
+    checked(best, dict.fromkeys(best, NUMBER), where)
+    scores = {split: {k[len(split) :] for k in best if k.startswith(split)} for split in SPLITS}
+    is_whole = bool(best) == (progress["best_epoch"] > 0) and scores["val_"] == scores["test_"]
+    if not is_whole or sum(map(len, scores.values())) < len(best):
+        raise damaged(where, f"best is {best!r:.60} in epoch {progress['best_epoch']}")
+    below = [name for name, value in progress.items() if kinds[name] is int and value < 0]
+    if (
+        below
+        or len(seconds) != progress["epoch"]
+        or not all(isinstance(s, NUMBER) for s in seconds)
+    ):
+        wrong = below[0] if below else "epoch_seconds"
+        raise damaged(where, f"{wrong} is {progress[wrong]!r:.60}")
 
 
 def by_key(scores: Mapping[str, list[Score]]) -> dict[str, float]:

@@ -27,8 +27,17 @@ from batchgnn.store.seal import BLOCK_BYTES
 FORMAT_GRAPH = "batchgnn-graph"
 FORMAT_SHARDS = "batchgnn-shards"
 FORMAT_SHARD = "batchgnn-shard"
-VERSIONS = {FORMAT_GRAPH: (1, 3), FORMAT_SHARDS: (3, 3), FORMAT_SHARD: (2, 2)}
+FORMAT_MODEL = "batchgnn-checkpoint"
+VERSIONS = {
+    FORMAT_GRAPH: (1, 3),
+    FORMAT_SHARDS: (3, 3),
+    FORMAT_SHARD: (2, 2),
+    FORMAT_MODEL: (1, 2),
+}
 "Oldest version of a format that is read, and the newest, which is written; (1, 1) of all others."
+
+SEALED = (FORMAT_GRAPH, FORMAT_SHARDS, FORMAT_MODEL)
+"Formats whose files begin with a seal."
 
 ALIGNMENT = 64
 "Datasets begin at a multiple of this many bytes: a cache line, and the width of the widest vector."
@@ -43,9 +52,9 @@ CHECKSUM_CHUNK_BYTES = 16 << 20
 def create_store(path: str | os.PathLike, format_name: str) -> h5py.File:
     """A new file, which must not exist, with its format attributes and aligned datasets to be.
 
-    Graph stores and manifests have room for a seal, which `seal` writes when they are closed.
+    Those of `SEALED` have room for a seal, which `seal` writes when they are closed.
     """
-    block = BLOCK_BYTES if format_name in (FORMAT_GRAPH, FORMAT_SHARDS) else None
+    block = BLOCK_BYTES if format_name in SEALED else None
     file = h5py.File(
         path,
         "x",

@@ -110,6 +110,33 @@ def read_state(
     )
 
 
+def require_like(saved: ModeState, now: ModeState, where: str) -> None:
+    """Raise StoreError unless a state has the arrays and scalars that the mode keeps now.
+
+    where: the checkpoint. A trainer that nobody was has no arrays.
+    """
+    for kind in (REPLICATED, "by_vertex", "by_trainer"):
+        found, needed = (_described(getattr(state, kind)) for state in (saved, now))
+        if found != needed and (found or kind != "by_trainer"):
+            names = sorted(name for name, _ in found.items() ^ needed.items())
+            raise StoreError(
+                f"{where}: {', '.join(names)}: of another shape or type than this mode, model and "
+                f"optimiser keep, or missing: found {found}, needed {needed}. Train in a new --run."
+            )
+    if saved.scalars.keys() != now.scalars.keys() or any(
+        type(saved.scalars[name]) is not type(value) for name, value in now.scalars.items()
+    ):
+        raise StoreError(
+            f"{where}: its scalars are {saved.scalars}, needed {', '.join(now.scalars)}. Train in "
+            "a new --run."
+        )
+
+
+def _described(arrays: Arrays) -> dict[str, tuple]:
+    """Name -> (dtype, shape)."""
+    return {name: (array.dtype.str, array.shape) for name, array in arrays.items()}
+
+
 def require_fitting(files: Sequence[StateFile]) -> None:
     """Raise ValueError unless the ranks' arrays by vertex are alike and of different vertices."""
     owned = [file for file in files if file.kind == VERTICES]

@@ -26,7 +26,14 @@ from batchgnn.store.checkpoint import (
     read_index,
     refuse_other_shards,
 )
-from batchgnn.store.mode_state import ModeState, StateFile, read_state, runs_of, write_state
+from batchgnn.store.mode_state import (
+    ModeState,
+    StateFile,
+    read_state,
+    require_like,
+    runs_of,
+    write_state,
+)
 
 ALL = np.arange(NUM_VERTICES)
 
@@ -313,3 +320,32 @@ def test_files_that_do_not_fit_together_get_no_name(tmp_path):
     with pytest.raises(StoreError, match=r"vertices-00000\.h5 .* a disk that all hosts share"):
         finish_checkpoint(part, Index("f", {}, {}, files[:1]), keep=1)
     assert checkpoints_in(tmp_path) == []
+
+
+def test_a_state_is_taken_if_it_has_the_arrays_that_are_kept():
+    require_like(state_of(ALL), state_of(ALL, tag=3), "here")
+    nobody = state_of(ALL)
+    nobody.by_trainer = {}
+    require_like(nobody, state_of(ALL), "here")
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("replicated", "parameters", np.float32(1)),
+        ("replicated", "parameters", np.zeros(8, np.float32)),
+        ("replicated", "parameters", np.zeros(7)),
+        ("replicated", "parameters", None),
+        ("replicated", "more", np.zeros(7)),
+        ("by_vertex", "last", np.zeros((NUM_VERTICES, 1), np.uint16)),
+        ("by_trainer", "moment", np.zeros(4)),
+        ("scalars", "rate", "0.1"),
+        ("scalars", "optimizer_steps", None),
+    ],
+)
+def test_a_state_of_another_model_is_refused(part, name, value):
+    state = state_of(ALL)
+    arrays = getattr(state, part) | {name: value}
+    setattr(state, part, {k: v for k, v in arrays.items() if v is not None})
+    with pytest.raises(StoreError, match=f"here: .*{name}|needed .*{name}"):
+        require_like(state, state_of(ALL), "here")

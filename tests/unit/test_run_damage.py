@@ -39,6 +39,35 @@ def run(tmp_path):
     return tmp_path / "run"
 
 
+JOBS_TEXTS = {
+    **{name: text for name, text in TEXTS.items() if name != "a list"},
+    "a list of numbers": b"[1, 2]\n",
+    "no number": b'[{"step": "train", "number": "-rf /", "is_array": false}]',
+    "other keys": b'[{"step": "train"}]',
+}
+
+
+@pytest.fixture
+def pipeline(run):
+    """The folder of a pipeline whose run is `run`, which no process trains."""
+    (run / JOB).unlink()
+    (run.parent / "jobs").mkdir()
+    return run.parent
+
+
+@pytest.mark.parametrize("what", JOBS_TEXTS)
+def test_a_damaged_list_of_jobs_is_named_and_the_runs_are_told_and_ended(pipeline, capsys, what):
+    path = pipeline / "jobs" / "jobs.json"
+    path.write_bytes(JOBS_TEXTS[what])
+    with pytest.raises(StoreError, match=r"jobs\.json(: job 1)? is damaged: "):
+        status(pipeline)
+    assert f"{pipeline / 'run'}: " in capsys.readouterr().out
+    cancel(pipeline)
+    said = capsys.readouterr()
+    assert said.err.startswith(f"batchgnn: {path}")
+    assert "nothing of it runs" in said.out
+
+
 def is_harmless(name, what):
     """What a job killed in the middle of it may leave: a half line, no settings yet."""
     unfinished = name == "metrics.jsonl" and what in ("empty", "cut off")

@@ -12,7 +12,7 @@ from batchgnn.base.errors import StoreError
 from batchgnn.modes.assembly import settings_of
 from batchgnn.run.folder import RunFolder
 from batchgnn.run.run_state import Pulse
-from batchgnn.run.training_state import TrainingState
+from batchgnn.run.training_state import TrainingState, require_progress
 from batchgnn.store import model_file
 from batchgnn.store.checkpoint import Index, begin_checkpoint, finish_checkpoint, part_path
 from batchgnn.store.model_file import SavedModel, read_model, write_model
@@ -70,8 +70,29 @@ def test_a_damaged_model_is_named(tmp_path, length):
     path = tmp_path / "model.h5"
     write_model(path, make())
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(StoreError, match=f"{path} is (truncated|no HDF5 file, or damaged)"):
+    with pytest.raises(StoreError, match=f"{path} is (damaged|truncated|no HDF5 file)"):
         read_model(path)
+
+
+def test_a_flipped_bit_of_a_model_is_noticed(tmp_path):
+    path = tmp_path / "model.h5"
+    write_model(path, make())
+    written = path.read_bytes()
+    assert len(written) < 8000
+    for bit in range(0, 8 * len(written), 61):  # 61: each byte of a weight has its turn
+        flipped = bytearray(written)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        with pytest.raises(StoreError, match=r"model\.h5"):
+            read_model(path)
+
+
+def test_a_model_from_before_models_had_a_seal_is_read(tmp_path):
+    with h5py.File(tmp_path / "model.h5", "w") as file:
+        file.attrs.update({"format": "batchgnn-checkpoint", "format_version": 1})
+        file.attrs.update({"fingerprint": "f" * 64, "progress.epoch": 2})
+        file["parameters"] = make(2).parameters
+    np.testing.assert_array_equal(read_model(tmp_path / "model.h5").parameters, make(2).parameters)
 
 
 def test_a_file_of_another_kind_is_no_model(tmp_path):
@@ -98,6 +119,28 @@ def test_progress_of_training_survives():
         same = {**vars(again), "loss_sum": 0.1, "num_seeds": 3, "best": state.best}
         np.testing.assert_array_equal(same.pop("best_parameters"), np.full(7, 2))
         assert same == {k: v for k, v in vars(state).items() if k != "best_parameters"}
+
+
+DAMAGED_PROGRESS = {
+    "no best": ("best", None, "best is missing"),
+    "best without its validation": ("best", {"test_accuracy": 0.25}, "best is"),
+    "best that nobody scored": ("best", {}, r"best is \{\} in epoch 3"),
+    "a word": ("epoch", "3", "epoch is '3'"),
+    "below 0": ("step", -1, "step is -1"),
+    "seconds of another run": ("epoch_seconds", [1.0], "epoch_seconds is"),
+    "another key": ("best_val", 0.5, "it has best_val"),
+}
+
+
+@pytest.mark.parametrize(("key", "value", "said"), DAMAGED_PROGRESS.values(), ids=DAMAGED_PROGRESS)
+def test_progress_that_no_training_wrote_is_refused(key, value, said):
+    state = TrainingState(np.ones(7, np.float32), epoch=2, step=5, epoch_seconds=[1.25, 0.5])
+    state.offer(scores(0.5), np.full(7, 2, np.float32))
+    progress = through_json(state.progress(loss_sum=0.7, num_seeds=21))
+    require_progress(progress, "here")
+    progress = {k: v for k, v in (progress | {key: value}).items() if v is not None}
+    with pytest.raises(StoreError, match=f"here is damaged: {said}"):
+        require_progress(progress, "here")
 
 
 def test_a_state_without_an_evaluation_survives():
