@@ -63,7 +63,7 @@ class RunLock:
 
         made_folder: for this run, so that an empty one is removed at the end
         """
-        me = {**holder_here(), "started": round(time.time(), 3)}
+        me = {**holder_here(), "started": round(time.time(), 3), "token": uuid.uuid4().hex}
         self._made_folder = made_folder
         with self._beside(me) as beside:
             while not (self._linked(beside, me) or self._taken_over(beside)):
@@ -89,7 +89,7 @@ class RunLock:
             return False  # given back just now
         if self._lives(holder):
             raise StoreError(
-                f"{self.run} is being trained by {said(holder)}. Wait for its end, or end it with: "
+                f"{self.run} is being trained by {said(self._read() or holder)}. Wait for its end, or end it with: "
                 f"batchgnn cancel {self.run}"
             )
         claim = self.path.with_name(f".{LOCK}.claim.part")
@@ -109,8 +109,9 @@ class RunLock:
     def _lives(self, holder: dict[str, Any]) -> bool:
         """Whether the holder is there: by its process, or by what it does to the file."""
         here = holder_here()
-        if here["machine"] and holder.get("machine") == here["machine"]:
-            return runs_here(holder)
+        is_here = here["machine"] and holder.get("machine") == here["machine"]
+        if is_here and (runs := runs_here(holder)) is not None:
+            return runs
         before, end = self._touched(), time.monotonic() + WATCHED_S
         while time.monotonic() < end:
             time.sleep(BEAT_S / 4)
@@ -162,12 +163,24 @@ class RunLock:
 
 
 def _wait_for_end_of(claim: Path) -> None:
-    """Another takes the lock over, which is quick; the claim of one that was killed is removed."""
-    end = time.monotonic() + WATCHED_S
-    while claim.exists():
+    """Another takes the lock over, which is quick; the claim of one that was killed is removed.
+
+    Only the one that was there all the time: another waiter may have removed it, and made its own.
+    """
+    first, end = _file_of(claim), time.monotonic() + WATCHED_S
+    while first is not None and _file_of(claim) == first:
         if time.monotonic() > end:
             claim.unlink(missing_ok=True)
         time.sleep(0.01)
+
+
+def _file_of(path: Path) -> tuple[int, int] | None:
+    """Which file has this name now."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def holder_here() -> dict[str, Any]:
@@ -190,12 +203,16 @@ def _machine() -> str:
         return ""
 
 
-def runs_here(holder: dict[str, Any]) -> bool:
-    """Whether the process of a lock runs on this machine."""
+def runs_here(holder: dict[str, Any]) -> bool | None:
+    """Whether the process of a lock runs on this machine.
+
+    None where one with its id began at another time: it is another, or the clock was set.
+    """
     try:
         process = psutil.Process(holder["pid"])
-        is_it = abs(process.create_time() - holder["pid_started"]) < 1
-        return bool(is_it and process.status() != psutil.STATUS_ZOMBIE)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return abs(process.create_time() - holder["pid_started"]) < 1 or None
     except (psutil.Error, KeyError, TypeError, ValueError):
         return False
 
@@ -215,7 +232,7 @@ def json_of(path: Path) -> dict[str, Any] | None:
     try:
         found = json.loads(path.read_text())
     except FileNotFoundError:
-        return None
+        return {} if path.is_symlink() else None  # a link to nothing
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

@@ -93,6 +93,39 @@ def test_a_lock_of_another_machine_that_is_touched_is_kept(tmp_path, quick):
     thread.join()
 
 
+def test_a_process_with_the_id_but_another_start_is_not_trusted_while_the_lock_is_touched(
+    tmp_path, quick
+):
+    """As when the clock of this machine was set."""
+    with RunLock(tmp_path) as first, RunLock(tmp_path) as second:
+        first.take()
+        first.mine["pid_started"] += 3600
+        (tmp_path / LOCK).write_text(json.dumps(first.mine))
+        with pytest.raises(StoreError, match=f"by process {os.getpid()} "):
+            second.take()
+
+
+def test_of_a_killed_takers_claim_two_waiters_remove_no_other(tmp_path, quick):
+    claim, other = tmp_path / "claim", tmp_path / "other"
+    claim.touch()
+    waiter = threading.Thread(target=lock._wait_for_end_of, args=(claim,))
+    waiter.start()
+    time.sleep(lock.WATCHED_S / 2)
+    other.touch()
+    other.rename(claim)  # a waiter that began before removed it, and claims itself
+    waiter.join()
+    assert claim.exists()
+    lock._wait_for_end_of(claim)
+    assert not claim.exists()
+
+
+def test_a_link_to_nothing_is_no_lock(tmp_path, quick):
+    (tmp_path / LOCK).symlink_to(tmp_path / "nothing")
+    with RunLock(tmp_path) as mine:
+        mine.take()
+        assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
+
+
 @pytest.mark.parametrize("text", [None, "", "{}", "[1]", "\x00"])
 def test_a_lock_that_nobody_touches_is_taken_over_whatever_is_in_it(tmp_path, quick, text):
     left_in(tmp_path)
