@@ -89,8 +89,8 @@ class RunLock:
             return False  # given back just now
         if self._lives(holder):
             raise StoreError(
-                f"{self.run} is being trained by {said(self._read() or holder)}. Wait for its end, or end it with: "
-                f"batchgnn cancel {self.run}"
+                f"{self.run} is being trained by {said(self._read() or holder)}. Wait for its end, "
+                f"or end it with: batchgnn cancel {self.run}"
             )
         claim = self.path.with_name(f".{LOCK}.claim.part")
         try:
