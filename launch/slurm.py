@@ -27,6 +27,9 @@ STEPS = ("convert", "partition", "train", "evaluate", "report")
 TIME = re.compile(r"(\d+-)?\d+(:\d+){0,2}")
 PLAIN = re.compile(r"[\w@%+=:,./ -]*")
 "Options of a sweep, which the shell splits at spaces."
+SHELL = ("container", "program")
+"Options that are text of the shell."
+
 WORD = re.compile(r"[^\s'\"#]*")
 
 
@@ -121,10 +124,11 @@ class Pipeline:
     "Python environment to activate. [default: the one that writes the scripts]"
 
     container: Annotated[str | None, Parameter(group=SOFTWARE)] = None
-    'Words before every batchgnn command, such as "apptainer exec image.sif".'
+    """Words before every batchgnn command, such as "apptainer exec image.sif"; text of the shell,
+    which stands in the scripts as it is: quote what has spaces, $HOME is replaced on the node."""
 
     program: Annotated[str, Parameter(group=SOFTWARE)] = "batchgnn"
-    "How batchgnn is called on the nodes."
+    'How batchgnn is called on the nodes, such as "python -m batchgnn"; text of the shell too.'
 
     mpi: Annotated[Literal["openmpi", "mpich"] | None, Parameter(group=SOFTWARE)] = None
     "Which MPI starts the ranks. [default: that of the mpirun found here]"
@@ -168,11 +172,13 @@ class Pipeline:
         for each in self.sweep:
             if not PLAIN.fullmatch(each):
                 raise ConfigError(f"--sweep {each!r}: quotes and $ are not possible here.")
-        for option in ("convert", "cut", "train"):
+        for option in ("convert", "cut", "train", *SHELL):
             try:
-                shlex.split(getattr(self, option) or "")
+                words = shlex.split(getattr(self, option) or "")
             except ValueError as error:
                 raise ConfigError(f"--{option}: {error}.") from error
+            if option in SHELL and any(word.startswith("#") for word in words):
+                raise ConfigError(f"--{option}: # would hide the command behind it.")
         if {"--run", "--resume", "--seed"} & set(shlex.split(self.train)) - (
             set() if self.seeds else {"--seed"}
         ):

@@ -9,6 +9,7 @@ from pathlib import Path
 from batchgnn.base.errors import StoreError
 from batchgnn.launch import queue
 from batchgnn.launch.slurm_cli import JOBS, SCRIPTS
+from batchgnn.launch.variants import table_of
 from batchgnn.run.run_scores import SPLITS, best_runs, say_number
 from batchgnn.run.run_state import JOB, LOCK, RunState, read_run
 
@@ -31,6 +32,8 @@ def status(path: Path, /) -> None:
             print(line)
     for run in runs:
         print("\n".join(run_lines(run, own_job=not jobs)))
+    if len(runs) > 1:
+        print("\n".join(table_of(runs)))
     for n in best_runs([run.scores for run in runs]):
         print(f"best of these runs: {runs[n].path}, {best_line(runs[n])}")
     if damage:

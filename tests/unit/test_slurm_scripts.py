@@ -110,6 +110,8 @@ def test_ranks_are_started_as_each_mpi_wants(settings, expected):
         ({"train": "--lr 1", "graph": Path("/a\nb")}, "--graph .*line breaks"),
         ({"train": "--lr 1", "container": "a\nb"}, "--container .*line breaks"),
         ({"train": "--lr 1", "account": "a b"}, "--account 'a b': no spaces"),
+        ({"train": "--lr 1", "container": "run 'a"}, "--container: No closing quotation"),
+        ({"train": "--lr 1", "program": "batchgnn #"}, "--program: # would hide"),
         ({"train": "--run x"}, "the script sets --run"),
         ({"train": "--seed 2", "seeds": (1,)}, "--seed with --seeds"),
     ],
