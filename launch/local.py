@@ -19,7 +19,12 @@ from typing import TextIO
 
 import psutil
 
-from batchgnn.base.environment import LAST_CALLS_VARIABLE, RANK_VARIABLES, word_of_success
+from batchgnn.base.environment import (
+    HOSTS,
+    LAST_CALLS_VARIABLE,
+    RANK_VARIABLES,
+    word_of_success,
+)
 from batchgnn.launch.mpirun import MARK, Flavour, Mpirun, Placement, job_environment, mpirun_argv
 from batchgnn.launch.notice import (
     Killed,
@@ -31,6 +36,7 @@ from batchgnn.launch.notice import (
     with_rank,
     without_notices,
 )
+from batchgnn.watch.interrupt import early
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 GRACE_S = {signal.SIGINT: 15.0, signal.SIGTERM: 60.0}
@@ -42,6 +48,9 @@ LOST = (
 )
 GO_ON = "Go on from the last checkpoint with the same command and --resume."
 LOOK_S, GONE_S = 2.0, 10.0
+LOADING_S = 120.0
+"How long ranks may load; they note signals then, which mpirun would not pass on before."
+
 PR_SET_PDEATHSIG = 1
 
 
@@ -95,6 +104,7 @@ class RankJob:
         self._aborted: int | None = None
         self._crashed: Killed | None = None
         self._look_s = self._rank_seen_s = 0.0
+        self._begin_s, self._held = time.monotonic(), False
         streams = [(self.process.stdout, sys.stdout), (self.process.stderr, sys.stderr)]
         self._pumps = [
             threading.Thread(target=self._copy, args=pair, daemon=True)
@@ -118,6 +128,9 @@ class RankJob:
         SIGUSR2, which means the same to them and which it only hands on. MPICH's hands SIGTERM on.
         """
         self._told = True
+        if number == signal.SIGUSR1 and not self._listens():
+            self._held = True
+            return
         if number in GRACE_S and self._deadline_s is None:
             self._deadline_s = time.monotonic() + GRACE_S[signal.Signals(number)]
         hands_on = self.flavour is Flavour.MPICH or number != signal.SIGTERM
@@ -137,6 +150,9 @@ class RankJob:
                 break
             except subprocess.TimeoutExpired:
                 now = time.monotonic()
+                if self._held and self._listens():
+                    self._held = False
+                    self.send(signal.SIGUSR1)
                 if timeout_s is not None and now - begin > timeout_s:
                     raise
                 if self._deadline_s is not None and now > self._deadline_s:
@@ -162,6 +178,11 @@ class RankJob:
             sentence = killed.sentence() + last_calls(self._last_calls, killed)
         status = status or 1 if killed.signal is None else 128 + killed.signal
         return Ended(status, sentence, self._told, hosts)
+
+    def _listens(self) -> bool:
+        """Whether ranks of batchgnn have met, so that they note a signal; or should have by now."""
+        is_late = time.monotonic() - self._begin_s > LOADING_S
+        return is_late or not self.tells_success or (self._last_calls / HOSTS).exists()
 
     def _waits_for_nobody(self, now: float) -> bool:
         """Whether the ranks here ended a while ago, and mpirun waits for a host that is gone."""
@@ -240,6 +261,8 @@ def own_command() -> list[str]:
 @contextlib.contextmanager
 def _forwarding(job: RankJob) -> Iterator[None]:
     before = {n: signal.signal(n, lambda number, _: job.send(number)) for n in FORWARDED}
+    for number in early():
+        job.send(number)
     try:
         yield
     finally:

@@ -144,11 +144,12 @@ def create_kept(
 def _may_be_read_only(folder: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        if error.errno not in NO_PERMISSION:
+    except StoreError as error:
+        cause = error.__cause__
+        if not isinstance(cause, OSError) or cause.errno not in NO_PERMISSION:
             raise
         raise StoreError(
-            f"{folder} may not be written to ({error.strerror}): make it writable, or keep the "
+            f"{folder} may not be written to ({cause.strerror}): make it writable, or keep the "
             "aggregated features in memory with --aggregate-cache memory."
         ) from error
 
