@@ -89,6 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
 def run_command(given: list[str]) -> None:
     """Run it, and see that what it printed has arrived; raises what it raises."""
     try:
+        check_folder()
         check_command(given)
         app(given, exit_on_error=False, print_error=False)
     except SystemExit as end:
@@ -126,6 +127,14 @@ def let_the_first_rank_speak(is_first: bool) -> None:
     mpi = sys.modules.get("mpi4py.MPI")
     if not is_first and not (mpi and mpi.Is_initialized()):
         time.sleep(FIRST_RANK_S)
+
+
+def check_folder() -> None:
+    """Refuse to work in a folder that is gone, which MPI does not bear; raises ConfigError."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise ConfigError("the folder that you are in was removed. Change to another: cd") from None
 
 
 def check_command(given: list[str]) -> None:
