@@ -8,6 +8,7 @@ writing.
 
 import errno
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -149,8 +150,8 @@ def _may_be_read_only(folder: Path) -> Iterator[None]:
         if not isinstance(cause, OSError) or cause.errno not in NO_PERMISSION:
             raise
         raise StoreError(
-            f"{folder} may not be written to ({cause.strerror}): make it writable, or keep the "
-            "aggregated features in memory with --aggregate-cache memory."
+            f"{folder} may not be written to ({os.strerror(cause.errno)}): make it writable, or keep "
+            "the aggregated features in memory with --aggregate-cache memory."
         ) from error
 
 
