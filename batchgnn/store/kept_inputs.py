@@ -150,8 +150,8 @@ def _may_be_read_only(folder: Path) -> Iterator[None]:
         if not isinstance(cause, OSError) or cause.errno not in NO_PERMISSION:
             raise
         raise StoreError(
-            f"{folder} may not be written to ({os.strerror(cause.errno)}): make it writable, or keep "
-            "the aggregated features in memory with --aggregate-cache memory."
+            f"{folder} may not be written to ({os.strerror(cause.errno)}): make it writable, or "
+            "keep the aggregated features in memory with --aggregate-cache memory."
         ) from error
 
 
