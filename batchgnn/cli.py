@@ -3,7 +3,9 @@
 A command's module is loaded when the command is called, so that help needs neither MPI nor the JIT.
 """
 
+import contextlib
 import difflib
+import os
 import signal
 import sys
 import time
@@ -13,6 +15,8 @@ from cyclopts import App, CycloptsError
 from batchgnn import __version__
 from batchgnn.base.environment import keep_idle_threads_quiet, rank_from_environment, tell_success
 from batchgnn.base.errors import BatchGNNError, ConfigError
+from batchgnn.settings.mistakes import mistake, whole_numbers
+from batchgnn.watch.interrupt import kept_for_later
 
 COMMANDS = {
     "demo": ("batchgnn.launch.demo:demo", "Generate a graph, cut it, train on 2 ranks, evaluate."),
@@ -47,12 +51,15 @@ FIRST_RANK_S = 3.0
 "How much later than the others the first rank may have started."
 
 INTERRUPTED = "batchgnn: interrupted: it has ended, and nothing half-written is left."
+SIGNALLED = (["train"], ["launch"])
+"Commands that a signal tells to save and be started again, from their first line on."
 
 app = App(
     name="batchgnn",
     help="Train graph neural networks on CPU clusters, over MPI.",
     version=__version__,
     suppress_keyboard_interrupt=False,
+    config=whole_numbers,
 )
 for position, (name, (path, line)) in enumerate(COMMANDS.items()):
     app.command(path, name=name, help=line, sort_key=position)
@@ -64,26 +71,62 @@ def main(arguments: list[str] | None = None) -> None:
     is_first = rank_from_environment() == 0
     keep_idle_threads_quiet()
     try:
-        check_command(given)
-        app(given, exit_on_error=False, print_error=is_first)
-    except BatchGNNError as error:
-        if is_first:
-            print(f"batchgnn: {error}", file=sys.stderr, flush=True)
-        if is_first and not error.exit_status:
-            tell_success()
-        let_the_first_rank_speak(is_first)
-        sys.exit(error.exit_status)
+        with kept_for_later() if given[:1] in SIGNALLED else contextlib.nullcontext():
+            run_command(given)
     except SystemExit as end:
         if is_first and not end.code:
             tell_success()
         raise
     except KeyboardInterrupt:
         if is_first:
-            print(INTERRUPTED, file=sys.stderr, flush=True)
+            say(INTERRUPTED)
         sys.exit(128 + signal.SIGINT)
-    except CycloptsError:
+    except Exception as fault:
+        error = users_error(fault)
+        if error is None:
+            raise
+        if is_first:
+            say(f"batchgnn: {error}")
+        if is_first and not error.exit_status:
+            tell_success()
         let_the_first_rank_speak(is_first)
-        sys.exit(2)
+        sys.exit(error.exit_status)
+
+
+def run_command(given: list[str]) -> None:
+    """Run it, and see that what it printed has arrived; raises what it raises."""
+    try:
+        check_folder()
+        check_command(given)
+        app(given, exit_on_error=False, print_error=False)
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # rich makes one of the other
+            raise end.__context__ from None
+        if not end.code:
+            sys.stdout.flush()
+        raise
+
+
+def users_error(fault: Exception) -> BatchGNNError | None:
+    """What to tell a user of an exception; None: it is a fault of the program."""
+    if isinstance(fault, BatchGNNError):
+        return fault
+    if isinstance(fault, CycloptsError):
+        return mistake(fault)
+    from batchgnn.base.refused import refused  # loads more than help needs
+
+    return refused(fault)
+
+
+def say(text: str) -> None:
+    """Print on stderr; output that nobody takes is given up, so that Python's end is quiet."""
+    for stream, last in ((sys.stdout, ""), (sys.stderr, f"{text}\n")):
+        try:
+            stream.write(last)
+            stream.flush()
+        except OSError:
+            with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def let_the_first_rank_speak(is_first: bool) -> None:
@@ -91,6 +134,14 @@ def let_the_first_rank_speak(is_first: bool) -> None:
     mpi = sys.modules.get("mpi4py.MPI")
     if not is_first and not (mpi and mpi.Is_initialized()):
         time.sleep(FIRST_RANK_S)
+
+
+def check_folder() -> None:
+    """Refuse to work in a folder that is gone, which MPI does not bear; raises ConfigError."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise ConfigError("the folder that you are in was removed. Change to another: cd") from None
 
 
 def check_command(given: list[str]) -> None:

@@ -152,6 +152,8 @@ def ids_of_table(table: Table, column: int) -> Ids:
         _refuse_duplicates(table, first_row, texts)
         return TextIds(texts)
     ids = np.concatenate([np.empty(0, np.int64), *numbers])
+    if not len(ids):
+        raise DataError(f"{table.path} has no rows: needed one for each vertex")
     if (ids == np.arange(len(ids))).all():
         return RowIds(len(ids))
     found = IntegerIds(ids)

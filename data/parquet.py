@@ -14,6 +14,9 @@ from batchgnn.data.packed import PARQUET_MAGIC, first_bytes
 from batchgnn.data.tables import CELLS_PER_CHUNK, CsvTable, Table, not_a_number
 
 LISTS = ("list<", "large_list<", "fixed_size_list<")
+NO_TEXT = (*LISTS, "timestamp", "date", "time", "duration", "struct", "map", "month", "union")
+"Beginnings of the names of types that are neither ids, classes nor parts of a split."
+
 NUMBERS = ("int", "uint", "float", "double", "halffloat", "bool", "decimal")
 
 
@@ -30,8 +33,13 @@ class ParquetChunk:
 
     def text(self, column: int) -> list[str]:
         """As `TableChunk.text`."""
-        cells = self.batch.column(self.place[column]).to_pylist()
-        return ["" if cell is None else str(cell) for cell in cells]
+        cells = self.batch.column(self.place[column])
+        if str(cells.type).startswith(NO_TEXT):
+            raise DataError(
+                f"{self.table.path}, column {self.table.columns[column]} is of type {cells.type}, "
+                "needed numbers or text. Choose another column, or save it as one of these"
+            )
+        return ["" if cell is None else str(cell) for cell in cells.to_pylist()]
 
     def integers(self, column: int) -> np.ndarray | None:
         """As `TableChunk.integers`."""

@@ -21,6 +21,7 @@ from typing import TextIO
 import psutil
 
 from batchgnn.base.environment import (
+    HOSTS,
     LAST_CALLS_VARIABLE,
     RANK_VARIABLES,
     RESUME_VARIABLE,
@@ -38,7 +39,7 @@ from batchgnn.launch.notice import (
     with_rank,
     without_notices,
 )
-from batchgnn.watch.interrupt import SAME_S
+from batchgnn.watch.interrupt import SAME_S, early
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 GRACE_S = {signal.SIGINT: math.inf, signal.SIGTERM: 60.0}
@@ -52,6 +53,9 @@ LOST = (
     "gone, or mpirun's daemon on it."
 )
 LOOK_S, GONE_S = 2.0, 10.0
+LOADING_S = 120.0
+"How long ranks may load; they note signals then, which mpirun would not pass on before."
+
 PR_SET_PDEATHSIG = 1
 
 
@@ -107,6 +111,7 @@ class RankJob:
         self._aborted: int | None = None
         self._crashed: Killed | None = None
         self._look_s = self._rank_seen_s = 0.0
+        self._begin_s, self._held = time.monotonic(), False
         streams = [(self.process.stdout, sys.stdout), (self.process.stderr, sys.stderr)]
         self._pumps = [
             threading.Thread(target=self._copy, args=pair, daemon=True)
@@ -131,6 +136,9 @@ class RankJob:
         SIGTERM on.
         """
         self._told = True
+        if number == signal.SIGUSR1 and not self._listens():
+            self._held = True
+            return
         passed = number
         if number in GRACE_S:
             self._note_ending(signal.Signals(number))
@@ -159,6 +167,9 @@ class RankJob:
                 break
             except subprocess.TimeoutExpired:
                 now = time.monotonic()
+                if self._held and self._listens():
+                    self._held = False
+                    self.send(signal.SIGUSR1)
                 if timeout_s is not None and now - begin > timeout_s:
                     raise
                 if now > self._deadline_s or self._waits_for_nobody(now):
@@ -188,6 +199,11 @@ class RankJob:
         sentence = killed.sentence() + last_calls(self._last_calls, killed)
         status = status or 1 if killed.signal is None else 128 + killed.signal
         return Ended(status, sentence, self._told, hosts)
+
+    def _listens(self) -> bool:
+        """Whether ranks of batchgnn have met, so that they note a signal; or should have by now."""
+        is_late = time.monotonic() - self._begin_s > LOADING_S
+        return is_late or not self.tells_success or (self._last_calls / HOSTS).exists()
 
     def _waits_for_nobody(self, now: float) -> bool:
         """Whether the ranks here ended a while ago, and mpirun waits for a host that is gone."""
@@ -267,6 +283,8 @@ def own_command() -> list[str]:
 def _forwarding(job: RankJob) -> Iterator[None]:
     heard = [number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]
     before = {n: signal.signal(n, lambda number, _: job.send(number)) for n in heard}
+    for number in early():
+        job.send(number)
     try:
         yield
     finally:

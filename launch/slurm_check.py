@@ -15,6 +15,7 @@ from batchgnn.launch.slurm import Pipeline, convert_words
 from batchgnn.modes.assembly import mode_of, settings_of
 from batchgnn.modes.chosen import AUTO, Chosen
 from batchgnn.modes.command_options import TRAINING_OPTIONS
+from batchgnn.settings.mistakes import mistake, whole_numbers
 from batchgnn.settings.settings import Settings
 from batchgnn.store.shard_store import MANIFEST, read_manifest
 
@@ -109,7 +110,7 @@ def _app(path: str) -> App:
     found = getattr(importlib.import_module(module), name)
     if isinstance(found, App):
         return found
-    app = App()
+    app = App(config=whole_numbers)
     app.default(found)
     return app
 
@@ -120,6 +121,7 @@ def _said_of(option: str, variant: str = "") -> Iterator[None]:
     try:
         yield
     except (CycloptsError, BatchGNNError) as error:
+        error = mistake(error) if isinstance(error, CycloptsError) else error
         where = f" (with {variant})" if variant else ""
         text = " ".join(str(error).split())
         raise ConfigError(f"--{option}{where}: {text}") from error

@@ -15,6 +15,7 @@ from batchgnn.base.errors import BatchGNNError, ConfigError, StoreError
 from batchgnn.launch import queue
 from batchgnn.launch.mpirun import Flavour, find_mpirun
 from batchgnn.launch.slurm import Pipeline, scripts
+from batchgnn.settings.mistakes import whole_numbers
 from batchgnn.store.format import atomic_folder
 
 SCRIPTS, JOBS = "jobs", "jobs.json"
@@ -43,7 +44,7 @@ def pipeline_file(app: Any, commands: tuple[str, ...], arguments: Any) -> None:
 app = App(
     name="slurm",
     help="Batch scripts for Slurm: convert, partition, train, evaluate, report.",
-    config=pipeline_file,
+    config=(pipeline_file, whole_numbers),
 )
 
 
@@ -159,10 +160,10 @@ def _named(made: dict[str, str]) -> dict[str, str]:
 
 
 def _write(folder: Path, made: dict[str, str]) -> None:
-    (folder / "logs").mkdir(parents=True, exist_ok=True)
     with atomic_folder(folder / SCRIPTS) as beside:
         for name, text in _named(made).items():
             (beside / name).write_text(text)
+        (folder / "logs").mkdir(exist_ok=True)
 
 
 def _written(folder: Path) -> dict[str, str]:

@@ -19,6 +19,7 @@ from mpi4py import MPI
 from batchgnn.base import errors
 from batchgnn.base.environment import HOSTS, LAST_CALLS_VARIABLE
 from batchgnn.base.errors import BatchGNNError, RankError
+from batchgnn.base.refused import refused
 from batchgnn.comm.grid import Grid
 from batchgnn.comm.values import decode, encode, values_of_all
 from batchgnn.watch import trace
@@ -58,7 +59,7 @@ def fail_together(comm: MPI.Comm, doing: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        mine = error
+        mine = refused(error) or error
     with trace.collective("agreement", comm.name, detail=doing):
         values = values_of_all(comm, None if mine is None else asdict(_Failure.of(mine)))
     if any(values):
@@ -152,6 +153,7 @@ def _is_shared(error: BaseException) -> bool:
 def _abort(comm: MPI.Comm, error: BaseException) -> NoReturn:
     where = f"rank {comm.rank} on {MPI.Get_processor_name()}"
     now, status = trace.where() or "before the first collective", 1
+    error = refused(error) or error
     if isinstance(error, BatchGNNError):
         status, text = error.exit_status, f"batchgnn: {where}: {error}\n  {now}\n"
     elif isinstance(error, KeyboardInterrupt):

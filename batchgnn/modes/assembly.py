@@ -138,7 +138,7 @@ def _check_model(settings: Settings, mode: ModeKind) -> None:
     if heads is not None and hidden % heads.heads:
         raise ConfigError(
             f"--hidden {hidden} is not a multiple of --heads {heads.heads}: {model.name} joins "
-            f"heads of equal width. Try --hidden {hidden - hidden % heads.heads}."
+            f"heads of equal width. Try --hidden {max(hidden // heads.heads, 1) * heads.heads}."
         )
     between = settings.get(BetweenLayers)
     can = [m for m in MODES.values() if _can_train(m, model.whole_graph, model.propagates)]

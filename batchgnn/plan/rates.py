@@ -120,7 +120,6 @@ def write_rates(path: Path, rates: Rates, graph: str, fingerprint: str) -> None:
     rest = dataclasses.asdict(dataclasses.replace(rates, edges=None))  # type: ignore[arg-type]
     del rest["edges"]
     value = {"format": FORMAT, "format_version": VERSION, **rest, "graphs": graphs}
-    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path, overwrite=True) as beside:
         beside.write_text(json.dumps(value, indent=1) + "\n")
 

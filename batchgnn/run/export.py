@@ -24,7 +24,7 @@ def export(run: Path, model: Path, *, shards: Path | None = None) -> None:
     shards
         shard store, when it has moved since training
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     if model.exists():
         raise StoreError(f"{model} exists: nothing is written over. Choose another name.")
@@ -36,5 +36,5 @@ def export(run: Path, model: Path, *, shards: Path | None = None) -> None:
     put_best(built, run, manifest, shards)
     name = built.spec.model
     with atomic_file(model) as beside:
-        save_file(pyg_state(built), beside, metadata={"model": name, "format": "pt"})
+        beside.write_bytes(save(pyg_state(built), metadata={"model": name, "format": "pt"}))
     print(f"{model}: {built.parameters.size:,} parameters of {name}")

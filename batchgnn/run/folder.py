@@ -20,7 +20,7 @@ from batchgnn.settings.files import read_options, write_settings
 from batchgnn.settings.fitting import misfits
 from batchgnn.settings.settings import Settings
 from batchgnn.store.checkpoint import has_checkpoint, refuse_other_shards
-from batchgnn.store.format import atomic_file, is_no_room, no_room
+from batchgnn.store.format import atomic_file, writing
 from batchgnn.store.model_file import SavedModel, read_model, write_model
 from batchgnn.watch.timeline import Timeline, chrome_trace
 
@@ -37,17 +37,16 @@ class RunFolder:
 
     def begin(self, *, resume: bool) -> None:
         """`open`, as the only job; raises StoreError."""
-        try:
+        with writing(self.path):
             is_new = not self.path.exists()
             self.open(resume=resume)
-            self.lock.take(made_folder=is_new)
+            try:
+                self.lock.take(made_folder=is_new)
+            except OSError:
+                if is_new:
+                    self.path.rmdir()
+                raise
             self.open(resume=resume)  # another job may have trained between the two
-        except OSError as error:
-            if is_no_room(error):
-                raise no_room(self.path) from error
-            raise StoreError(
-                f"{self.path} cannot be a run folder: {error.strerror}. Choose another --run."
-            ) from error
 
     def open(self, *, resume: bool) -> None:
         """Create the folder, or find the run to go on with; raises StoreError."""
@@ -76,13 +75,8 @@ class RunFolder:
 
     def note_job(self, ranks: int, host: str) -> None:
         """job.json: where the run is, stopped no more; raises StoreError when the disk is full."""
-        path = self.path / JOB
-        try:
+        with writing(self.path / JOB):
             note_job(self.path, ranks, host)
-        except OSError as error:
-            if is_no_room(error):
-                raise no_room(path) from error
-            raise
 
     def write_settings(self, shards: Path, settings: Settings) -> None:
         """config.toml, everything resolved."""
@@ -116,13 +110,8 @@ class RunFolder:
         """One line a finished epoch in metrics.jsonl; raises StoreError when the disk is full."""
         self.lock.require()
         path = self.path / "metrics.jsonl"
-        try:
-            with path.open("a") as file:
-                file.write(json.dumps(_finite(line)) + "\n")
-        except OSError as error:
-            if is_no_room(error):
-                raise no_room(path) from error
-            raise
+        with writing(path), path.open("a") as file:
+            file.write(json.dumps(_finite(line)) + "\n")
 
     def read_metrics(self) -> list[dict]:
         """The lines of metrics.jsonl."""

@@ -9,14 +9,19 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from batchgnn.base.errors import StoreError
+from batchgnn.base.errors import BatchGNNError, StoreError
 from batchgnn.comm.exchange import exchange_counts, exchange_parts
 from batchgnn.comm.failure import fail_together
 from batchgnn.modes.open import make_inference
 from batchgnn.modes.share import Share
 from batchgnn.run.session import load_best, open_run
 from batchgnn.store.format import make_folder_of
-from batchgnn.store.prediction import create_prediction, publish_prediction, write_slab
+from batchgnn.store.prediction import (
+    create_prediction,
+    discard_prediction,
+    publish_prediction,
+    write_slab,
+)
 
 Rank = TypeVar("Rank", int, np.ndarray)
 "A rank, or several."
@@ -53,19 +58,30 @@ def predict(
                 make_folder_of(out)
             load_best(share, run, shards)
         predicted = predicted_rows(share, output)
-        columns = {**predicted, "original_id": share.own.names()}
-        with fail_together(world, f"writing {out}"):
+        try:
+            write_prediction(share, out, {**predicted, "original_id": share.own.names()}, run)
+        except BatchGNNError:
             if share.is_first:
-                shapes = {k: (v.dtype, (num_vertices, *v.shape[1:])) for k, v in columns.items()}
-                create_prediction(out, {"name": share.manifest.name, "run": str(run)}, shapes)
-        slabs = {k: to_slab(share, rows) for k, rows in columns.items()}
-        with fail_together(world, f"writing {out}"):
-            for name, slab in slabs.items():
-                write_slab(out, name, slab_begin(num_vertices, world.size, world.rank), slab)
-        with fail_together(world, f"writing {out}"):
-            if share.is_first:
-                publish_prediction(out)
-                print(f"{out}: {', '.join(predicted)} of {num_vertices:,} vertices", flush=True)
+                discard_prediction(out)
+            raise
+        if share.is_first:
+            print(f"{out}: {', '.join(predicted)} of {num_vertices:,} vertices", flush=True)
+
+
+def write_prediction(share: Share, out: Path, columns: dict[str, np.ndarray], run: Path) -> None:
+    """Write rows of own vertices, by name, to the file, which all ranks see; collective."""
+    world, num_vertices = share.grid.world, share.manifest.num_vertices
+    with fail_together(world, f"writing {out}"):
+        if share.is_first:
+            shapes = {k: (v.dtype, (num_vertices, *v.shape[1:])) for k, v in columns.items()}
+            create_prediction(out, {"name": share.manifest.name, "run": str(run)}, shapes)
+    slabs = {k: to_slab(share, rows) for k, rows in columns.items()}
+    with fail_together(world, f"writing {out}"):
+        for name, slab in slabs.items():
+            write_slab(out, name, slab_begin(num_vertices, world.size, world.rank), slab)
+    with fail_together(world, f"writing {out}"):
+        if share.is_first:
+            publish_prediction(out)
 
 
 def predicted_rows(share: Share, output: str) -> dict[str, np.ndarray]:

@@ -82,7 +82,12 @@ def _refuse_change(folder: RunFolder, changed: list[str]) -> None:
 
 def _require_seeds(share: Share) -> None:
     """Raise ConfigError where there is nothing to train on."""
-    index = share.split_index
+    index, manifest = share.split_index, share.manifest
+    if not manifest.num_classes:
+        raise ConfigError(
+            f"{share.own.path}: no vertex of {manifest.name} has a label. Convert the graph with "
+            "labels: batchgnn data convert --help"
+        )
     if not share.task.seeds(share.own, index).total:
         raise ConfigError(
             f"{share.own.path}: split {index} has no training vertices with a label. Choose "

@@ -16,6 +16,7 @@ from cyclopts.config import Dict
 
 from batchgnn.base.errors import ConfigError
 from batchgnn.settings.files import did_you_mean, read_options
+from batchgnn.settings.mistakes import whole_numbers
 from batchgnn.settings.settings import options_of
 
 OPTIONS = "options"
@@ -36,7 +37,7 @@ class Options:
 
     def app(self, command: Callable[..., None], **about: Any) -> App:
         """A cyclopts app of one command, whose parameter `options` gets what was said, by name."""
-        app = App(config=self._take_files, **about)
+        app = App(config=(self._take_files, whole_numbers), **about)
         app.default(self._with_subjects(command))
         return app
 

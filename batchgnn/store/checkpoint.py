@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from batchgnn.base.errors import StoreError
-from batchgnn.store.format import atomic_file, checksum, is_no_room, no_room
+from batchgnn.store.format import atomic_file, checksum, writing
 from batchgnn.store.mode_state import StateFile, damaged, missing, require_fitting
 
 FORMAT = "batchgnn-checkpoint"
@@ -81,14 +81,10 @@ def begin_checkpoint(part: Path) -> None:
 
     Raises StoreError when the disk is full.
     """
-    try:
+    with writing(part.parent):
         part.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(part.parent)
         part.mkdir()
-    except OSError as error:
-        if is_no_room(error):
-            raise no_room(part.parent) from error
-        raise
 
 
 def finish_checkpoint(part: Path, index: Index, keep: int) -> Path:

@@ -6,10 +6,8 @@ overwritten, and nothing is left behind by a failure.
 """
 
 import contextlib
-import errno
 import hashlib
 import os
-import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -20,8 +18,9 @@ import h5py
 import numpy as np
 from numpy.typing import DTypeLike
 
-from batchgnn.base.bytes import format_bytes
 from batchgnn.base.errors import StoreError
+from batchgnn.base.refused import refused
+from batchgnn.store.new_file import NewFile
 from batchgnn.store.seal import BLOCK_BYTES
 
 FORMAT_GRAPH = "batchgnn-graph"
@@ -45,24 +44,16 @@ ALIGNMENT = 64
 DEEPEST = 8
 "Groups within groups that a file may have."
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CHECKSUM_CHUNK_BYTES = 16 << 20
 
 
-def create_store(path: str | os.PathLike, format_name: str) -> h5py.File:
+def create_store(path: str | os.PathLike, format_name: str) -> NewFile:
     """A new file, which must not exist, with its format attributes and aligned datasets to be.
 
     Those of `SEALED` have room for a seal, which `seal` writes when they are closed.
     """
     block = BLOCK_BYTES if format_name in SEALED else None
-    file = h5py.File(
-        path,
-        "x",
-        locking=False,
-        userblock_size=block,
-        alignment_threshold=1,
-        alignment_interval=ALIGNMENT,
-    )
+    file = NewFile(path, ALIGNMENT, block)
     file.attrs["format"] = format_name
     file.attrs["format_version"] = VERSIONS.get(format_name, (1, 1))[1]
     return file
@@ -217,23 +208,6 @@ def checksum(array: np.ndarray | h5py.Dataset) -> str:
     return digest.hexdigest()
 
 
-def is_no_room(error: BaseException) -> bool:
-    """Whether an error means a full disk or quota; HDF5 may hide the number in its text."""
-    hidden = re.search(r"errno = (\d+)", str(error))
-    return getattr(error, "errno", None) in NO_ROOM or (
-        hidden is not None and int(hidden[1]) in NO_ROOM
-    )
-
-
-def no_room(path: Path) -> StoreError:
-    """The error to raise when `path` could not be written for want of space."""
-    free = format_bytes(shutil.disk_usage(path.parent).free)
-    return StoreError(
-        f"{path}: no room to write it; {free} are free on that disk. Nothing was left behind. "
-        f"Free some space, raise the quota, or choose a path on another disk"
-    )
-
-
 def refuse_existing(path: str | os.PathLike) -> None:
     """Raise StoreError when there is something at `path`."""
     if Path(path).exists() or Path(path).is_symlink():
@@ -260,11 +234,25 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
         yield beside
 
 
+@contextmanager
+def writing(path: str | os.PathLike) -> Iterator[None]:
+    """Raise StoreError, naming `path`, for what the operating system refuses in the block."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if said := refused(error, Path(path)):
+            raise said from error
+        raise
+
+
 def make_folder_of(path: Path) -> None:
     """Make the folder that `path` is to be in; raises StoreError."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+    except StoreError as error:
+        if not isinstance(error.__cause__, FileExistsError | NotADirectoryError):
+            raise
         raise StoreError(
             f"{path.parent} is no folder, so {path} cannot be written there"
         ) from error
@@ -272,21 +260,23 @@ def make_folder_of(path: Path) -> None:
 
 @contextmanager
 def _beside(path: Path, overwrite: bool) -> Iterator[Path]:
-    if not overwrite:
-        refuse_existing(path)
-    make_folder_of(path)
-    beside = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.part"
-    try:
-        yield beside
+    with writing(path):
         if not overwrite:
             refuse_existing(path)
-        beside.rename(path)
-    except (OSError, RuntimeError) as error:
-        if is_no_room(error):
+        missing = [each for each in path.parents if not each.exists()]
+        make_folder_of(path)
+        beside = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.part"
+        try:
+            yield beside
+            if not overwrite:
+                refuse_existing(path)
+            beside.rename(path)
+        except BaseException:
             _remove(beside)
-            raise no_room(path) from error
-        raise
-    finally:
+            with contextlib.suppress(OSError):  # of another's files in it
+                for each in missing:
+                    each.rmdir()
+            raise
         _remove(beside)
 
 
@@ -294,4 +284,5 @@ def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.unlink()

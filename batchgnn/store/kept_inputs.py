@@ -8,6 +8,7 @@ writing.
 
 import errno
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -144,12 +145,13 @@ def create_kept(
 def _may_be_read_only(folder: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        if error.errno not in NO_PERMISSION:
+    except StoreError as error:
+        cause = error.__cause__
+        if not isinstance(cause, OSError) or cause.errno not in NO_PERMISSION:
             raise
         raise StoreError(
-            f"{folder} may not be written to ({error.strerror}): make it writable, or keep the "
-            "aggregated features in memory with --aggregate-cache memory."
+            f"{folder} may not be written to ({os.strerror(cause.errno)}): make it writable, or "
+            "keep the aggregated features in memory with --aggregate-cache memory."
         ) from error
 
 

@@ -36,6 +36,7 @@ SAME_S = 0.5
 
 _asked = [0, 0]
 _numbers: set[int] = set()
+_early: list[int] = []
 
 
 def asked() -> tuple[int, int]:
@@ -59,6 +60,26 @@ def stopped(requeue: float, end: float, where: str) -> Stopped | None:
 
 
 @contextlib.contextmanager
+def kept_for_later() -> Iterator[None]:
+    """A SIGUSR1 that comes before anybody listens waits in `early`, and does not end the process.
+
+    For the beginning of a command, which loads for seconds; call it from the main thread.
+    """
+    before = signal.signal(signal.SIGUSR1, lambda number, _: _early.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        _early.clear()
+
+
+def early() -> list[int]:
+    """The signals that have waited; they do so no more."""
+    numbers, _early[:] = _early[:], []
+    return numbers
+
+
+@contextlib.contextmanager
 def listening() -> Iterator[None]:
     """Note the signals for the time of the block; call it from the main thread.
 
@@ -74,6 +95,7 @@ def listening() -> Iterator[None]:
     fd_before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     thread = threading.Thread(target=_note, args=(read,), name="signals", daemon=True)
     thread.start()
+    os.write(write, bytes(early()))
     try:
         yield
     except Stopped as error:

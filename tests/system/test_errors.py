@@ -85,7 +85,7 @@ OPTIONS = {
     "split": (["--split-index", 1], "has 1 splits, --split-index 1 asks"),
     "number": (["--dropout", 1], "Must be < 1"),
     "word": (["--fanouts", 3, "few"], 'unable to convert "few" into int'),
-    "choice": (["--model", "gnn"], 'Invalid value "gnn" for --model'),
+    "choice": (["--model", "gnn"], 'invalid value "gnn" for --model'),
     "no file": (["--config", "/no/such.toml"], "/no/such.toml: no such settings file"),
 }
 

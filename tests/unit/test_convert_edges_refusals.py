@@ -50,6 +50,8 @@ BAD_VERTICES = {
     "row 3: label -2 is out of range": VERTICES.replace("2,1,val", "2,-2,val"),
     "row 3: 4 cells found, needed 5": VERTICES.replace("val,0.5", "val"),
     "row 4, column split: 'tests' is no part": VERTICES.replace("test", "tests"),
+    "row 2, column height: the cell is '2024-01-01'": VERTICES.replace("0.25", "2024-01-01"),
+    "has no rows: needed one for each vertex": VERTICES.partition("\n")[0] + "\n",
 }
 
 

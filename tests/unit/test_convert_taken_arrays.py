@@ -1,5 +1,7 @@
 """What Parquet tables and .npz archives are taken as, and edges that are listed again."""
 
+import datetime
+
 import numpy as np
 import pytest
 from converters import EDGE_INDEX, X, edges_of, of_archive, of_tables, of_text, saved
@@ -189,3 +191,20 @@ def test_every_flipped_bit_of_the_edges_of_an_archive_is_noticed(compressed, tmp
         except DataError:
             continue
         assert edges_of(GraphStore(tmp_path / "g.h5")) == [(0, 1), (1, 0), (1, 2), (2, 1)]
+
+
+@pytest.mark.parametrize("kind", ["dates", "durations", "records", "lists"])
+def test_dates_and_other_such_things_are_no_labels(kind, tmp_path):
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow (parquet extra)")
+    from pyarrow import parquet
+
+    one = {
+        "dates": datetime.date(2024, 1, 1),
+        "durations": datetime.timedelta(1),
+        "records": {"a": 1},
+        "lists": [1, 2],
+    }[kind]
+    parquet.write_table(pyarrow.table({"id": [0, 1], "label": [one] * 2}), tmp_path / "v.parquet")
+    (tmp_path / "e.csv").write_text("source,target\n0,1\n")
+    with pytest.raises(DataError, match=r"column label is of type .*, needed numbers or text"):
+        of_tables(tmp_path, "e.csv", vertices=tmp_path / "v.parquet")

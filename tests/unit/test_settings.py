@@ -258,6 +258,8 @@ def test_heads_must_divide_hidden():
     assert resolved(settings_of(hidden=30), "multiclass")[Layers].hidden == 30
     with pytest.raises(ConfigError, match="Try --hidden 28"):
         resolved(settings_of(model="gat", hidden=30, heads=4), "multiclass")
+    with pytest.raises(ConfigError, match="Try --hidden 16"):
+        resolved(settings_of(model="gat", hidden=8, heads=16), "multiclass")
 
 
 CACHED = {"fanouts given": (5, 4, 3), "last left out": (5, 4), "default": None}
