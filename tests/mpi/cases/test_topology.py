@@ -111,6 +111,7 @@ ROWS = {
     "gcn's aggregates, copies": {
         "model": "gcn", "aggregate_cache": "memory", "feature_cache": "2K",
     },
+    "aggregates, float16": {"aggregate_cache": "memory", "feature_dtype": "float16"},
     "aggregates in files": {"aggregate_cache": "store"},
 }  # fmt: skip
 TRAVEL = {"mapped", "aggregates in files"}
