@@ -190,6 +190,8 @@ class InputAggregation:
         normed = np.empty(most, np.float32)
         first = own.first_row[k] + a
         count = gcn_edges(first, indptr, rows, weight, self.norm, looped, out, normed)
+        if own.gcn_loop is not None:
+            normed[looped[:-1]] *= own.gcn_loop[first : first + len(looped) - 1]
         return looped, out[:count], normed[:count]
 
 
