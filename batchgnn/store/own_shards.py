@@ -4,6 +4,7 @@ Own rows are numbered shard after shard, as in `graph.ownership`.
 """
 
 from functools import cached_property
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -15,10 +16,14 @@ from batchgnn.kernels.aggregate import join_rows
 from batchgnn.kernels.gather import address_rows, copy_rows, gather_values
 from batchgnn.kernels.half import FEATURE_DTYPES, as_bits, dtype_name
 from batchgnn.kernels.rows import Rows
-from batchgnn.kernels.spmm import BESIDE, NO_WEIGHTS
-from batchgnn.kernels.walk import Run, loop_weights
+from batchgnn.kernels.spmm import BESIDE
+from batchgnn.kernels.walk import loop_weights
+from batchgnn.store.edges import ShardEdges
 from batchgnn.store.narrow import converted
 from batchgnn.store.shard_store import Shard, ShardStore
+
+WALKED_EDGES = 1 << 23
+"Edges that are looked at together."
 
 
 class Column:
@@ -207,11 +212,7 @@ def gcn_norms(shard: Shard) -> tuple[np.ndarray, np.ndarray]:
     (of several their sum; 1 without weights), else one of weight 1. The norm is rsqrt of the
     in-degree with that; not finite where it is 0 or less.
     """
-    first, end = int(shard.in_indptr[0]), int(shard.in_indptr[-1])
-    weight = NO_WEIGHTS if shard.in_weight is None else shard.in_weight[first:end]
-    there = np.empty(shard.num_vertices)
-    indptr = shard.in_indptr - first
-    loop_weights(Run(shard.first_vertex, indptr, shard.in_indices[first:end], weight), there)
+    there = _loops(shard)
     if shard.weighted_in is None:
         loop, others = np.ones_like(there), shard.degree_in - there
     else:
@@ -219,3 +220,15 @@ def gcn_norms(shard: Shard) -> tuple[np.ndarray, np.ndarray]:
         others = np.where(there == 0, shard.weighted_in, shard.weighted_in - there)
     with np.errstate(divide="ignore", invalid="ignore"):
         return (1 / np.sqrt(loop + others)).astype(np.float32), loop.astype(np.float32)
+
+
+def _loops(shard: Shard) -> np.ndarray:
+    """float64 (n,): total weight of each vertex's edges to itself; pages are given back behind."""
+    edges, first, indptr = ShardEdges(shard), shard.first_vertex, shard.in_indptr
+    cuts = np.searchsorted(indptr, np.arange(indptr[0], indptr[-1], WALKED_EDGES))
+    out = np.zeros(shard.num_vertices)
+    for begin, end in pairwise([*np.unique(cuts).tolist(), shard.num_vertices]):
+        for run in edges.runs(first + begin, first + end):
+            loop_weights(run, out[begin:end])
+        edges.forget(first + begin, first + end)
+    return out
