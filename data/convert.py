@@ -50,8 +50,8 @@ class ConvertOptions:
     input says, else as the format has it."""
 
     self_loops: Literal["drop", "keep"] = "drop"
-    """What becomes of edges from a vertex to itself; the number is printed. GCN counts one that is
-    kept in the vertex's degree, beside the loop that it adds itself; PyG counts it once."""
+    """What becomes of edges from a vertex to itself; the number is printed. GCN, which gives every
+    vertex such a loop, takes one that is kept in its place, with its weight, as PyG does."""
 
     double_edges: Literal["keep", "drop", "sum"] = "keep"
     """What becomes of edges that are listed again: `keep` each as an edge of its own, `drop` all

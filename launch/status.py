@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 
@@ -162,33 +161,32 @@ def best_line(run: RunState) -> str:
 
 
 def _stands(run: RunState) -> str:
-    epochs, scores = run.settings.get("epochs", "?"), run.scores
-    if run.result and not _runs(run):
+    epochs, scores, stands = run.epochs, run.scores, run.stands(runs=_runs(run))
+    if stands == "finished":
         test, best = scores.at_best("test"), scores.best_epoch
         said = f"test {scores.metric} {'-' if test is None else test}"
         return f"finished; {said} at the best epoch, {'-' if best is None else best}"
-    if run.stopped:
+    if stands == "stopped" and "why" in run.stopped:
+        return f"ended in epoch {run.stopped['epoch'] + 1} of {epochs}. {run.stopped['why']}"
+    if stands == "stopped":
         then = "waits to go on" if run.stopped["requeue"] else "was ended; go on with --resume"
         return f"saved in epoch {run.stopped['epoch'] + 1} of {epochs} by a signal, {then}"
-    if not _runs(run):
+    if stands == "gone":
         return (
             f"does not run, as far as is known here; {len(run.lines)} of {epochs} epochs are done. "
             "Go on with --resume"
         )
-    where = run.progress
-    at = f"epoch {where['epoch']}, step {where['step']} of {where['num_steps']}" if where else ""
     left = run.seconds_left
-    return ", ".join(
-        filter(None, [f"trains {epochs} epochs", at, f"about {_spoken(left)} left" if left else ""])
-    )
+    words = [f"trains {epochs} epochs", run.place, f"about {_spoken(left)} left" if left else ""]
+    return ", ".join(filter(None, words))
 
 
-def _runs(run: RunState) -> bool:
+def _runs(run: RunState) -> bool | None:
+    """What Slurm says; None where it is not asked."""
     number = run.job.get("slurm_job")
     if number and queue.has_slurm():
         return any(state.state == "RUNNING" for state in queue.states(number))
-    elsewhere = run.job.get("host") != socket.gethostname()
-    return run.is_here or (elsewhere and run.is_fresh and not run.result)
+    return None
 
 
 def _spoken(seconds: float) -> str:

@@ -1,11 +1,15 @@
 """Fixtures of all tests: a fresh communicator, which ends a deadlocked process with a traceback."""
 
 import faulthandler
+import os
 
 import pytest
 from hypothesis import settings
 
 DEADLOCK_S = 180
+
+# Commands that tests start need not compile all sources each, some 0.3 s, where this is set.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # The first example of a test may compile a kernel, on a machine that others use too.
 settings.register_profile("kernels", deadline=None)

@@ -14,7 +14,8 @@ class Block:
     ids      uint32/uint64 (num_sources,) global vertex ids of the sources
     degree   int64   (num_targets,)      in-degree in the whole graph, drawn edges or not
     weight   float32 (m,) or None        edge weights of a weighted graph
-    scale    float32 (num_sources,) or None   rsqrt(1 + weighted in-degree), for GCN only
+    scale    float32 (num_sources,) or None   rsqrt(weighted in-degree with a loop), for GCN only
+    loop     float32 (num_targets,) or None   weight of GCN's loop at each target; None: all 1
     """
 
     indptr: np.ndarray
@@ -23,6 +24,7 @@ class Block:
     degree: np.ndarray
     weight: np.ndarray | None = None
     scale: np.ndarray | None = None
+    loop: np.ndarray | None = None
 
     @property
     def num_targets(self) -> int:

@@ -58,8 +58,10 @@ def open_share(grid: Grid, shards: Path, settings: Settings) -> Iterator[Share]:
 
 def _check_norms(own: OwnShards, model: Model) -> None:
     """Raise DataError where the model divides by the root of a degree that is not above 0."""
+    if model.aggregation != "gcn":
+        return
     bad = np.flatnonzero(~np.isfinite(own.gcn_scale))
-    if model.aggregation == "gcn" and len(bad):
+    if len(bad):
         raise DataError(
             f"{own.path}: the weights of the edges into vertex {own.original_id[bad[0]]} add up to "
             f"-1 or less ({len(bad):,} such vertices here), and --model {model.spec.model} divides "

@@ -28,9 +28,10 @@ class LocalOperator(Products):
     """A graph operator A of shape (num_targets, num_sources) over a block; `nn.operator`.
 
     `gather` is A x, `gather_adjoint` is A^T dh. What A holds for a drawn edge u -> v:
-    mean 1 / drawn(v), sum degree(v) / drawn(v), gcn c_v c_u w degree(v) / drawn(v) and c_v^2 for v
-    itself. gcn and attention count every target as its own neighbour once, whether or not the
-    graph has a self-loop there (which is not used), as PyG's self-loops do.
+    mean 1 / drawn(v), sum degree(v) / drawn(v), gcn c_v c_u w degree(v) / drawn(v), and
+    c_v^2 loop(v) for v itself. gcn and attention count every target as its own neighbour once,
+    whether or not the graph has a self-loop there (whose weight alone is used, by gcn), as PyG's
+    self-loops do.
 
     x is a matrix or Rows, which are read where they lie. The weights and the transposed CSR are
     built when first used, or ahead by `prepare`: the first layer rarely needs an adjoint.
@@ -167,6 +168,8 @@ class LocalOperator(Products):
         weight = NO_WEIGHTS if block.weight is None else block.weight
         factor = _unbiased(block.degree, drawn)
         gcn_weights(indptr, indices, edge, weight, block.scale, factor, out)
+        if block.loop is not None:
+            out[indptr[:-1]] *= block.loop
         return out
 
     @cached_property

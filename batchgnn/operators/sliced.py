@@ -64,21 +64,21 @@ class Scales(NamedTuple):
 def scales_of(
     aggregation: Aggregation,
     degree: np.ndarray,
-    norm: np.ndarray,
-    loops: np.ndarray,
+    norm: np.ndarray = NO_SCALE,
+    loops: np.ndarray = NO_DIAGONAL,
     *,
     weighted: bool,
 ) -> Scales:
     """What A is made of.
 
     degree  int64 (num_own,)    in-degrees
-    norm    float32 (num_own,)  GCN's rsqrt(1 + weighted in-degree)
-    loops   float64 (num_own,)  weight of the graph's self-loops, which GCN replaces by one of 1
+    norm    float32 (num_own,)  GCN's norms
+    loops   float64 (num_own,)  weight of GCN's loop less that of the graph's self-loops, in E
     """
     if aggregation == "mean":
         return Scales(target=1 / np.maximum(degree, 1).astype(np.float32))
     if aggregation == "gcn":
-        return Scales(norm, norm, norm.astype(np.float64) ** 2 * (1 - loops), weighted)
+        return Scales(norm, norm, norm.astype(np.float64) ** 2 * loops, weighted)
     return Scales()
 
 

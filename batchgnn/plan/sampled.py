@@ -205,7 +205,7 @@ def sampling_bytes(
     words = 0.0
     for frontier, drawn in zip(frontiers, edges, strict=False):
         share = frontier.remote / max(frontier.size, 1e-9)
-        words += frontier.remote * (3 + gcn)
+        words += frontier.remote * (3 + gcn + (gcn and job.manifest.weighted))
         words += share * drawn * (1 + (gcn and job.manifest.weighted))
     return steps * words * word
 

@@ -16,6 +16,7 @@ from batchgnn.base.errors import StoreError
 from batchgnn.run import run_state
 from batchgnn.run.run_files import parse_line, read_result, read_settings, read_text
 from batchgnn.run.run_scores import RunScores
+from batchgnn.run.run_state import RunState
 from batchgnn.watch.timeline import Timeline, read_timeline
 
 Line = dict[str, Any]
@@ -151,8 +152,6 @@ def read_run(path: Path, name: str) -> Run:
     notes: list[str] = []
     lines = _lines(path, notes)
     result = _result(path)
-    if result and result.get("epochs", len(lines)) != len(lines):
-        result = {}
     timeline = None
     if (path / "timeline.json").is_file():
         timeline = read_timeline(path / "timeline.json")
@@ -163,8 +162,10 @@ def read_run(path: Path, name: str) -> Run:
             "An older version wrote this run: seconds are those of the slowest rank, and there "
             "is no balance of ranks."
         )
-    state = "finished" if result else _unfinished(path, settings, lines)
-    return Run(path, name, settings, lines, result, timeline, state, notes)
+    now = run_state.read_run(path)
+    is_finished = now.stands() == "finished"
+    state = "finished" if is_finished else _unfinished(now, len(lines))
+    return Run(path, name, settings, lines, result if is_finished else {}, timeline, state, notes)
 
 
 def _settings(path: Path) -> dict[str, Any]:
@@ -221,17 +222,19 @@ def _result(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def _unfinished(path: Path, settings: dict[str, Any], lines: list[Line]) -> str:
+def _unfinished(state: RunState, num_done: int) -> str:
     """Whether a run is running, was stopped or was killed, as far as can be told from here."""
-    done = f"{len(lines)} of {settings.get('epochs', '?')} epochs"
-    state = run_state.read_run(path)
-    if state.is_here or state.is_fresh:
+    done = f"{num_done} of {state.epochs} epochs"
+    stands = state.stands()
+    if stands == "runs":
         return f"running: {done}"
-    if state.stopped:
+    if "why" in state.stopped:
+        return f"ended after {done}. {state.stopped['why']}"
+    if stands == "stopped":
         return f"stopped by a signal after {done}; --resume goes on"
     if state.job.get("host") == socket.gethostname():
         return f"ended too soon, killed or by an error, after {done}; --resume goes on"
-    age = max(0, round(time.time() - (path / "metrics.jsonl").stat().st_mtime))
+    age = max(0, round(time.time() - (state.path / "metrics.jsonl").stat().st_mtime))
     return f"not finished: {done}, the last written {say_age(age)} ago: still running, or killed"
 
 

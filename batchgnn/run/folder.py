@@ -68,15 +68,18 @@ class RunFolder:
         made = [self.model, self.path / RESULT]
         return has_checkpoint(self.checkpoints) or any(path.exists() for path in made)
 
-    def note_stop(self, requeue: bool, epoch: int, step: int) -> None:
-        """stopped.json: a signal ended training here, and whether to start it again."""
-        note = {"requeue": requeue, "epoch": epoch, "step": step, "time": round(time.time(), 3)}
-        self._write(STOPPED, json.dumps(note) + "\n")
+    def note_stop(self, requeue: bool, epoch: int, step: int, why: str = "") -> None:
+        """stopped.json: where training ended before its time, and whether to start it again.
 
-    def note_job(self, ranks: int, host: str) -> None:
+        why: the sentence of an error that would come again; else it was a signal
+        """
+        note = {"requeue": requeue, "epoch": epoch, "step": step, "time": round(time.time(), 3)}
+        self._write(STOPPED, json.dumps(note | ({"why": why} if why else {})) + "\n")
+
+    def note_job(self, ranks: int, host: str, epochs: int) -> None:
         """job.json: where the run is, stopped no more; raises StoreError when the disk is full."""
         with writing(self.path / JOB):
-            note_job(self.path, ranks, host)
+            note_job(self.path, ranks, host, epochs)
 
     def write_settings(self, shards: Path, settings: Settings) -> None:
         """config.toml, everything resolved."""

@@ -1,11 +1,12 @@
 """The loop over epochs: training, evaluation, checkpoints, and the end by patience or a signal."""
 
+import contextlib
 import dataclasses
 import time
 
 import numpy as np
 
-from batchgnn.base.errors import BatchGNNError, Stopped
+from batchgnn.base.errors import BatchGNNError, NotFiniteError, Stopped
 from batchgnn.base.progress import Progress, progress
 from batchgnn.comm.exchange import allreduce_sum
 from batchgnn.comm.failure import fail_together
@@ -44,9 +45,21 @@ class TrainingLoop:
 
     def train(self) -> None:
         """All epochs that are left."""
-        while not self.finished():
-            loss, seconds = self._epoch()
-            self._end_epoch(loss, seconds)
+        try:
+            while not self.finished():
+                loss, seconds = self._epoch()
+                self._end_epoch(loss, seconds)
+        except NotFiniteError as error:
+            self._note_end(str(error))
+            raise
+        finally:
+            self.observers.pulse.settle()
+
+    def _note_end(self, why: str) -> None:
+        """Tell readers of the folder why a resume is of no use."""
+        if self.share.is_first:
+            with contextlib.suppress(OSError, BatchGNNError):  # `why` is what is to be said
+                self.folder.note_stop(False, self.state.epoch, self.state.step, why)
 
     def finished(self) -> bool:
         """Whether no epoch is left, or patience is at its end."""

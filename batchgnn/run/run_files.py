@@ -18,9 +18,16 @@ Kinds = Mapping[str, type | tuple[type, ...]]
 NUMBER, NOTHING = (int, float), type(None)
 TEXT = (str, NOTHING)
 
-JOB_KEYS: Kinds = {"pid": int, "pid_started": NUMBER, "host": str, "slurm_job?": TEXT}
+JOB_KEYS: Kinds = {
+    "pid": int,
+    "pid_started": NUMBER,
+    "host": str,
+    "slurm_job?": TEXT,
+    "epochs?": int,
+    "started?": NUMBER,
+}
 PROGRESS_KEYS: Kinds = {"epoch": int, "step": int, "num_steps": int, "time": NUMBER}
-STOPPED_KEYS: Kinds = {"requeue": bool, "epoch": int, "step": int}
+STOPPED_KEYS: Kinds = {"requeue": bool, "epoch": int, "step": int, "why?": str, "time?": NUMBER}
 RESULT_KEYS: Kinds = {"metric?": str, "best_epoch?": int, "epochs?": int}
 LINE_KEYS: Kinds = {"epoch": int, "loss": (*NUMBER, NOTHING), "seconds": NUMBER}
 SETTINGS_KEYS: Kinds = {"epochs?": int, "metric?": str}

@@ -17,7 +17,7 @@ from batchgnn.run.folder import RunFolder
 from batchgnn.run.loop import TrainingLoop
 from batchgnn.run.record import Record
 from batchgnn.run.session import open_session
-from batchgnn.settings.general import Run
+from batchgnn.settings.general import Run, Training
 from batchgnn.settings.settings import flag, options_of
 from batchgnn.watch import interrupt
 
@@ -129,7 +129,7 @@ def train_share(share: Share, folder: RunFolder, shards: Path, resume: bool) -> 
     elif share.is_first:
         folder.write_settings(shards, share.settings)
     if share.is_first:
-        folder.note_job(share.grid.size, share.grid.host)
+        folder.note_job(share.grid.size, share.grid.host, share.settings[Training].epochs)
     loop.train()
     record.end(loop.state, mode)
 

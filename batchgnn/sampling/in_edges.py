@@ -50,8 +50,9 @@ class InEdges:
         weight = None if own.in_weight is None else np.concatenate(own.in_weight.parts)
         ids = np.concatenate([own.ids, self.remote.astype(own.ids.dtype)])
         scale = None if far_scale is None else np.concatenate([own.gcn_scale, far_scale])
+        loop = None if scale is None else own.gcn_loop
         return Block(
-            np.concatenate(indptr), np.concatenate(rows), ids, own.degree_in, weight, scale
+            np.concatenate(indptr), np.concatenate(rows), ids, own.degree_in, weight, scale, loop
         )
 
     def _outside_sources(self) -> np.ndarray:

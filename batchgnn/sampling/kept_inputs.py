@@ -18,7 +18,7 @@ from batchgnn.comm.exchange import ArrayRows, RowExchange, RowSource, allreduce_
 from batchgnn.comm.failure import fail_together
 from batchgnn.comm.grid import Comm
 from batchgnn.kernels.aggregate import gcn_edges
-from batchgnn.kernels.half import dtype_name, narrow_rows
+from batchgnn.kernels.half import as_bits, dtype_name, narrow_rows
 from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.spmm import NO_WEIGHTS, PER_EDGE, PER_ROW, UNWEIGHTED, WITHOUT, spmm
 from batchgnn.nn.operator import Aggregation
@@ -53,7 +53,8 @@ def keep_inputs(
     shards, width, dtype = own.shards, own.features.width, own.features.dtype
     every = list(range(len(shards)))
     if keep == "memory":
-        rows = memory or [np.empty((len(part), width), dtype) for part in own.features.parts]
+        own_memory = (np.empty((len(part), width), dtype) for part in own.features.parts)
+        rows = [as_bits(part) for part in memory or own_memory]
         InputAggregation(comm, own, aggregation, every).into(rows, show=show)
         return Column(rows)
     store = ShardStore(own.path)
@@ -189,6 +190,8 @@ class InputAggregation:
         normed = np.empty(most, np.float32)
         first = own.first_row[k] + a
         count = gcn_edges(first, indptr, rows, weight, self.norm, looped, out, normed)
+        if own.gcn_loop is not None:
+            normed[looped[:-1]] *= own.gcn_loop[first : first + len(looped) - 1]
         return looped, out[:count], normed[:count]
 
 

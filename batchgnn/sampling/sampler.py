@@ -40,6 +40,7 @@ class Drawn:
     neighbors      ids' dtype      (sum of count,)
     weight         float32 (sum of count,) or None
     scale          float32 (n,) or None     GCN's norm of the requested vertices
+    loop           float32 (n,) or None     weight of GCN's loop there, with weights
     """
 
     count: np.ndarray
@@ -47,6 +48,7 @@ class Drawn:
     neighbors: np.ndarray
     weight: np.ndarray | None
     scale: np.ndarray | None
+    loop: np.ndarray | None
 
 
 class Tables:
@@ -187,15 +189,18 @@ class Sampler:
         neighbors = draw(here.in_indices)
         weight = None if self.in_weight is None else draw(self.in_weight)
         norms = here.gcn_scale if self.gcn else None
-        return Drawn(count, degree, neighbors, weight, None if norms is None else norms[rows])
+        loops = here.gcn_loop if self.weighted else None
+        scale, loop = (None if each is None else each[rows] for each in (norms, loops))
+        return Drawn(count, degree, neighbors, weight, scale, loop)
 
     def _pack(self, drawn: Drawn, per_asker: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """One message a rank, in words of the id dtype: counts, degrees, norms, ids, weights."""
+        """One message a rank, in words of the id dtype: counts, degrees, norms, loops, ids,
+        weights.
+        """
         dtype = drawn.neighbors.dtype
         by_row = [drawn.count.astype(dtype), drawn.degree.astype(dtype)]
         by_edge = [drawn.neighbors]
-        if drawn.scale is not None:
-            by_row.append(_as_words(drawn.scale, dtype))
+        by_row += [_as_words(x, dtype) for x in (drawn.scale, drawn.loop) if x is not None]
         if drawn.weight is not None:
             by_edge.append(_as_words(drawn.weight, dtype))
         row, edge_of_row = starts(per_asker), starts(drawn.count)
@@ -210,7 +215,7 @@ class Sampler:
 
     def _unpack(self, back: np.ndarray, words: np.ndarray, per_owner: np.ndarray) -> Drawn:
         """The replies of all owners in the order of the requests; inverse of `_pack`."""
-        num_by_row, num_by_edge = 2 + self.gcn, 1 + self.weighted
+        num_by_row, num_by_edge = 2 + self.gcn + self.weighted, 1 + self.weighted
         parts: list[list[np.ndarray]] = [[] for _ in range(num_by_row + num_by_edge)]
         begin = starts(words)
         for p, n in enumerate(per_owner):
@@ -227,6 +232,7 @@ class Sampler:
             joined[num_by_row],
             _as_floats(joined[num_by_row + 1]) if self.weighted else None,
             _as_floats(joined[2]) if self.gcn else None,
+            _as_floats(joined[3]) if self.weighted else None,
         )
 
     def _blocks(
@@ -252,6 +258,7 @@ class Sampler:
             weight = buffers.empty(len(indices), np.float32)
             copy_segments(blocks, edge_start, drawn.weight, weight)
         scale = None if drawn.scale is None else drawn.scale[request]
+        loop = None if drawn.loop is None else drawn.loop[request]
 
         def block(m: int) -> Block:
             targets, edges = slice(start[m], start[m + 1]), slice(edge_begin[m], edge_begin[m + 1])
@@ -263,6 +270,7 @@ class Sampler:
                 degree[targets],
                 None if weight is None else weight[edges],
                 None if scale is None else scale[targets],
+                None if loop is None else loop[targets],
             )
 
         return [block(m) for m in range(num_blocks)]

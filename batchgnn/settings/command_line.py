@@ -80,7 +80,7 @@ class Options:
         return {
             name: getattr(each, name)
             for each in subjects
-            for name in options_of(type(each))
+            for name in options_of(each.__class__)
             if name in self._said
         }
 

@@ -7,11 +7,13 @@ and `batch-size` below `[sampling]` in a TOML file.
 import dataclasses
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 Subject = TypeVar("Subject")
 
 
+@cache
 def options_of(subject: type) -> tuple[str, ...]:
     """Names of a subject's options."""
     return tuple(field.name for field in dataclasses.fields(subject))

@@ -13,7 +13,7 @@ import numpy as np
 from batchgnn.kernels.address import array_at
 from batchgnn.kernels.spmm import NO_WEIGHTS
 from batchgnn.kernels.walk import Run
-from batchgnn.store.shard_store import ShardStore
+from batchgnn.store.shard_store import Shard, ShardStore
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -85,6 +85,15 @@ class MappedEdges(Edges):
             edges = slice(int(indptr[a]), int(indptr[b]))
             for array in (indices[edges], weight[edges], indptr[a : b + 1]):
                 advise(array, advice)
+
+
+class ShardEdges(MappedEdges):
+    """The in-edges of a shard, or of a piece of one."""
+
+    def __init__(self, shard: Shard):
+        weight = NO_WEIGHTS if shard.in_weight is None else shard.in_weight
+        bounds = np.array([shard.first_vertex, shard.first_vertex + shard.num_vertices])
+        Edges.__init__(self, bounds, [(shard.in_indptr, shard.in_indices, weight)])
 
 
 def advise(array: np.ndarray, advice: int) -> None:

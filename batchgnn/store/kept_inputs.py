@@ -72,6 +72,7 @@ def origin_of(manifest: Manifest, aggregation: str, number: str) -> Origin:
     """What rows aggregated from this store are made from."""
     weighted = manifest.weighted and aggregation == "gcn"
     view = ("directed" if manifest.directed else "undirected") + " weighted" * weighted
+    view += ", each loop once" * (aggregation == "gcn")
     edges = ["in/indptr", "in/indices"] + ["in/weight"] * weighted
     return Origin(
         aggregation=aggregation,

@@ -4,6 +4,7 @@ Own rows are numbered shard after shard, as in `graph.ownership`.
 """
 
 from functools import cached_property
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -16,8 +17,13 @@ from batchgnn.kernels.gather import address_rows, copy_rows, gather_values
 from batchgnn.kernels.half import FEATURE_DTYPES, as_bits, dtype_name
 from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.spmm import BESIDE
+from batchgnn.kernels.walk import loop_weights
+from batchgnn.store.edges import ShardEdges
 from batchgnn.store.narrow import converted
 from batchgnn.store.shard_store import Shard, ShardStore
+
+WALKED_EDGES = 1 << 23
+"Edges that are looked at together."
 
 
 class Column:
@@ -125,8 +131,22 @@ class OwnShards:
         self.original_id = np.concatenate([shard.original_id for shard in opened])
         self._name = [shard.name for shard in opened if shard.name is not None]
         self.degree_in = np.concatenate([shard.degree_in for shard in opened])
-        self.gcn_scale = np.concatenate([gcn_norms(shard) for shard in opened])
-        "float32 (num_own,): rsqrt(1 + weighted in-degree), the norm of GCN with its self-loop."
+
+    @cached_property
+    def _gcn(self) -> tuple[np.ndarray, np.ndarray]:
+        """As `gcn_norms`, of all own vertices; reads all their edges, once."""
+        scales, loops = zip(*map(gcn_norms, self._opened), strict=True)
+        return np.concatenate(scales), np.concatenate(loops)
+
+    @property
+    def gcn_scale(self) -> np.ndarray:
+        """float32 (num_own,): the norm of GCN, rsqrt of the weighted in-degree with one loop."""
+        return self._gcn[0]
+
+    @property
+    def gcn_loop(self) -> np.ndarray | None:
+        """float32 (num_own,): weight of each vertex's own loop; None where it is always 1."""
+        return self._gcn[1] if self.manifest.weighted else None
 
     @cached_property
     def features(self) -> Column:
@@ -185,8 +205,30 @@ class OwnShards:
         return self.ownership.local_rows(ids)
 
 
-def gcn_norms(shard: Shard) -> np.ndarray:
-    """float32 (n,): rsqrt(1 + weighted in-degree) of vertices; not finite of -1 or less."""
-    degree = shard.degree_in if shard.weighted_in is None else shard.weighted_in
+def gcn_norms(shard: Shard) -> tuple[np.ndarray, np.ndarray]:
+    """GCN's norms of a shard's vertices, and the weights of their loops: float32 (n,) each.
+
+    A vertex has one loop, as in PyG's gcn_norm: the one that the graph has there, with its weight
+    (of several their sum; 1 without weights), else one of weight 1. The norm is rsqrt of the
+    in-degree with that; not finite where it is 0 or less.
+    """
+    there = _loops(shard)
+    if shard.weighted_in is None:
+        loop, others = np.ones_like(there), shard.degree_in - there
+    else:
+        loop = np.where(there == 0, 1, there)
+        others = np.where(there == 0, shard.weighted_in, shard.weighted_in - there)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return (1 / np.sqrt(1 + degree)).astype(np.float32)
+        return (1 / np.sqrt(loop + others)).astype(np.float32), loop.astype(np.float32)
+
+
+def _loops(shard: Shard) -> np.ndarray:
+    """float64 (n,): total weight of each vertex's edges to itself; pages are given back behind."""
+    edges, first, indptr = ShardEdges(shard), shard.first_vertex, shard.in_indptr
+    cuts = np.searchsorted(indptr, np.arange(indptr[0], indptr[-1], WALKED_EDGES))
+    out = np.zeros(shard.num_vertices)
+    for begin, end in pairwise([*np.unique(cuts).tolist(), shard.num_vertices]):
+        for run in edges.runs(first + begin, first + end):
+            loop_weights(run, out[begin:end])
+        edges.forget(first + begin, first + end)
+    return out

@@ -21,6 +21,7 @@ def topology_layout(
         layout["norm"] = (np.dtype(np.float32), (num_vertices,))
         if manifest.weighted:
             layout["weight"] = (np.dtype(np.float32), (num_edges,))
+            layout["loop"] = (np.dtype(np.float32), (num_vertices,))
     return layout
 
 
@@ -38,9 +39,9 @@ def fill_topology(arrays: dict[str, np.ndarray], store: ShardStore, shards: Iter
         arrays["indptr"][rows.start : rows.stop + 1] = shard.in_indptr + first_edge[s]
         arrays["indices"][edges] = shard.in_indices
         if "norm" in arrays:
-            arrays["norm"][rows] = gcn_norms(shard)
+            arrays["norm"][rows], loop = gcn_norms(shard)
         if "weight" in arrays:
-            arrays["weight"][edges] = shard.in_weight
+            arrays["weight"][edges], arrays["loop"][rows] = shard.in_weight, loop
 
 
 class WholeTopology:
@@ -53,7 +54,7 @@ class WholeTopology:
         """arrays: filled, as `topology_layout` describes them; they must outlive this."""
         self.in_indptr, self.in_indices = Column([arrays["indptr"]]), Column([arrays["indices"]])
         self.first_row = np.array([0, len(arrays["indptr"]) - 1])
-        self.gcn_scale = arrays.get("norm")
+        self.gcn_scale, self.gcn_loop = arrays.get("norm"), arrays.get("loop")
         self.in_weight = Column([arrays["weight"]]) if "weight" in arrays else None
 
     def rows(self, ids: np.ndarray) -> np.ndarray:

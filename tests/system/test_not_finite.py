@@ -1,5 +1,6 @@
 """Nan and infinity end a run in their step, on all ranks; nobody uses such weights."""
 
+import re
 import shutil
 from dataclasses import replace
 
@@ -9,6 +10,9 @@ import pytest
 from commands import refused, succeed
 from graphs import learnable_graph, shards_of
 from jobs import arrays, newest_checkpoint
+
+from batchgnn.launch.status import run_lines
+from batchgnn.run.run_state import read_run
 
 SMALL = ["--layers", 2, "--fanouts", 4, 3, "--hidden", 16, "--batch-size", 60, "--epochs", 3]
 WHOLE = ["--mode", "fullgraph", "--layers", 2, "--hidden", 16, "--epochs", 50]
@@ -39,6 +43,11 @@ def test_a_step_that_is_not_finite_is_the_last_and_saved_weights_are_finite(
     assert "convs." in said
     assert "--lr (now 1e+30)" in said
     assert not (run / "result.json").exists()
+    state = read_run(run)
+    stands = run_lines(state)[0]
+    assert re.match(rf"{run}: ended in epoch \d+ of {state.epochs}\. epoch \d+ step", stands)
+    assert "--lr (now 1e+30)" in stands
+    assert "--resume" not in stands
     saved = newest_checkpoint(run)
     if saved is not None:
         assert all(np.isfinite(array).all() for array in arrays(saved / "replicated.h5").values())

@@ -48,8 +48,9 @@ def dense_product(graph, aggregation):
     x, one = graph.features.astype(float), np.ones(graph.num_edges)
     if aggregation == "gcn":
         A = adjacency(graph, one if graph.weight is None else graph.weight)
-        norm = 1 / np.sqrt(1 + A.sum(axis=1))
-        np.fill_diagonal(A, 1)  # the vertex itself once, instead of the graph's own loops
+        has_loop = (A.diagonal() != 0) & (graph.weight is not None)
+        np.fill_diagonal(A, np.where(has_loop, A.diagonal(), 1))  # one loop each, with its weight
+        norm = 1 / np.sqrt(A.sum(axis=1))
         return norm[:, None] * (A @ (norm[:, None] * x))
     A = adjacency(graph, one)
     return A @ x / (np.maximum(A.sum(axis=1, keepdims=True), 1) if aggregation == "mean" else 1)

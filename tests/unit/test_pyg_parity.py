@@ -125,14 +125,14 @@ def test_gradients_are_those_of_torch_on_cora(kind):
 
 
 def test_self_loops_and_edge_weights_are_treated_as_by_gcnconv():
-    """A weighted graph with parallel edges; its only self-loop weighs 1, as the added ones do."""
+    """A weighted graph with parallel edges; its only self-loop has a weight of its own."""
     rng = np.random.default_rng(3)
     target, source = np.array([0, 0, 1, 2, 2, 2, 3]), np.array([1, 2, 1, 0, 3, 3, 0])
     weight = rng.uniform(0.5, 2, 7).astype(np.float32)
-    weight[2] = 1  # 1 -> 1
+    loop = np.array([1, weight[2], 1, 1], np.float32)  # 1 -> 1
     proper = source != target
     strength = np.bincount(target[proper], weight[proper], 4)
-    scale = (1 / np.sqrt(1 + strength)).astype(np.float32)
+    scale = (1 / np.sqrt(loop + strength)).astype(np.float32)
     indptr = np.array([0, 2, 3, 6, 7])
     block = Block(
         indptr,
@@ -141,6 +141,7 @@ def test_self_loops_and_edge_weights_are_treated_as_by_gcnconv():
         np.diff(indptr),
         weight,
         scale,
+        loop,
     )
     model = make_model(ModelSpec(model="gcn", layers=2, hidden=4), 3, 2, seed=4)
     x, A = rng.normal(size=(4, 3)).astype(np.float32), LocalOperator(block, "gcn")

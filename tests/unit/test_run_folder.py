@@ -244,7 +244,7 @@ def test_a_disk_too_full_for_where_the_run_is_is_named(folder, monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.write_text", full)
     with pytest.raises(StoreError, match=r"job\.json: no room to write it"):
-        folder.note_job(2, "n1")
+        folder.note_job(2, "n1", epochs=9)
     Pulse(folder.path, 3).beat(1, 2, 10)
     assert names(folder.path) == []
 
@@ -273,5 +273,5 @@ def test_a_run_is_begun_with_its_first_checkpoint_and_its_next_job_forgets_the_s
     assert (note["requeue"], note["epoch"], note["step"]) == (True, 0, 7)
     folder.open(resume=True)
     assert (folder.path / "stopped.json").exists(), "a resume may still be refused"
-    folder.note_job(1, "here")
+    folder.note_job(1, "here", epochs=9)
     assert not (folder.path / "stopped.json").exists()

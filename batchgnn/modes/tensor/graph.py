@@ -126,8 +126,11 @@ def sliced_operator(share: Share) -> SlicedOperator:
     if manifest.directed:
         out_edges = MappedEdges(store, side="out", weighted=weighted)
         back = Walk(out_edges, bounds, num_chunks, frugal=frugal)
-    loops = own_loops(walk, grid.rank) if aggregation == "gcn" else np.empty(0)
-    scales = scales_of(aggregation, own.degree_in, own.gcn_scale, loops, weighted=weighted)
+    scales = scales_of(aggregation, own.degree_in, weighted=weighted)
+    if aggregation == "gcn":
+        loop = 1 if own.gcn_loop is None else own.gcn_loop
+        loops = loop - own_loops(walk, grid.rank)
+        scales = scales_of(aggregation, own.degree_in, own.gcn_scale, loops, weighted=weighted)
     comm = grid.background if overlap else grid.world
     courier = Courier(enabled=overlap and grid.size > 1)
     make = PropagatedOperator if is_propagated(model) else SlicedOperator

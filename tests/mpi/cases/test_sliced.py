@@ -74,7 +74,7 @@ def operators(grid, n, aggregation, symmetric, walk):
         back = Walk(edges_of(block, aggregation, by_source=True), bounds, num_chunks)
     target = np.repeat(np.arange(n), np.diff(block.indptr))
     loops = np.bincount(target, np.where(target == block.indices, block.weight, 0), n)
-    args = block.degree[own], block.scale[own], loops[own]
+    args = block.degree[own], block.scale[own], 1 - loops[own]
     scales = scales_of(aggregation, *args, weighted=aggregation == "gcn")
     exchange = ColumnExchange(grid.background if overlap else grid.world)
     courier = Courier(enabled=overlap)

@@ -92,7 +92,7 @@ def test_rounds_fall_with_m_and_bytes_follow_the_formula(comm, shards):
 
 @pytest.mark.parametrize("model", ["sage", "gcn"])
 def test_sampling_sends_an_id_a_request_and_the_drawn_ids_back(comm, shards, model):
-    """A request is one word; its reply a count and a degree, GCN's norm, and a word an edge."""
+    """A request is one word; its reply a count, a degree, GCN's norm and loop, a word an edge."""
     weighted = model == "gcn" and shards.name.endswith("True")
     with open_session(shards, changed(BASE, model=model), comm) as session:
         mode, own = make_mode(session), session.own
@@ -105,7 +105,7 @@ def test_sampling_sends_an_id_a_request_and_the_drawn_ids_back(comm, shards, mod
             edges = np.diff(block.indptr)[remote].sum()
             expected += [
                 remote.sum(),
-                (2 + (model == "gcn")) * remote.sum() + edges * (1 + weighted),
+                (2 + (model == "gcn") + weighted) * remote.sum() + edges * (1 + weighted),
             ]
     sent = [
         counted.get(f"sample {what}", {"bytes": 0})["bytes"] for what in ("requests", "replies")

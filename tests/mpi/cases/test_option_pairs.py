@@ -1,0 +1,73 @@
+"""Every pair of values of train's options: the losses of one rank without free options.
+
+Here each row of the covering array is trained on one number of ranks, 1 to 4;
+`tests/mpi/test_all_option_pairs.py` takes all rows on 1, 2 and 3.
+"""
+
+import os
+
+import numpy as np
+import pytest
+from graphs import shards_of
+from jobs import losses
+from mpi.in_folder import trained
+from mpi4py import MPI
+from option_values import GRAPH, GRAPHS, STAGE, option_rows, options_in, written_graph
+
+from batchgnn.base.errors import BatchGNNError, NotFiniteError
+from batchgnn.modes.assembly import changed, settings_of
+from batchgnn.modes.chosen import Chosen
+from batchgnn.modes.kept_check import decisive
+from batchgnn.run.folder import RunFolder
+from batchgnn.run.train import train
+
+ALL = "BATCHGNN_TEST_ALL_PAIRS"
+WORLD = MPI.COMM_WORLD
+ROWS = WORLD.bcast(option_rows() if WORLD.rank == 0 else None)
+MINE = range(len(ROWS)) if ALL in os.environ else range(WORLD.size - 1, len(ROWS), 4)
+
+
+@pytest.fixture(scope="module")
+def graphs(shared_folder):
+    """Shard stores by name."""
+    if WORLD.rank == 0:
+        for name in GRAPHS:
+            shards_of(written_graph(name), shared_folder / name)
+    WORLD.Barrier()
+    return shared_folder
+
+
+def on_one_rank(shards, out, options):
+    """Losses of those options that decide about numbers, on this rank alone."""
+    settings = RunFolder(out).settings()
+    decide = decisive(settings).keys() | {"epochs"}
+    kept = {name: value for name, value in options.items() if name in decide}
+    if kept.get("aggregate_cache") == "store":
+        kept["aggregate_cache"] = "memory"
+    again = out.with_name(f"{out.name}-alone")
+    alone = changed(settings_of(kept), mode=settings[Chosen].mode, overlap=False)
+    with trained(MPI.COMM_SELF, shards, again, alone):
+        return losses(again)
+
+
+@pytest.mark.parametrize("row", MINE)
+def test_options_give_the_losses_of_one_rank_or_a_sentence(comm, graphs, row):
+    given, shards = ROWS[row], graphs / ROWS[row][GRAPH]
+    options = {n: str(graphs / n) if v == STAGE else v for n, v in options_in(given).items()}
+    out, wrong = graphs / f"run-{row}", ""
+    try:
+        train(shards, run=out, options=options)
+    except NotFiniteError:
+        raise
+    except BatchGNNError as error:
+        wrong = str(error)
+    said = comm.allgather(wrong)
+    assert all(said) or not any(said), (given, said)
+    if wrong:
+        assert "tensor_ways" in options, (given, wrong)
+        return
+    if comm.rank == 0:
+        found, expected = losses(out), on_one_rank(shards, out, options)
+        assert len(found) > 0
+        np.testing.assert_allclose(found, expected[: len(found)], rtol=1e-5, err_msg=str(given))
+    comm.Barrier()

@@ -1,0 +1,150 @@
+"""Values of every option of `train` for tests of pairs, the graphs to train on, and what fits."""
+
+from dataclasses import replace
+from functools import cache
+from itertools import product
+
+import numpy as np
+from covering import covering_array
+from graphs import learnable_graph, with_numbers
+
+from batchgnn.base.errors import ConfigError
+from batchgnn.modes.assembly import resolved, settings_of, subjects_for
+from batchgnn.modes.chosen import AUTO, Chosen
+from batchgnn.modes.kinds import MODES
+from batchgnn.nn.models import MODELS
+from batchgnn.settings.settings import options_of
+from batchgnn.tasks.kinds import TASKS
+
+GRAPH, STAGE = "graph", "STAGE"
+"A factor that is no option; a folder that the test names."
+
+GRAPHS = {
+    "multiclass": lambda: learnable_graph(num_vertices=203),
+    "multilabel": lambda: learnable_graph(num_vertices=197, directed=True, multilabel=True),
+    "regression": lambda: with_numbers(learnable_graph(num_vertices=199, directed=True)),
+}
+"By the task of their shards: undirected, and directed with weights."
+
+VALUES = {
+    "mode": tuple(MODES),
+    "model": tuple(MODELS),
+    "task": (None, *TASKS),
+    "layers": (2, 1, 3),
+    "epochs": (2, 3),
+    "patience": (0, 1),
+    "eval_every": (1, 2),
+    "split_index": (0, 1),
+    "seed": (0, 7),
+    "optimizer": ("adam", "sgd"),
+    "lr": (0.003, 0.01),
+    "weight_decay": (0.0, 0.01),
+    "features": ("auto", "memory", "mapped"),
+    "feature_dtype": (None, "float32", "float16", "bfloat16"),
+    "threads": (None, 1),
+    "memory": (None, "2G"),
+    "stage_to": (None, STAGE),
+    "checkpoint_seconds": (30.0, 0.0),
+    "checkpoint_keep": (2, 1),
+    "timeline_epoch": (2, 1, 0),
+    "collective_timeout": (100.0, 0.0),
+    "hidden": (12, 8),
+    "dropout": (0.5, 0.0),
+    "input_dropout": (0.0, 0.2),
+    "norm": ("none", "layer", "batch"),
+    "residual": (False, True),
+    "conv_weight_decay": (None, 0.02),
+    "attention_dropout": (0.0, 0.3),
+    "heads": (4, 2),
+    "alpha": (0.1, 0.3),
+    "theta": (0.5, 1.0),
+    "fanouts": (None, (4, 3), (-1,), (3,), (4, -1, 2)),
+    "batch_size": (1024, 30),
+    "topology": ("sharded", "node-shared"),
+    "aggregate_memory": (None, "2K"),
+    "feature_cache": (None, "2K"),
+    "aggregate_cache": (None, "off", "memory", "store"),
+    "macrobatch": ("auto", 1, 3),
+    "macrobatch_memory": ("1G", "100K"),
+    "overlap": (None, False, True),
+    "checkpoint_every": (0, 2),
+    "chunks": ("auto", 1, 5),
+    "tensor_ways": (None, 1, 2),
+    "metric": (None, "accuracy", "macro-f1", "roc-auc", "mae"),
+    "loss": ("mse", "mae"),
+}
+"Small ones, so that a run takes a moment; the first is most often the default."
+
+CHECKED = {
+    *(GRAPH, "mode", "model", "task", "loss", "metric", "layers", "hidden", "heads", "norm"),
+    *("input_dropout", "fanouts", "topology", "aggregate_cache", "aggregate_memory", "chunks"),
+    *("tensor_ways", "feature_dtype"),
+}
+"What is compared with each other when settings are resolved."
+
+
+def written_graph(name):
+    """One of GRAPHS, with a second split."""
+    graph = GRAPHS[name]()
+    return replace(graph, split=np.stack([graph.split, np.roll(graph.split, 1)], axis=1))
+
+
+def options_in(row):
+    """What `train` is given of a row."""
+    return {name: value for name, value in row.items() if name != GRAPH}
+
+
+def why_not(row):
+    """The sentence that a row is refused with before anything is opened; None where it is not."""
+    try:
+        settings = settings_of(options_in(row))
+        if settings[Chosen].mode != AUTO:
+            resolved(settings, row[GRAPH])
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+@cache
+def _fits(checked):
+    return why_not(dict(checked)) is None
+
+
+def fits(row):
+    """Whether a row, perhaps not complete, is not refused before anything is opened."""
+    return _fits(frozenset(item for item in row.items() if item[0] in CHECKED))
+
+
+def helps(pair):
+    """What a pair may need: a number of layers for its fanouts, kept inputs for their memory."""
+    yield {}
+    if pair.keys() & {"fanouts", "aggregate_memory"}:
+        for layers, keep in product((2, 1), (None, "memory")):
+            yield {"layers": layers, "aggregate_cache": keep}
+
+
+@cache
+def pairs_array():
+    """The rows that hold every pair of values of train's options, and pairs that none can hold."""
+    starts = [
+        {GRAPH: graph, "mode": mode, "model": model}
+        for graph, mode, model in product(GRAPHS, VALUES["mode"], VALUES["model"])
+    ]
+
+    def values_of(start):
+        chosen = Chosen(mode=start["mode"], model=start["model"])
+        there = [name for each in subjects_for(chosen) for name in options_of(each)]
+        return {name: VALUES[name] for name in there if name not in start}
+
+    return covering_array([each for each in starts if fits(each)], values_of, fits, helps)
+
+
+def option_rows():
+    """The rows of `pairs_array`, and some of them with the mode to be chosen: every value there."""
+    rows, left, chosen = pairs_array()[0], set(), []
+    left = {item for row in rows for item in row.items()}
+    for row in rows:
+        if left & row.items():
+            left -= row.items()
+            chosen.append(row | {"mode": AUTO})
+    return rows + chosen
