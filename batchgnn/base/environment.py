@@ -14,6 +14,9 @@ collective they were last in, for it to say when one of them is lost."""
 HOSTS = "hosts.json"
 "In that folder: the hosts' names by rank."
 
+SEGMENTS = "segments-"
+"In that folder, before a rank's number: the files in shared memory that it maps."
+
 SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 
 
