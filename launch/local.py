@@ -25,9 +25,11 @@ from batchgnn.base.environment import (
     LAST_CALLS_VARIABLE,
     RANK_VARIABLES,
     RESUME_VARIABLE,
+    SEGMENTS,
     command_to_resume,
     word_of_success,
 )
+from batchgnn.base.leftovers import LAUNCH_PREFIX, remove_folder_of_mpirun, remove_segments
 from batchgnn.launch.mpirun import MARK, Flavour, Mpirun, Placement, job_environment, mpirun_argv
 from batchgnn.launch.notice import (
     Killed,
@@ -93,7 +95,7 @@ class RankJob:
         self.tells_success, self._succeeded = tells_success, False
         self.name, self.flavour = uuid.uuid4().hex, mpirun.flavour
         added = job_environment(mpirun, placement, os.geteuid(), self.name)
-        self._last_calls = Path(tempfile.mkdtemp(prefix="batchgnn-launch-"))
+        self._last_calls = Path(tempfile.mkdtemp(prefix=f"{LAUNCH_PREFIX}{os.getpid()}-"))
         added[LAST_CALLS_VARIABLE] = str(self._last_calls)
         added[RESUME_VARIABLE] = command_to_resume()
         self.process = subprocess.Popen(
@@ -126,6 +128,9 @@ class RankJob:
 
     def __exit__(self, *error: object) -> None:
         self.end()
+        for told in self._last_calls.glob(f"{SEGMENTS}*"):
+            remove_segments(map(Path, told.read_text().splitlines()))
+        remove_folder_of_mpirun(self.process.pid)
         shutil.rmtree(self._last_calls, ignore_errors=True)
 
     def send(self, number: int) -> None:

@@ -1,6 +1,7 @@
 """Memory before work: what a run will hold, and a refusal before it starts."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import psutil
@@ -27,13 +28,17 @@ class MemoryPlan:
         """Name of the largest part."""
         return max(self.parts, key=self.parts.__getitem__)
 
-    def require(self, allowed: int, advice: str) -> None:
-        """Raise MemoryPlanError, with `advice`, when the total is above `allowed` bytes."""
+    def require(self, allowed: int, advice: str, of_part: Mapping[str, str] = {}) -> None:
+        """Raise MemoryPlanError, with `advice`, when the total is above `allowed` bytes.
+
+        of_part: name of a part -> what to type to make it smaller, said first of the largest
+        """
         if self.total > allowed:
             error = MemoryPlanError(
                 f"this needs {format_bytes(self.total)} of memory and may use "
                 f"{format_bytes(allowed)}; the largest part is {self.largest} "
-                f"({format_bytes(self.parts[self.largest])}). {advice}"
+                f"({format_bytes(self.parts[self.largest])}). "
+                f"{of_part.get(self.largest, '')} {advice}".replace("  ", " ")
             )
             error.severity = self.total - allowed
             raise error

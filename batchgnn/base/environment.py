@@ -18,6 +18,9 @@ RESUME_VARIABLE = "BATCHGNN_RESUME"
 HOSTS = "hosts.json"
 "In that folder: the hosts' names by rank."
 
+SEGMENTS = "segments-"
+"In that folder, before a rank's number: the files in shared memory that it maps."
+
 SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 
 

@@ -14,11 +14,13 @@ from mpi4py import MPI
 
 from batchgnn.base.environment import (
     LAST_CALLS_VARIABLE,
+    SEGMENTS,
     leave_out_slow_transports,
     size_from_environment,
     tasks_of_srun,
 )
 from batchgnn.base.errors import RankError
+from batchgnn.base.leftovers import remove_segments, segments_of, sweep
 from batchgnn.comm.shared import Layout, SharedArrays
 from batchgnn.comm.values import values_of_all
 from batchgnn.watch import trace
@@ -151,6 +153,8 @@ def start(comm: MPI.Intracomm | None = None) -> Grid:
         if folder := os.environ.get(LAST_CALLS_VARIABLE):
             with contextlib.suppress(OSError):  # a launcher without a disk to write to
                 trace.keep_last_call(Path(folder) / str(MPI.COMM_WORLD.rank))
+                segments = "\n".join(map(str, segments_of()))
+                (Path(folder) / f"{SEGMENTS}{MPI.COMM_WORLD.rank}").write_text(segments)
     if (tasks := tasks_of_srun()) > 1 and MPI.COMM_WORLD.size == 1:
         raise RankError(
             f"srun started {tasks} tasks, but each sees itself alone: "
@@ -165,7 +169,10 @@ def start(comm: MPI.Intracomm | None = None) -> Grid:
             "and mpirun belongs to another MPI. Take the mpirun of the same one, for example "
             "with: batchgnn launch --mpirun PATH"
         )
-    return Grid(comm)
+    grid = Grid(comm)
+    if grid.node_rank == 0:
+        sweep()
+    return grid
 
 
 def describe() -> dict[str, str]:
@@ -187,4 +194,6 @@ def _finalize() -> None:
     if not MPI.Is_finalized():
         sys.stdout.flush()
         sys.stderr.flush()
+        segments = segments_of()
         MPI.Finalize()
+        remove_segments(segments)

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from batchgnn.base.bytes import parse_bytes
+from batchgnn.base.bytes import allowed_bytes, parse_bytes
 from batchgnn.nn.model import Model
 from batchgnn.sampling import kept_inputs
 from batchgnn.sampling.options import KeptInputs, Sampling
 from batchgnn.sampling.some_kept_inputs import rows_within
+from batchgnn.settings.general import Run, Training
 from batchgnn.settings.settings import Settings
 from batchgnn.store.shard_store import Manifest
 
-INTERPRETER_BYTES = 400 << 20
-"Python, libraries, compiled kernels and MPI's buffers."
+INTERPRETER_BYTES = 360 << 20
+"Python, libraries, MPI's buffers, and kernels: a rank that compiles them holds 130 MiB more."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,7 @@ class Extent:
     rank: int
     num_ranks: int
     ranks_per_node: int
+    threads: int
     feature_dtype: np.dtype
     copied_feature_bytes: int
 
@@ -48,6 +50,16 @@ class Extent:
     def gcn(self) -> bool:
         """Whether operators hold GCN's norms."""
         return self.model.aggregation == "gcn"
+
+    @property
+    def allowed(self) -> int:
+        """Bytes that a rank may use now."""
+        return allowed_bytes(self.settings[Run].memory, self.ranks_per_node)
+
+    @property
+    def num_seeds(self) -> np.ndarray:
+        """int64 (K,), of every shard of the store, in the chosen split."""
+        return self.manifest.num_seeds[:, self.settings[Training].split_index]
 
     @property
     def itemsize(self) -> int:
@@ -77,12 +89,14 @@ class Extent:
         kept, sampling = self.settings[KeptInputs], self.settings.get(Sampling)
         if not kept.is_kept:
             return 0, 0
-        itemsize = self.feature_dtype.itemsize
-        row_bytes = self.manifest.num_features * itemsize
+        row_bytes = self.manifest.num_features * self.feature_dtype.itemsize
         halo, sent = self.halo_bounds()
-        column = (halo + sent) * itemsize
-        block = max(column, min(kept_inputs.BLOCK_BYTES, column * self.manifest.num_features))
-        scratch = block + 4 * kept_inputs.CHUNK_BYTES + kept_inputs.PIECE_ROWS * row_bytes
+        every = (halo + sent) * row_bytes
+        block = max(every // self.manifest.num_features, min(kept_inputs.BLOCK_BYTES, every))
+        of_all = kept_inputs.EDGE_BYTES * self.num_edges
+        of_all += (4 * self.manifest.num_features + 32) * self.num_own
+        scratch = block + min(3 * kept_inputs.CHUNK_BYTES, 2 * of_all)
+        scratch += min(kept_inputs.PIECE_ROWS, sent) * row_bytes * (block < every)
         scratch += 40 * (self.num_own + halo) + 8 * sent + self.manifest.num_vertices // 4
         rows = self.num_own if kept.aggregate_cache == "memory" else 0
         if sampling is not None and sampling.aggregate_memory is not None:

@@ -1,14 +1,19 @@
 """The modes: one row each."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from batchgnn.base.bytes import MemoryPlan
 from batchgnn.comm.grid import Grid
 from batchgnn.modes.deal import Dealt, deal_shards
 from batchgnn.modes.extent import Extent
 from batchgnn.modes.macrobatch.check import resolve_macrobatch
-from batchgnn.modes.macrobatch.memory import plan_macrobatch
+from batchgnn.modes.macrobatch.memory import (
+    OF_PART,
+    evaluation_chunk,
+    fit_macrobatch,
+    plan_macrobatch,
+)
 from batchgnn.modes.macrobatch.mode import MacrobatchMode
 from batchgnn.modes.macrobatch.options import Macrobatches
 from batchgnn.modes.mode import Mode
@@ -30,6 +35,7 @@ from batchgnn.store.own_shards import OwnShards
 from batchgnn.store.shard_store import ShardStore
 from batchgnn.tasks.task import Inference
 
+LESS = "Start fewer ranks on a node, or raise --memory."
 WITHOUT_SAMPLES = (
     "Start ranks on more nodes, lower --hidden or --layers, raise --memory, or train on samples: "
     "--mode macrobatch."
@@ -51,7 +57,9 @@ class ModeKind:
     share_rows    input rows in memory that ranks of a node share; collective
     make          the mode of a share; collective
     infer         exact predictions by a model that is trained already; collective
-    memory        peak bytes on a rank; advice: what to do where they are too many
+    memory        peak bytes on a rank
+    advice        what to do where they are too many; of_part: where most of them are of that part
+    fit           the settings with sizes that nothing was said of, so that the peak is allowed
     whole_graph   operators' sources are their targets, and batch statistics those of all vertices
     propagates    operators have the rounds of a decoupled model
     random_rows   input rows are read at random, over and over: worth a copy in memory
@@ -64,7 +72,9 @@ class ModeKind:
     make: Callable[[Share], Mode]
     infer: Callable[[Share], Inference]
     memory: Callable[[Extent], MemoryPlan]
-    advice: str
+    advice: str = LESS
+    of_part: Mapping[str, str] = field(default_factory=dict)
+    fit: Callable[[Extent], Settings] = lambda extent: extent.settings
     deal: Callable[[ShardStore, int, Settings], Dealt] = deal_shards
     share_rows: Callable[[Grid, OwnShards, Settings, bool], NodeRows | None] = _alone
     whole_graph: bool = False
@@ -81,10 +91,12 @@ MODES = {
             options=(Sampling, Macrobatches, KeptInputs, Messages, Steps),
             resolve=resolve_macrobatch,
             make=MacrobatchMode,
-            infer=lambda share: ChunkedInference(share.grid.world, share.own, share.model),
+            infer=lambda share: ChunkedInference(
+                share.grid.world, share.own, share.model, evaluation_chunk(share.settings)
+            ),
             memory=plan_macrobatch,
-            advice="Lower --macrobatch or --macrobatch-memory, --batch-size or --fanouts, start "
-            "ranks on more nodes, or raise --memory.",
+            of_part=OF_PART,
+            fit=fit_macrobatch,
             share_rows=lambda grid, own, settings, gcn: node_rows(
                 grid, own, settings[Sampling], settings[KeptInputs], gcn=gcn
             ),

@@ -88,6 +88,7 @@ class Share:
             rank=grid.rank,
             num_ranks=grid.size,
             ranks_per_node=grid.node_size,
+            threads=self.threads,
             feature_dtype=own.feature_dtype,
             copied_feature_bytes=own.copied_feature_bytes,
         )

@@ -65,7 +65,8 @@ def linear_backward(
 def weight_gradient(dy: np.ndarray, x: np.ndarray, dweight: np.ndarray) -> None:
     """Overwrites dweight (d_in, d_out) with x^T dy.
 
-    The parts of x^T dy do not depend on the number of threads, nor does their sum.
+    The parts of x^T dy do not depend on the number of threads, nor does their sum. All are held at
+    once, `num_parts` matrices like dweight.
     """
     parts = _parts(len(x))
     products = buffers.empty((len(parts), *dweight.shape), dy.dtype)
@@ -81,10 +82,16 @@ def _multiply(x: np.ndarray, weight: np.ndarray, out: np.ndarray, onto: bool) ->
     for_each(lambda k: multiply_rows(x[parts[k]], weight, out[parts[k]], onto), len(parts))
 
 
-def _parts(num_rows: int) -> list[slice]:
-    """Consecutive rows of one thread's product, about equal: a multiple of four, or one."""
+def num_parts(num_rows: int) -> int:
+    """Products that rows are cut into: a multiple of four, or one."""
     if num_rows < ALONE_ROWS:
-        return [slice(0, num_rows)] if num_rows else []
-    count = min(4 * -(-num_rows // (4 * PART_ROWS)), MOST_PARTS)
-    size = -(-num_rows // count)
+        return 1
+    return min(4 * -(-num_rows // (4 * PART_ROWS)), MOST_PARTS)
+
+
+def _parts(num_rows: int) -> list[slice]:
+    """Consecutive rows of one thread's product, about equal."""
+    if not num_rows:
+        return []
+    size = -(-num_rows // num_parts(num_rows))
     return [slice(b, min(b + size, num_rows)) for b in range(0, num_rows, size)]

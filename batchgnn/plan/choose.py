@@ -18,6 +18,7 @@ from batchgnn.plan.rates import Rates
 from batchgnn.plan.shares import Shares, share_graph
 from batchgnn.settings.general import Training
 from batchgnn.settings.settings import Settings
+from batchgnn.store.shard_check import BYTES_A_SECOND
 from batchgnn.store.shard_store import Manifest
 
 FEW_LABELS = 0.01
@@ -155,7 +156,8 @@ def predict(job: Job, rates: Rates) -> Prediction:
     """The prediction of the job's mode."""
     mode = mode_of(job.settings)
     found = PREDICTIONS[mode.name].predict(job, rates)
-    return replace(found, mode=mode.name, is_sampled=not mode.whole_graph)
+    check_s = job.mapped_bytes / BYTES_A_SECOND
+    return replace(found, mode=mode.name, is_sampled=not mode.whole_graph, check_s=check_s)
 
 
 def labelled_share(manifest: Manifest, settings: Settings) -> float:

@@ -108,6 +108,7 @@ def as_json(manifest: Manifest, choice: Choice, ranks: int, per_node: int) -> di
                 "seconds": each.epoch_s,
                 "terms": {name: each.seconds.get(name, 0.0) for name in TERMS},
                 "hidden_seconds": each.hidden_s,
+                "check_seconds": each.check_s,
                 "steps": each.steps,
                 "bytes": each.bytes,
                 "calls": each.calls,

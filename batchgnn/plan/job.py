@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from batchgnn.base.bytes import allowed_bytes
+from batchgnn.base.threads import own_cores, usable_cores
 from batchgnn.comm.step_sum import message_bytes
 from batchgnn.graph.cut_rows import even_bounds
 from batchgnn.kernels.half import FEATURE_DTYPES
@@ -53,6 +54,12 @@ class Job:
     def allowed(self) -> int:
         """Bytes that a rank may use."""
         return allowed_bytes(self.settings[Run].memory, self.ranks_per_node)
+
+    @property
+    def mapped_bytes(self) -> int:
+        """Of the shard files of the part that has most."""
+        size = self.manifest.place[:, -1, 1]
+        return int(np.bincount(self.shares.part_of_shard, weights=size).max())
 
     @property
     def keeps_inputs(self) -> bool:
@@ -106,6 +113,12 @@ class Job:
             rank=rank,
             num_ranks=self.num_ranks,
             ranks_per_node=self.ranks_per_node,
+            threads=self.settings[Run].threads or _cores(self.ranks_per_node),
             feature_dtype=self.feature_dtype,
             copied_feature_bytes=self.copied_bytes(num_own),
         )
+
+
+def _cores(ranks_per_node: int) -> int:
+    """Of a rank on a node like this one."""
+    return max(1, usable_cores(len(own_cores())) // ranks_per_node)

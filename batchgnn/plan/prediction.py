@@ -23,6 +23,7 @@ class Prediction:
     bytes     sent by all ranks
     calls     collectives of a rank
     memory    peak of the rank that needs most; allowed: what it may use
+    check_s   seconds in which a rank looks at every byte of its shards, once, before training
     """
 
     exactness: str
@@ -38,6 +39,7 @@ class Prediction:
     mode: str = ""
     is_sampled: bool = False
     is_exact: bool = True
+    check_s: float = 0.0
 
     @property
     def name(self) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from batchgnn.base.bytes import parse_bytes
+from batchgnn.modes.macrobatch.memory import fit_macrobatch
 from batchgnn.modes.macrobatch.options import Macrobatches
 from batchgnn.modes.macrobatch.size import MOST, SLACK, bytes_at_a_time
 from batchgnn.plan.job import Job
@@ -236,5 +237,6 @@ def fitting_size(
 ) -> int:
     """Minibatches that --macrobatch-memory holds, as `MacrobatchSize` counts them."""
     held = bytes_at_a_time(sum(edges), frontiers[-1].remote * row_bytes, job.overlap)
-    budget = parse_bytes(job.settings[Macrobatches].macrobatch_memory)
+    fitted = fit_macrobatch(job.extent(0))[Macrobatches]
+    budget = parse_bytes(str(fitted.macrobatch_memory))
     return max(1, min(MOST, int(budget / (max(held, 1) * SLACK))))

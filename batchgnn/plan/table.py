@@ -50,6 +50,8 @@ def _terms(choice: Choice) -> Table:
     for name in TERMS:
         table.add_row(name, *(f"{each.seconds.get(name, 0.0):.3g}" for each in modes))
     table.add_row("hidden behind products", *(f"{-each.hidden_s:.3g}" for each in modes))
+    table.add_section()
+    table.add_row("before: each byte checked", *(f"{each.check_s:.3g}" for each in modes))
     return table
 
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from batchgnn.base.bytes import allowed_bytes
 from batchgnn.base.errors import ConfigError
 from batchgnn.comm.exchange import allreduce_max
 from batchgnn.comm.failure import fail_together
@@ -97,10 +96,11 @@ def _require_seeds(share: Share) -> None:
 
 
 def _require_memory(share: Share) -> None:
-    """Raise MemoryPlanError where the run does not fit."""
-    mode = mode_of(share.settings)
-    allowed = allowed_bytes(share.settings[Run].memory, share.grid.node_size)
-    plan_memory(share.extent()).require(allowed, mode.advice)
+    """Choose sizes that nothing was said of; raise MemoryPlanError where the run does not fit."""
+    mode, extent = mode_of(share.settings), share.extent()
+    allowed = extent.allowed
+    share.settings = mode.fit(extent)
+    plan_memory(share.extent()).require(allowed, mode.advice, mode.of_part)
 
 
 def _check_resume(folder: RunFolder, share: Share, resume: bool) -> None:

@@ -5,7 +5,7 @@ that other ranks own are fetched chunk by chunk. The chunks are the same for all
 evaluations: where their blocks are small enough they are kept.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,13 @@ from batchgnn.sampling.sampler import Sampler
 from batchgnn.store.own_shards import Column, OwnShards
 
 CHUNK_BYTES = 256 << 20
+"For the rows of a chunk's block, input and output, where nothing else is said."
 KEPT_BYTES = 64 << 20
+
+
+def most_rows(chunk_bytes: int, widths: Sequence[int]) -> int:
+    """Sources of a chunk, with repeats, for rows of at most these widths."""
+    return max(1, chunk_bytes // (8 * max(widths)))
 
 
 @dataclass
@@ -52,8 +58,7 @@ class Inference:
         gcn = model.aggregation == "gcn"
         self.sampler = Sampler(comm, own, gcn=gcn)
         self.planner = InputPlanner(comm, own, gcn=gcn)
-        widest = max(own.features.width, *model.widths)
-        self.most_rows = max(1, chunk_bytes // (8 * widest))
+        self.most_rows = most_rows(chunk_bytes, [own.features.width, *model.widths])
         self.slices = self._slices(self.most_rows)
         edges = allreduce_max(comm, int(own.degree_in.sum()) + own.num_own, "edges")
         self.kept_chunks: list[Chunk] | None = [] if 32 * edges <= KEPT_BYTES else None

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from batchgnn.base.errors import ConfigError
-from batchgnn.base.progress import progress
+from batchgnn.base.progress import Progress, progress
 from batchgnn.comm.exchange import ArrayRows, RowExchange, RowSource, allreduce_max
 from batchgnn.comm.failure import fail_together
 from batchgnn.comm.grid import Comm
@@ -118,16 +118,21 @@ class InputAggregation:
         num_lost = 0
         with progress("aggregating inputs", len(blocks) * edges, "edges", show=show) as shown:
             for begin, end in blocks:
-                columns = Columns(ById(self.own.features, self.own.ownership), begin, end)
-                fetched = self.exchange.forward(columns)
-                address = self._addresses(begin, fetched)
-                for k, rows in zip(self.todo, out, strict=True):
-                    for a, b in self._chunks(k, end - begin):
-                        indptr, part = self._product(k, a, b, address, end - begin)
-                        num_lost += _put(part, rows, np.s_[a:b, begin:end])
-                        shown.advance(int(indptr[-1]))
+                num_lost += self._columns_into(out, begin, end, shown)
         if allreduce_max(self.comm, num_lost, "sums too large"):
             raise _too_large(self.aggregation)
+
+    def _columns_into(self, out: Sequence[Writable], begin: int, end: int, shown: Progress) -> int:
+        """Compute some columns; collective. How many finite sums were too large."""
+        columns = Columns(ById(self.own.features, self.own.ownership), begin, end)
+        fetched = self.exchange.forward(columns)
+        address, num_lost = self._addresses(begin, fetched), 0
+        for k, rows in zip(self.todo, out, strict=True):
+            for a, b in self._chunks(k, end - begin):
+                indptr, part = self._product(k, a, b, address, end - begin)
+                num_lost += _put(part, rows, np.s_[a:b, begin:end])
+                shown.advance(int(indptr[-1]))
+        return num_lost
 
     def _column_blocks(self, block_bytes: int) -> list[tuple[int, int]]:
         """First and last column + 1 of every block, the same on all ranks."""

@@ -51,6 +51,17 @@ class Drawn:
     loop: np.ndarray | None
 
 
+def is_dense(num_vertices: int) -> bool:
+    """Whether a table has a slot for each vertex."""
+    return 8 * num_vertices <= DENSE_BYTES
+
+
+def table_bytes(num_vertices: int, dtype: np.dtype, entries: int) -> int:
+    """Most bytes of one of `Tables` with room for so many ids."""
+    slots = num_vertices if is_dense(num_vertices) else 4 * min(entries, num_vertices)
+    return slots * (8 if is_dense(num_vertices) else 8 + dtype.itemsize)
+
+
 class Tables:
     """Scratch of the relabelling: one table for each thread, used again with another stamp.
 
@@ -59,7 +70,7 @@ class Tables:
     """
 
     def __init__(self, dtype: DTypeLike, num_vertices: int, count: int):
-        self.dense = 8 * num_vertices <= DENSE_BYTES
+        self.dense = is_dense(num_vertices)
         self.idents = np.empty((count, 0), dtype)
         self.marks = np.zeros((count, num_vertices if self.dense else 0), np.int64)
         self.next_stamp = 1

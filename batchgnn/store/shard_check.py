@@ -18,6 +18,8 @@ from batchgnn.kernels.half import as_floats
 from batchgnn.store.labels import in_range
 
 CHUNK_BYTES = 4 << 20
+BYTES_A_SECOND = 1.5e9
+"That a core looks at; for plans."
 WORD = 8
 RESTORE = "Copy the whole folder again, or partition the graph store again: batchgnn partition"
 

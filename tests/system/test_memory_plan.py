@@ -1,20 +1,12 @@
 """The memory that a rank plans for is an upper bound of what it uses, and not a wild one."""
 
-from types import SimpleNamespace
-
 import pytest
 from commands import succeed
 from graphs import learnable_graph, shards_of
-from jobs import metrics
+from plans import peaks, planned
 
-from batchgnn.modes.assembly import mode_of, task_of
 from batchgnn.modes.extent import INTERPRETER_BYTES
-from batchgnn.modes.open import build_model, plan_memory
-from batchgnn.modes.share import Share
-from batchgnn.run.folder import RunFolder
-from batchgnn.settings.general import Features
-from batchgnn.store.own_shards import OwnShards
-from batchgnn.store.shard_store import ShardStore
+from batchgnn.modes.macrobatch.memory import EVALUATION
 
 OPTIONS = ["--layers", 2, "--fanouts", 15, 10, "--hidden", 128, "--batch-size", 2000]
 
@@ -40,28 +32,6 @@ def interpreter_bytes(tmp_path_factory):
     peak = max(peaks(run)[-1])
     assert peak < INTERPRETER_BYTES
     return peak
-
-
-def peaks(run):
-    """Peak bytes of every rank after each epoch."""
-    return [line["peak_memory_bytes"] for line in metrics(run)]
-
-
-def planned(run, num_ranks):
-    """The plan of every rank, and the bytes of the shard files that it maps."""
-    shards, settings = RunFolder(run).shards_and_settings()
-    store = ShardStore(shards)
-    sizes = [store.shard_path(s).stat().st_size for s in range(store.manifest.num_shards)]
-    dealt = mode_of(settings).deal(store, num_ranks, settings)
-    task = task_of(settings).make(settings)
-    model = build_model(store.manifest, settings, task)
-    for rank in range(num_ranks):
-        grid = SimpleNamespace(rank=rank, size=num_ranks, node_size=num_ranks)
-        dtype = settings[Features].feature_dtype
-        own = OwnShards(dealt.view(store), dealt.ownership, rank, dtype)
-        share = Share(grid, own.manifest, own, settings, model, task, threads=1)
-        mapped = sizes if dealt.every_shard else [sizes[s] for s in own.shards]
-        yield plan_memory(share.extent()), sum(mapped)
 
 
 CASES = [
@@ -155,16 +125,11 @@ def stays_within_the_plan(shards, interpreter_bytes, folder, ranks, options):
     succeed("train", shards, "--run", run, *line, ranks=ranks, timeout_s=200)
     training, everything = peaks(run)
     assert len(training) == len(everything) == ranks
-    for rank, (plan, mapped) in enumerate(planned(run, ranks)):
-        evaluation = plan.parts.get("layers of the exact evaluation", 0)
-        base = interpreter_bytes + mapped
-        parts = {name: f"{size / 2**20:.0f} MiB" for name, size in plan.parts.items()}
-        said = (
-            f"training {training[rank] / 2**20:.0f}, all {everything[rank] / 2**20:.0f}, "
-            f"mapped {mapped / 2**20:.0f}, interpreter {interpreter_bytes / 2**20:.0f} MiB, {parts}"
-        )
+    for rank, each in enumerate(planned(run, ranks)):
+        said = f"training {training[rank] / 2**20:.0f} MiB, {each}"
         print(said)
-        assert everything[rank] <= plan.total + mapped, said
-        assert everything[rank] <= base + plan.total - INTERPRETER_BYTES, said
-        assert training[rank] <= base + plan.total - INTERPRETER_BYTES - evaluation, said
-        assert plan.total < 5 * everything[rank], said
+        base = interpreter_bytes + each.mapped
+        needed = base + each.plan.total - INTERPRETER_BYTES
+        assert 1 <= each.ratio <= 2, said
+        assert each.peak <= needed, said
+        assert training[rank] <= needed - each.plan.parts.get(EVALUATION, 0), said

@@ -363,8 +363,11 @@ def test_command_prints_what_auto_takes(shards, capsys, monkeypatch, tmp_path):
     for each in said["modes"]:
         total = sum(each["terms"].values()) - each["hidden_seconds"]
         assert each["seconds"] == pytest.approx(total)
+    checked = {each["mode"]: each["check_seconds"] for each in said["modes"]}
+    assert 0 < checked["macrobatch"] < checked["tensor"], "there every rank maps all shards"
     plan(shards, ranks=2, options=options | {"memory": "100M"})
     text = " ".join(capsys.readouterr().out.split())
+    assert "before: each byte checked" in text
     assert "No mode fits. Rates assumed" in text
     assert "warning: fullgraph needs" in text
     with pytest.raises(ConfigError, match="launch -n 3 -- plan"):

@@ -63,6 +63,7 @@ def plan(tmp_path):
             rank=1,
             num_ranks=2,
             ranks_per_node=2,
+            threads=1,
             feature_dtype=own.feature_dtype,
             copied_feature_bytes=own.copied_feature_bytes,
         )

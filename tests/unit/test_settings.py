@@ -37,6 +37,7 @@ OTHER = {
     "batch_size": 17,
     "macrobatch": 3,
     "macrobatch_memory": "256M",
+    "evaluation_memory": "96M",
     "topology": "node-shared",
     "chunks": 4,
     "stage_to": "/local",

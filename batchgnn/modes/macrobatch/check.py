@@ -42,9 +42,9 @@ def _check_sizes(settings: Settings) -> None:
     together, sampling = settings[Macrobatches], settings[Sampling]
     if together.macrobatch != "auto" and together.macrobatch < 1:
         raise ConfigError(f"--macrobatch {together.macrobatch}: give at least 1, or auto.")
-    parse_bytes(together.macrobatch_memory)
-    if sampling.feature_cache is not None:
-        parse_bytes(sampling.feature_cache)
+    for size in (together.macrobatch_memory, together.evaluation_memory, sampling.feature_cache):
+        if size is not None:
+            parse_bytes(size)
 
 
 def _check_some_kept(sampling: Sampling, kept: KeptInputs) -> None:

@@ -1,74 +1,179 @@
-"""Memory that a rank will need to train on samples and evaluate; upper bounds."""
+"""Memory that a rank will need to train on samples and evaluate; upper bounds.
 
+What no option says is chosen here, so that it fits: the macrobatches of --macrobatch auto, and the
+chunks of the exact evaluation.
+"""
+
+from batchgnn.base import buffers
 from batchgnn.base.bytes import MemoryPlan, parse_bytes
+from batchgnn.modes.activations import evaluated_layer, gradient_sums, trained_layer
 from batchgnn.modes.extent import Extent
 from batchgnn.modes.macrobatch.options import Macrobatches
 from batchgnn.modes.macrobatch.size import EDGE_BYTES, MOST
 from batchgnn.modes.options import Messages
 from batchgnn.sampling import row_cache
-from batchgnn.sampling.inference import CHUNK_BYTES
+from batchgnn.sampling.inference import CHUNK_BYTES, KEPT_BYTES, most_rows
 from batchgnn.sampling.options import KeptInputs, Sampling
 from batchgnn.sampling.row_cache import TABLE_SLOTS, capacity_of
-from batchgnn.sampling.schedule import most_seeds
+from batchgnn.sampling.sampler import table_bytes
+from batchgnn.sampling.schedule import most_seeds, num_steps
 from batchgnn.sampling.topology import topology_bytes
-from batchgnn.settings.general import Training
+from batchgnn.settings.settings import Settings
+
+MACROBATCH_BYTES = 1 << 30
+"What --macrobatch auto takes at most, where nothing is said."
+LEAST_CHUNK_BYTES = 8 << 20
+OPERATOR_BYTES = 64
+"What an edge takes in a chunk's block and operator; an upper bound."
+
+MACROBATCHES, BLOCKS, FETCHED = (
+    "macrobatches",
+    "blocks of macrobatches",
+    "fetched rows of macrobatches",
+)
+ACTIVATIONS = "activations of a minibatch"
+COPY, CACHE, KEPT = "a copy of the own features", "copies of remote rows", "aggregated inputs"
+EVALUATION = "the exact evaluation, beyond what training needs"
+
+OF_PART = {
+    MACROBATCHES: "Lower --macrobatch-memory, --batch-size or --fanouts.",
+    BLOCKS: "Lower --macrobatch, --batch-size or --fanouts.",
+    FETCHED: "Lower --macrobatch, --batch-size or --fanouts.",
+    ACTIVATIONS: "Lower --batch-size, --fanouts or --hidden.",
+    COPY: "Take --features mapped.",
+    CACHE: "Lower --feature-cache.",
+    KEPT: "Take --aggregate-memory, or --aggregate-cache store.",
+    EVALUATION: "Lower --evaluation-memory or --hidden.",
+}
 
 
 def plan_macrobatch(extent: Extent) -> MemoryPlan:
     """Peak bytes of mode macrobatch on a rank, by what holds them.
 
     A frontier holds at most seeds x product of (fanout + 1) vertices, and at most all vertices.
-    The rest of the shards is mapped: the operating system may drop its pages at any time.
+    The rest of the shards is mapped: the operating system may drop their pages at any time.
     """
+    return _plan(extent, *_chosen(extent))
+
+
+def fit_macrobatch(extent: Extent) -> Settings:
+    """The settings with sizes where there were none, which fit where any do."""
+    macrobatches, chunk = _chosen(extent)
+    return extent.settings.replace(
+        macrobatch_memory=str(macrobatches), evaluation_memory=str(chunk)
+    )
+
+
+def evaluation_chunk(settings: Settings) -> int:
+    """Bytes of a chunk of the exact evaluation."""
+    said = settings[Macrobatches].evaluation_memory
+    return CHUNK_BYTES if said is None else parse_bytes(said)
+
+
+def _chosen(extent: Extent) -> tuple[int, int]:
+    """Bytes of all macrobatches and of a chunk of the evaluation: as said, else what is left."""
+    options, allowed = extent.settings[Macrobatches], extent.allowed
+    macrobatches, chunk = MACROBATCH_BYTES, evaluation_chunk(extent.settings)
+    if options.evaluation_memory is None:
+        while chunk > LEAST_CHUNK_BYTES and _plan(extent, 1, chunk).total > allowed:
+            chunk //= 2
+    if options.macrobatch_memory is not None:
+        macrobatches = parse_bytes(options.macrobatch_memory)
+    elif options.macrobatch == "auto":
+        while macrobatches > 1 and _plan(extent, macrobatches, chunk).total > allowed:
+            macrobatches //= 2
+    return macrobatches, chunk
+
+
+def _plan(extent: Extent, macrobatches: int, chunk: int) -> MemoryPlan:
+    """The plan with so many bytes for macrobatches, where these go by bytes, and for a chunk."""
     copies, choosing = cache_bytes(extent)
     kept, computing = extent.kept_bytes()
-    training = training_bytes(extent)
-    preparing = max(choosing, computing) - sum(training.values())
+    training = training_bytes(extent, macrobatches)
+    held = sum(training.values())
+    evaluating = evaluation_bytes(extent, chunk)
     return MemoryPlan(
         {
             **extent.held_bytes(per_vertex=40),
-            "a copy of the own features": extent.copied_feature_bytes,
+            "tables of vertex ids": tables_bytes(extent),
+            COPY: extent.copied_feature_bytes,
             "this rank's part of the node's shared topology": shared_bytes(extent),
-            "copies of remote rows": copies,
-            "aggregated inputs": kept,
-            "preparing them, beyond what training needs": max(0, preparing),
+            CACHE: copies,
+            KEPT: kept,
+            "preparing them, beyond what training needs": max(0, choosing - held, computing - held),
             **training,
-            "layers of the exact evaluation": 2 * extent.num_own * 4 * max(extent.model.widths[1:])
-            + 2 * CHUNK_BYTES,
+            EVALUATION: max(0, evaluating - held),
         }
     )
 
 
-def training_bytes(extent: Extent) -> dict[str, int]:
+def training_bytes(extent: Extent, macrobatches: int) -> dict[str, int]:
     """What minibatches hold while they are prepared and trained."""
-    model, width, widths = extent.model, extent.manifest.num_features, extent.model.widths
+    model = extent.model
     frontiers, edges = frontier_bounds(extent)
-    input_matrices = 1 + bool(model.spec.input_dropout)
-    layers = zip(frontiers[model.num_layers - 1 :: -1], widths, widths[1:], strict=False)
+    blocks = list(zip(frontiers, [*frontiers[1:], frontiers[-1]], [*edges, 0], strict=True))
+    layers = [
+        trained_layer(model, n, *blocks[model.num_layers - 1 - n]) for n in range(model.num_layers)
+    ]
+    numbers = sum(kept for kept, _ in layers) + max(passing for _, passing in layers)
+    numbers += gradient_sums(model, frontiers[-1]) + 3 * frontiers[0] * model.widths[-1]
+    numbers += 2 * bool(model.spec.input_dropout) * frontiers[-1] * model.widths[0]
     return {
-        **macrobatch_bytes(extent, frontiers[-1], sum(edges)),
-        "input rows of a minibatch": frontiers[-1] * width * 4 * input_matrices,
-        "activations of a minibatch": sum(20 * n * (before + after) for n, before, after in layers),
+        **macrobatch_bytes(extent, frontiers[-1], sum(edges), macrobatches),
+        ACTIVATIONS: int(buffers.GROWTH * extent.itemsize * numbers),
     }
 
 
-def macrobatch_bytes(extent: Extent, frontier: int, num_edges: int) -> dict[str, int]:
-    """What macrobatches hold, of which a minibatch has so many input vertices and edges."""
+def macrobatch_bytes(extent: Extent, frontier: int, num_edges: int, budget: int) -> dict[str, int]:
+    """What macrobatches hold, of which a minibatch has so many input vertices and edges.
+
+    budget: with --macrobatch auto, unless one minibatch takes more
+    """
     options, overlap = extent.settings[Macrobatches], bool(extent.settings[Messages].overlap)
     row_bytes = _row_bytes(extent)
     num_remote = extent.manifest.num_vertices - extent.num_own
+    steps = num_steps(extent.num_seeds, extent.settings[Sampling].batch_size)
 
     def of_size(size: int) -> dict[str, int]:
         fetched = min(size * frontier, num_remote)
+        minibatches = min(size * (1 + 2 * overlap), steps)
+        macrobatches = min(1 + overlap, -(-steps // size))
         return {
-            "blocks of macrobatches": size * (1 + 2 * overlap) * EDGE_BYTES * num_edges,
-            "fetched rows of macrobatches": 2 * fetched * row_bytes,
+            BLOCKS: minibatches * EDGE_BYTES * num_edges,
+            FETCHED: int(buffers.GROWTH * macrobatches * fetched * row_bytes),
         }
 
     if options.macrobatch != "auto":
         return of_size(options.macrobatch)
     least, most = (sum(of_size(size).values()) for size in (1, MOST))
-    return {"macrobatches": min(most, max(least, parse_bytes(options.macrobatch_memory)))}
+    return {MACROBATCHES: min(most, max(least, budget))}
+
+
+def evaluation_bytes(extent: Extent, chunk: int) -> int:
+    """Two layers of all own vertices, and a chunk of the one that is computed."""
+    model, manifest, num_own = extent.model, extent.manifest, extent.num_own
+    edges = extent.num_edges + num_own
+    rows = min(most_rows(chunk, [manifest.num_features, *model.widths]), edges)
+    sources, targets = min(rows, manifest.num_vertices), min(rows, num_own)
+    far = min(rows, manifest.num_vertices - num_own)
+    whole = max(
+        (n > 0) * before + after
+        for n, (before, after) in enumerate(zip(model.widths, model.widths[1:], strict=False))
+    )
+    numbers = max(
+        far * model.widths[n] + evaluated_layer(model, n, targets, sources, rows)
+        for n in range(model.num_layers)
+    )
+    blocks = min(edges, 2 * rows if 32 * edges > KEPT_BYTES else edges)
+    return int(4 * (num_own * whole + buffers.GROWTH * numbers)) + OPERATOR_BYTES * blocks
+
+
+def tables_bytes(extent: Extent) -> int:
+    """Of the samplers' and the planners' tables, in training and in evaluation."""
+    manifest, (frontiers, _) = extent.manifest, frontier_bounds(extent)
+    each = table_bytes(manifest.num_vertices, manifest.id_dtype, frontiers[-1])
+    all_together = table_bytes(manifest.num_vertices, manifest.id_dtype, MOST * frontiers[-1])
+    return 2 * (min(extent.threads, MOST) * each + all_together)
 
 
 def _row_bytes(extent: Extent) -> int:
@@ -109,8 +214,7 @@ def cache_bytes(extent: Extent) -> tuple[int, int]:
 def frontier_bounds(extent: Extent) -> tuple[list[int], list[int]]:
     """Most vertices of this rank's frontiers, seeds first, and most edges of its hops."""
     manifest, sampling = extent.manifest, extent.settings[Sampling]
-    of_shard = manifest.num_seeds[:, extent.settings[Training].split_index]
-    frontiers, edges = [most_seeds(of_shard, extent.shards, sampling.batch_size)], []
+    frontiers, edges = [most_seeds(extent.num_seeds, extent.shards, sampling.batch_size)], []
     for fanout in sampling.hops(extent.settings[KeptInputs]):
         drawn = frontiers[-1] * fanout if fanout > 0 else manifest.num_edges
         edges.append(min(drawn, manifest.num_edges))

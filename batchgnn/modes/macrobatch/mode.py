@@ -19,6 +19,7 @@ from batchgnn.kernels.rng import stream_key
 from batchgnn.kernels.rows import Rows
 from batchgnn.modes.macrobatch.counts import InputCounts
 from batchgnn.modes.macrobatch.first_layer import FirstLayer, FirstOperator
+from batchgnn.modes.macrobatch.memory import MACROBATCH_BYTES, evaluation_chunk
 from batchgnn.modes.macrobatch.options import Macrobatches
 from batchgnn.modes.macrobatch.size import MacrobatchSize
 from batchgnn.modes.mode import StepResult
@@ -78,7 +79,7 @@ class MacrobatchMode:
         self.step_sum = StepSum(grid.world, self.model.parameters.grad)
         self.overlap = bool(settings[Messages].overlap)
         self.schedule = make_schedule(share)
-        budget = parse_bytes(together.macrobatch_memory)
+        budget = parse_bytes(together.macrobatch_memory or MACROBATCH_BYTES)
         self.size = MacrobatchSize(together.macrobatch, budget, overlap=self.overlap)
         drawing = grid.background if self.overlap else grid.world
         self.fetching = grid.fetching if self.overlap else grid.world
@@ -96,8 +97,8 @@ class MacrobatchMode:
 
     def inference(self) -> Inference:
         """Exact inference in chunks; its first layer from kept inputs, where there are."""
-        aggregated = self.first.aggregated
-        return Inference(self.share.grid.world, self.own, self.model, kept_inputs=aggregated)
+        chunk, kept = evaluation_chunk(self.share.settings), self.first.aggregated
+        return Inference(self.share.grid.world, self.own, self.model, chunk, kept)
 
     @cached_property
     def _evaluation(self) -> Inference:

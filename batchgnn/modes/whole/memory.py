@@ -2,6 +2,7 @@
 
 from batchgnn.base import buffers
 from batchgnn.base.bytes import MemoryPlan
+from batchgnn.modes.activations import gradient_sums
 from batchgnn.modes.extent import Extent
 from batchgnn.nn.model import Model
 from batchgnn.sampling.options import KeptInputs
@@ -51,7 +52,8 @@ def activation_bytes(
     """Bytes of what forward keeps and backward makes, and of rows that travel; upper bounds.
 
     A layer keeps its result, and its aggregate where that comes first; norms and residuals keep
-    another matrix. Backward has two matrices of gradients at a time, and the loss three of logits.
+    another matrix. Backward has two matrices of gradients at a time, and the sums of a weight's,
+    and the loss three of logits.
     """
     widths, spec = model.widths, model.spec
     kept = 0
@@ -68,4 +70,5 @@ def activation_bytes(
     if model.aggregation == "attention":
         kept += len(widths[1:]) * (max(widths[1:]) + 3 * extra)
         exchanged += halo * sum(widths[1:]) * item
-    return num_own * (kept + temporary) * item, exchanged
+    numbers = num_own * (kept + temporary) + gradient_sums(model, num_own)
+    return numbers * item, exchanged

@@ -1,0 +1,92 @@
+"""The memory plan of mode macrobatch: sizes that nothing was said of are chosen so that it fits."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from graphs import learnable_graph, shards_of
+
+from batchgnn.base.bytes import parse_bytes
+from batchgnn.base.errors import MemoryPlanError
+from batchgnn.modes.assembly import resolved, settings_of, task_of
+from batchgnn.modes.extent import Extent
+from batchgnn.modes.kinds import MODES
+from batchgnn.modes.macrobatch.memory import plan_macrobatch
+from batchgnn.modes.macrobatch.options import Macrobatches
+from batchgnn.modes.open import build_model
+from batchgnn.store.shard_store import ShardStore
+
+RANKS, VERTICES = 16, 220_000
+MODE = MODES["macrobatch"]
+
+
+@pytest.fixture(scope="module")
+def extent(tmp_path_factory):
+    """Of a graph of 220,000 vertices on 16 ranks of a machine with 20 GB, with some options."""
+    path = shards_of(learnable_graph(), tmp_path_factory.mktemp("memory") / "shards", RANKS)
+    manifest = replace(
+        ShardStore(path).manifest,
+        num_vertices=VERTICES,
+        num_edges=9_000_000,
+        num_features=768,
+        num_seeds=np.full((RANKS, 1), 700),
+        num_halo=np.full(RANKS, 150_000),
+    )
+
+    def of(memory="1280M", **options):
+        given = settings_of({"memory": memory, "overlap": True, **options})
+        settings = resolved(given, manifest.task)
+        return Extent(
+            path=path,
+            manifest=manifest,
+            settings=settings,
+            model=build_model(manifest, settings, task_of(settings).make(settings)),
+            shards=np.array([3]),
+            num_own=VERTICES // RANKS,
+            num_edges=600_000,
+            rank=3,
+            num_ranks=RANKS,
+            ranks_per_node=RANKS,
+            threads=1,
+            feature_dtype=manifest.feature_dtype,
+            copied_feature_bytes=0,
+        )
+
+    return of
+
+
+def test_macrobatches_take_what_there_is(extent):
+    tight, wide = extent(), extent("64G")
+    assert plan_macrobatch(tight).total <= parse_bytes("1280M") < plan_macrobatch(wide).total
+    chosen = MODE.fit(tight)[Macrobatches]
+    assert parse_bytes(MODE.fit(wide)[Macrobatches].macrobatch_memory) == 1 << 30
+    assert parse_bytes(chosen.macrobatch_memory) < 1 << 30
+    fitted = replace(tight, settings=MODE.fit(tight))
+    assert plan_macrobatch(fitted).parts == plan_macrobatch(tight).parts
+
+
+def test_the_chunk_of_the_evaluation_shrinks_where_it_has_to(extent):
+    few = {"batch_size": 16, "fanouts": (1, 1, 1), "hidden": 512}
+    wide, tight = extent("64G", **few), extent("500M", **few)
+    chunks = [MODE.fit(e)[Macrobatches].evaluation_memory for e in (wide, tight)]
+    assert parse_bytes(chunks[1]) < parse_bytes(chunks[0]) == 256 << 20
+    assert plan_macrobatch(tight).total < plan_macrobatch(wide).total
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ({"macrobatch_memory": "1G"}, "macrobatches .*Lower --macrobatch-memory, "),
+        ({"macrobatch": 16}, "macrobatches .*Lower --macrobatch, "),
+        (
+            {"evaluation_memory": "2G", "hidden": 512, "batch_size": 16, "fanouts": (1, 1, 1)},
+            "evaluation, .*Lower --evaluation-memory or --hidden",
+        ),
+    ],
+    ids=["bytes", "number", "evaluation"],
+)
+def test_a_refusal_names_the_option_of_the_largest_part(extent, options, advice):
+    fitted = MODE.fit(extent("500M", **options))
+    plan = plan_macrobatch(replace(extent("500M", **options), settings=fitted))
+    with pytest.raises(MemoryPlanError, match=f"{advice}.* or raise --memory"):
+        plan.require(parse_bytes("500M"), MODE.advice, MODE.of_part)
