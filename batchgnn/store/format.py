@@ -45,6 +45,12 @@ ALIGNMENT = 64
 DEEPEST = 8
 "Groups within groups that a file may have."
 
+BROKEN = (
+    AttributeError, LookupError, MemoryError, OSError, OverflowError, RuntimeError, TypeError,
+    ValueError,
+)  # fmt: skip
+"What h5py and NumPy raise over a damaged file."
+
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CHECKSUM_CHUNK_BYTES = 16 << 20
 
@@ -117,6 +123,16 @@ def open_store(path: str | os.PathLike, wanted: str, what: str, make: str = "") 
         file.close()
         raise
     return file
+
+
+@contextmanager
+def parsing(path: str | os.PathLike, remedy: str) -> Iterator[None]:
+    """A block that takes a file to pieces: what only damage can bring about is a StoreError."""
+    try:
+        yield
+    except BROKEN as error:
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise StoreError(f"{path} is damaged: {said}. {remedy}") from error
 
 
 def check_format(file: h5py.File, wanted: str, what: str, make: str = "") -> None:
