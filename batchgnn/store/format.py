@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -183,6 +184,13 @@ def _check_own(file: h5py.File, group: h5py.Group, depth: int = 0) -> None:
 def text(value: object) -> str:
     """An attribute that is text: HDF5 gives bytes or str."""
     return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def whole(value: Any) -> int:
+    """An attribute that is a whole number; raises TypeError when it is anything else."""
+    if not isinstance(value, int | np.integer):
+        raise TypeError(f"{value!r:.40} is no whole number")
+    return int(value)
 
 
 def map_dataset(file: h5py.File, name: str) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from batchgnn.base.errors import StoreError
-from batchgnn.store.format import FORMAT_GRAPH, map_dataset, open_store, parsing, text
+from batchgnn.store.format import FORMAT_GRAPH, map_dataset, open_store, parsing, text, whole
 from batchgnn.store.labels import REGRESSION, TASKS, in_range, label_layout
 from batchgnn.store.taken import from_json
 
@@ -94,10 +94,10 @@ class GraphStore:
             self.name, self.licence = text(attributes["name"]), text(attributes["licence"])
             self.directed, self.task = bool(attributes["directed"]), text(attributes["task"])
             self.num_vertices, self.num_edges, self.num_features, self.num_classes = (
-                int(attributes[f"num_{what}"])
+                whole(attributes[f"num_{what}"])
                 for what in ("vertices", "edges", "features", "classes")
             )
-            self.num_splits = int(attributes["num_splits"])
+            self.num_splits = whole(attributes["num_splits"])
             self.features_checksum = text(attributes.get("features_checksum", ""))
             self.taken = from_json(text(attributes.get("taken", "{}")))
         except KeyError as error:

@@ -17,7 +17,7 @@ import numpy as np
 
 from batchgnn.base.errors import StoreError
 from batchgnn.kernels.half import FEATURE_DTYPES, dtype_name
-from batchgnn.store.format import FORMAT_SHARD, FORMAT_SHARDS, open_store, parsing, text
+from batchgnn.store.format import FORMAT_SHARD, FORMAT_SHARDS, open_store, parsing, text, whole
 from batchgnn.store.labels import label_layout
 from batchgnn.store.manifest_check import claims_of
 from batchgnn.store.seal import check_seal
@@ -369,8 +369,8 @@ def _decode(field: Field, value: Any) -> Any:
     if field.name.endswith("_dtype"):
         known = text(value)
         return np.dtype(FEATURE_DTYPES.get(known, known)) if known else None
-    kind: Any = field.type
-    return text(value) if kind is str else kind(value)
+    kind: Any = {str: text, int: whole}.get(field.type, field.type)  # type: ignore[arg-type]
+    return kind(value)
 
 
 def _place(path: Path, file: h5py.File, name: str) -> tuple[int, np.dtype, tuple[int, ...]]:
