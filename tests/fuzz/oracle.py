@@ -64,6 +64,8 @@ def judged(step: Step, ended: Ended) -> str:
         return f"ended by signal {-ended.status}: {last}"
     if "Traceback" in ended.out + ended.err:
         return f"traceback: {last}"
+    if "Warning: " in ended.err:
+        return f"a warning of Python's: {last}"
     if ended.status not in (0, 2):
         return f"status {ended.status}: {last}"
     if ended.status == 0:
@@ -73,7 +75,7 @@ def judged(step: Step, ended: Ended) -> str:
         return f"taken wrongly: {wrong}: {last}" if wrong else ""
     if step.must == TAKEN:
         return f"refused: {last}"
-    if not ended.err.startswith(SENTENCE):
+    if not any(line.startswith(SENTENCE) for line in ended.err.splitlines()):
         return f"no sentence: {last}"
     return _left_behind(step)
 

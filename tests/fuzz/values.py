@@ -131,7 +131,8 @@ NASTY = (
 )  # fmt: skip
 TEXT = st.one_of(
     st.sampled_from(NASTY),
-    st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=8),
+    st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), min_size=1, max_size=8),
+    st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=4),
 )
 SLURM_TEXTS = ("name", "memory", "partition", "account", "venv", "modules", "sbatch", "time")
 
@@ -153,9 +154,7 @@ def slurm_case(values: dict[str, str], folder: Path) -> Case:
     (folder / "venv" / "bin" / "activate").touch()
     words = ["--shards", str(place), "--mpi", "openmpi", "--no-report"]
     words += [] if "venv" in values else ["--venv", str(folder / "venv")]
-    train = "--layers 2 --metric " + shlex.quote(values["train"]) if "train" in values else (
-        "--layers 2"
-    )  # fmt: skip
+    train = f"--layers 2 --stage-to {shlex.quote(values.get('train', '/x'))}"
     words += [f"--train={train}"]
     words += [f"--{name}={values[name]}" for name in (*SLURM_TEXTS, "sweep") if name in values]
     hidden = [t for t in values.values() if not t.replace("\t", " ").isprintable()]
@@ -201,5 +200,5 @@ def _called_otherwise(home: Path, place: Path, values: dict[str, str], folder: P
     if not said.exists():
         return f"training was not started: {ended.stderr.decode(errors='replace')}"
     words = said.read_bytes().decode().split("\0")
-    needed = ["train", str(place)]
+    needed = ["train", str(place), values.get("train", "/x")]
     return "" if all(word in words for word in needed) else f"called as {words}"
