@@ -197,7 +197,7 @@ class CsvTable:
         self.columns = tuple(shown) if self.has_header else tuple(numbered)
         self.skip = skipped + self.has_header
         if self.has_header:
-            refuse_twice(path, self.columns)
+            refuse_twice(path, self.columns, ", or, if the first line is a row, say --no-header")
 
     def width_of(self, column: int) -> int:
         """As `Table.width_of`."""
@@ -311,14 +311,11 @@ def whole_lines(lines: list[str]) -> list[str]:
     return lines
 
 
-def refuse_twice(path: Path, columns: Sequence[str]) -> None:
+def refuse_twice(path: Path, columns: Sequence[str], otherwise: str = "") -> None:
     """Raise DataError when two columns have one name."""
     twice = [name for name, count in Counter(columns).items() if name and count > 1]
     if twice:
-        raise DataError(
-            f"{path}: two columns are named {twice[0]!r}. Rename one, or, if the first line is a "
-            f"row, say --no-header"
-        )
+        raise DataError(f"{path}: two columns are named {twice[0]!r}. Rename one{otherwise}")
 
 
 class Lines(io.TextIOWrapper):

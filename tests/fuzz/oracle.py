@@ -52,6 +52,7 @@ def findings(case: Case, worker: Worker) -> list[str]:
         if said := judged(step, ended):
             words = " ".join(map(str, step.argv))
             found.append(f"[{case.what}] batchgnn {words}\n    {said}")
+            print(found[-1], flush=True)  # a long run need not end to tell
     return found
 
 

@@ -11,7 +11,8 @@ from batchgnn.store.graph_verify import verify as verify_graph
 from batchgnn.store.shard_verify import verify as verify_shards
 from fuzz.count import SEED
 
-FEW, MANY = 75, 2500
+MANY = 2500
+"Of each file; `unit/test_shard_check.py` has a few hundred in all."
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +43,6 @@ def misses(stores, count):
                 pass
         path.write_bytes(written)
     return missed
-
-
-def test_verify_misses_no_flipped_bit(stores):
-    assert not misses(stores, FEW)
 
 
 @pytest.mark.slow
