@@ -282,7 +282,8 @@ def read_edges(npz: NpzFile, n: int) -> Iterator[EdgeChunk]:
         check_ids(source, n, Origin(f"{npz.path}: {key}", first))
         weight = None
         if weights is not None:
-            weight = next(weights).astype(np.float32)
+            with np.errstate(over="ignore"):
+                weight = next(weights).astype(np.float32)
             check_finite(weight, Origin(f"{npz.path}: edge_weight", first), "weight")
         yield source, target, weight
         first += len(source)

@@ -11,7 +11,7 @@ import numpy as np
 from batchgnn.base.errors import ConfigError, DataError
 from batchgnn.data.headers import HeaderRule
 from batchgnn.data.packed import PARQUET_MAGIC, first_bytes
-from batchgnn.data.tables import CELLS_PER_CHUNK, CsvTable, Table, not_a_number
+from batchgnn.data.tables import CELLS_PER_CHUNK, CsvTable, Table, not_a_number, refuse_twice
 
 LISTS = ("list<", "large_list<", "fixed_size_list<")
 NO_TEXT = (*LISTS, "timestamp", "date", "time", "duration", "struct", "map", "month", "union")
@@ -110,6 +110,7 @@ class ParquetTable:
         for i, part in enumerate(self.parts):
             with self._open(part) as file:
                 names = tuple(file.schema_arrow.names)
+                refuse_twice(part, names)
                 if i and names != self.columns:
                     raise DataError(
                         f"{part} has the columns {', '.join(names)}, but {self.parts[0]} has "

@@ -103,11 +103,14 @@ class CsvChunk:
         if any(self.table.width_of(column) > 1 for column in columns):
             return self._vectors(columns)
         pick = itemgetter(*columns) if len(columns) > 1 else lambda row: (row[columns[0]],)
-        cells = chain.from_iterable(map(pick, self.rows))
+        cells = list(chain.from_iterable(map(pick, self.rows)))
         try:
-            return np.fromiter(map(float, cells), np.float64, shape[0] * shape[1]).reshape(shape)
+            values = np.fromiter(map(float, cells), np.float64, len(cells)).reshape(shape)
         except ValueError:
             raise self._bad_cell(columns) from None
+        if "_" in "".join(cells):  # to Python 1_0 is 10
+            raise self._bad_cell(columns)
+        return values
 
     def _vectors(self, columns: Sequence[int]) -> np.ndarray:
         """As `numbers`, where some cells are lists."""
@@ -131,6 +134,8 @@ class CsvChunk:
 def vector_of(cell: str) -> list[float] | None:
     """The numbers of a cell as `0.1,0.2` or `[0.1 0.2]`; None when it has something else."""
     parts = cell.strip().strip("[](){}").replace(",", " ").replace(";", " ").split()
+    if "_" in cell:
+        return None
     try:
         return [float(part) for part in parts]
     except ValueError:
@@ -192,7 +197,7 @@ class CsvTable:
         self.columns = tuple(shown) if self.has_header else tuple(numbered)
         self.skip = skipped + self.has_header
         if self.has_header:
-            refuse_twice(path, self.columns)
+            refuse_twice(path, self.columns, ", or, if the first line is a row, say --no-header")
 
     def width_of(self, column: int) -> int:
         """As `Table.width_of`."""
@@ -210,7 +215,7 @@ class CsvTable:
     def _open(self) -> Iterator[io.TextIOWrapper]:
         with self._reading(), self.path.open("rb") as self.raw:
             file: Any = unpacked(self.raw, self.path)
-            with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as lines:
+            with Lines(file, encoding="utf-8-sig", newline="") as lines:
                 yield lines
 
     def _first_lines(self, file: io.TextIOWrapper) -> tuple[int, list[str]]:
@@ -306,14 +311,21 @@ def whole_lines(lines: list[str]) -> list[str]:
     return lines
 
 
-def refuse_twice(path: Path, columns: Sequence[str]) -> None:
+def refuse_twice(path: Path, columns: Sequence[str], otherwise: str = "") -> None:
     """Raise DataError when two columns have one name."""
     twice = [name for name, count in Counter(columns).items() if name and count > 1]
     if twice:
-        raise DataError(
-            f"{path}: two columns are named {twice[0]!r}. Rename one, or, if the first line is a "
-            f"row, say --no-header"
-        )
+        raise DataError(f"{path}: two columns are named {twice[0]!r}. Rename one{otherwise}")
+
+
+class Lines(io.TextIOWrapper):
+    """Lines of text; raises csv.Error where there is a byte 0, as binary files have."""
+
+    def __next__(self) -> str:  # type: ignore[override]  # as the stubs of io have it
+        """The next line."""
+        if "\0" in (line := super().__next__()):
+            raise csv.Error("it holds a byte 0, so it is no text")
+        return line
 
 
 class Reading:

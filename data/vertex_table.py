@@ -15,6 +15,7 @@ from batchgnn.data.headers import (
     INDEX_NAMES,
     LABEL_NAMES,
     find_column,
+    is_number,
     vertex_header,
 )
 from batchgnn.data.labels import check_labels, task_of
@@ -198,8 +199,7 @@ class VertexTable:
         for row, cell in enumerate(chunk.text(column)):
             if is_none(cell, nothing, self.no_label):
                 continue
-            try:
-                numbers[row] = float(cell)
-            except ValueError:
-                raise not_a_number(self.table, chunk.first_row + row, column, cell) from None
+            if not is_number(cell):
+                raise not_a_number(self.table, chunk.first_row + row, column, cell)
+            numbers[row] = float(cell)
         return numbers

@@ -17,6 +17,7 @@ from batchgnn.partition.supernode import supernode_shards
 from batchgnn.partition.write import schema_of, write_shards
 from batchgnn.store.format import refuse_existing
 from batchgnn.store.graph_store import GraphStore
+from batchgnn.store.graph_verify import open_whole
 from batchgnn.store.seeds import is_seed
 from batchgnn.store.shard_store import Manifest
 
@@ -69,7 +70,7 @@ def cut_into(
     Raises DataError, StoreError, ConfigError, MemoryPlanError.
     """
     refuse_existing(shards)
-    source = opened(graph)
+    source = open_whole(graph) if isinstance(graph, str | Path) else graph
     cut.check(source.num_vertices)
     allowed = available() if memory is None else memory
     require(source, cut, allowed)

@@ -12,11 +12,15 @@ from typing import Any
 from batchgnn.base.errors import StoreError
 from batchgnn.settings.tables import flattened
 
-Kinds = Mapping[str, type | tuple[type, ...]]
+Kind = Any
+"A type, several, [kind] for a list of such values, or {str: kind} for such values by name."
+
+Kinds = Mapping[str, Kind]
 "Key -> what its value is to be; a key that ends in ? may be missing."
 
 NUMBER, NOTHING = (int, float), type(None)
-TEXT = (str, NOTHING)
+TEXT, MAYBE = (str, NOTHING), (*NUMBER, NOTHING)
+BY_NAME, BY_RANK = {str: MAYBE}, [NUMBER]
 
 JOB_KEYS: Kinds = {
     "pid": int,
@@ -28,9 +32,32 @@ JOB_KEYS: Kinds = {
 }
 PROGRESS_KEYS: Kinds = {"epoch": int, "step": int, "num_steps": int, "time": NUMBER}
 STOPPED_KEYS: Kinds = {"requeue": bool, "epoch": int, "step": int, "why?": str, "time?": NUMBER}
-RESULT_KEYS: Kinds = {"metric?": str, "best_epoch?": int, "epochs?": int}
-LINE_KEYS: Kinds = {"epoch": int, "loss": (*NUMBER, NOTHING), "seconds": NUMBER}
-SETTINGS_KEYS: Kinds = {"epochs?": int, "metric?": str}
+RANKS_OF_RESULT: Kinds = {
+    "hosts?": [str],
+    **dict.fromkeys(("rank_vertices?", "rank_edges?", "rank_seeds?"), BY_RANK),
+}
+RESULT_KEYS: Kinds = {
+    **dict.fromkeys(("best_epoch?", "epochs?", "ranks?", "threads?", "num_parameters?"), int),
+    **dict.fromkeys(("metric?", "mode?", "exactness?"), str),
+    **RANKS_OF_RESULT,
+    "higher_is_better?": bool,
+    "epoch_seconds?": BY_RANK,
+    "feature_cache_hit_rate?": MAYBE,
+    "versions?": {str: TEXT},
+    "plan?": (NOTHING, {str: (str, [{str: (*NUMBER, *TEXT)}])}),
+}
+RANKS_OF_LINE: Kinds = {"peak_memory_bytes?": BY_RANK, "rank_sent_bytes?": BY_RANK}
+LINE_KEYS: Kinds = {
+    "epoch": int,
+    "loss": MAYBE,
+    "seconds": NUMBER,
+    **dict.fromkeys(("evaluate_seconds?", "deduplication?"), NUMBER),
+    **dict.fromkeys(("collective_bytes?", "collective_calls?", "collective_seconds?"), BY_NAME),
+    **RANKS_OF_LINE,
+    "phase_seconds?": {str: NUMBER},
+    "rank_phase_seconds?": {str: {str: BY_RANK}},
+}
+SETTINGS_KEYS: Kinds = {"epochs?": int, "metric?": str, "timeline-epoch?": int, "patience?": int}
 
 
 def read_values(file: Path, kinds: Kinds) -> dict[str, Any]:
@@ -42,6 +69,7 @@ def read_values(file: Path, kinds: Kinds) -> dict[str, Any]:
 def read_result(file: Path) -> dict[str, Any]:
     """result.json; empty when it is not there. Raises StoreError."""
     values = read_values(file, RESULT_KEYS)
+    _refuse_uneven([values[k[:-1]] for k in RANKS_OF_RESULT if k[:-1] in values], str(file))
     return checked(values, _scores_in(values), str(file))
 
 
@@ -65,11 +93,20 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
 def parse_line(text: str, where: str) -> dict[str, Any]:
     """An epoch's line of metrics; raises StoreError."""
     line = parsed(text, LINE_KEYS, where)
-    return checked(line, _scores_in(line) | {"evaluate_seconds?": NUMBER}, where)
+    lanes = line.get("rank_phase_seconds", {}).values()
+    by_rank = [line[k[:-1]] for k in RANKS_OF_LINE if k[:-1] in line]
+    _refuse_uneven([*by_rank, *(ranks for lane in lanes for ranks in lane.values())], where)
+    return checked(line, _scores_in(line), where)
 
 
-def _scores_in(values: Mapping[str, Any]) -> dict[str, type | tuple[type, ...]]:
-    return {key: (*NUMBER, NOTHING) for key in values if key.startswith(("val_", "test_"))}
+def _refuse_uneven(by_rank: list[list], where: str) -> None:
+    """Raise StoreError unless all lists are over as many ranks, at least one."""
+    if (found := sorted(set(map(len, by_rank)))) and (len(found) > 1 or found[0] == 0):
+        raise damaged(where, f"it tells of {' and of '.join(map(str, found))} ranks")
+
+
+def _scores_in(values: Mapping[str, Any]) -> Kinds:
+    return dict.fromkeys((key for key in values if key.startswith(("val_", "test_"))), MAYBE)
 
 
 def read_text(file: Path) -> str | None:
@@ -108,10 +145,15 @@ def checked(values: dict[str, Any], kinds: Kinds, where: str) -> dict[str, Any]:
     return values
 
 
-def _is_a(value: Any, kind: type | tuple[type, ...]) -> bool:
-    """As isinstance, but true and false are no numbers."""
-    kinds = kind if isinstance(kind, tuple) else (kind,)
-    return isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+def _is_a(value: Any, kind: Kind) -> bool:
+    """As isinstance, also of what is within; true and false are no numbers."""
+    if isinstance(kind, tuple):
+        return any(_is_a(value, each) for each in kind)
+    if isinstance(kind, list):
+        return isinstance(value, list) and all(_is_a(each, kind[0]) for each in value)
+    if isinstance(kind, dict):
+        return isinstance(value, dict) and all(_is_a(each, kind[str]) for each in value.values())
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
 def damaged(where: str, why: str) -> StoreError:

@@ -16,7 +16,7 @@ from batchgnn.run.folder import RunFolder
 from batchgnn.run.loop import TrainingLoop
 from batchgnn.run.record import Record
 from batchgnn.run.session import open_session
-from batchgnn.settings.general import Run, Training
+from batchgnn.settings.general import Training
 from batchgnn.settings.settings import flag, options_of
 from batchgnn.watch import interrupt
 

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -43,6 +44,12 @@ ALIGNMENT = 64
 
 DEEPEST = 8
 "Groups within groups that a file may have."
+
+BROKEN = (
+    AttributeError, LookupError, MemoryError, OSError, OverflowError, RuntimeError, TypeError,
+    ValueError,
+)  # fmt: skip
+"What h5py and NumPy raise over a damaged file."
 
 CHECKSUM_CHUNK_BYTES = 16 << 20
 
@@ -110,6 +117,16 @@ def open_store(path: str | os.PathLike, wanted: str, what: str, make: str = "") 
     return file
 
 
+@contextmanager
+def parsing(path: str | os.PathLike, remedy: str) -> Iterator[None]:
+    """A block that takes a file to pieces: what only damage can bring about is a StoreError."""
+    try:
+        yield
+    except BROKEN as error:
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise StoreError(f"{path} is damaged: {said}. {remedy}") from error
+
+
 def check_format(file: h5py.File, wanted: str, what: str, make: str = "") -> None:
     """Raise StoreError unless the file's attributes say format `wanted`, in a version we read."""
     found, version = text(file.attrs.get("format", "")), _version(file)
@@ -158,6 +175,13 @@ def _check_own(file: h5py.File, group: h5py.Group, depth: int = 0) -> None:
 def text(value: object) -> str:
     """An attribute that is text: HDF5 gives bytes or str."""
     return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def whole(value: Any) -> int:
+    """An attribute that is a whole number; raises TypeError when it is anything else."""
+    if not isinstance(value, int | np.integer):
+        raise TypeError(f"{value!r:.40} is no whole number")
+    return int(value)
 
 
 def map_dataset(file: h5py.File, name: str) -> np.ndarray:

@@ -15,14 +15,15 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from batchgnn.base.errors import StoreError
-from batchgnn.store.format import FORMAT_GRAPH, map_dataset, open_store, text
-from batchgnn.store.labels import REGRESSION, TASKS, label_layout
+from batchgnn.store.format import FORMAT_GRAPH, map_dataset, open_store, parsing, text, whole
+from batchgnn.store.labels import REGRESSION, TASKS, in_range, label_layout
 from batchgnn.store.taken import from_json
 
 EDGE_CHUNK = 1 << 22
 "Edges that `iter_edges` reads at a time: 32 MiB with uint32 ids."
 
 ALL = slice(None)
+MOST_SPLIT = 3
 REMEDY = "Convert or generate the graph again"
 
 
@@ -79,7 +80,10 @@ class GraphStore:
         do not fit each other or its attributes.
         """
         self.path = Path(path)
-        with open_store(path, FORMAT_GRAPH, "graph store", "batchgnn data convert") as file:
+        with (
+            parsing(path, REMEDY),
+            open_store(path, FORMAT_GRAPH, "graph store", "batchgnn data convert") as file,
+        ):
             self._read_attributes(file)
             self._map_vertices(file)
             self._map_edges(file)
@@ -90,14 +94,17 @@ class GraphStore:
             self.name, self.licence = text(attributes["name"]), text(attributes["licence"])
             self.directed, self.task = bool(attributes["directed"]), text(attributes["task"])
             self.num_vertices, self.num_edges, self.num_features, self.num_classes = (
-                int(attributes[f"num_{what}"])
+                whole(attributes[f"num_{what}"])
                 for what in ("vertices", "edges", "features", "classes")
             )
-            self.num_splits = int(attributes["num_splits"])
+            self.num_splits = whole(attributes["num_splits"])
             self.features_checksum = text(attributes.get("features_checksum", ""))
             self.taken = from_json(text(attributes.get("taken", "{}")))
         except KeyError as error:
             raise StoreError(f"{self.path}: {error.args[0]}. {REMEDY}") from error
+        for name in ("num_vertices", "num_edges", "num_features", "num_classes", "num_splits"):
+            if (count := getattr(self, name)) < (name == "num_splits"):
+                raise StoreError(f"{self.path}: {name} is {count:,}. {REMEDY}")
         if self.task not in TASKS:
             raise StoreError(
                 f"{self.path}: task is {self.task!r}, needed one of {', '.join(TASKS)}. {REMEDY}"
@@ -176,21 +183,30 @@ class GraphStore:
     def read_features(self, rows: slice = ALL) -> np.ndarray:
         """`feature_dtype` (k, D), dense and C-contiguous: the features of consecutive rows.
 
-        A copy. Entries of sparse features that stand twice in a row are added.
+        A copy. Entries of sparse features that stand twice in a row are added. As all that is
+        read, it is checked: raises StoreError for a value that cannot be.
         """
         begin, end = self._bounds(rows)
         if self.sparse is not None:
-            return self.sparse.dense(begin, end)
-        return np.array(self.features[begin:end])  # type: ignore[index]
+            found = self.sparse.dense(begin, end)
+        else:
+            found = np.array(self.features[begin:end])  # type: ignore[index]
+        self._require("vertex/features", begin, np.isfinite(found))
+        return found
 
     def read_labels(self, rows: slice = ALL) -> np.ndarray:
         """As `labels.label_layout`: int32 (k,), uint8 (k, C) or float32 (k,). A copy."""
-        return np.array(self._label[slice(*self._bounds(rows))])
+        begin, end = self._bounds(rows)
+        found = np.array(self._label[begin:end])
+        self._require("vertex/label", begin, in_range(self.task, found, self.num_classes))
+        return found
 
     def read_split(self, rows: slice = ALL) -> np.ndarray:
         """uint8 (k, R): 0 none, 1 train, 2 validation, 3 test, for each of R splits. A copy."""
         begin, end = self._bounds(rows)
-        return np.array(self._split[begin:end]).reshape(end - begin, self.num_splits)
+        found = np.array(self._split[begin:end]).reshape(end - begin, self.num_splits)
+        self._require("vertex/split", begin, found <= MOST_SPLIT)
+        return found
 
     def read_names(self, rows: slice = ALL) -> np.ndarray | None:
         """int64 or S* (k,): the user's own ids; None when the row number is the id. A copy."""
@@ -208,7 +224,20 @@ class GraphStore:
         for begin in range(0, self.num_edges, chunk):
             part = slice(begin, min(begin + chunk, self.num_edges))
             weight = None if self._weight is None else np.array(self._weight[part])
-            yield np.array(self._source[part]), np.array(self._target[part]), weight
+            source, target = np.array(self._source[part]), np.array(self._target[part])
+            self._require("edge/source", begin, source < self.num_vertices)
+            self._require("edge/target", begin, target < self.num_vertices)
+            if weight is not None:
+                self._require("edge/weight", begin, np.isfinite(weight))
+            yield source, target, weight
+
+    def _require(self, name: str, first: int, good: np.ndarray) -> None:
+        """Raise StoreError for the first row of a chunk, beginning at `first`, that is not good."""
+        if not good.all():
+            row = first + int(np.argmin(good.reshape(len(good), -1).all(axis=1)))
+            raise StoreError(
+                f"{self.path}: {name} has a value out of range in row {row:,}. {REMEDY}"
+            )
 
     def _bounds(self, rows: slice) -> tuple[int, int]:
         begin, end, step = rows.indices(self.num_vertices)

@@ -1,10 +1,12 @@
 """What a manifest says of itself must hold together, or what reads it would go out of bounds."""
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from batchgnn.kernels.half import FEATURE_DTYPES
 from batchgnn.store.labels import TASKS
 
 if TYPE_CHECKING:
@@ -14,7 +16,10 @@ if TYPE_CHECKING:
 def claims_of(m: "Manifest") -> Iterator[tuple[str, bool]]:
     """(claim, whether it holds): what a manifest says of itself, each on those before it."""
     shards, names = m.num_shards, len(m.checksum_dataset)
+    kinds = [np.dtype(kind) for kind in FEATURE_DTYPES.values()]
     yield "task: one of " + ", ".join(TASKS), m.task in TASKS
+    yield "num_features: 0 to 2^31", 0 <= m.num_features < 2**31
+    yield "feature_dtype: one of " + ", ".join(FEATURE_DTYPES), m.feature_dtype in kinds
     yield "num_classes: at least 0, of regression 1", m.num_classes >= (m.task == TASKS[-1])
     yield "shard/offset: a number more than shards", m.offset.ndim == 1 and shards > 0
     yield (
@@ -52,3 +57,16 @@ def claims_of(m: "Manifest") -> Iterator[tuple[str, bool]]:
         "shard/place, shard/fold: of every dataset",
         m.place.shape == (shards, names + 1, 2) and m.fold.shape == (shards, names + 1),
     )
+    yield "shard/place: sizes that follow from the counts", _sizes_follow(m)
+
+
+def _sizes_follow(m: "Manifest") -> bool:
+    """Whether each dataset has as many bytes as its shard's vertices and arcs need."""
+    names = [name.decode() for name in m.checksum_dataset]
+    counts = zip(m.shard_vertices.tolist(), m.shard_edges.tolist(), strict=True)
+    for (n, m_in), places in zip(counts, m.place, strict=True):
+        found = dict(zip(names, places[:-1, 1].tolist(), strict=True))
+        layout = m.layout(n, m_in, found.get("out/indices", 0) // m.id_dtype.itemsize)
+        if found != {k: kind.itemsize * math.prod(shape) for k, (kind, shape) in layout.items()}:
+            return False
+    return True

@@ -2,7 +2,7 @@
 
 HDF5 does not notice damage, and may follow a damaged file for ever. Its files may begin with a
 block of the user's own; the seal is there. It is for files that are written once and read whole:
-manifests and models when they are opened, graph stores by `verify`.
+manifests and models when they are opened, graph stores by `verify` and `partition`.
 """
 
 import hashlib

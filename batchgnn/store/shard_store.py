@@ -17,7 +17,7 @@ import numpy as np
 
 from batchgnn.base.errors import StoreError
 from batchgnn.kernels.half import FEATURE_DTYPES, dtype_name
-from batchgnn.store.format import FORMAT_SHARD, FORMAT_SHARDS, open_store, text
+from batchgnn.store.format import FORMAT_SHARD, FORMAT_SHARDS, open_store, parsing, text, whole
 from batchgnn.store.labels import label_layout
 from batchgnn.store.manifest_check import claims_of
 from batchgnn.store.seal import check_seal
@@ -251,19 +251,19 @@ class ShardStore:
         if not 0 <= s < self.manifest.num_shards:
             raise IndexError(f"shard {s} of {self.manifest.num_shards}")
         path = self.shard_path(s)
-        if not path.exists():
+        if not path.is_file():
             raise StoreError(
                 f"{path} is missing: {self.path}/ holds {self.manifest.num_shards} shards, "
                 f"{shard_name(0)} to {shard_name(self.manifest.num_shards - 1)}. {RESTORE}"
             )
         m = self.manifest
         check_frame(path, s, m.place, m.fold, m.fingerprint)
-        with open_store(path, FORMAT_SHARD, "shard file", MAKE) as file:
-            try:
-                self._check_identity(file, s)
-                return {name: _place(path, file, name) for name in self._layout(file, s)}
-            except (OSError, KeyError, RuntimeError) as error:
-                raise StoreError(f"{path} is damaged: {error}. {RESTORE}") from error
+        with (
+            parsing(path, RESTORE),
+            open_store(path, FORMAT_SHARD, "shard file", MAKE) as file,
+        ):
+            self._check_identity(file, s)
+            return {name: _place(path, file, name) for name in self._layout(file, s)}
 
     def _check_identity(self, file: h5py.File, s: int) -> None:
         """Raise StoreError unless the file is shard s of this very partitioning."""
@@ -326,7 +326,10 @@ def read_manifest(path: str | os.PathLike) -> Manifest:
         )
     file_path = path / MANIFEST
     check_seal(file_path, RESTORE)
-    with open_store(file_path, FORMAT_SHARDS, "shard store", MAKE) as file:
+    with (
+        parsing(file_path, RESTORE),
+        open_store(file_path, FORMAT_SHARDS, "shard store", MAKE) as file,
+    ):
         try:
             values = {attribute: file[name][()] for name, attribute in ARRAYS.items()}
             for field in fields(Manifest):
@@ -335,9 +338,10 @@ def read_manifest(path: str | os.PathLike) -> Manifest:
         except KeyError as error:
             raise StoreError(f"{path / MANIFEST}: {error.args[0]}. {RESTORE}") from error
     manifest = Manifest(**values)
-    for claim, holds in claims_of(manifest):
-        if not holds:
-            raise StoreError(f"{file_path}: {claim} does not hold. {RESTORE}")
+    with parsing(file_path, RESTORE):
+        for claim, holds in claims_of(manifest):
+            if not holds:
+                raise StoreError(f"{file_path}: {claim} does not hold. {RESTORE}")
     return manifest
 
 
@@ -365,8 +369,8 @@ def _decode(field: Field, value: Any) -> Any:
     if field.name.endswith("_dtype"):
         known = text(value)
         return np.dtype(FEATURE_DTYPES.get(known, known)) if known else None
-    kind: Any = field.type
-    return text(value) if kind is str else kind(value)
+    kind: Any = {str: text, int: whole}.get(field.type, field.type)  # type: ignore[arg-type]
+    return kind(value)
 
 
 def _place(path: Path, file: h5py.File, name: str) -> tuple[int, np.dtype, tuple[int, ...]]:

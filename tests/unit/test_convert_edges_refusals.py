@@ -28,6 +28,8 @@ BAD_EDGES = {
     r"row 3: weight is nan": EDGES.replace("zoë,2", "zoë,nan"),
     r"row 2: weight is inf": EDGES.replace("0.5", "1e300"),
     "cannot be read": EDGES.replace("ann", '"ann'),
+    "it holds a byte 0, so it is no text": EDGES.replace("zoë", "z\0oë"),
+    r"row 2, column weight: the cell is '1_0', needed a number": EDGES.replace("0.5", "1_0"),
     "has no column 'weight' \\(--weight\\); found a, b": "a,b\nann,bob\n",
 }
 
@@ -45,6 +47,7 @@ BAD_VERTICES = {
     "rows 2 and 4: vertex bob is there twice": VERTICES.replace("zoë", "bob"),
     "row 3: the vertex has no id": VERTICES.replace("ann", ""),
     "row 3, column age: the cell is 'two'": VERTICES.replace("ann,2", "ann,two"),
+    "row 3, column age: the cell is '2_0', needed a number": VERTICES.replace("ann,2", "ann,2_0"),
     "row 4, column 1: feature is nan": VERTICES.replace("0.75", "nan"),
     "row 2, column 0: feature is inf": VERTICES.replace("bob,1", "bob,1e39"),
     "row 3: label -2 is out of range": VERTICES.replace("2,1,val", "2,-2,val"),

@@ -41,6 +41,7 @@ BAD = {
     },
     r"edge_weight has shape \(3,\)": {"edge_weight": np.ones(3)},
     "edge_weight, row 1: weight is nan": {"edge_weight": np.array([1, np.nan, 1, 1])},
+    "edge_weight, row 2: weight is inf": {"edge_weight": np.array([1, 1, 1e39, 1])},
     "x, row 2: feature column 3 is out of range": SPARSE | {"x_indices": np.array([0, 2, 2, 3, 2])},
     "x, row 1: feature is nan": SPARSE | {"x_data": np.array([1, 3, np.nan, 2, 2], np.float32)},
     "x_data and x_indices differ": SPARSE | {"x_data": np.ones(4, np.float32)},

@@ -45,6 +45,17 @@ def test_a_folder_of_parquet_files_is_read_in_order_of_name(parquet, tmp_path):
         of_tables(tmp_path, "e.parquet", out="b.h5", vertices=None)
 
 
+def test_two_columns_of_one_name_in_parquet_are_refused(parquet, tmp_path):
+    import pyarrow
+    from pyarrow import parquet as pq
+
+    columns = [pyarrow.array([0, 1])] * 3
+    names = ["source", "target", "target"]
+    pq.write_table(pyarrow.Table.from_arrays(columns, names), tmp_path / "e.parquet")
+    with pytest.raises(DataError, match=r"two columns are named 'target'\. Rename one$"):
+        of_tables(tmp_path, "e.parquet", vertices=None)
+
+
 def test_lists_in_parquet_are_features(parquet, tmp_path):
     (tmp_path / "e.csv").write_text("source,target\n0,1\n")
     lists = [[0.5, 1], [2, 3]]

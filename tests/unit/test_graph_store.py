@@ -243,6 +243,10 @@ DAMAGE = {
     "format version 4, this batchgnn reads up to 3": with_file(
         lambda file: file.attrs.__setitem__("format_version", 4)
     ),
+    "'many' is no whole number": with_file(
+        lambda file: file.attrs.__setitem__("num_edges", "many")
+    ),
+    r"num_vertices is -4\.": with_file(lambda file: file.attrs.__setitem__("num_vertices", -4)),
     "num_classes": with_file(lambda file: file.attrs.__delitem__("num_classes")),
     "task is 'ranking', needed one of": with_file(
         lambda file: file.attrs.__setitem__("task", "ranking")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from cyclopts import App
-from shards import random_graph, store_graph
+from shards import edited, random_graph, store_graph
 
 import batchgnn.partition.cli as cli
 from batchgnn.base.errors import StoreError
@@ -109,3 +109,25 @@ def test_verify_names_the_row_of_a_bad_value(tmp_path):
     seal(path)
     with pytest.raises(StoreError, match=r"vertex/features has a value out of range in row 7\."):
         cli.verify(path)
+
+
+def test_a_graph_store_that_was_changed_is_not_cut(tmp_path):
+    path = store_graph(random_graph(300, 900), tmp_path / "g.h5")
+    raw = bytearray(path.read_bytes())
+    raw[-40] ^= 1  # of an edge
+    path.write_bytes(raw)
+    with pytest.raises(StoreError, match=r"g\.h5 is damaged, or was changed after it was written"):
+        cli.partition(path, tmp_path / "s", cut=Cut(num_shards=3))
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("method", ["random", "metis"])
+@pytest.mark.parametrize("name", ["edge/source", "vertex/split", "vertex/label"])
+def test_a_sealed_graph_store_with_a_value_that_cannot_be_is_not_cut(tmp_path, name, method):
+    path = store_graph(random_graph(300, 900), tmp_path / "g.h5")
+    with edited(path) as file:
+        file[name][7] = 250
+        file[name][8] = 10**9 if name != "vertex/split" else 250
+    with pytest.raises(StoreError, match=rf"{name} has a value out of range in row [78]\."):
+        cli.partition(path, tmp_path / "s", cut=Cut(num_shards=3, method=method))
+    assert not (tmp_path / "s").exists()

@@ -111,6 +111,29 @@ def test_a_report_is_made_or_names_the_file(run, name, what):
             report(run)
 
 
+OF_THE_REPORT = {
+    "threads": ("result.json", {"threads": "4"}, "threads is '4'"),
+    "ranks that differ": ("result.json", {"rank_seeds": [1]}, "it tells of 1 and of 2 ranks"),
+    "no rank": ("result.json", {"hosts": []}, "it tells of 0 and of 2 ranks"),
+    "plan": ("result.json", {"plan": [1]}, r"plan is \[1\]"),
+    "phases": ("metrics.jsonl", {"rank_phase_seconds": {"main": 3}}, "rank_phase_seconds is"),
+    "lanes": (
+        "metrics.jsonl", {"rank_phase_seconds": {"main": {"wait": [1, 2, 3]}}},
+        "it tells of 2 and of 3 ranks",
+    ),
+    "bytes": ("metrics.jsonl", {"collective_bytes": {"rows": "x"}}, "collective_bytes is"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "change", "said"), OF_THE_REPORT.values(), ids=OF_THE_REPORT)
+def test_a_value_of_another_kind_is_named_by_the_report(run, name, change, said):
+    first, *rest = (run / name).read_text().split("\n" if name == "metrics.jsonl" else "\f")
+    changed = json.dumps(json.loads(first) | change)
+    (run / name).write_text("\n".join([changed, *rest]))
+    with pytest.raises(StoreError, match=rf"{name}(: line 1)? is damaged: {said}"):
+        report(run)
+
+
 SETTINGS = {
     "unknown": ("hiden = 64", "--hiden: there is no such option"),
     "word": ('hidden = "many"', "--hidden is 'many', which is of another kind"),

@@ -1,0 +1,1 @@
+"""A seeded fuzzer: inputs varied or damaged in a known way, and what must become of each."""
