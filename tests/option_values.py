@@ -66,6 +66,7 @@ VALUES = {
     "aggregate_cache": (None, "off", "memory", "store"),
     "macrobatch": ("auto", 1, 3),
     "macrobatch_memory": ("1G", "100K"),
+    "evaluation_memory": (None, "100K"),
     "overlap": (None, False, True),
     "checkpoint_every": (0, 2),
     "chunks": ("auto", 1, 5),

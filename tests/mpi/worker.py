@@ -49,16 +49,27 @@ def pytest_report_header():
 
 
 @pytest.hookimpl(trylast=True)
+def pytest_collectreport(report):
+    if report.failed:
+        _end_job(report)
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_runtest_logreport(report):
     comm = MPI.COMM_WORLD
     if report.failed:
-        sys.stdout.flush()
-        sys.stderr.write(f"rank {comm.rank} of {comm.size}: {report.nodeid} failed\n")
-        for title, text in [("", report.longreprtext), *report.sections]:
-            sys.stderr.write(f"{title}\n{text}\n")
-        sys.stderr.flush()
-        time.sleep(0.3)
-        comm.Abort(1)
+        _end_job(report)
     if REPORT and (report.when == "call" or report.skipped):
         with Path(f"{REPORT}.{comm.rank}").open("a") as file:
             file.write(_name(report.nodeid) + "\n")
+
+
+def _end_job(report):
+    comm = MPI.COMM_WORLD
+    sys.stdout.flush()
+    sys.stderr.write(f"rank {comm.rank} of {comm.size}: {report.nodeid} failed\n")
+    for title, text in [("", report.longreprtext), *report.sections]:
+        sys.stderr.write(f"{title}\n{text}\n")
+    sys.stderr.flush()
+    time.sleep(0.3)
+    comm.Abort(1)
