@@ -33,6 +33,7 @@ from batchgnn.data.convert import (
 from batchgnn.data.labels import check_labels, task_of
 from batchgnn.data.ogb_catalogue import OgbEntry, entry_of, refuse_heterogeneous
 from batchgnn.data.ogb_raw import Raw, check_rows, need_csv, open_raw, read_integers
+from batchgnn.data.split import first_again
 from batchgnn.store.format import refuse_existing
 from batchgnn.store.graph_writer import (
     NONE,
@@ -201,8 +202,10 @@ def read_split(
     for name, part in PARTS.items():
         for origin, ids in read_integers(need_csv(folder / name)):
             check_ids(ids, num_vertices, origin)
-            if (split[ids] != NONE).any():
-                row = int(np.argmax(split[ids] != NONE))
-                raise DataError(f"{origin.at(row)}: vertex {ids[row]} is in two parts of the split")
+            if (row := first_again(split, ids)) is not None:
+                raise DataError(
+                    f"{origin.at(row)}: vertex {ids[row]} is in two parts of the split, or twice "
+                    "in one"
+                )
             split[ids] = part
     return split

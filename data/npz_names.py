@@ -9,6 +9,7 @@ from batchgnn.data.checks import Origin, check_ids
 from batchgnn.data.convert import split_of_masks
 from batchgnn.data.headers import SPLIT_NAMES, part_of
 from batchgnn.data.npz_file import NpzFile
+from batchgnn.data.split import first_again
 from batchgnn.store.graph_writer import NONE
 from batchgnn.store.seeds import SPLITS
 
@@ -144,10 +145,7 @@ class NpzSplit:
             for ids in self.npz.rows(key, ROW_CHUNK):
                 origin = Origin(f"{self.npz.path}: {key}", first)
                 check_ids(ids, self.num_vertices, origin)
-                _, firsts = np.unique(ids, return_index=True)
-                again = (split[ids] != NONE) | ~np.isin(np.arange(len(ids)), firsts)
-                if again.any():
-                    row = int(np.argmax(again))
+                if (row := first_again(split, ids)) is not None:
                     raise DataError(
                         f"{origin.at(row)}: vertex {ids[row]} is there twice, or in two of train, "
                         f"validation and test; needed row numbers. (A mask is an array of bool, or "

@@ -1,4 +1,4 @@
-"""Random splits of the vertices: exact shares, no table, the same for any chunking.
+"""Splits of the vertices: random ones, of exact shares and the same for any chunking; and lists.
 
 A vertex's part depends on the seed, its row and the number of vertices: its position in a keyed
 permutation of all rows says whether it trains, validates, tests or does nothing.
@@ -48,3 +48,11 @@ def random_split(
     split = parts[np.searchsorted(ends, place, side="right")]
     split[~has_label(labels)] = NONE
     return split
+
+
+def first_again(split: np.ndarray, ids: np.ndarray) -> int | None:
+    """Position in `ids` of the first vertex that is in a part already, or twice in `ids`."""
+    _, firsts = np.unique(ids, return_index=True)
+    again = split[ids] != NONE
+    again[np.setdiff1d(np.arange(len(ids)), firsts, assume_unique=True)] = True
+    return int(np.argmax(again)) if again.any() else None

@@ -139,6 +139,9 @@ def test_a_vertex_in_two_parts_of_the_split(dataset):
     write_csv(dataset / "split" / "time" / "test.csv.gz", [2, 3])
     with pytest.raises(DataError, match=r"test\.csv\.gz, row 2: vertex 3 is in two parts"):
         converted(dataset)
+    write_csv(dataset / "split" / "time" / "test.csv.gz", [2, 2])
+    with pytest.raises(DataError, match=r"row 2: vertex 2 is in two parts .* or twice in one"):
+        converted(dataset)
     write_csv(dataset / "split" / "time" / "test.csv.gz", [9])
     with pytest.raises(DataError, match=r"test\.csv\.gz, row 1: vertex 9 is out of range"):
         converted(dataset)
