@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from fuzz import values
 from fuzz.count import FEW, MANY, SEED
@@ -23,7 +23,13 @@ def assert_sound(kind, count, worker, folder):
     found, done = [], Counter()
 
     @seed(SEED)
-    @settings(max_examples=count, database=None, deadline=None, phases=[Phase.generate])
+    @settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=[*HealthCheck],
+    )
     @given(strategy())
     def each(drawn):
         place = Path(tempfile.mkdtemp(dir=folder))
