@@ -11,17 +11,17 @@ def trained_layer(model: Model, n: int, targets: int, sources: int, edges: int) 
     sources: at most.
     """
     spec, (before, after) = model.spec, model.widths[n : n + 2]
-    kept = targets * _results(model, after)
-    passing = targets * after * (1 + spec.residual) + (n > 0) * sources * before
+    kept, passing = targets * _results(model, after), targets * after * (1 + spec.residual)
     if model.aggregation == "attention":
-        kept += sources * (after + (n == 0) * before) + edges * spec.heads
-        return kept, passing + sources * after + edges * spec.heads
+        scores = edges * spec.heads
+        kept += sources * (after + (n == 0) * before) + scores
+        return kept, passing + sources * (after + (n > 0) * before) + scores
     gathered = targets * before * (2 if model.aggregation == "mean" else 1)
     first = _transformed(before, after, targets, sources)
-    kept += max(gathered, (n == 0) * first * before)
-    if model.aggregation != "gcn":
-        passing += targets * before  # dh scaled, for the adjoint
-    return kept, passing + max(gathered, first * after)
+    if n == 0:  # input features have no gradient
+        return kept + max(gathered, first * before), passing + first * after
+    scaled = targets * before * (model.aggregation != "gcn")
+    return kept + gathered, passing + sources * before + scaled + max(gathered, first * after)
 
 
 def evaluated_layer(model: Model, n: int, targets: int, sources: int, edges: int) -> int:
