@@ -1,9 +1,9 @@
 """The command line as a whole: quick help, lazy loading, mistakes answered with one message."""
 
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -33,10 +33,18 @@ def test_help_is_quick_and_loads_neither_mpi_nor_the_jit():
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
     seconds = []
     for _ in range(3):
-        begin = time.monotonic()
+        begin = seconds_of_processes()
         assert run("--help").returncode == 0
-        seconds.append(time.monotonic() - begin)
+        seconds.append(seconds_of_processes() - begin)
     assert min(seconds) < 0.5
+
+
+def seconds_of_processes():
+    """Processor seconds of the processes that this one started and waited for: whoever else works
+    on the machine, they are the same.
+    """
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_help_names_every_command_and_every_command_has_help():

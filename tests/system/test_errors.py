@@ -80,7 +80,7 @@ OPTIONS = {
     "fanouts": (["--layers", 3, "--fanouts", 5, 5], "--fanouts 5 5 has 2 numbers for --layers 3"),
     "no neighbours": (["--layers", 1, "--fanouts", 0], "each must be at least 1, or -1 for all"),
     "heads": (["--model", "gat", "--hidden", 30], "--hidden 30 is not a multiple of --heads 4"),
-    "memory": (["--memory", "100M"], "may use 100.0 MiB; the largest part is layers of the exact"),
+    "memory": (["--memory", "100M"], "may use 100.0 MiB; the largest part is the interpreter"),
     "size": (["--memory", "lots"], "'lots' is no size in bytes"),
     "split": (["--split-index", 1], "has 1 splits, --split-index 1 asks"),
     "number": (["--dropout", 1], "Must be < 1"),
