@@ -32,7 +32,7 @@ class Opened:
     def __init__(self, session, dtype=np.float64):
         self.comm, self.mode = session.grid.world, make_mode(with_model(session, dtype))
         self.parameters, self.num_seeds = session.model.parameters, self.mode.line.num_seeds
-        self.histories = self.mode.stage.histories
+        self.histories = self.mode.line.stage.histories
 
     def loss(self, epoch):
         """Of all seeds; fills the gradient."""
@@ -43,12 +43,16 @@ class Opened:
         return self.comm.allreduce(self.parameters.grad)
 
     def forget(self):
-        """Histories become wrong: noise, the same wherever a layer is."""
+        """Histories become wrong, after an epoch that has made them."""
         self.loss(0)
+        self.make_wrong()
+
+    def make_wrong(self, scale=1.0):
+        """Noise, the same wherever a layer is."""
         for layer, history in self.histories.items():
             rng = np.random.default_rng(layer)
             for kept in history.rows:
-                kept.old[...] = kept.now[...] = rng.normal(size=kept.old.shape)
+                kept.old[...] = kept.now[...] = scale * rng.normal(size=kept.old.shape)
 
 
 def exactly(comm, shards, settings):

@@ -12,7 +12,7 @@ from mpi.together import assert_same_training, changed, train_whole
 from pipelines import BASE, MODELS, Opened, exact, settings_of
 
 from batchgnn.base.errors import ConfigError
-from batchgnn.modes.pipeline.check import require_stages
+from batchgnn.modes.pipeline.check import is_deep_and_plain, require_stages
 from batchgnn.run.session import open_session
 
 
@@ -71,3 +71,12 @@ def test_layers_computed_again_read_what_they_read_before(stores, model):
 def test_ranks_that_are_no_stages_are_refused(options, said):
     with pytest.raises(ConfigError, match=said):
         require_stages(changed(BASE, **options), 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "warns"),
+    [({"layers": 8}, False), ({"layers": 9}, True), ({"layers": 9, "residual": True}, False)],
+)
+def test_deep_models_without_a_way_past_their_layers_are_warned_of(options, warns):
+    assert is_deep_and_plain(changed(BASE, **options)) == warns
+    assert not is_deep_and_plain(changed(BASE, model="gcnii", layers=64))

@@ -46,6 +46,7 @@ OTHER = {
     "history_init": "zero",
     "gradient": "drop",
     "recompute": True,
+    "guard_every": 7,
     "overlap": False,
     "aggregate_cache": "store",
     "aggregate_memory": "64M",

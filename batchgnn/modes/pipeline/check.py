@@ -1,14 +1,22 @@
 """What options of mode pipeline mean together, and with the number of ranks."""
 
+from dataclasses import replace
+
 from batchgnn.base.errors import ConfigError
 from batchgnn.modes.chosen import model_of
 from batchgnn.modes.deal import Dealt, deal_shards
 from batchgnn.modes.pipeline.options import Stages
 from batchgnn.modes.whole.check import resolve_whole
-from batchgnn.nn.options import Attention, Layers
+from batchgnn.nn.options import Attention, BetweenLayers, Layers
 from batchgnn.sampling.options import KeptInputs
 from batchgnn.settings.settings import Settings
 from batchgnn.store.shard_store import ShardStore
+
+MOST_PLAIN_LAYERS = 8
+DEEP_AND_PLAIN = (
+    f"batchgnn: more than {MOST_PLAIN_LAYERS} layers without --residual were seen not to learn in "
+    "this mode: add it, or take --model gcnii."
+)
 
 
 def resolve_pipeline(settings: Settings) -> Settings:
@@ -28,9 +36,12 @@ def resolve_pipeline(settings: Settings) -> Settings:
 
 
 def deal_stages(store: ShardStore, num_ranks: int, settings: Settings) -> Dealt:
-    """Whole shards, for what is exact; raises ConfigError where ranks do not make stages."""
+    """Whole shards, for what is exact; raises ConfigError where ranks do not make stages.
+
+    A stage reads all of them.
+    """
     require_stages(settings, num_ranks)
-    return deal_shards(store, num_ranks, settings)
+    return replace(deal_shards(store, num_ranks, settings), every_shard=True)
 
 
 def require_stages(settings: Settings, num_ranks: int) -> None:
@@ -46,3 +57,10 @@ def require_stages(settings: Settings, num_ranks: int) -> None:
             f"--layers {layers} cannot be parted among {num_ranks} ranks, each of which takes one "
             f"at least: start at most {layers} ranks, or give more layers."
         )
+
+
+def is_deep_and_plain(settings: Settings) -> bool:
+    """Whether nothing leads past the layers of a deep model."""
+    between = settings.get(BetweenLayers)
+    is_plain = between is not None and not between.residual
+    return is_plain and settings[Layers].layers > MOST_PLAIN_LAYERS

@@ -6,7 +6,7 @@ from batchgnn.comm.pipe import AHEAD
 from batchgnn.modes.extent import Extent
 from batchgnn.modes.pipeline.options import Stages
 from batchgnn.modes.pipeline.start import stage_bounds
-from batchgnn.modes.whole.memory import PLANNING_BYTES, edge_bytes, kept_numbers
+from batchgnn.modes.whole.memory import PLANNING_BYTES, edge_bytes, kept_numbers, plan_halo_graph
 from batchgnn.nn.model import staged
 from batchgnn.sampling.options import KeptInputs
 
@@ -39,7 +39,7 @@ def plan_pipeline(extent: Extent) -> MemoryPlan:
     exact = (halo + sent + 8 * extent.num_own + 2 * manifest.num_vertices) * width * item
     preparing = max(all_edges * PLANNING_BYTES - edges, sum(extent.kept_bytes()))
     activations = int(buffers.GROWTH * _activations(extent, layers, chunk))
-    return MemoryPlan(
+    plan = MemoryPlan(
         {
             **held,
             "edges": edges,
@@ -53,6 +53,10 @@ def plan_pipeline(extent: Extent) -> MemoryPlan:
             ),
         }
     )
+    if extent.settings[Stages].guard_every:
+        more = plan_halo_graph(extent).total - plan.total
+        plan.parts["exact training, should rows drift, beyond that"] = max(0, more)
+    return plan
 
 
 def _layers(extent: Extent) -> range:

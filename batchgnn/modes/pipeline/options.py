@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from batchgnn.settings.checks import AT_LEAST_ONE
+from batchgnn.settings.checks import AT_LEAST_ONE, NOT_NEGATIVE
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stages:
     """Layers on ranks, and how old the rows may be that chunks read of each other."""
 
-    FREE: ClassVar = ("stages", "recompute")
+    FREE: ClassVar = ("stages", "recompute", "guard_every")
 
     stages: Annotated[int | None, AT_LEAST_ONE] = None
     """Runs of consecutive layers, each on a rank of its own, which passes every chunk (a shard of
@@ -27,6 +27,10 @@ class Stages:
     """What of a chunk's gradient comes through edges to others: that of those behind it in the
     order of the epoch, doubled, since the other half is missing; the same, once; or all, with last
     epoch's gradients for those that are missing."""
+
+    guard_every: Annotated[int, NOT_NEGATIVE] = 20
+    """Epochs between comparisons with an exact forward; where the rows have drifted too far from
+    it, training goes on exactly from there. 0 = never."""
 
     recompute: bool = False
     """Keep of a chunk what enters the stage alone, and compute its layers again in backward: less

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 from mpi.in_folder import trained
-from mpi.together import changed, counted_epoch, sent_bytes, train_whole, written
+from mpi.together import changed, counted_epoch, mean_loss, sent_bytes, train_whole, written
 from mpi4py import MPI
-from pipelines import LAYERS, Opened, exactly, settings_of
+from pipelines import LAYERS, Opened, exact, exactly, settings_of
 
 from batchgnn.modes.open import make_mode
 from batchgnn.operators.history import ChunkedGraph
@@ -90,7 +90,7 @@ def test_stages_change_no_bit(comm, stores, model, monkeypatch):
 
 def test_a_run_goes_on_in_other_stages(comm, stores, shared_folder):
     """Stopped between two histories; gradients of the epoch before count too."""
-    settings = settings_of("sage", gradient="stale", history_every=3, epochs=4)
+    settings = settings_of("sage", gradient="stale", history_every=3, guard_every=3, epochs=4)
     found = []
     for resumes in (False, True):
         out = shared_folder / f"run-{comm.size}-{resumes}"
@@ -109,6 +109,9 @@ def test_a_run_goes_on_in_other_stages(comm, stores, shared_folder):
     result = json.loads((out / "result.json").read_text())
     assert result["exactness"] == "approximate: rows up to 3 epochs old"
     assert sum(result["stages"]) == LAYERS
+    guard = result["guard"]
+    assert (guard["every"], guard["epoch"], guard["exact_from"]) == (3, 3, None)
+    assert abs(guard["loss_gap"]) < 0.1
     assert found[1] == found[3]
     np.testing.assert_array_equal(found[0], found[2])
 
@@ -128,3 +131,26 @@ def test_bytes_are_rows_between_stages_there_and_back(comm, stores, model, overl
     assert sent_bytes(comm, counts, "stage rows", "stage gradients") == expected
     assert num_bytes == prediction.bytes
     assert num_calls == pytest.approx(comm.size * prediction.calls)
+
+
+def test_rows_that_drift_are_seen_and_training_goes_on_exactly(comm, stores):
+    """From the step of the reading on, in a resumed run too; before it the guard sees no gap."""
+    settings = settings_of("sage", guard_every=1, gradient="drop")
+    with open_session(stores["directed"], settings, comm) as session:
+        opened = Opened(session)
+        opened.loss(0)
+        assert (opened.mode.exact_from, opened.mode.reading.epoch) == (0, 1)
+        assert abs(opened.mode.reading.loss_gap) < 1e-12
+        assert opened.mode.reading.disagreement == 0
+        opened.make_wrong(100)
+        losses = [mean_loss(comm, opened.mode.epoch(0))]
+        assert opened.mode.exactness.endswith("old; exact from epoch 1 on")
+        guard = opened.mode.totals()["guard"]
+        assert guard["exact_from"] == 1
+        assert max(guard["loss_gap"] / 0.1, guard["disagreement"] / 0.25) > 1
+        state = opened.mode.state()
+        again = make_mode(session)
+        again.load(state)
+        losses += [mean_loss(comm, again.epoch(epoch)) for epoch in (1, 2)]
+    exactly = train_whole(MPI.COMM_SELF, stores["directed"], exact(settings), epochs=3)
+    np.testing.assert_allclose(losses, exactly.losses, rtol=1e-10)
