@@ -56,13 +56,14 @@ def softmax_of_edges(begin, end, indices, s_src, s_dst, out):
 
 
 @parallel_kernel(fastmath={"contract"})
-def attention(indptr, indices, heads, ids, mask, first_head, coefficient, out):
+def attention(indptr, indices, heads, target_ids, source_ids, mask, first_head, coefficient, out):
     """out[v, h] = sum over edges e from u of dropout(softmax(leaky(s_src[u] + s_dst[v]))) z[u, h].
 
     indptr   int64   (n + 1,)   edges into v are indptr[v] : indptr[v + 1], its self-loop among them
     indices  int32   (m,)       source of each edge
     heads    Heads
-    ids      uint32/uint64 (n_src,)  global ids: dropout is keyed by (target, source, head)
+    target_ids  uint32/uint64 (n,)      global ids: dropout is keyed by (target, source, head)
+    source_ids  uint32/uint64 (n_src,)
     mask     epilogue.Mask
     first_head       number of the first head, where z has some of a layer's heads
     coefficient      as z (m, heads)        overwritten: the softmax, negative where dropped
@@ -78,9 +79,9 @@ def attention(indptr, indices, heads, ids, mask, first_head, coefficient, out):
             begin, end = indptr[v], indptr[v + 1]
             softmax_of_edges(begin, end, indices, s_src, s_dst[v], coefficient)
             if threshold > 0:
-                target_key = draw(key, np.uint64(ids[v]))
+                target_key = draw(key, np.uint64(target_ids[v]))
                 for e in range(begin, end):
-                    bits = draw(target_key, np.uint64(ids[indices[e]]))
+                    bits = draw(target_key, np.uint64(source_ids[indices[e]]))
                     low, high = (
                         np.uint32(bits & np.uint64(0xFFFFFFFF)),
                         np.uint32(bits >> np.uint64(32)),

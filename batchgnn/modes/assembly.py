@@ -149,11 +149,12 @@ def _check_model(settings: Settings, mode: ModeKind) -> None:
             f"--mode {names}, or another model."
         )
     norm = "none" if between is None else between.norm
-    if norm != "none" and NORMS[norm].whole_graph and not mode.whole_graph:
-        whole = " or ".join(m.name for m in MODES.values() if m.whole_graph)
+    over_all = [m for m in MODES.values() if m.whole_graph and m.at_once]
+    if norm != "none" and NORMS[norm].whole_graph and mode not in over_all:
         raise ConfigError(
-            f"--norm {norm} takes its means over the vertices of a step, and which of them two "
-            f"ranks both count depends on their number: take --norm layer, or --mode {whole}."
+            f"--norm {norm} takes its means over all vertices, and a step of --mode {mode.name} "
+            "does not have them at once: take --norm layer, or --mode "
+            f"{' or '.join(m.name for m in over_all)}."
         )
 
 

@@ -18,6 +18,10 @@ from batchgnn.modes.macrobatch.mode import MacrobatchMode
 from batchgnn.modes.macrobatch.options import Macrobatches
 from batchgnn.modes.mode import Mode
 from batchgnn.modes.options import Messages, Steps
+from batchgnn.modes.pipeline.check import deal_stages, resolve_pipeline
+from batchgnn.modes.pipeline.memory import plan_pipeline
+from batchgnn.modes.pipeline.mode import PipelineMode
+from batchgnn.modes.pipeline.options import Stages
 from batchgnn.modes.share import Share
 from batchgnn.modes.tensor.check import resolve_tensor
 from batchgnn.modes.tensor.graph import tensor_graph, tensor_rows
@@ -64,6 +68,7 @@ class ModeKind:
     propagates    operators have the rounds of a decoupled model
     random_rows   input rows are read at random, over and over: worth a copy in memory
     is_exact      the steps are those of one process
+    at_once       a layer is computed for all vertices at once: what is a mean over them can be had
     """
 
     name: str
@@ -81,6 +86,7 @@ class ModeKind:
     propagates: bool = False
     random_rows: bool = False
     is_exact: bool = True
+    at_once: bool = True
 
 
 MODES = {
@@ -123,6 +129,19 @@ MODES = {
             advice=WITHOUT_SAMPLES,
             whole_graph=True,
             propagates=True,
+        ),
+        ModeKind(
+            name="pipeline",
+            options=(Stages, KeptInputs, Messages),
+            resolve=resolve_pipeline,
+            deal=deal_stages,
+            make=PipelineMode,
+            infer=lambda share: WholeInference(share.model, halo_graph(share)),
+            memory=plan_pipeline,
+            advice=WITHOUT_SAMPLES,
+            whole_graph=True,
+            is_exact=False,
+            at_once=False,
         ),
     )
 }

@@ -1,6 +1,6 @@
 """What the training loop asks of a mode."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -56,5 +56,5 @@ class Mode(Protocol):
     def counts(self) -> dict[str, float]:
         """What the epoch's line of metrics tells of this mode."""
 
-    def totals(self) -> dict[str, float]:
+    def totals(self) -> Mapping[str, object]:
         """What result.json tells of this mode, over all epochs so far."""

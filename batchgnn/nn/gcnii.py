@@ -19,15 +19,20 @@ from batchgnn.nn.operator import InputOperator, Matrix, Saved, with_adjoint
 from batchgnn.nn.parameters import Parameters
 
 
-class SavedForward(NamedTuple):
-    """What `GcnIIModel.backward` needs: of the first layer, of each convolution, and their result.
-
-    entering, ids: the dropout between the first layer and the convolutions, and the keys of rows
-    """
+class SavedEntry(NamedTuple):
+    """What backward needs of the first linear layer; entering: the dropout behind it."""
 
     x: np.ndarray
     activated: SavedEpilogue
     entering: Dropout
+
+
+class SavedForward(NamedTuple):
+    """What backward needs: of the first linear layer where it was computed, of each convolution,
+    and their result; ids: the keys of rows.
+    """
+
+    entry: SavedEntry | None
     ids: np.ndarray
     of_layers: list[tuple[Saved, SavedEpilogue]]
     y: np.ndarray
@@ -77,41 +82,82 @@ class GcnIIModel:
         training: bool,
     ) -> tuple[np.ndarray, SavedForward]:
         """As `Model.forward`."""
-        spec, stream = self.spec, DropoutStream(seed, epoch, step) if training else None
-        x, ids = dense(x), operators[0].source_ids
-        if stream and spec.input_dropout:
-            x = stream.layer(0, spec.input_dropout)(x, ids)
-
-        def dropout(layer: int) -> Dropout:
-            return stream.layer(layer, spec.dropout) if stream and spec.dropout else NO_DROPOUT
-
-        initial, activated = self.first.forward(linear(x, self.ends[0]))
-        entering = dropout(1)
-        y, of_layers = entering(initial, ids), []
-        for n, A in enumerate(operators):
-            y, of_conv = self.deep[n].forward(with_adjoint(A), y, initial)
-            y, of_epilogue = self.epilogues[n].forward(y, ids, dropout(n + 2))
-            of_layers.append((of_conv, of_epilogue))
-        out, _ = self.last.forward(linear(y, self.ends[1]))
-        return out, SavedForward(x, activated, entering, ids, of_layers, y)
+        keys = {"seed": seed, "epoch": epoch, "step": step}
+        return self.forward_layers(0, operators, x, **keys, training=training)
 
     def backward(self, dy: np.ndarray, saved: SavedForward) -> None:
         """As `Model.backward`."""
-        x, activated, entering, ids, of_layers, y = saved
-        grads = self.parameters.grads
-        nothing = SavedEpilogue(dy, ids, NO_DROPOUT, None)
-        dy = self.last.backward(dy, nothing, grads["lins.1.bias"])
-        dy = linear_backward(dy, y, self.ends[1], grads["lins.1.weight"])
+        self.backward_layers(0, dy, saved)
+
+    def entering_width(self, n: int) -> int:
+        """As `StagedModel.entering_width`: a layer's own rows, and beside them the first one's."""
+        return 2 * self.spec.hidden
+
+    def forward_layers(
+        self,
+        first: int,
+        operators: Sequence[InputOperator],
+        x: Matrix,
+        *,
+        seed: int,
+        epoch: int,
+        step: int,
+        training: bool,
+    ) -> tuple[np.ndarray, SavedForward]:
+        """As `StagedModel.forward_layers`; the linear layers are part of the ends."""
+        stream = DropoutStream(seed, epoch, step) if training else None
+        x, ids, end = dense(x), operators[0].source_ids, first + len(operators)
+        entry, of_layers = None, []
+        if first == 0:
+            y, initial, entry = self._enter(x, ids, stream)
+        else:
+            y, initial = _halves(x)
+        for n, A in enumerate(operators, first):
+            y, of_conv = self.deep[n].forward(with_adjoint(A), y, initial)
+            y, of_epilogue = self.epilogues[n].forward(y, ids, self._dropout(stream, n + 2))
+            of_layers.append((of_conv, of_epilogue))
+        saved = SavedForward(entry, ids, of_layers, y)
+        if end < self.num_layers:
+            return np.concatenate([y, initial], axis=1), saved
+        return self.last.forward(linear(y, self.ends[1]))[0], saved
+
+    def _enter(
+        self, x: np.ndarray, ids: np.ndarray, stream: DropoutStream | None
+    ) -> tuple[np.ndarray, np.ndarray, SavedEntry]:
+        """Rows of the first convolution, and those that every layer sees again."""
+        if stream and self.spec.input_dropout:
+            x = stream.layer(0, self.spec.input_dropout)(x, ids)
+        initial, activated = self.first.forward(linear(x, self.ends[0]))
+        entering = self._dropout(stream, 1)
+        return entering(initial, ids), initial, SavedEntry(x, activated, entering)
+
+    def _dropout(self, stream: DropoutStream | None, layer: int) -> Dropout:
+        probability = self.spec.dropout
+        return stream.layer(layer, probability) if stream and probability else NO_DROPOUT
+
+    def backward_layers(self, first: int, dy: np.ndarray, saved: SavedForward) -> np.ndarray | None:
+        """As `StagedModel.backward_layers`."""
+        entry, ids, of_layers, y = saved
+        grads, end = self.parameters.grads, first + len(of_layers)
+        if end == self.num_layers:
+            nothing = SavedEpilogue(dy, ids, NO_DROPOUT, None)
+            dy = self.last.backward(dy, nothing, grads["lins.1.bias"])
+            dy = linear_backward(dy, y, self.ends[1], grads["lins.1.weight"])
+            dinitial = np.zeros_like(dy)
+        else:
+            dy, dinitial = _halves(dy)
         no_bias = np.empty(self.spec.hidden, dy.dtype)
-        dinitial = np.zeros_like(dy)
-        for n in reversed(range(self.num_layers)):
-            of_conv, of_epilogue = of_layers[n]
+        for n in reversed(range(first, end)):
+            of_conv, of_epilogue = of_layers[n - first]
             dy = self.epilogues[n].backward(dy, of_epilogue, no_bias)
             of_weight = self.parameters.scope_grads(f"convs.{n}.")
             dy = self.deep[n].backward(dy, of_conv, of_weight, dinitial)
-        dinitial += entering(dy, ids)
-        dinitial = self.first.backward(dinitial, activated, grads["lins.0.bias"])
-        weight_gradient(dinitial, x, grads["lins.0.weight"])
+        if entry is None:
+            return np.concatenate([dy, dinitial], axis=1)
+        dinitial += entry.entering(dy, ids)
+        dinitial = self.first.backward(dinitial, entry.activated, grads["lins.0.bias"])
+        weight_gradient(dinitial, entry.x, grads["lins.0.weight"])
+        return None
 
     def evaluate(self, operators: Sequence[InputOperator], x: Matrix) -> np.ndarray:
         """As `Model.evaluate`: after all convolutions the outputs, after fewer their rows."""
@@ -123,6 +169,12 @@ class GcnIIModel:
         if len(operators) == self.num_layers:
             y, _ = self.last.forward(linear(y, self.ends[1]))
         return y
+
+
+def _halves(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The left and the right columns, as matrices of their own."""
+    left, right = np.split(x, 2, axis=1)
+    return np.ascontiguousarray(left), np.ascontiguousarray(right)
 
 
 def _declare(spec: ModelSpec, num_features: int, num_outputs: int) -> dict[str, Declared]:

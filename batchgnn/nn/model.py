@@ -78,6 +78,40 @@ class LayeredModel(Model, Protocol):
         """Layer n alone, without dropout: what exact layer-by-layer inference needs."""
 
 
+@runtime_checkable
+class StagedModel(Model, Protocol):
+    """A model that computes a run of its layers alone: rows go in from the layer below, or out."""
+
+    def entering_width(self, n: int) -> int:
+        """Columns of the rows that enter layer n, and that layer n - 1 hands on; n >= 1."""
+
+    def forward_layers(
+        self,
+        first: int,
+        operators: Sequence[InputOperator],
+        x: Matrix,
+        *,
+        seed: int,
+        epoch: int,
+        step: int,
+        training: bool,
+    ) -> tuple[np.ndarray, Saved]:
+        """As `forward`, of the layers first, first + 1, ... alone, as many as there are operators.
+
+        x: input rows of the model where first is 0, else what the layers before have returned
+        """
+
+    def backward_layers(self, first: int, dy: np.ndarray, saved: Saved) -> np.ndarray | None:
+        """As `backward`, of these layers; the gradient of x, None of the model's input rows."""
+
+
+def staged(model: Model) -> StagedModel:
+    """The model itself; TypeError where its layers cannot be computed run by run."""
+    if not isinstance(model, StagedModel):
+        raise TypeError(f"{model.spec.model} has no layers that can be parted")
+    return model
+
+
 def layered(model: Model) -> LayeredModel:
     """The model itself; TypeError where it is evaluated over the whole graph alone."""
     if not isinstance(model, LayeredModel):

@@ -65,11 +65,34 @@ class ConvolutionModel:
         training: bool,
     ) -> tuple[np.ndarray, list[SavedLayer]]:
         """As `Model.forward`."""
+        keys = {"seed": seed, "epoch": epoch, "step": step}
+        return self.forward_layers(0, operators, x, **keys, training=training)
+
+    def backward(self, dy: np.ndarray, saved: list[SavedLayer]) -> None:
+        """As `Model.backward`."""
+        self.backward_layers(0, dy, saved)
+
+    def entering_width(self, n: int) -> int:
+        """As `StagedModel.entering_width`."""
+        return self.widths[n]
+
+    def forward_layers(
+        self,
+        first: int,
+        operators: Sequence[InputOperator],
+        x: Matrix,
+        *,
+        seed: int,
+        epoch: int,
+        step: int,
+        training: bool,
+    ) -> tuple[np.ndarray, list[SavedLayer]]:
+        """As `StagedModel.forward_layers`."""
         spec, stream = self.spec, DropoutStream(seed, epoch, step) if training else None
-        if stream and spec.input_dropout:
+        if stream and spec.input_dropout and first == 0:
             x = stream.layer(0, spec.input_dropout)(dense(x), operators[0].source_ids)
         y, saved = x, []
-        for n, A in enumerate(operators):
+        for n, A in enumerate(operators, first):
             attention = between = NO_DROPOUT
             if stream and spec.attention_dropout:
                 attention = stream.attention(n, spec.attention_dropout)
@@ -79,10 +102,12 @@ class ConvolutionModel:
             saved.append(of_layer)
         return dense(y), saved
 
-    def backward(self, dy: np.ndarray, saved: list[SavedLayer]) -> None:
-        """As `Model.backward`."""
-        for n in reversed(range(self.num_layers)):
-            of_conv, of_epilogue, residual = saved[n]
+    def backward_layers(
+        self, first: int, dy: np.ndarray, saved: list[SavedLayer]
+    ) -> np.ndarray | None:
+        """As `StagedModel.backward_layers`."""
+        for n in reversed(range(first, first + len(saved))):
+            of_conv, of_epilogue, residual = saved[n - first]
             grads = self.parameters.scope_grads(f"convs.{n}.")
             norm_grads = self.parameters.scope_grads(f"norms.{n}.")
             dbias = grads[self.convs[n].bias_name]
@@ -90,10 +115,11 @@ class ConvolutionModel:
             dy = self.epilogues[n].backward(dy, of_epilogue, dbias, norm_grads)
             dx = self.convs[n].backward(dy, of_conv, grads, need_dx=n > 0)
             if dx is None:
-                return
+                return None
             if residual is not None:
                 residual.add_targets(dx, passed)
             dy = dx
+        return dy
 
     def evaluate(self, operators: Sequence[InputOperator], x: Matrix) -> np.ndarray:
         """As `Model.evaluate`."""

@@ -86,12 +86,20 @@ class KeptOperator:
     @classmethod
     def of(cls, operator: Operator, aggregation: Aggregation, x: np.ndarray) -> "KeptOperator":
         """Kept is what an operator over the whole graph makes of x now; collective."""
-        kept = cls.__new__(cls)
-        kept.total = operator.total
-        kept.source_ids = kept.target_ids = operator.target_ids
-        kept.num_sources, kept.num_targets = operator.num_sources, operator.num_targets
         names = {"gcn": "gather", "sum": "gather_self", "mean": "gather_beside"}
-        kept._matrix = getattr(operator, names[aggregation])(x)
+        kept = cls.holding(operator.target_ids, getattr(operator, names[aggregation])(x))
+        kept.total = operator.total
+        kept.num_sources, kept.num_targets = operator.num_sources, operator.num_targets
+        return kept
+
+    @classmethod
+    def holding(cls, ids: np.ndarray, matrix: np.ndarray) -> "KeptOperator":
+        """Kept is a matrix as another KeptOperator gathers it; sums are over these rows alone."""
+        kept = cls.__new__(cls)
+        kept.total = lambda sums: sums
+        kept.source_ids = kept.target_ids = ids
+        kept.num_sources = kept.num_targets = len(ids)
+        kept._matrix = matrix
         return kept
 
     def prepare(self, adjoint: bool) -> None:

@@ -59,6 +59,14 @@ class LocalOperator(Products):
         """A as a weighted CSR: indptr, indices, weight, per (as `kernels.spmm.spmm` takes them)."""
         return *self._csr, self._weight, self._per
 
+    def edges(self) -> tuple[np.ndarray, np.ndarray]:
+        """indptr and indices, with the self-loops that the aggregation adds."""
+        return self._csr
+
+    def edges_by_source(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """indptr and targets of the same edges by source, and where each lies in `edges`."""
+        return self._transposed
+
     def _product(self, x: Matrix, self_row: int) -> np.ndarray:
         width = x.shape[1] * (2 if self_row == BESIDE else 1)
         dtype = x.dtype if isinstance(x, np.ndarray) else np.float32
@@ -81,8 +89,8 @@ class LocalOperator(Products):
         coefficient = np.empty((len(indices), z.shape[1]), z.dtype)
         out = buffers.empty((self.num_targets, *z.shape[1:]), z.dtype)
         heads, mask = Heads(z, s_src, s_dst), dropout.mask
-        ids = self.source_ids
-        attention(indptr, indices, heads, ids, mask, dropout.first, coefficient, out)
+        ids = self.target_ids, self.source_ids
+        attention(indptr, indices, heads, *ids, mask, dropout.first, coefficient, out)
         return out, (heads, coefficient, mask.scale)
 
     def attend_adjoint(

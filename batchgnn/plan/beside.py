@@ -9,6 +9,7 @@ from batchgnn.modes.share import Share
 from batchgnn.plan.choose import make_job, predict
 from batchgnn.plan.prediction import (
     AGGREGATION,
+    FILLING,
     MESSAGES,
     PACKING,
     PRODUCTS,
@@ -77,6 +78,7 @@ def _phases(
     seconds = prediction.seconds
     computed = seconds[AGGREGATION] + seconds[PRODUCTS] + seconds[ROWS]
     moved = seconds[PACKING] + seconds[MESSAGES] - prediction.hidden_s
+    moved += seconds.get(FILLING, 0.0)
 
     def measured(*names: str) -> float | None:
         return _mean(

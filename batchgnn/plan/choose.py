@@ -122,7 +122,8 @@ def compare_modes(
             job = make_job(shards, manifest, asked, num_ranks, per_node)
             is_exact = MODES[mode].is_exact and "model" not in options
             found = replace(predict(job, rates), options=options, is_exact=is_exact)
-            predictions.append(found if is_exact else replace(found, exactness="another model"))
+            is_other = "model" in options
+            predictions.append(replace(found, exactness="another model") if is_other else found)
             shares = job.shares if job.ways == 1 else shares
         except (ConfigError, StoreError) as error:
             if not options:

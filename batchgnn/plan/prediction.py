@@ -7,7 +7,8 @@ from batchgnn.base.bytes import MemoryPlan
 
 SAMPLING, AGGREGATION, PRODUCTS = "sampling", "aggregation", "matrix products"
 ROWS, PACKING, MESSAGES = "bias, activation, dropout", "packing of messages", "messages"
-TERMS = (SAMPLING, AGGREGATION, PRODUCTS, ROWS, PACKING, MESSAGES)
+FILLING = "filling of the pipeline"
+TERMS = (SAMPLING, AGGREGATION, PRODUCTS, ROWS, PACKING, MESSAGES, FILLING)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from batchgnn.modes.chosen import model_of
 from batchgnn.modes.tensor.options import Slices
 from batchgnn.nn.models import MODELS
 from batchgnn.plan.job import Job
+from batchgnn.plan.pipeline import predict_pipeline
 from batchgnn.plan.prediction import Prediction
 from batchgnn.plan.rates import Rates
 from batchgnn.plan.sampled import predict_macrobatch
@@ -57,4 +58,5 @@ PREDICTIONS = {
     "macrobatch": PredictionKind(predict=predict_macrobatch),
     "fullgraph": PredictionKind(predict=predict_fullgraph),
     "tensor": PredictionKind(predict=predict_tensor, ways=_ways, variants=_tensor_variants),
+    "pipeline": PredictionKind(predict=predict_pipeline),
 }

@@ -21,13 +21,13 @@ def softmax_over_edges(indptr, indices, heads):
     return out
 
 
-def attention(indptr, indices, heads, ids, mask, first_head, coefficient, out):
+def attention(indptr, indices, heads, target_ids, source_ids, mask, first_head, coefficient, out):
     alpha, z = softmax_over_edges(indptr, indices, heads), heads.z
     key, threshold, scale = mask
     out[:] = 0
     total = np.zeros(out.shape)
     for v, u, e in edges_of(indptr, indices):
-        edge_key = draw(draw(key, ids[v]), ids[u])
+        edge_key = draw(draw(key, target_ids[v]), source_ids[u])
         for h in range(z.shape[1]):
             dropped = threshold > 0 and column_bits(edge_key, first_head + h) < threshold
             coefficient[e, h] = -alpha[e, h] if dropped else alpha[e, h]

@@ -119,6 +119,24 @@ def test_mode_tensor_is_within_the_plan(shards, interpreter_bytes, tmp_path, ran
     stays_within_the_plan(shards, interpreter_bytes, tmp_path, ranks, options)
 
 
+PIPELINE = [
+    pytest.param(2, ["--model", *options], id=" ".join(options), marks=pytest.mark.slow)
+    for options in [
+        ["gcn", "--residual"],
+        ["sage", "--residual", "--norm", "layer", "--recompute"],
+        ["gin", "--aggregate-cache", "off"],
+        ["gat", "--heads", "4"],
+        ["gcnii", "--guard-every", "1"],
+    ]
+]
+
+
+@pytest.mark.parametrize(("ranks", "options"), PIPELINE)
+def test_mode_pipeline_is_within_the_plan(shards, interpreter_bytes, tmp_path, ranks, options):
+    options = ["--mode", "pipeline", "--layers", 6, "--hidden", 64, *options]
+    stays_within_the_plan(shards, interpreter_bytes, tmp_path, ranks, options)
+
+
 def stays_within_the_plan(shards, interpreter_bytes, folder, ranks, options):
     """Every rank's peak, in training and with the evaluation at the end."""
     run, line = folder / "run", [*options, "--epochs", 2, "--eval-every", 2]

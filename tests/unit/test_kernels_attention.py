@@ -39,7 +39,8 @@ def test_attention_and_its_adjoint(graph, drop, heads, width, dtype):
     ids = rng.permutation(n_src).astype(np.uint32)
     coefficient, out = poison((m, heads), dtype), poison((n, heads, width), dtype)
     block = (indptr, indices, Heads(z, s_src, s_dst))
-    args = (*block, ids, mask, 2, coefficient, out)
+    targets = ids[::-1][:n].copy()  # a target need not be the source of its own number
+    args = (*block, targets, ids, mask, 2, coefficient, out)
     assert_like_reference(attention, *args, rtol=1e-4, atol=1e-5)
     attention(*args)
 
@@ -63,7 +64,7 @@ def test_coefficients_are_a_softmax_even_for_huge_scores():
     z = np.arange(8, dtype=np.float32).reshape(4, 1, 2)
     heads = Heads(z, s_src, np.zeros((4, 1), np.float32))
     ids, mask = np.arange(4, dtype=np.uint32), Mask(KEY, np.uint32(0), np.float32(1))
-    attention(indptr, indices, heads, ids, mask, 0, coefficient, out)
+    attention(indptr, indices, heads, ids, ids, mask, 0, coefficient, out)
     np.testing.assert_array_equal(coefficient[:, 0], [0.5, 0, 0.5, 0])
     np.testing.assert_array_equal(out[0, 0], (z[0, 0] + z[2, 0]) / 2)
     np.testing.assert_array_equal(out[1:], 0)
@@ -80,7 +81,7 @@ def test_dropped_coefficients_do_not_depend_on_where_an_edge_lies():
     for sources, rows in ((indices, np.arange(4)), (np.argsort(order).astype(np.int32), order)):
         coefficient, out = poison((4, 8)), poison((4, 8, 1))
         heads, mask = Heads(z, s_src[rows], s_dst), Mask(KEY, np.uint32(1 << 31), np.float32(2))
-        attention(indptr, sources, heads, ids[rows], mask, 0, coefficient, out)
+        attention(indptr, sources, heads, ids[rows], ids[rows], mask, 0, coefficient, out)
         kept.append(coefficient)
     np.testing.assert_array_equal(*kept)
     assert (kept[0] > 0).any()

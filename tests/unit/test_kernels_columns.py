@@ -116,7 +116,7 @@ def test_attention_of_all_columns_is_that_of_a_block(drop):
     z, coefficient = part.z.reshape(n, 2, 3), np.empty((count, 2))
     block = (looped, sources, Heads(z, part.s_src, part.s_dst))
     expected = np.empty_like(z)
-    attention(*block, ids, mask, 0, coefficient, expected)
+    attention(*block, ids, ids, mask, 0, coefficient, expected)
     np.testing.assert_allclose(out.reshape(expected.shape), expected, rtol=1e-13, atol=1e-14)
     dscore, expected_dst = np.empty_like(coefficient), np.empty_like(ds_dst)
     gradient = dout.reshape(z.shape)

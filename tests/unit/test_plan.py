@@ -342,11 +342,11 @@ def test_plan_beside_the_measurement():
         "peak_memory_bytes": [7, 9],
     }
     first = {**line, "seconds": 99.0}
-    entry = plan_entry(made_up("fullgraph", 6.0), "why", [first, line])
+    entry = plan_entry(made_up("fullgraph", 7.0), "why", [first, line])
     terms = {term["name"]: (term["predicted"], term["measured"]) for term in entry["terms"]}
     assert entry["why"] == "why"
-    assert terms["epoch"] == (6.0, 4.0)
-    assert terms["forward, backward, gradient"] == (5.0, 3.5)
+    assert terms["epoch"] == (7.0, 4.0)
+    assert terms["forward, backward, gradient"] == (6.0, 3.5)
     assert terms["sent by all ranks in an epoch"] == (600, 500)
     assert terms["collectives of a rank in an epoch"] == (6, 6)
     assert terms["peak memory of a rank"] == (1, 9)

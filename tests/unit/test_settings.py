@@ -42,6 +42,12 @@ OTHER = {
     "chunks": 4,
     "stage_to": "/local",
     "tensor_ways": 2,
+    "stages": 2,
+    "history_every": 5,
+    "history_init": "zero",
+    "gradient": "drop",
+    "recompute": True,
+    "guard_every": 7,
     "overlap": False,
     "aggregate_cache": "store",
     "aggregate_memory": "64M",
@@ -349,6 +355,10 @@ LACKING = [
     ({"mode": "tensor", "model": "decoupled-gcn", "tensor_ways": 2}, "--tensor-ways cannot serve"),
     ({"mode": "tensor", "chunks": 2, "tensor_ways": 2}, "leave one of the two out"),
     ({"macrobatch": 0}, "give at least 1, or auto"),
+    ({"mode": "pipeline", "norm": "batch"}, "does not have them at once: take --norm layer"),
+    ({"mode": "pipeline", "aggregate_cache": "store"}, "take --aggregate-cache memory"),
+    ({"mode": "pipeline", "model": "gat", "gradient": "stale"}, "take double or drop"),
+    ({"mode": "pipeline", "model": "decoupled-gcn"}, "take --mode tensor"),
 ]
 
 

@@ -80,14 +80,20 @@ def test_training_on_staged_shards_ends_the_same(store, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "ways", [[], pytest.param(["--tensor-ways", 1], marks=pytest.mark.slow)], ids=["sliced", "grid"]
+    "mode",
+    [
+        ["tensor"],
+        pytest.param(["tensor", "--tensor-ways", 1], marks=pytest.mark.slow),
+        pytest.param(["pipeline"], marks=pytest.mark.slow),
+    ],
+    ids=["sliced", "grid", "pipeline"],
 )
-def test_ranks_of_mode_tensor_copy_all_shards_together(store, tmp_path, ways):
+def test_ranks_that_read_all_shards_copy_them_together(store, tmp_path, mode):
     """Each copies some, all are read from their copies: those of the store are cut to nothing."""
     scratch = tmp_path / "scratch"
-    line = ["train", store.path, "--mode", "tensor", "--layers", 2, "--hidden", 8, "--epochs", 2]
-    succeed(*line, *ways, "--run", tmp_path / "a", ranks=2)
-    succeed(*line, *ways, "--run", tmp_path / "b", "--stage-to", scratch, ranks=2)
+    line = ["train", store.path, "--mode", *mode, "--layers", 2, "--hidden", 8, "--epochs", 2]
+    succeed(*line, "--run", tmp_path / "a", ranks=2, timeout_s=200)
+    succeed(*line, "--run", tmp_path / "b", "--stage-to", scratch, ranks=2, timeout_s=200)
     assert sorted(os.listdir(folder_of(store, scratch))) == [shard_name(s) for s in range(4)]
     with h5py.File(tmp_path / "a" / "model.h5") as a, h5py.File(tmp_path / "b" / "model.h5") as b:
         np.testing.assert_array_equal(a["parameters"], b["parameters"])

@@ -56,14 +56,7 @@ def activation_bytes(
     and the loss three of logits.
     """
     widths, spec = model.widths, model.spec
-    kept = 0
-    for n, width in enumerate(widths[1:]):
-        before = widths[n]
-        first = n > 0 and before < width
-        beside = 2 if model.aggregation == "mean" else 1
-        kept += width + first * beside * before
-        kept += width * (spec.residual + (spec.model in ("gcnii", "gin")))
-        kept += width * (spec.norm != "none") + width * (model.aggregation == "attention")
+    kept = sum(kept_numbers(model, n) for n in range(len(widths) - 1))
     temporary = (4 + spec.residual) * max(widths[1:]) + 3 * widths[-1]
     extra = spec.heads if model.aggregation == "attention" else 0
     exchanged = 2 * (halo + sent) * (max(widths[1:]) + extra) * item
@@ -72,3 +65,13 @@ def activation_bytes(
         exchanged += halo * sum(widths[1:]) * item
     numbers = num_own * (kept + temporary) + gradient_sums(model, num_own)
     return numbers * item, exchanged
+
+
+def kept_numbers(model: Model, n: int) -> int:
+    """Numbers of a row that forward keeps of layer n, products of attention left out."""
+    (before, width), spec = model.widths[n : n + 2], model.spec
+    aggregates_first = n > 0 and before < width
+    beside = 2 if model.aggregation == "mean" else 1
+    kept = width + aggregates_first * beside * before
+    kept += width * (spec.residual + (spec.model in ("gcnii", "gin")))
+    return kept + width * (spec.norm != "none") + width * (model.aggregation == "attention")

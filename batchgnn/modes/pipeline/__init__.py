@@ -1,0 +1,1 @@
+"""Mode pipeline: layers on different ranks, chunks of the vertices one after another."""

@@ -1,0 +1,66 @@
+"""What options of mode pipeline mean together, and with the number of ranks."""
+
+from dataclasses import replace
+
+from batchgnn.base.errors import ConfigError
+from batchgnn.modes.chosen import model_of
+from batchgnn.modes.deal import Dealt, deal_shards
+from batchgnn.modes.pipeline.options import Stages
+from batchgnn.modes.whole.check import resolve_whole
+from batchgnn.nn.options import Attention, BetweenLayers, Layers
+from batchgnn.sampling.options import KeptInputs
+from batchgnn.settings.settings import Settings
+from batchgnn.store.shard_store import ShardStore
+
+MOST_PLAIN_LAYERS = 8
+DEEP_AND_PLAIN = (
+    f"batchgnn: more than {MOST_PLAIN_LAYERS} layers without --residual were seen not to learn in "
+    "this mode: add it, or take --model gcnii."
+)
+
+
+def resolve_pipeline(settings: Settings) -> Settings:
+    """As of the whole graph; raises ConfigError."""
+    settings = resolve_whole(settings)
+    if settings[KeptInputs].aggregate_cache == "store":
+        raise ConfigError(
+            "--aggregate-cache store keeps a file for each rank's shards, and here the first stage "
+            "needs them all: take --aggregate-cache memory."
+        )
+    if settings[Stages].gradient == "stale" and Attention in settings:
+        raise ConfigError(
+            f"--gradient stale cannot serve --model {model_of(settings).name}, whose gradients "
+            "belong to edges and are not kept from epoch to epoch: take double or drop."
+        )
+    return settings
+
+
+def deal_stages(store: ShardStore, num_ranks: int, settings: Settings) -> Dealt:
+    """Whole shards, for what is exact; raises ConfigError where ranks do not make stages.
+
+    A stage reads all of them.
+    """
+    require_stages(settings, num_ranks)
+    return replace(deal_shards(store, num_ranks, settings), every_shard=True)
+
+
+def require_stages(settings: Settings, num_ranks: int) -> None:
+    """Raise ConfigError where so many ranks cannot be the stages."""
+    stages, layers = settings[Stages].stages, settings[Layers].layers
+    if stages not in (None, num_ranks):
+        raise ConfigError(
+            f"--stages {stages} is not the number of ranks, {num_ranks}, of which each is a stage: "
+            f"start {stages} ranks, or leave --stages out."
+        )
+    if layers < num_ranks:
+        raise ConfigError(
+            f"--layers {layers} cannot be parted among {num_ranks} ranks, each of which takes one "
+            f"at least: start at most {layers} ranks, or give more layers."
+        )
+
+
+def is_deep_and_plain(settings: Settings) -> bool:
+    """Whether nothing leads past the layers of a deep model."""
+    between = settings.get(BetweenLayers)
+    is_plain = between is not None and not between.residual
+    return is_plain and settings[Layers].layers > MOST_PLAIN_LAYERS

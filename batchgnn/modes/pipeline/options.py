@@ -1,0 +1,37 @@
+"""Options of mode pipeline alone."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from batchgnn.settings.checks import AT_LEAST_ONE, NOT_NEGATIVE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stages:
+    """Layers on ranks, and how old the rows may be that chunks read of each other."""
+
+    FREE: ClassVar = ("stages", "recompute", "guard_every")
+
+    stages: Annotated[int | None, AT_LEAST_ONE] = None
+    """Runs of consecutive layers, each on a rank of its own, which passes every chunk (a shard of
+    the store) on to the next. [default: as many as there are ranks, which is what there can be]"""
+
+    history_every: Annotated[int, AT_LEAST_ONE] = 23
+    """A chunk reads rows of chunks that come after it as they were at the end of the last epoch
+    whose number this divides: they are up to so many epochs old."""
+
+    history_init: Literal["exact", "zero"] = "exact"
+    "What they are before the first such epoch: rows of one exact pass over all layers, or 0."
+
+    gradient: Literal["double", "drop", "stale"] = "double"
+    """What of a chunk's gradient comes through edges to others: that of those behind it in the
+    order of the epoch, doubled, since the other half is missing; the same, once; or all, with last
+    epoch's gradients for those that are missing."""
+
+    guard_every: Annotated[int, NOT_NEGATIVE] = 20
+    """Epochs between comparisons with an exact forward; where the rows have drifted too far from
+    it, training goes on exactly from there. 0 = never."""
+
+    recompute: bool = False
+    """Keep of a chunk what enters the stage alone, and compute its layers again in backward: less
+    memory, half as much work again."""
