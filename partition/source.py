@@ -1,11 +1,12 @@
 """What the partitioner reads: a graph store, or arrays in memory that look like one."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
+from batchgnn.store.events import EventSpec
 from batchgnn.store.labels import MULTICLASS, MULTILABEL, REGRESSION
 
 Edges = tuple[np.ndarray, np.ndarray, np.ndarray | None]
@@ -25,6 +26,11 @@ class GraphSource(Protocol):
     weighted: bool
     feature_dtype: np.dtype
     id_dtype: np.dtype
+    events: EventSpec | None
+
+    @property
+    def event_columns(self) -> Mapping[str, np.ndarray]:
+        """Datasets `event/*` by name, where edges are events."""
 
     def read_features(self, rows: slice) -> np.ndarray:
         """(len(rows), D), dense."""
@@ -64,6 +70,8 @@ class GraphArrays:
     names: np.ndarray | None = None
     directed: bool = False
     name: str = "arrays"
+    events: EventSpec | None = None
+    event_columns: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def num_vertices(self) -> int:

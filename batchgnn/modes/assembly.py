@@ -115,6 +115,11 @@ def resolved(settings: Settings, manifest_task: str, stored: str = "float32") ->
 def _with_task(settings: Settings, manifest_task: str) -> Settings:
     """The task, and the score that chooses."""
     fitting = [task.name for task in TASKS.values() if task.manifest_task == manifest_task]
+    if not fitting:
+        raise ConfigError(
+            f"these shards are of {manifest_task}, which no task learns from: take others, of a "
+            f"graph that was converted for {' or '.join(TASKS)}."
+        )
     name = settings[Chosen].task or fitting[0]
     settings = settings_of(settings.given, task=name)
     task, metric = task_of(settings), settings[Scoring].metric

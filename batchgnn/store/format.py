@@ -27,7 +27,7 @@ from batchgnn.store.seal import BLOCK_BYTES
 FORMAT_GRAPH = "batchgnn-graph"
 FORMAT_SHARDS = "batchgnn-shards"
 FORMAT_SHARD = "batchgnn-shard"
-VERSIONS = {FORMAT_GRAPH: (1, 3), FORMAT_SHARDS: (3, 3), FORMAT_SHARD: (2, 2)}
+VERSIONS = {FORMAT_GRAPH: (1, 4), FORMAT_SHARDS: (3, 4), FORMAT_SHARD: (2, 2)}
 "Oldest version of a format that is read, and the newest, which is written; (1, 1) of all others."
 
 ALIGNMENT = 64

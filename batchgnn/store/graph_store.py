@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from batchgnn.base.errors import StoreError
+from batchgnn.store.events import SOURCE, TARGET, EventSpec, spec_of
 from batchgnn.store.format import FORMAT_GRAPH, map_dataset, open_store, text
-from batchgnn.store.labels import REGRESSION, TASKS, label_layout
+from batchgnn.store.labels import EVENTS, REGRESSION, TASKS, label_layout
 from batchgnn.store.taken import from_json
 
 EDGE_CHUNK = 1 << 22
@@ -70,6 +71,8 @@ class GraphStore:
     features_checksum  of features in a file beside; empty when they are in the store
     taken          what the converter took as what (`taken.Record`); empty where it was not kept
     class_names    list of str, or None when classes have numbers only
+    events         of a stream of events (`events.EventSpec`), whose edges they are; else None
+    event_columns  its datasets, memory maps by name; empty of other graphs
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -96,11 +99,16 @@ class GraphStore:
             self.num_splits = int(attributes["num_splits"])
             self.features_checksum = text(attributes.get("features_checksum", ""))
             self.taken = from_json(text(attributes.get("taken", "{}")))
+            self.events = spec_of(text(attributes.get("events", "")))
         except KeyError as error:
             raise StoreError(f"{self.path}: {error.args[0]}. {REMEDY}") from error
-        if self.task not in TASKS:
+        except ValueError as error:
+            raise StoreError(f"{self.path}: attribute events: {error}. {REMEDY}") from error
+        tasks = (*TASKS, EVENTS)
+        if self.task not in tasks or (self.task == EVENTS) != (self.events is not None):
             raise StoreError(
-                f"{self.path}: task is {self.task!r}, needed one of {', '.join(TASKS)}. {REMEDY}"
+                f"{self.path}: task is {self.task!r}, needed one of {', '.join(tasks)}, the last "
+                f"with the attribute events. {REMEDY}"
             )
         if self.task == REGRESSION and self.num_classes != 1:
             raise StoreError(
@@ -149,10 +157,20 @@ class GraphStore:
 
     def _map_edges(self, file: h5py.File) -> None:
         self.id_dtype, shape = id_dtype_of(self.num_vertices), (self.num_edges,)
+        self.event_columns: dict[str, np.ndarray] = {}
+        self.weighted, self._weight = False, None
+        if self.events is not None:
+            self._map_events(file, self.events)
+            return
         self._source = self._map(file, "edge/source", shape, self.id_dtype)
         self._target = self._map(file, "edge/target", shape, self.id_dtype)
         self.weighted = "edge/weight" in file
         self._weight = self._map(file, "edge/weight", shape, np.float32) if self.weighted else None
+
+    def _map_events(self, file: h5py.File, events: EventSpec) -> None:
+        for name, (dtype, shape) in events.layout(self.num_edges, self.id_dtype).items():
+            self.event_columns[name] = self._map(file, name, shape, dtype)
+        self._source, self._target = self.event_columns[SOURCE], self.event_columns[TARGET]
 
     def _map(
         self, file: h5py.File, name: str, shape: tuple[int, ...], *dtypes: DTypeLike

@@ -7,6 +7,8 @@ import numpy as np
 
 from batchgnn.base.errors import StoreError
 from batchgnn.base.progress import progress
+from batchgnn.store.event_verify import stream_claims
+from batchgnn.store.events import FEATURES, SPLIT, TIME
 from batchgnn.store.format import checksum
 from batchgnn.store.graph_store import REMEDY, GraphStore
 from batchgnn.store.labels import in_range
@@ -33,10 +35,13 @@ def verify(path: str | os.PathLike, *, show: bool = False) -> GraphStore:
     with progress("edges", graph.num_edges, "edges", show=show) as bar:
         first = 0
         for source, target, weight in graph.iter_edges():
-            _require(graph, "edge/source", first, source < graph.num_vertices)
-            _require(graph, "edge/target", first, target < graph.num_vertices)
+            kind = "edge" if graph.events is None else "event"
+            _require(graph, f"{kind}/source", first, source < graph.num_vertices)
+            _require(graph, f"{kind}/target", first, target < graph.num_vertices)
             if weight is not None:
                 _require(graph, "edge/weight", first, np.isfinite(weight))
+            if graph.events is not None:
+                _require_events(graph, slice(first, first + len(source)))
             first += len(source)
             bar.advance(len(source))
     step = max(CHUNK_BYTES // max(graph.num_features * graph.feature_dtype.itemsize, 64), 1)
@@ -49,6 +54,17 @@ def verify(path: str | os.PathLike, *, show: bool = False) -> GraphStore:
             _require(graph, "vertex/label", first, known)
             bar.advance(rows.stop - first)
     return graph
+
+
+def _require_events(graph: GraphStore, rows: slice) -> None:
+    """Raise StoreError for the first event of some that is out of order, or not finite."""
+    time, split = (graph.event_columns[name] for name in (TIME, SPLIT))
+    before = (time[rows.start - 1], int(split[rows.start - 1])) if rows.start else None
+    for name, good in stream_claims(time[rows], split[rows], before):
+        _require(graph, name, rows.start, good)
+    if FEATURES in graph.event_columns:
+        finite = np.isfinite(graph.event_columns[FEATURES][rows])
+        _require(graph, FEATURES, rows.start, finite)
 
 
 def _require(graph: GraphStore, name: str, first: int, good: np.ndarray) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from batchgnn.store.labels import TASKS
+from batchgnn.store.labels import EVENTS, REGRESSION, TASKS
 
 if TYPE_CHECKING:
     from batchgnn.store.shard_store import Manifest
@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 def claims_of(m: "Manifest") -> Iterator[tuple[str, bool]]:
     """(claim, whether it holds): what a manifest says of itself, each on those before it."""
     shards, names = m.num_shards, len(m.checksum_dataset)
-    yield "task: one of " + ", ".join(TASKS), m.task in TASKS
-    yield "num_classes: at least 0, of regression 1", m.num_classes >= (m.task == TASKS[-1])
+    tasks = (*TASKS, EVENTS)
+    yield "task: one of " + ", ".join(tasks), m.task in tasks
+    yield "num_classes: at least 0, of regression 1", m.num_classes >= (m.task == REGRESSION)
+    yield "events: of a stream of events alone", (m.events is not None) == (m.task == EVENTS)
     yield "shard/offset: a number more than shards", m.offset.ndim == 1 and shards > 0
     yield (
         "shard/offset: from 0 to num_vertices, ascending",
@@ -28,9 +30,9 @@ def claims_of(m: "Manifest") -> Iterator[tuple[str, bool]]:
         and m.shard_edges.sum() == m.num_edges,
     )
     yield (
-        "shard/num_seeds: a row per shard, a column per split, at most its vertices",
+        "shard/num_seeds: a row per shard, a column per split, at most its vertices or events",
         m.num_seeds.shape == (shards, m.num_splits)
-        and bool(((m.num_seeds >= 0) & (m.num_seeds <= m.shard_vertices[:, None])).all()),
+        and bool(((m.num_seeds >= 0) & (m.num_seeds <= _most_seeds(m)[:, None])).all()),
     )
     yield (
         "shard/num_halo: adds up to halo_factor",
@@ -52,3 +54,10 @@ def claims_of(m: "Manifest") -> Iterator[tuple[str, bool]]:
         "shard/place, shard/fold: of every dataset",
         m.place.shape == (shards, names + 1, 2) and m.fold.shape == (shards, names + 1),
     )
+
+
+def _most_seeds(m: "Manifest") -> np.ndarray:
+    """int64 (K,): what a shard has that may be trained on, vertices or events."""
+    if m.events is None:
+        return m.shard_vertices
+    return np.diff([m.event_run(s).start for s in range(m.num_shards)], append=m.events.num_events)
