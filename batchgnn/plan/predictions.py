@@ -12,6 +12,7 @@ from batchgnn.plan.job import Job
 from batchgnn.plan.prediction import Prediction
 from batchgnn.plan.rates import Rates
 from batchgnn.plan.sampled import predict_macrobatch
+from batchgnn.plan.temporal import predict_temporal
 from batchgnn.plan.whole import predict_fullgraph, predict_tensor
 from batchgnn.settings.settings import Settings
 
@@ -57,4 +58,5 @@ PREDICTIONS = {
     "macrobatch": PredictionKind(predict=predict_macrobatch),
     "fullgraph": PredictionKind(predict=predict_fullgraph),
     "tensor": PredictionKind(predict=predict_tensor, ways=_ways, variants=_tensor_variants),
+    "temporal": PredictionKind(predict=predict_temporal),
 }

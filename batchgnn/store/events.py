@@ -10,8 +10,13 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from batchgnn.store.labels import EVENTS
+
 SOURCE, TARGET, TIME, SPLIT = "event/source", "event/target", "event/time", "event/split"
 LABEL, FEATURES, ARC = "event/label", "event/features", "event/id"
+
+ATTRIBUTE = EVENTS
+"Attribute of a file, and field of a manifest, that has the `EventSpec`."
 
 TIMES = (np.dtype(np.int64), np.dtype(np.float64))
 "What times are held as; narrower ones would make equal times of different ones."

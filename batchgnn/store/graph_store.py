@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from batchgnn.base.errors import StoreError
-from batchgnn.store.events import SOURCE, TARGET, EventSpec, spec_of
+from batchgnn.store.events import ATTRIBUTE, SOURCE, TARGET, EventSpec, spec_of
 from batchgnn.store.format import FORMAT_GRAPH, map_dataset, open_store, text
 from batchgnn.store.labels import EVENTS, REGRESSION, TASKS, label_layout
 from batchgnn.store.taken import from_json
@@ -99,7 +99,7 @@ class GraphStore:
             self.num_splits = int(attributes["num_splits"])
             self.features_checksum = text(attributes.get("features_checksum", ""))
             self.taken = from_json(text(attributes.get("taken", "{}")))
-            self.events = spec_of(text(attributes.get("events", "")))
+            self.events = spec_of(text(attributes.get(ATTRIBUTE, "")))
         except KeyError as error:
             raise StoreError(f"{self.path}: {error.args[0]}. {REMEDY}") from error
         except ValueError as error:

@@ -16,6 +16,7 @@ import numpy as np
 
 from batchgnn.base.errors import StoreError
 from batchgnn.kernels.half import FEATURE_DTYPES
+from batchgnn.store.events import ATTRIBUTE as ATTRIBUTE_OF_EVENTS
 from batchgnn.store.events import spec_of
 from batchgnn.store.format import FORMAT_SHARD, FORMAT_SHARDS, open_store, text
 from batchgnn.store.manifest_check import claims_of
@@ -287,7 +288,7 @@ def read_manifest(path: str | os.PathLike) -> Manifest:
         try:
             values = {attribute: file[name][()] for name, attribute in ARRAYS.items()}
             for field in fields(Manifest):
-                if field.name == "events":
+                if field.name == ATTRIBUTE_OF_EVENTS:
                     values[field.name] = spec_of(text(file.attrs.get(field.name, "")))
                 elif field.name not in values:
                     values[field.name] = _decode(field, file.attrs[field.name])
@@ -309,7 +310,7 @@ def encode_attributes(manifest: Manifest) -> dict[str, object]:
             continue
         if field.name == "options":
             value = json.dumps(value, sort_keys=True)
-        elif field.name == "events":
+        elif field.name == ATTRIBUTE_OF_EVENTS:
             value = "" if value is None else value.to_json()
         elif field.name == "feature_dtype" and manifest.feature_name == "bfloat16":
             value = "bfloat16"  # its bits are int16, which would say nothing

@@ -92,9 +92,25 @@ def test_inspect_shows_the_stream(tmp_path):
         assert "label" not in text
 
 
-def test_no_task_learns_from_what_it_does_not_know():
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"mode": "macrobatch"}, "--task events: take --mode temporal"),
+        ({"mode": "temporal", "model": "sage"}, "sage cannot be trained by --mode temporal"),
+        ({"mode": "temporal", "state_heads": 3}, "--state-width 100 is not a multiple"),
+    ],
+)
+def test_what_does_not_learn_from_events_is_refused(options, said):
+    with pytest.raises(ConfigError, match=said):
+        resolved(settings_of(options), "events")
+
+
+def test_events_and_vertices_are_told_apart():
     with pytest.raises(ConfigError, match="which no task learns from"):
         resolved(settings_of(), "weather")
+    with pytest.raises(ConfigError, match="--task multiclass: take --mode macrobatch or"):
+        resolved(settings_of(mode="temporal"), "multiclass")
+    assert resolved(settings_of(mode="temporal"), "events").options()["batch_size"] == 600
 
 
 def test_a_graph_without_time_has_no_stream(tmp_path):

@@ -7,7 +7,7 @@ from batchgnn.modes.macrobatch.size import EDGE_BYTES, MOST
 from batchgnn.modes.options import Messages
 from batchgnn.sampling import row_cache
 from batchgnn.sampling.inference import CHUNK_BYTES
-from batchgnn.sampling.options import KeptInputs, Sampling
+from batchgnn.sampling.options import Batches, KeptInputs, Sampling
 from batchgnn.sampling.row_cache import TABLE_SLOTS, capacity_of
 from batchgnn.sampling.schedule import most_seeds
 from batchgnn.sampling.topology import topology_bytes
@@ -110,7 +110,7 @@ def frontier_bounds(extent: Extent) -> tuple[list[int], list[int]]:
     """Most vertices of this rank's frontiers, seeds first, and most edges of its hops."""
     manifest, sampling = extent.manifest, extent.settings[Sampling]
     of_shard = manifest.num_seeds[:, extent.settings[Training].split_index]
-    frontiers, edges = [most_seeds(of_shard, extent.shards, sampling.batch_size)], []
+    frontiers, edges = [most_seeds(of_shard, extent.shards, extent.settings[Batches].size)], []
     for fanout in sampling.hops(extent.settings[KeptInputs]):
         drawn = frontiers[-1] * fanout if fanout > 0 else manifest.num_edges
         edges.append(min(drawn, manifest.num_edges))
