@@ -60,7 +60,8 @@ class MachineLock:
     def release(self) -> None:
         """Let the others have it."""
         if self._file is not None:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(self._file, fcntl.LOCK_UN)
         self.held = False
 
     def compiling(self) -> None:

@@ -63,7 +63,7 @@ class RunLock:
 
         made_folder: for this run, so that an empty one is removed at the end
         """
-        me = {**holder_here(), "started": round(time.time(), 3)}
+        me = {**holder_here(), "started": round(time.time(), 3), "token": uuid.uuid4().hex}
         self._made_folder = made_folder
         with self._beside(me) as beside:
             while not (self._linked(beside, me) or self._taken_over(beside)):

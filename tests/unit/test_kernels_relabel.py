@@ -46,7 +46,7 @@ def test_relabel_numbers_in_the_order_of_first_appearance(dense, dtype, first, n
     ids[: len(first)] = first
     empty = table(len(ids), dtype, dense=dense)
     for row, ident in enumerate(first):
-        assert find_or_add(ident, empty, row) == row
+        assert find_or_add(ident, *empty, row) == row
     indices = np.full(len(neighbors), -77, np.int32)
     count = relabel(neighbors, empty, ids, len(first), indices)
     expected_ids, expected_indices = reference.relabel(neighbors, first)
@@ -56,8 +56,8 @@ def test_relabel_numbers_in_the_order_of_first_appearance(dense, dtype, first, n
 
 def test_find_or_add_survives_a_table_of_colliding_ids():
     empty = Table(np.zeros(16, np.uint32), np.zeros(16, np.int64), STAMP)
-    rows = [find_or_add(np.uint32(i), empty, i) for i in range(16)]
-    again = [find_or_add(np.uint32(i), empty, 99) for i in range(16)]
+    rows = [find_or_add(np.uint32(i), *empty, i) for i in range(16)]
+    again = [find_or_add(np.uint32(i), *empty, 99) for i in range(16)]
     assert rows == again == list(range(16))
 
 
