@@ -11,11 +11,14 @@ from cyclopts import App, Parameter
 from batchgnn.data.communities import CommunityOptions, generate_communities
 from batchgnn.data.convert import ConvertOptions
 from batchgnn.data.convert_edges import convert_edges as convert_edge_list
+from batchgnn.data.convert_events import convert_events as convert_stream
 from batchgnn.data.convert_npz import convert_npz as convert_archive
 from batchgnn.data.convert_ogb import OgbOptions
 from batchgnn.data.convert_ogb import convert_ogb as convert_ogb_folder
 from batchgnn.data.digits import DigitOptions, generate_digits
 from batchgnn.data.edge_options import EdgeListOptions
+from batchgnn.data.event_options import EventOptions
+from batchgnn.data.event_stream import StreamOptions, generate_events
 from batchgnn.data.grid import GridOptions, generate_grid
 from batchgnn.data.rmat import RmatOptions, generate_rmat
 from batchgnn.store.graph_store import GraphStore
@@ -25,6 +28,7 @@ FLAT = Parameter(name="*")
 
 COMMUNITY, RMAT, GRID, DIGIT = CommunityOptions(), RmatOptions(), GridOptions(), DigitOptions()
 CONVERT, EDGELIST, OGB = ConvertOptions(), EdgeListOptions(), OgbOptions()
+EVENTS, STREAM = EventOptions(), StreamOptions()
 
 app = App(name="data", help="Make graph stores: generate a graph, or convert one.")
 generators = App(
@@ -99,6 +103,18 @@ def digits(out: Path, /, *, options: Annotated[DigitOptions, FLAT] = DIGIT) -> N
     describe(generate_digits(out, options))
 
 
+@generators.command(name="events")
+def stream(out: Path, /, *, options: Annotated[StreamOptions, FLAT] = STREAM) -> None:
+    """A stream of events: Zipf degrees, partners that come back, popularity that drifts.
+
+    Parameters
+    ----------
+    out:
+        Graph store to write (.h5); must not exist.
+    """
+    print(generate_events(out, options))
+
+
 @converters.command
 def npz(source: Path, out: Path, /, *, options: Annotated[ConvertOptions, FLAT] = CONVERT) -> None:
     """One .npz archive: CSR or edge_index, dense or sparse features, labels, masks.
@@ -145,3 +161,19 @@ def ogb(source: Path, out: Path, /, *, options: Annotated[OgbOptions, FLAT] = OG
         Graph store to write (.h5); must not exist.
     """
     print(convert_ogb_folder(source, out, options))
+
+
+@converters.command
+def events(source: Path, out: Path, /, *, options: Annotated[EventOptions, FLAT] = EVENTS) -> None:
+    """A stream of events, CSV (also packed) or Parquet: who met whom, and when.
+
+    Times may be in any order and any unit; equal times and repeated events are kept.
+
+    Parameters
+    ----------
+    source:
+        File to read: a row for each event.
+    out:
+        Graph store to write (.h5); must not exist.
+    """
+    print(convert_stream(source, out, options))

@@ -180,8 +180,8 @@ def _duplicate(table: Table, rows: Sequence[int], name: object) -> DataError:
     )
 
 
-def ids_of_edges(table: Table, columns: tuple[int, int]) -> Ids:
-    """The ids that occur in an edge list, sorted; for a graph without a vertex table."""
+def ids_of_edges(table: Table, columns: Sequence[int]) -> Ids:
+    """The ids that occur in these columns, sorted; for a graph without a vertex table."""
     numbers, pending = np.empty(0, np.int64), [np.empty(0, np.int64)]
     texts: set[str] | None = None
     for chunk in table.chunks(columns):

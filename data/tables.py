@@ -23,6 +23,9 @@ CELLS_PER_CHUNK = 1 << 18
 "Cells held at a time: about 30 MiB as Python text."
 
 COMMENT = ("#", "%")
+LIST_NAME = "comma_separated_list_of_features"
+"The last name in the header of JODIE's files: all columns from there on."
+
 NUM_SAMPLE_LINES = 100
 "Lines after the first that are looked at to tell a header from a row."
 
@@ -193,11 +196,19 @@ class CsvTable:
             and not any(row[-1] for row in self.sample if len(row) == self.width)
         )
         shown = cells[: -1 if self.trailing else None]
+        if self.has_header and cells[-1].lower() == LIST_NAME and self.sample:
+            shown = self._listed(cells)
         numbered = map(str, range(1, len(shown) + 1))
         self.columns = tuple(shown) if self.has_header else tuple(numbered)
         self.skip = skipped + self.has_header
         if self.has_header:
             refuse_twice(path, self.columns, ", or, if the first line is a row, say --no-header")
+
+    def _listed(self, cells: list[str]) -> list[str]:
+        """Names of all columns, where the last name of the header stands for all that follow."""
+        self.width = max(len(self.sample[0]), len(cells))
+        more = range(self.width - len(cells) + 1)
+        return [*cells[:-1], *(f"feature_{i}" for i in more)]
 
     def width_of(self, column: int) -> int:
         """As `Table.width_of`."""

@@ -85,8 +85,9 @@ def verify(path: Path, /) -> None:
         print(f"{path}: {manifest.num_shards} shards, all checksums and invariants hold")
     else:
         graph = verify_graph(_existing(path), show=True)
+        edges = "edges" if graph.events is None else "events"
         print(
-            f"{path}: {graph.num_vertices:,} vertices and {graph.num_edges:,} edges, "
+            f"{path}: {graph.num_vertices:,} vertices and {graph.num_edges:,} {edges}, "
             f"all values are in range"
         )
 

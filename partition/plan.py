@@ -7,7 +7,7 @@ bounds of measured peaks (README.md has the measurements).
 import numpy as np
 
 from batchgnn.base.bytes import MemoryPlan
-from batchgnn.store.shard_store import Schema
+from batchgnn.store.schema import Schema
 
 EDGE_CHUNK = 1 << 20
 FEATURE_CHUNK_BYTES = 32 << 20
@@ -57,7 +57,7 @@ def write_plan(schema: Schema, num_edges: int, num_shards: int) -> MemoryPlan:
 def sort_plan(schema: Schema, largest: int) -> MemoryPlan:
     """Peak of the writing, when the fullest shard has `largest` arcs on one side."""
     n, ident = schema.num_vertices, schema.id_dtype.itemsize
-    arc_bytes = 16 + 2 * ident + 20 * schema.weighted
+    arc_bytes = 16 + 2 * ident + 20 * schema.weighted + 24 * (schema.events is not None)
     rows = min(feature_chunk(schema), n)
     return MemoryPlan(
         {
@@ -73,7 +73,8 @@ def disk_bytes(schema: Schema, num_edges: int, num_shards: int) -> int:
     """Bytes of the shards and of the raw files beside them while they are written."""
     n, ident = schema.num_vertices, schema.id_dtype.itemsize
     arcs = num_edges if schema.directed else 2 * num_edges
-    layout = schema.layout(n, arcs, arcs)
+    has_events = schema.events is not None
+    layout = schema.layout(n, arcs, arcs, num_edges * has_events)
     stored = sum(dtype.itemsize * int(np.prod(shape)) for dtype, shape in layout.values())
-    raw = (2 * ident + 4 * schema.weighted) * arcs * (1 + schema.directed)
+    raw = (2 * ident + 4 * schema.weighted + 8 * has_events) * arcs * (1 + schema.directed)
     return stored + raw + 8192 * num_shards

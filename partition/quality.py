@@ -80,8 +80,9 @@ class RankLoad:
 def shard_bytes(manifest: Manifest) -> np.ndarray:
     """int64 (K,): bytes of each shard's datasets; out-arcs are taken to be as many as in-arcs."""
     sizes = []
-    for n, m in zip(manifest.shard_vertices, manifest.shard_edges, strict=True):
-        layout = manifest.layout(int(n), int(m), int(m))
+    for s, (n, m) in enumerate(zip(manifest.shard_vertices, manifest.shard_edges, strict=True)):
+        run = manifest.event_run(s)
+        layout = manifest.layout(int(n), int(m), int(m), run.stop - run.start)
         sizes.append(sum(dtype.itemsize * int(np.prod(shape)) for dtype, shape in layout.values()))
     return np.array(sizes, np.int64)
 

@@ -1,11 +1,12 @@
 """What the partitioner reads: a graph store, or arrays in memory that look like one."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
+from batchgnn.store.events import EventSpec
 from batchgnn.store.labels import MULTICLASS, MULTILABEL, REGRESSION
 
 Edges = tuple[np.ndarray, np.ndarray, np.ndarray | None]
@@ -25,6 +26,14 @@ class GraphSource(Protocol):
     weighted: bool
     feature_dtype: np.dtype
     id_dtype: np.dtype
+    events: EventSpec | None
+
+    @property
+    def event_columns(self) -> Mapping[str, np.ndarray]:
+        """Datasets `event/*` by name, where edges are events."""
+
+    def read_event(self, name: str, rows: slice) -> np.ndarray:
+        """Rows of one of them."""
 
     def read_features(self, rows: slice) -> np.ndarray:
         """(len(rows), D), dense."""
@@ -64,6 +73,8 @@ class GraphArrays:
     names: np.ndarray | None = None
     directed: bool = False
     name: str = "arrays"
+    events: EventSpec | None = None
+    event_columns: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def num_vertices(self) -> int:
@@ -118,6 +129,10 @@ class GraphArrays:
     def read_split(self, rows: slice = slice(None)) -> np.ndarray:
         """Rows of the splits, (n, R)."""
         return self.split.reshape(self.num_vertices, -1)[rows]
+
+    def read_event(self, name: str, rows: slice) -> np.ndarray:
+        """Rows of a dataset of events."""
+        return self.event_columns[name][rows]
 
     def read_names(self, rows: slice = slice(None)) -> np.ndarray | None:
         """Rows of the user's own ids."""

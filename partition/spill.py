@@ -11,16 +11,26 @@ import numpy as np
 class Spill:
     """Arcs bucketed by the shard that owns their row (the target of an in-arc)."""
 
-    def __init__(self, folder: Path, offset: np.ndarray, id_dtype: np.dtype, weighted: bool):
-        """`folder` is created; offset int64 (K + 1,)."""
+    def __init__(
+        self, folder: Path, offset: np.ndarray, id_dtype: np.dtype, beside: np.dtype | None = None
+    ):
+        """`folder` is created; offset int64 (K + 1,).
+
+        beside: dtype of what an arc carries, float32 weights or int64 events; None: nothing
+        """
         folder.mkdir()
         self.folder, self.offset = folder, offset
         self.count = np.zeros(len(offset) - 1, np.int64)
         columns = [("row", id_dtype), ("other", id_dtype)]
-        self.weighted = weighted
-        self.record = np.dtype([*columns, ("weight", np.float32)] if weighted else columns)
+        self.beside = beside
+        self.record = np.dtype(columns if beside is None else [*columns, ("beside", beside)])
 
-    def add(self, row: np.ndarray, other: np.ndarray, weight: np.ndarray | None) -> None:
+    @property
+    def by_event(self) -> bool:
+        """Whether a row's arcs are in the order of events, not of neighbours."""
+        return self.beside == np.int64
+
+    def add(self, row: np.ndarray, other: np.ndarray, beside: np.ndarray | None) -> None:
         """Append arcs: row and other are shard-store ids; the order within a shard is kept."""
         shard = np.searchsorted(self.offset, row, "right") - 1
         order = np.argsort(
@@ -28,8 +38,8 @@ class Spill:
         )
         records = np.empty(len(row), self.record)
         records["row"], records["other"] = row[order], other[order]
-        if weight is not None:
-            records["weight"] = weight[order]
+        if beside is not None:
+            records["beside"] = beside[order]
         count = np.bincount(shard, minlength=len(self.count))
         ends = np.cumsum(count)
         for s in np.flatnonzero(count).tolist():
@@ -52,13 +62,14 @@ class Spill:
 def csr_of(
     spill: Spill, s: int, n: int, num_vertices: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Arcs of shard s -> (indptr int64 (n + 1,), indices, weight or None), ascending in a row.
+    """Arcs of shard s -> (indptr int64 (n + 1,), indices, weight, event or None).
 
-    The shard has n vertices. Equal arcs stay in the order of their arrival.
+    The shard has n vertices. A row's arcs ascend by neighbour, equal ones in the order of their
+    arrival; those of events by event.
     """
     first, shift = int(spill.offset[s]), max(num_vertices - 1, 1).bit_length()
-    if spill.weighted or shift + n.bit_length() > 64:
-        return _sort_with_order(spill.take(s), first, n, spill.weighted)
+    if spill.beside is not None or shift + n.bit_length() > 64:
+        return _sort_with_order(spill.take(s), first, n, spill)
     # A row and its neighbour fit one integer: sorting these in place needs no permutation.
     records = spill.take(s)
     key = records["row"].astype(np.uint64)
@@ -73,14 +84,14 @@ def csr_of(
 
 
 def _sort_with_order(
-    records: np.ndarray, first: int, n: int, weighted: bool
+    records: np.ndarray, first: int, n: int, spill: Spill
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """`csr_of` by a permutation: for weights, and for ids that do not fit one integer in pairs."""
-    order = np.lexsort((records["other"], records["row"]))
+    """`csr_of` by a permutation: where arcs carry something, or ids do not fit one integer."""
+    order = np.lexsort((records["beside" if spill.by_event else "other"], records["row"]))
     row = records["row"].astype(np.int64)
     row -= first
-    weight = records["weight"][order] if weighted else None
-    return _starts(row, n), records["other"][order], weight
+    beside = None if spill.beside is None else records["beside"][order]
+    return _starts(row, n), records["other"][order], beside
 
 
 def _starts(row: np.ndarray, n: int) -> np.ndarray:

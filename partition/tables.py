@@ -8,9 +8,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from batchgnn.base.bytes import format_bytes
+from batchgnn.partition.event_facts import columns_of, event_facts
 from batchgnn.partition.label_counts import LabelCounts, labels_of_graph, labels_of_shards
 from batchgnn.partition.quality import rank_loads, shard_bytes
 from batchgnn.partition.source import GraphSource
+from batchgnn.store.event_stream import EventStream
 from batchgnn.store.seeds import TRAIN
 from batchgnn.store.shard_store import Manifest, ShardStore
 from batchgnn.store.taken import lines_of
@@ -22,7 +24,19 @@ ROLES = ("none", "train", "val", "test")
 
 
 def graph_tables(graph: GraphSource) -> Group:
-    """Counts of a graph store; labels and splits are read."""
+    """Counts of a graph store; labels and splits, or events, are read."""
+    taken = [(escape(key), escape(said)) for key, said in lines_of(getattr(graph, "taken", {}))]
+    said = [_facts("what was taken as what", taken)] if taken else []
+    if graph.events is not None:
+        title, rows = (
+            f"graph store {graph.name}",
+            event_facts(columns_of(graph), graph.num_vertices),
+        )
+        return Group(_facts(title, rows), *said)
+    return Group(_facts(f"graph store {graph.name}", _graph_facts(graph)), *said)
+
+
+def _graph_facts(graph: GraphSource) -> list[tuple[str, str]]:
     counts = labels_of_graph(graph)
     kind = "directed" if graph.directed else "undirected (each edge once)"
     rows = [
@@ -35,15 +49,17 @@ def graph_tables(graph: GraphSource) -> Group:
     for r, numbers in enumerate(counts.roles[:SHOWN_SPLITS]):
         roles = ", ".join(f"{role} {n:,}" for role, n in zip(ROLES, numbers, strict=True))
         rows.append((f"split {r}", f"{roles}; {_lacking(counts, r)}"))
-    taken = [(escape(key), escape(said)) for key, said in lines_of(getattr(graph, "taken", {}))]
-    said = [_facts("what was taken as what", taken)] if taken else []
-    return Group(_facts(f"graph store {graph.name}", rows), *said)
+    return rows
 
 
 def shard_tables(store: ShardStore) -> Group:
     """Cut, balance, shards, and what ranks will hold; labels and splits are read."""
-    manifest, counts = store.manifest, labels_of_shards(store)
-    return Group(_cut_table(manifest, counts), _shard_table(manifest), _rank_table(manifest))
+    manifest = store.manifest
+    tables = [_shard_table(manifest), _rank_table(manifest)]
+    if manifest.events is not None:
+        rows = event_facts(EventStream(store), manifest.num_vertices)
+        tables.insert(0, _facts("stream of events", rows))
+    return Group(_cut_table(manifest, labels_of_shards(store)), *tables)
 
 
 def _lacking(counts: LabelCounts, r: int) -> str:
@@ -73,12 +89,7 @@ def _cut_table(m: Manifest, counts: LabelCounts) -> Table:
         [
             ("vertices", f"{m.num_vertices:,}"),
             ("arcs", f"{m.num_edges:,} ({'directed' if m.directed else 'both ways'})"),
-            ("features", f"{m.num_features:,} {m.feature_name}"),
-            ("task", f"{counts.task(m.task, m.num_classes)}, {m.num_splits} split(s)"),
-            *(
-                (f"split {r}", f"train {numbers[TRAIN]:,}; {_lacking(counts, r)}")
-                for r, numbers in enumerate(counts.roles[:SHOWN_SPLITS])
-            ),
+            *_label_facts(m, counts),
             (
                 "cut",
                 f"{m.method}, {m.num_shards} shards, seed {m.seed}"
@@ -90,10 +101,27 @@ def _cut_table(m: Manifest, counts: LabelCounts) -> Table:
                 f"{m.halo_factor:.3f}  remote in-neighbours per vertex, over shards",
             ),
             ("balance kappa", f"{m.balance:.3f}  arcs of the fullest shard / mean"),
-            ("training seeds", f"{excess:.3f}  of the fullest shard / mean, worst split"),
+            *(
+                [("training seeds", f"{excess:.3f}  of the fullest shard / mean, worst split")]
+                * (m.events is None)
+            ),
             ("fingerprint", m.fingerprint),
         ],
     )
+
+
+def _label_facts(m: Manifest, counts: LabelCounts) -> list[tuple[str, str]]:
+    """Of vertices' features and labels; nothing of a stream of events, whose vertices have none."""
+    if m.events is not None:
+        return []
+    return [
+        ("features", f"{m.num_features:,} {m.feature_name}"),
+        ("task", f"{counts.task(m.task, m.num_classes)}, {m.num_splits} split(s)"),
+        *(
+            (f"split {r}", f"train {numbers[TRAIN]:,}; {_lacking(counts, r)}")
+            for r, numbers in enumerate(counts.roles[:SHOWN_SPLITS])
+        ),
+    ]
 
 
 def _shard_table(m: Manifest) -> Table:

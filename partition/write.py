@@ -16,16 +16,19 @@ import batchgnn.store.shard_writer as writer
 from batchgnn.base.progress import Progress, progress
 from batchgnn.kernels.half import FEATURE_DTYPES, dtype_name
 from batchgnn.kernels.partition import count_neighbor_shards, row_sums
+from batchgnn.partition.events import beside_of, with_events, write_runs
 from batchgnn.partition.numbering import Numbering, number
 from batchgnn.partition.plan import EDGE_CHUNK, feature_chunk, sort_plan
 from batchgnn.partition.quality import Arcs, quality, quotient_csr
 from batchgnn.partition.rebalance import count_seeds
 from batchgnn.partition.source import GraphSource
 from batchgnn.partition.spill import Spill, csr_of
+from batchgnn.store.events import ARC
 from batchgnn.store.format import atomic_folder
 from batchgnn.store.narrow import converted
+from batchgnn.store.schema import Schema
 from batchgnn.store.seeds import is_seed
-from batchgnn.store.shard_store import Manifest, Schema
+from batchgnn.store.shard_store import Manifest
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +66,7 @@ def schema_of(graph: GraphSource, feature_dtype: str | None = None) -> Schema:
         num_splits=graph.num_splits,
         id_dtype=np.dtype(np.uint32 if graph.num_vertices < 2**32 else np.uint64),
         name_dtype=None if names is None else names.dtype,
+        events=graph.events,
     )
 
 
@@ -118,6 +122,8 @@ def _write(job: ShardWriting, made_by: dict) -> Manifest:
     drafts, num_halo, arcs = _write_topology(job, spills)
     shutil.rmtree(job.folder / "spill")
     num_seeds = _write_vertices(job, drafts)
+    if job.schema.events is not None:
+        num_seeds = write_runs(job.graph, job.numbering.new_id, drafts)
     sums, names = writer.take_checksums(drafts)
     offset, shard_edges = job.numbering.offset, spills[0].count
     fingerprint = writer.fingerprint_of(sums, names, offset)
@@ -155,18 +161,18 @@ def _bucket_arcs(job: ShardWriting) -> list[Spill]:
     schema, new_id = job.schema, job.numbering.new_id
     (job.folder / "spill").mkdir()
     spills = [
-        Spill(job.folder / "spill" / side, job.numbering.offset, schema.id_dtype, schema.weighted)
+        Spill(job.folder / "spill" / side, job.numbering.offset, schema.id_dtype, beside_of(schema))
         for side in ("in", "out")[: 1 + schema.directed]
     ]
     with job.progress("bucketing", job.graph.num_edges, "edges") as bar:
-        for source, target, weight in job.graph.iter_edges(EDGE_CHUNK):
+        for source, target, beside in with_events(job.graph, EDGE_CHUNK):
             u, v = new_id[source], new_id[target]
-            spills[0].add(v, u, weight)
+            spills[0].add(v, u, beside)
             if schema.directed:
-                spills[1].add(u, v, weight)
+                spills[1].add(u, v, beside)
             else:
                 mirrored = u != v  # a self-loop stands for one arc
-                back = None if weight is None else weight[mirrored]
+                back = None if beside is None else beside[mirrored]
                 spills[0].add(u[mirrored], v[mirrored], back)
             bar.advance(len(source))
     return spills
@@ -186,7 +192,7 @@ def _write_topology(
     with job.progress("sorting", num_shards, "shards") as bar:
         for s in range(num_shards):
             n, counts = int(offset[s + 1] - offset[s]), [int(spill.count[s]) for spill in spills]
-            draft = writer.create_shard(job.folder, job.schema, s, int(offset[s]), n, *counts)
+            draft = _create(job, s, n, counts)
             for side, spill in zip(("in", "out"), spills, strict=False):
                 _write_side(draft, side, spill, s, n, job.schema)
             if not job.schema.directed:
@@ -200,18 +206,29 @@ def _write_topology(
     return drafts, num_halo, (into, out_of, count)
 
 
+def _create(job: ShardWriting, s: int, n: int, counts: list[int]) -> writer.Draft:
+    """The file of shard s, empty; counts: of in-arcs, and out-arcs of a directed graph."""
+    first, events = int(job.numbering.offset[s]), job.schema.events
+    run = slice(0, 0) if events is None else events.run(s, job.num_shards)
+    num_in, num_out = counts[0], counts[1] if len(counts) > 1 else 0
+    num_events = run.stop - run.start
+    return writer.create_shard(job.folder, job.schema, s, first, n, num_in, num_out, num_events)
+
+
 def _write_side(
     draft: writer.Draft, side: str, spill: Spill, s: int, n: int, schema: Schema
 ) -> None:
     """The in-arcs or the out-arcs of shard s, and the degrees that follow from them."""
-    indptr, indices, weight = csr_of(spill, s, n, schema.num_vertices)
+    indptr, indices, beside = csr_of(spill, s, n, schema.num_vertices)
     draft.open(f"{side}/indptr")[:] = indptr
     draft.open(f"{side}/indices")[:] = indices
     draft.open(f"degree/{side}")[:] = np.diff(indptr)
-    if weight is not None:
-        draft.open(f"{side}/weight")[:] = weight
+    if schema.weighted:
+        draft.open(f"{side}/weight")[:] = beside
         if side == "in":
-            row_sums(indptr, weight, draft.open("degree/weighted_in"))
+            row_sums(indptr, beside, draft.open("degree/weighted_in"))
+    elif beside is not None:
+        draft.open(ARC)[:] = beside
 
 
 def _write_vertices(job: ShardWriting, drafts: list[writer.Draft]) -> np.ndarray:

@@ -4,12 +4,13 @@
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from batchgnn.base.errors import ConfigError
 from batchgnn.modes.chosen import AUTO, Chosen, model_of
 from batchgnn.modes.kinds import MODES, ModeKind
-from batchgnn.nn.models import MODELS
+from batchgnn.nn.models import MODELS, ModelKind
 from batchgnn.nn.norm import NORMS
 from batchgnn.nn.options import BetweenLayers, Heads, Layers
 from batchgnn.settings.general import FeatureDtype, Features, Optimiser, Run, Training
@@ -61,13 +62,23 @@ def settings_of(given: Mapping[str, Any] | None = None, **more: Any) -> Settings
     Raises ConfigError where an option is not one of this mode, model or task.
     """
     options = {**(given or {}), **more}
-    chosen = Chosen(**{name: options[name] for name in options_of(Chosen) if name in options})
+    chosen = _chosen(options)
+    if chosen.model != Chosen.model:
+        options["model"] = chosen.model
     subjects = subjects_for(chosen)
     known = _names(subjects)
     for name in options:
         if name not in known:
             raise ConfigError(_foreign(name, chosen))
     return Settings(subjects, options)
+
+
+def _chosen(options: Mapping[str, Any]) -> Chosen:
+    """The three choices, with the mode's own default of the model."""
+    chosen = Chosen(**{name: options[name] for name in options_of(Chosen) if name in options})
+    if "model" in options or chosen.mode not in MODES:
+        return chosen
+    return replace(chosen, model=MODES[chosen.mode].model)
 
 
 def _foreign(name: str, chosen: Chosen) -> str:
@@ -92,7 +103,7 @@ def changed(settings: Settings, **options: Any) -> Settings:
     still applies. Raises ConfigError where there is no such option at all.
     """
     given = settings.given | options
-    chosen = Chosen(**{name: given[name] for name in options_of(Chosen) if name in given})
+    chosen = _chosen(given)
     here, anywhere = _names(subjects_for(chosen)), _names(every_subject())
     return settings_of({k: v for k, v in given.items() if k in here or k not in anywhere})
 
@@ -115,6 +126,11 @@ def resolved(settings: Settings, manifest_task: str, stored: str = "float32") ->
 def _with_task(settings: Settings, manifest_task: str) -> Settings:
     """The task, and the score that chooses."""
     fitting = [task.name for task in TASKS.values() if task.manifest_task == manifest_task]
+    if not fitting:
+        raise ConfigError(
+            f"these shards are of {manifest_task}, which no task learns from: take others, of a "
+            f"graph that was converted for {' or '.join(TASKS)}."
+        )
     name = settings[Chosen].task or fitting[0]
     settings = settings_of(settings.given, task=name)
     task, metric = task_of(settings), settings[Scoring].metric
@@ -133,15 +149,16 @@ def _with_task(settings: Settings, manifest_task: str) -> Settings:
 
 def _check_model(settings: Settings, mode: ModeKind) -> None:
     """Raise ConfigError where the model's widths do not fit, or the mode cannot train it."""
-    model, heads = model_of(settings), settings.get(Heads)
-    hidden = settings[Layers].hidden
+    model, heads, layers = model_of(settings), settings.get(Heads), settings.get(Layers)
+    _check_events(settings, mode)
+    hidden = 0 if layers is None else layers.hidden
     if heads is not None and hidden % heads.heads:
         raise ConfigError(
             f"--hidden {hidden} is not a multiple of --heads {heads.heads}: {model.name} joins "
             f"heads of equal width. Try --hidden {max(hidden // heads.heads, 1) * heads.heads}."
         )
     between = settings.get(BetweenLayers)
-    can = [m for m in MODES.values() if _can_train(m, model.whole_graph, model.propagates)]
+    can = [m for m in MODES.values() if _can_train(m, model)]
     names = " or ".join(m.name for m in can)
     if mode not in can:
         raise ConfigError(
@@ -158,8 +175,21 @@ def _check_model(settings: Settings, mode: ModeKind) -> None:
         )
 
 
-def _can_train(mode: ModeKind, whole_graph: bool, propagates: bool) -> bool:
-    return mode.whole_graph >= whole_graph and mode.propagates >= propagates
+def _check_events(settings: Settings, mode: ModeKind) -> None:
+    """Raise ConfigError where one of mode and task is of events, and the other is of vertices."""
+    task = task_of(settings)
+    if mode.of_events != task.of_events:
+        fitting = [each.name for each in MODES.values() if each.of_events == task.of_events]
+        raise ConfigError(
+            f"--mode {mode.name} does not train on what these shards are for, --task {task.name}: "
+            f"take --mode {' or '.join(fitting)}, or other shards."
+        )
+
+
+def _can_train(mode: ModeKind, model: ModelKind) -> bool:
+    if mode.of_events != model.of_events:
+        return False
+    return mode.whole_graph >= model.whole_graph and mode.propagates >= model.propagates
 
 
 def _feature_dtype(wanted: FeatureDtype | None, stored: str) -> str:

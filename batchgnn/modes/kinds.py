@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from batchgnn.base.bytes import MemoryPlan
 from batchgnn.comm.grid import Grid
+from batchgnn.modes.chosen import DEFAULT_MODEL
 from batchgnn.modes.deal import Dealt, deal_shards
 from batchgnn.modes.extent import Extent
 from batchgnn.modes.macrobatch.check import resolve_macrobatch
@@ -23,6 +24,10 @@ from batchgnn.modes.pipeline.memory import plan_pipeline
 from batchgnn.modes.pipeline.mode import PipelineMode
 from batchgnn.modes.pipeline.options import Stages
 from batchgnn.modes.share import Share
+from batchgnn.modes.temporal.check import resolve_temporal
+from batchgnn.modes.temporal.memory import plan_temporal
+from batchgnn.modes.temporal.mode import TemporalMode, replay
+from batchgnn.modes.temporal.options import Timeline
 from batchgnn.modes.tensor.check import resolve_tensor
 from batchgnn.modes.tensor.graph import tensor_graph, tensor_rows
 from batchgnn.modes.tensor.memory import plan_tensor
@@ -33,7 +38,7 @@ from batchgnn.modes.whole.memory import plan_halo_graph
 from batchgnn.modes.whole.mode import WholeGraphMode, WholeInference
 from batchgnn.sampling.inference import Inference as ChunkedInference
 from batchgnn.sampling.node_rows import NodeRows, node_rows
-from batchgnn.sampling.options import KeptInputs, Sampling
+from batchgnn.sampling.options import Batches, KeptInputs, Sampling
 from batchgnn.settings.settings import Settings
 from batchgnn.store.own_shards import OwnShards
 from batchgnn.store.shard_store import ShardStore
@@ -66,6 +71,8 @@ class ModeKind:
     fit           the settings with sizes that nothing was said of, so that the peak is allowed
     whole_graph   operators' sources are their targets, and batch statistics those of all vertices
     propagates    operators have the rounds of a decoupled model
+    model         what --model is by default
+    of_events     what it trains on are events: see `nn.models.ModelKind`
     random_rows   input rows are read at random, over and over: worth a copy in memory
     is_exact      the steps are those of one process
     at_once       a layer is computed for all vertices at once: what is a mean over them can be had
@@ -85,6 +92,8 @@ class ModeKind:
     whole_graph: bool = False
     propagates: bool = False
     random_rows: bool = False
+    model: str = DEFAULT_MODEL
+    of_events: bool = False
     is_exact: bool = True
     at_once: bool = True
 
@@ -94,7 +103,7 @@ MODES = {
     for kind in (
         ModeKind(
             name="macrobatch",
-            options=(Sampling, Macrobatches, KeptInputs, Messages, Steps),
+            options=(Batches, Sampling, Macrobatches, KeptInputs, Messages, Steps),
             resolve=resolve_macrobatch,
             make=MacrobatchMode,
             infer=lambda share: ChunkedInference(
@@ -142,6 +151,17 @@ MODES = {
             whole_graph=True,
             is_exact=False,
             at_once=False,
+        ),
+        ModeKind(
+            name="temporal",
+            options=(Batches, Timeline, Steps),
+            resolve=resolve_temporal,
+            make=TemporalMode,
+            infer=replay,
+            memory=plan_temporal,
+            advice="Lower --batch-size, --state-width or --eval-negatives, or raise --memory.",
+            model="tgn",
+            of_events=True,
         ),
     )
 }

@@ -15,6 +15,7 @@ from batchgnn.comm.grid import Grid
 from batchgnn.comm.values import values_of_all
 from batchgnn.graph.ownership import Ownership
 from batchgnn.modes.assembly import mode_of, resolved, task_of
+from batchgnn.modes.chosen import model_of
 from batchgnn.modes.extent import Extent
 from batchgnn.modes.mode import Mode
 from batchgnn.modes.options import Messages
@@ -71,7 +72,10 @@ def _check_norms(own: OwnShards, model: Model) -> None:
 
 def build_model(manifest: Manifest, settings: Settings, task: Task) -> Model:
     """The model of the settings, with the initial weights of its seed; raises StoreError."""
-    if not manifest.num_features:
+    num_features = (
+        manifest.num_features if manifest.events is None else manifest.events.num_features
+    )
+    if not num_features and not model_of(settings).of_events:
         raise StoreError(
             f"no vertex of {manifest.name} has features, which models begin with. Convert the "
             "graph with --vertices or --features-npy: batchgnn data convert --help"
@@ -79,7 +83,7 @@ def build_model(manifest: Manifest, settings: Settings, task: Task) -> Model:
     options = settings.options()
     names = [field.name for field in dataclasses.fields(ModelSpec)]
     spec = ModelSpec(**{name: options[name] for name in names if name in options})
-    widths, seed = (manifest.num_features, task.width(manifest)), settings[Training].seed
+    widths, seed = (num_features, task.width(manifest)), settings[Training].seed
     return make_model(spec, *widths, extra=task.head(), seed=seed)
 
 

@@ -28,6 +28,11 @@ class ModelSpec:
     alpha: float = 0.1
     theta: float = 0.5
     "Of gcnii: the share of the first layer's rows in each layer, and how much weights count."
+    state_width: int = 100
+    time_width: int = 100
+    state_heads: int = 2
+    "Of tgn: columns of a vertex's state and of an encoded time, and heads of its attention."
+    time_encoder: Literal["learned", "fixed"] = "fixed"
     residual: bool = False
     "Hidden layers of equal width add their input to their output."
 

@@ -17,8 +17,10 @@ from batchgnn.nn.options import (
     Heads,
     InitialResidual,
     Layers,
+    States,
 )
 from batchgnn.nn.stack import ConvolutionModel
+from batchgnn.nn.temporal import TemporalModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,7 @@ class ModelKind:
     options         subjects of settings that it has
     whole_graph     its operators' sources are their targets: it cannot be sampled
     propagates      its operator has the rounds of `operator.PropagatingOperator`
+    of_events       its input are events, not features of vertices
     learned_inputs  why its first layer's aggregation cannot be kept, where it cannot
     needs           why not every mode can train it, where not every one can
     """
@@ -39,6 +42,7 @@ class ModelKind:
     options: tuple[type, ...]
     whole_graph: bool = False
     propagates: bool = False
+    of_events: bool = False
     learned_inputs: str = ""
     needs: str = ""
 
@@ -83,6 +87,14 @@ _KINDS = (
         propagates=True,
         learned_inputs=BEHIND,
         needs=TO_PROPAGATE,
+    ),
+    ModelKind(
+        name="tgn",
+        make=TemporalModel,
+        options=(States,),
+        of_events=True,
+        learned_inputs="whose inputs are states that move with the events",
+        needs="whose vertices have states that move with the events",
     ),
 )
 

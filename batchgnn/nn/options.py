@@ -69,3 +69,21 @@ class InitialResidual:
 
     theta: Annotated[float, NOT_NEGATIVE] = 0.5
     "How much the weights of the layers count: layer l's as log(theta / l + 1)."
+
+
+@dataclass(frozen=True, kw_only=True)
+class States:
+    """What a vertex remembers of its events, and what it sees of its neighbours'."""
+
+    state_width: Annotated[int, AT_LEAST_ONE] = 100
+    "Columns of a vertex's memory, and of what the model gives for it."
+
+    time_width: Annotated[int, AT_LEAST_ONE] = 100
+    "Columns of an encoded time."
+
+    state_heads: Annotated[int, AT_LEAST_ONE] = 2
+    "Heads of the attention over recent events."
+
+    time_encoder: Literal["learned", "fixed"] = "fixed"
+    """Frequencies of encoded times: fixed, from 1 to 10^-9 per unit of time, or trained. Trained
+    ones make runs that differ in the last digit differ in all after some steps."""

@@ -116,7 +116,7 @@ def compare_modes(
     shards: named where there are too few; per_node: ranks that share a node's memory
     """
     predictions, refused, shares = [], {}, None
-    for mode, options in candidates(settings, num_ranks):
+    for mode, options in candidates(settings, num_ranks, of_events=manifest.events is not None):
         try:
             asked = changed(settings, mode=mode, **options)
             job = make_job(shards, manifest, asked, num_ranks, per_node)
@@ -132,10 +132,13 @@ def compare_modes(
     return Choice(predictions, refused, labelled_share(manifest, settings), rates, shares)
 
 
-def candidates(settings: Settings, num_ranks: int) -> list[tuple[str, dict[str, Any]]]:
-    """The modes, with options that the settings leave open."""
-    found: list[tuple[str, dict[str, Any]]] = [(mode, {}) for mode in PREDICTIONS]
-    for mode, kind in PREDICTIONS.items():
+def candidates(
+    settings: Settings, num_ranks: int, *, of_events: bool = False
+) -> list[tuple[str, dict[str, Any]]]:
+    """The modes for events or for vertices, with options that the settings leave open."""
+    kinds = {mode: kind for mode, kind in PREDICTIONS.items() if MODES[mode].of_events == of_events}
+    found: list[tuple[str, dict[str, Any]]] = [(mode, {}) for mode in kinds]
+    for mode, kind in kinds.items():
         found += [(mode, options) for options in kind.variants(settings, num_ranks)]
     return found
 

@@ -135,7 +135,7 @@ def _measure(shards: Path, settings: Settings, ranks: int) -> None:
             f"--calibrate measures on the ranks that will train, {ranks}, and {started} were "
             f"started. Start them: batchgnn launch -n {ranks} -- plan {shards} --calibrate"
         )
-    threads, hidden = settings[Run].threads, settings[Layers].hidden
+    threads, hidden = settings[Run].threads, (settings.get(Layers) or Layers()).hidden
     measured = settings_of(threads=threads, hidden=hidden, features="mapped")
     with (
         start() as grid,

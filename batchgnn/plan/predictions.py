@@ -13,6 +13,7 @@ from batchgnn.plan.pipeline import predict_pipeline
 from batchgnn.plan.prediction import Prediction
 from batchgnn.plan.rates import Rates
 from batchgnn.plan.sampled import predict_macrobatch
+from batchgnn.plan.temporal import predict_temporal
 from batchgnn.plan.whole import predict_fullgraph, predict_tensor
 from batchgnn.settings.settings import Settings
 
@@ -59,4 +60,5 @@ PREDICTIONS = {
     "fullgraph": PredictionKind(predict=predict_fullgraph),
     "tensor": PredictionKind(predict=predict_tensor, ways=_ways, variants=_tensor_variants),
     "pipeline": PredictionKind(predict=predict_pipeline),
+    "temporal": PredictionKind(predict=predict_temporal),
 }

@@ -27,7 +27,7 @@ from batchgnn.plan.prediction import (
 from batchgnn.plan.rates import Rates
 from batchgnn.plan.whole import gradient_seconds, hidden_seconds, largest_plan
 from batchgnn.plan.work import LayerWork, layer_work
-from batchgnn.sampling.options import KeptInputs, Sampling
+from batchgnn.sampling.options import Batches, KeptInputs, Sampling
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def predict_macrobatch(job: Job, rates: Rates) -> Prediction:
     """Sampled minibatches, M of them fetched together in the background."""
     sampling, manifest, num_ranks = job.settings[Sampling], job.manifest, job.num_ranks
     together = job.settings[Macrobatches].macrobatch
-    steps = max(1, -(-job.num_seeds // sampling.batch_size))
+    steps = max(1, -(-job.num_seeds // job.settings[Batches].size))
     seeds = job.num_seeds / steps / num_ranks
     sizes = manifest.num_vertices, manifest.num_edges, num_ranks, job.shares.cut
     frontiers, edges = frontiers_of(seeds, _hops(job), *sizes)

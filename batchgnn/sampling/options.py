@@ -7,7 +7,22 @@ from cyclopts import Parameter
 
 from batchgnn.settings.checks import AT_LEAST_ONE
 
-DEFAULT_FANOUTS = (15, 10, 5)
+DEFAULT_FANOUTS, DEFAULT_BATCH_SIZE = (15, 10, 5), 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batches:
+    """How large a step is."""
+
+    batch_size: Annotated[int | None, AT_LEAST_ONE] = None
+    """Seeds per optimiser step, over all ranks: vertices, or events. [default: 1024; 600 events]"""
+
+    @property
+    def size(self) -> int:
+        """The batch size, once resolved."""
+        if self.batch_size is None:
+            raise ValueError("the batch size is not resolved yet")
+        return self.batch_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +34,6 @@ class Sampling:
     fanouts: Annotated[tuple[int, ...] | None, Parameter(consume_multiple=True, negative=())] = None
     """Neighbours kept per hop, from the seeds outward, one per layer; -1 = all.
     [default: 15 10 5, then 5]"""
-
-    batch_size: Annotated[int, AT_LEAST_ONE] = 1024
-    "Seeds per optimiser step, over all ranks."
 
     topology: Literal["sharded", "node-shared"] = "sharded"
     """sharded: who owns a vertex draws its neighbours, asked by messages. node-shared: the ranks of

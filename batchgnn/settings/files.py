@@ -11,6 +11,9 @@ import tomli_w
 from batchgnn.base.errors import ConfigError
 from batchgnn.settings.settings import Settings, options_of, table_of
 
+MOVED = {("sampling", "batch-size")}
+"(table, option) of files from before, where the option was in another table."
+
 
 def write_settings(path: Path, shards: Path, settings: Settings) -> None:
     """Write a TOML file that `--config` reads back to the same settings; what is None is left out.
@@ -63,7 +66,8 @@ def _out_of_tables(path: Path, values: dict[str, Any], subjects: Iterable[type])
         if name not in tables:
             raise ConfigError(f"{path}: there is no table [{name}]. Tables: {', '.join(tables)}.")
         for option, each in value.items():
-            if option.replace("-", "_") not in tables[name]:
+            is_known = option.replace("-", "_") in tables[name]
+            if not is_known and (name, option) not in MOVED:
                 meant = did_you_mean(option, [known.replace("_", "-") for known in tables[name]])
                 raise ConfigError(f"{path}: {option} is no option of [{name}].{meant}")
             flat[option] = each

@@ -1,7 +1,7 @@
 """The options of a run, a frozen dataclass a subject; a subject lies with the code that reads it.
 
-An option has one name everywhere: `batch_size` of `Sampling` is `--batch-size` on the command line
-and `batch-size` below `[sampling]` in a TOML file.
+An option has one name everywhere: `feature_cache` of `Sampling` is `--feature-cache` on the command
+line and `feature-cache` below `[sampling]` in a TOML file.
 """
 
 import dataclasses

@@ -29,8 +29,8 @@ FORMAT_SHARDS = "batchgnn-shards"
 FORMAT_SHARD = "batchgnn-shard"
 FORMAT_MODEL = "batchgnn-checkpoint"
 VERSIONS = {
-    FORMAT_GRAPH: (1, 3),
-    FORMAT_SHARDS: (3, 3),
+    FORMAT_GRAPH: (1, 4),
+    FORMAT_SHARDS: (3, 4),
     FORMAT_SHARD: (2, 2),
     FORMAT_MODEL: (1, 2),
 }

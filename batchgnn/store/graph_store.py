@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from batchgnn.base.errors import StoreError
+from batchgnn.store.events import ATTRIBUTE, SOURCE, TARGET, EventSpec, good_rows, spec_of
 from batchgnn.store.format import FORMAT_GRAPH, map_dataset, open_store, parsing, text, whole
-from batchgnn.store.labels import REGRESSION, TASKS, in_range, label_layout
+from batchgnn.store.labels import EVENTS, REGRESSION, TASKS, in_range, label_layout
 from batchgnn.store.taken import from_json
 
 EDGE_CHUNK = 1 << 22
@@ -71,6 +72,8 @@ class GraphStore:
     features_checksum  of features in a file beside; empty when they are in the store
     taken          what the converter took as what (`taken.Record`); empty where it was not kept
     class_names    list of str, or None when classes have numbers only
+    events         of a stream of events (`events.EventSpec`), whose edges they are; else None
+    event_columns  its datasets, memory maps by name, which `read_event` reads; empty of others
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -100,14 +103,19 @@ class GraphStore:
             self.num_splits = whole(attributes["num_splits"])
             self.features_checksum = text(attributes.get("features_checksum", ""))
             self.taken = from_json(text(attributes.get("taken", "{}")))
+            self.events = spec_of(text(attributes.get(ATTRIBUTE, "")))
         except KeyError as error:
             raise StoreError(f"{self.path}: {error.args[0]}. {REMEDY}") from error
+        except ValueError as error:
+            raise StoreError(f"{self.path}: attribute events: {error}. {REMEDY}") from error
         for name in ("num_vertices", "num_edges", "num_features", "num_classes", "num_splits"):
             if (count := getattr(self, name)) < (name == "num_splits"):
                 raise StoreError(f"{self.path}: {name} is {count:,}. {REMEDY}")
-        if self.task not in TASKS:
+        tasks = (*TASKS, EVENTS)
+        if self.task not in tasks or (self.task == EVENTS) != (self.events is not None):
             raise StoreError(
-                f"{self.path}: task is {self.task!r}, needed one of {', '.join(TASKS)}. {REMEDY}"
+                f"{self.path}: task is {self.task!r}, needed one of {', '.join(tasks)}, the last "
+                f"with the attribute events. {REMEDY}"
             )
         if self.task == REGRESSION and self.num_classes != 1:
             raise StoreError(
@@ -156,10 +164,20 @@ class GraphStore:
 
     def _map_edges(self, file: h5py.File) -> None:
         self.id_dtype, shape = id_dtype_of(self.num_vertices), (self.num_edges,)
+        self.event_columns: dict[str, np.ndarray] = {}
+        self.weighted, self._weight = False, None
+        if self.events is not None:
+            self._map_events(file, self.events)
+            return
         self._source = self._map(file, "edge/source", shape, self.id_dtype)
         self._target = self._map(file, "edge/target", shape, self.id_dtype)
         self.weighted = "edge/weight" in file
         self._weight = self._map(file, "edge/weight", shape, np.float32) if self.weighted else None
+
+    def _map_events(self, file: h5py.File, events: EventSpec) -> None:
+        for name, (dtype, shape) in events.layout(self.num_edges, self.id_dtype).items():
+            self.event_columns[name] = self._map(file, name, shape, dtype)
+        self._source, self._target = self.event_columns[SOURCE], self.event_columns[TARGET]
 
     def _map(
         self, file: h5py.File, name: str, shape: tuple[int, ...], *dtypes: DTypeLike
@@ -225,11 +243,21 @@ class GraphStore:
             part = slice(begin, min(begin + chunk, self.num_edges))
             weight = None if self._weight is None else np.array(self._weight[part])
             source, target = np.array(self._source[part]), np.array(self._target[part])
-            self._require("edge/source", begin, source < self.num_vertices)
-            self._require("edge/target", begin, target < self.num_vertices)
+            kind = "edge" if self.events is None else "event"
+            self._require(f"{kind}/source", begin, source < self.num_vertices)
+            self._require(f"{kind}/target", begin, target < self.num_vertices)
             if weight is not None:
                 self._require("edge/weight", begin, np.isfinite(weight))
             yield source, target, weight
+
+    def read_event(self, name: str, rows: slice = ALL) -> np.ndarray:
+        """Rows of a dataset of `event_columns`, as `EventSpec.layout` has it. A copy."""
+        begin, end = self._bounds(rows, self.num_edges)
+        column = self.event_columns[name]
+        found = np.array(column[begin:end])
+        ahead = column[max(begin - 1, 0) : begin]
+        self._require(name, begin, good_rows(name, found, ahead, self.num_vertices))
+        return found
 
     def _require(self, name: str, first: int, good: np.ndarray) -> None:
         """Raise StoreError for the first row of a chunk, beginning at `first`, that is not good."""
@@ -239,8 +267,8 @@ class GraphStore:
                 f"{self.path}: {name} has a value out of range in row {row:,}. {REMEDY}"
             )
 
-    def _bounds(self, rows: slice) -> tuple[int, int]:
-        begin, end, step = rows.indices(self.num_vertices)
+    def _bounds(self, rows: slice, count: int | None = None) -> tuple[int, int]:
+        begin, end, step = rows.indices(self.num_vertices if count is None else count)
         if step != 1:
             raise ValueError(f"rows {rows}: only consecutive rows can be read")
         return begin, max(begin, end)

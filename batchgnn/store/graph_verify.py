@@ -6,7 +6,7 @@ from pathlib import Path
 from batchgnn.base.errors import StoreError
 from batchgnn.base.progress import progress
 from batchgnn.store.format import checksum
-from batchgnn.store.graph_store import REMEDY, GraphStore
+from batchgnn.store.graph_store import EDGE_CHUNK, REMEDY, GraphStore
 from batchgnn.store.seal import check_seal
 
 CHUNK_BYTES = 32 << 20
@@ -37,7 +37,13 @@ def verify(path: str | os.PathLike, *, show: bool = False) -> GraphStore:
     """
     graph = open_whole(path)
     with progress("edges", graph.num_edges, "edges", show=show) as bar:
-        for source, _, _ in graph.iter_edges():
+        first, chunk = 0, EDGE_CHUNK
+        if graph.events is not None:
+            chunk = max(CHUNK_BYTES // graph.events.event_bytes, 1)
+        for source, _, _ in graph.iter_edges(chunk):
+            for name in graph.event_columns:
+                graph.read_event(name, slice(first, first + len(source)))
+            first += len(source)
             bar.advance(len(source))
     step = max(CHUNK_BYTES // max(graph.num_features * graph.feature_dtype.itemsize, 64), 1)
     with progress("vertices", graph.num_vertices, "vertices", show=show) as bar:

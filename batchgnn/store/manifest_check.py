@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from batchgnn.kernels.half import FEATURE_DTYPES
-from batchgnn.store.labels import TASKS
+from batchgnn.store.labels import EVENTS, REGRESSION, TASKS
 
 if TYPE_CHECKING:
     from batchgnn.store.shard_store import Manifest
@@ -17,10 +17,12 @@ def claims_of(m: "Manifest") -> Iterator[tuple[str, bool]]:
     """(claim, whether it holds): what a manifest says of itself, each on those before it."""
     shards, names = m.num_shards, len(m.checksum_dataset)
     kinds = [np.dtype(kind) for kind in FEATURE_DTYPES.values()]
-    yield "task: one of " + ", ".join(TASKS), m.task in TASKS
+    tasks = (*TASKS, EVENTS)
+    yield "task: one of " + ", ".join(tasks), m.task in tasks
     yield "num_features: 0 to 2^31", 0 <= m.num_features < 2**31
     yield "feature_dtype: one of " + ", ".join(FEATURE_DTYPES), m.feature_dtype in kinds
-    yield "num_classes: at least 0, of regression 1", m.num_classes >= (m.task == TASKS[-1])
+    yield "num_classes: at least 0, of regression 1", m.num_classes >= (m.task == REGRESSION)
+    yield "events: of a stream of events alone", (m.events is not None) == (m.task == EVENTS)
     yield "shard/offset: a number more than shards", m.offset.ndim == 1 and shards > 0
     yield (
         "shard/offset: from 0 to num_vertices, ascending",
@@ -33,9 +35,9 @@ def claims_of(m: "Manifest") -> Iterator[tuple[str, bool]]:
         and m.shard_edges.sum() == m.num_edges,
     )
     yield (
-        "shard/num_seeds: a row per shard, a column per split, at most its vertices",
+        "shard/num_seeds: a row per shard, a column per split, at most its vertices or events",
         m.num_seeds.shape == (shards, m.num_splits)
-        and bool(((m.num_seeds >= 0) & (m.num_seeds <= m.shard_vertices[:, None])).all()),
+        and bool(((m.num_seeds >= 0) & (m.num_seeds <= _most_seeds(m)[:, None])).all()),
     )
     yield (
         "shard/num_halo: adds up to halo_factor",
@@ -64,9 +66,17 @@ def _sizes_follow(m: "Manifest") -> bool:
     """Whether each dataset has as many bytes as its shard's vertices and arcs need."""
     names = [name.decode() for name in m.checksum_dataset]
     counts = zip(m.shard_vertices.tolist(), m.shard_edges.tolist(), strict=True)
-    for (n, m_in), places in zip(counts, m.place, strict=True):
+    for s, ((n, m_in), places) in enumerate(zip(counts, m.place, strict=True)):
         found = dict(zip(names, places[:-1, 1].tolist(), strict=True))
-        layout = m.layout(n, m_in, found.get("out/indices", 0) // m.id_dtype.itemsize)
+        m_out, run = found.get("out/indices", 0) // m.id_dtype.itemsize, m.event_run(s)
+        layout = m.layout(n, m_in, m_out, run.stop - run.start)
         if found != {k: kind.itemsize * math.prod(shape) for k, (kind, shape) in layout.items()}:
             return False
     return True
+
+
+def _most_seeds(m: "Manifest") -> np.ndarray:
+    """int64 (K,): what a shard has that may be trained on, vertices or events."""
+    if m.events is None:
+        return m.shard_vertices
+    return np.diff([m.event_run(s).start for s in range(m.num_shards)], append=m.events.num_events)

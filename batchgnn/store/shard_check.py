@@ -129,15 +129,17 @@ def first_bad_row(
     if kind == "indptr":
         rises = np.logical_and(array[1:] >= array[:-1], array[1:] >= 0)
         good = np.concatenate([np.equal(array[:1], 0), rises])
-    elif kind in ("indices", "original_id"):
+    elif kind in ("indices", "original_id", "source", "target"):
         good = np.logical_and(array >= 0, array < num_vertices)
     elif kind == "split":
         good = np.all(rows <= 3, axis=1)
+    elif name == "event/label":
+        good = np.greater_equal(array, -1)
     elif kind == "label":
         good = np.all(in_range(task, rows, num_classes), axis=1)
     elif name.startswith("degree/"):
         good = np.greater_equal(array, 0)
-    elif kind in ("features", "weight"):
+    elif kind in ("features", "weight", "time"):
         good = np.all(np.isfinite(as_floats(rows)), axis=1)
     else:
         return ""

@@ -6,7 +6,6 @@ table of attributes and datasets; `shard_writer` writes them, `shard_verify` che
 """
 
 import json
-import math
 import os
 from dataclasses import Field, dataclass, fields
 from pathlib import Path
@@ -16,10 +15,12 @@ import h5py
 import numpy as np
 
 from batchgnn.base.errors import StoreError
-from batchgnn.kernels.half import FEATURE_DTYPES, dtype_name
+from batchgnn.kernels.half import FEATURE_DTYPES
+from batchgnn.store.events import ATTRIBUTE as ATTRIBUTE_OF_EVENTS
+from batchgnn.store.events import spec_of
 from batchgnn.store.format import FORMAT_SHARD, FORMAT_SHARDS, open_store, parsing, text, whole
-from batchgnn.store.labels import label_layout
 from batchgnn.store.manifest_check import claims_of
+from batchgnn.store.schema import Schema
 from batchgnn.store.seal import check_seal
 from batchgnn.store.shard_check import RESTORE, check_datasets, check_frame, first_bad_row
 
@@ -40,6 +41,13 @@ ATTRIBUTE = {
     "degree/in": "degree_in",
     "degree/out": "degree_out",
     "degree/weighted_in": "weighted_in",
+    "event/id": "event_id",
+    "event/source": "event_source",
+    "event/target": "event_target",
+    "event/time": "event_time",
+    "event/split": "event_split",
+    "event/label": "event_label",
+    "event/features": "event_features",
 }
 "Dataset of a shard file -> attribute of `Shard`, in the order in which they lie in the file."
 
@@ -57,68 +65,6 @@ ARRAYS = {
     "shard/fold": "fold",
 }
 "Dataset of the manifest -> attribute of `Manifest`."
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Schema:
-    """What every shard of a store has in common: it fixes the datasets and their dtypes.
-
-    task         multiclass, multilabel or regression; says what `vertex/label` is (`labels`)
-    num_classes  of regression 1
-    """
-
-    directed: bool
-    weighted: bool
-    num_vertices: int
-    num_features: int
-    feature_dtype: np.dtype
-    num_classes: int
-    task: str
-    num_splits: int
-    id_dtype: np.dtype
-    name_dtype: np.dtype | None
-
-    @property
-    def has_name(self) -> bool:
-        """Whether the vertices carry the user's own ids."""
-        return self.name_dtype is not None
-
-    @property
-    def feature_name(self) -> str:
-        """What the features are stored as: float32, float16 or bfloat16."""
-        return dtype_name(self.feature_dtype)
-
-    def layout(self, n: int, m_in: int, m_out: int) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
-        """Dataset -> (dtype, shape) of a shard of n vertices, m_in in-arcs and m_out out-arcs.
-
-        `m_out` counts for directed graphs only.
-        """
-        rows: dict[str, tuple] = {"vertex/original_id": (np.int64, (n,))}
-        if self.name_dtype is not None:
-            rows["vertex/name"] = (self.name_dtype, (n,))
-        rows |= {
-            "vertex/features": (self.feature_dtype, (n, self.num_features)),
-            "vertex/label": label_layout(self.task, n, self.num_classes),
-            "vertex/split": (np.uint8, (n, self.num_splits)),
-        }
-        for side, m in (("in", m_in), ("out", m_out))[: 1 + self.directed]:
-            rows |= {
-                f"{side}/indptr": (np.int64, (n + 1,)),
-                f"{side}/indices": (self.id_dtype, (m,)),
-            }
-            if self.weighted:
-                rows[f"{side}/weight"] = (np.float32, (m,))
-        rows |= {"degree/in": (np.int64, (n,)), "degree/out": (np.int64, (n,))}
-        if self.weighted:
-            rows["degree/weighted_in"] = (np.float32, (n,))
-        return {name: (np.dtype(dtype), shape) for name, (dtype, shape) in rows.items()}
-
-    @property
-    def told_bytes(self) -> int:
-        """Of a vertex: its label, and its splits."""
-        layout = self.layout(1, 0, 0)
-        told = [layout[name] for name in ("vertex/label", "vertex/split")]
-        return sum(dtype.itemsize * math.prod(shape) for dtype, shape in told)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -169,6 +115,10 @@ class Manifest(Schema):
         """int64 (K,): vertices of each shard."""
         return np.diff(self.offset)
 
+    def event_run(self, s: int) -> slice:
+        """The events that lie in shard s; none where edges have no time."""
+        return slice(0, 0) if self.events is None else self.events.run(s, self.num_shards)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Shard:
@@ -193,6 +143,13 @@ class Shard:
     out_indices: np.ndarray | None = None
     out_weight: np.ndarray | None = None
     weighted_in: np.ndarray | None = None
+    event_id: np.ndarray | None = None
+    event_source: np.ndarray | None = None
+    event_target: np.ndarray | None = None
+    event_time: np.ndarray | None = None
+    event_split: np.ndarray | None = None
+    event_label: np.ndarray | None = None
+    event_features: np.ndarray | None = None
 
     @property
     def num_vertices(self) -> int:
@@ -283,7 +240,8 @@ class ShardStore:
             len(file[f"{side}/indices"]) if f"{side}/indices" in file else 0
             for side in ("in", "out")
         )
-        layout = manifest.layout(int(manifest.shard_vertices[s]), m_in, m_out)
+        run = manifest.event_run(s)
+        layout = manifest.layout(int(manifest.shard_vertices[s]), m_in, m_out, run.stop - run.start)
         if m_in != manifest.shard_edges[s]:
             raise StoreError(
                 f"{self.shard_path(s)}: in/indices holds {m_in:,} arcs, the manifest says "
@@ -333,9 +291,11 @@ def read_manifest(path: str | os.PathLike) -> Manifest:
         try:
             values = {attribute: file[name][()] for name, attribute in ARRAYS.items()}
             for field in fields(Manifest):
-                if field.name not in values:
+                if field.name == ATTRIBUTE_OF_EVENTS:
+                    values[field.name] = spec_of(text(file.attrs.get(field.name, "")))
+                elif field.name not in values:
                     values[field.name] = _decode(field, file.attrs[field.name])
-        except KeyError as error:
+        except (KeyError, ValueError) as error:
             raise StoreError(f"{path / MANIFEST}: {error.args[0]}. {RESTORE}") from error
     manifest = Manifest(**values)
     with parsing(file_path, RESTORE):
@@ -354,6 +314,8 @@ def encode_attributes(manifest: Manifest) -> dict[str, object]:
             continue
         if field.name == "options":
             value = json.dumps(value, sort_keys=True)
+        elif field.name == ATTRIBUTE_OF_EVENTS:
+            value = "" if value is None else value.to_json()
         elif field.name == "feature_dtype" and manifest.feature_name == "bfloat16":
             value = "bfloat16"  # its bits are int16, which would say nothing
         elif field.name.endswith("_dtype"):

@@ -5,6 +5,7 @@ Memory is bounded by one shard and a bit per vertex of the graph.
 
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ import numpy as np
 from batchgnn.base.errors import StoreError
 from batchgnn.base.progress import progress
 from batchgnn.kernels.half import as_floats
+from batchgnn.store.event_verify import StreamCheck
 from batchgnn.store.format import FORMAT_SHARD, checksum, open_store
 from batchgnn.store.labels import MULTICLASS, MULTILABEL, REGRESSION, in_range
-from batchgnn.store.seeds import is_seed
+from batchgnn.store.seeds import TRAIN, is_seed
 from batchgnn.store.shard_check import RESTORE, check_frame
 from batchgnn.store.shard_store import Manifest, Shard, ShardStore
 from batchgnn.store.shard_writer import fingerprint_of
@@ -34,18 +36,23 @@ def verify(path: str | os.PathLike, *, show: bool = False) -> Manifest:
     manifest = store.manifest
     _check_fingerprint(store)
     seen = np.zeros(-(-manifest.num_vertices // 8), np.uint8)
-    num_out = 0
+    num_out, stream = 0, StreamCheck(manifest)
     with progress("verifying", manifest.num_shards, "shards", show=show) as bar:
         for s in range(manifest.num_shards):
             store.places(s)  # raises when the file is missing, truncated or another's
             check_sums(manifest, store.shard_path(s), s)
             shard = store.shard(s)
-            for name, holds in _invariants(manifest, shard):
+            for name, holds in chain(_invariants(manifest, shard), stream.claims(shard)):
                 if not holds:
                     raise StoreError(f"{store.shard_path(s)}: {name} does not hold. {RESTORE}")
             _mark_originals(store, s, shard.original_id, seen)
             num_out += int(shard.degree_out.sum())
             bar.advance()
+    if not stream.agrees:
+        raise StoreError(
+            f"{path}: event/id and in/indices tell of other events than event/source and "
+            f"event/target. {RESTORE}"
+        )
     if num_out != manifest.num_edges:
         raise StoreError(
             f"{path}: degree/out adds up to {num_out:,} arcs, the shards hold "
@@ -87,14 +94,17 @@ def _invariants(m: Manifest, shard: Shard) -> Iterator[tuple[str, bool]]:
     outside = (shard.in_indices < m.offset[s]) | (shard.in_indices >= m.offset[s + 1])
     halo = len(np.unique(shard.in_indices[outside]))
     yield "shard/num_halo of the manifest: distinct remote in-neighbours", halo == m.num_halo[s]
-    seeds = is_seed(shard.label, shard.split).sum(axis=0)
+    if shard.event_split is None:
+        seeds = is_seed(shard.label, shard.split).sum(axis=0)
+    else:
+        seeds = np.array([np.count_nonzero(shard.event_split == TRAIN)])
     yield (
-        "shard/num_seeds of the manifest: labelled vertices of split 1",
+        "shard/num_seeds of the manifest: labelled vertices, or events, of split 1",
         np.array_equal(seeds, m.num_seeds[s]),
     )
     yield "vertex/split: 0 to 3", bool((shard.split <= 3).all())
     known = in_range(m.task, shard.label, m.num_classes)
-    yield f"vertex/label: {ALLOWED[m.task]}", bool(known.all())
+    yield f"vertex/label: {ALLOWED.get(m.task)}", bool(known.all())
     rows = range(0, shard.num_vertices, ROWS)
     finite = all(np.isfinite(as_floats(shard.features[row : row + ROWS])).all() for row in rows)
     yield "vertex/features: finite", finite
@@ -113,8 +123,9 @@ def _side(
     yield f"{side}/indptr: from 0 to the number of arcs, ascending", ends
     yield f"degree/{side}: differences of {side}/indptr", np.array_equal(np.diff(indptr), degree)
     yield f"{side}/indices: below num_vertices", bool((indices < m.num_vertices).all())
-    falls = np.flatnonzero(indices[1:] < indices[:-1]) + 1
-    yield f"{side}/indices: ascending within a row", bool(np.isin(falls, indptr).all())
+    if m.events is None:
+        falls = np.flatnonzero(indices[1:] < indices[:-1]) + 1
+        yield f"{side}/indices: ascending within a row", bool(np.isin(falls, indptr).all())
 
 
 def _mark_originals(store: ShardStore, s: int, original: np.ndarray, seen: np.ndarray) -> None:

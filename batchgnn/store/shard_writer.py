@@ -22,13 +22,13 @@ from batchgnn.store.format import (
     create_aligned,
     create_store,
 )
+from batchgnn.store.schema import Schema
 from batchgnn.store.seal import seal
 from batchgnn.store.shard_check import sums_of
 from batchgnn.store.shard_store import (
     ARRAYS,
     MANIFEST,
     Manifest,
-    Schema,
     encode_attributes,
     shard_name,
 )
@@ -60,14 +60,21 @@ class Draft:
 
 
 def create_shard(
-    folder: Path, schema: Schema, s: int, first_vertex: int, n: int, m_in: int, m_out: int = 0
+    folder: Path,
+    schema: Schema,
+    s: int,
+    first_vertex: int,
+    n: int,
+    m_in: int,
+    m_out: int = 0,
+    num_events: int = 0,
 ) -> Draft:
-    """Create shard s of n vertices, m_in in-arcs and (directed) m_out out-arcs.
+    """Create shard s of n vertices, m_in in-arcs, (directed) m_out out-arcs and num_events events.
 
     Raises OSError when the disk has no room for it.
     """
     path = folder / shard_name(s)
-    layout = schema.layout(n, m_in, m_out)
+    layout = schema.layout(n, m_in, m_out, num_events)
     with create_store(path, FORMAT_SHARD) as file:
         file.attrs["fingerprint"] = np.bytes_(NO_FINGERPRINT)
         file.attrs["shard"] = s

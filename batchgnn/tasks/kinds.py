@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from batchgnn.settings.settings import Settings
 from batchgnn.tasks.classes import Classes, ManyLabels
-from batchgnn.tasks.options import NumberLoss, Scoring
+from batchgnn.tasks.events import make_events
+from batchgnn.tasks.options import EventLoss, NumberLoss, Scoring
 from batchgnn.tasks.regression import make_regression
 from batchgnn.tasks.task import Task
 
@@ -18,6 +19,7 @@ class TaskKind:
     make           the task of the settings
     metrics        its scores, the default first
     manifest_task  `task` of the manifest of shards that have what it learns
+    of_events      its seeds are events, not vertices
     """
 
     name: str
@@ -25,6 +27,7 @@ class TaskKind:
     make: Callable[[Settings], Task]
     metrics: tuple[str, ...]
     manifest_task: str
+    of_events: bool = False
 
 
 TASKS = {
@@ -50,6 +53,14 @@ TASKS = {
             make=make_regression,
             metrics=("rmse", "mae", "r2"),
             manifest_task="regression",
+        ),
+        TaskKind(
+            name="events",
+            options=(Scoring, EventLoss),
+            make=make_events,
+            metrics=("mrr", "ap", "roc-auc"),
+            manifest_task="events",
+            of_events=True,
         ),
     )
 }

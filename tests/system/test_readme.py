@@ -109,6 +109,24 @@ def test_the_example_with_numbers_and_a_settings_file_runs_as_printed(tmp_path):
         assert file["number"].shape == (200,)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_example_with_events_runs_as_printed(tmp_path):
+    block = blocks_of("sh", "runs the next block")[2]
+    rng = np.random.default_rng(0)
+    lines = ["source,target,time"]
+    lines += [
+        f"user{u},item{(u + v) % 30},{t}"
+        for t, (u, v) in enumerate(rng.integers(0, 40, (900, 2)) // (1, 10))
+    ]
+    (tmp_path / "events.csv").write_text("\n".join(lines))
+    scores = json.loads(run_as_printed(block, tmp_path)["evaluate"])
+    assert set(scores) == {"test_mrr", "test_ap", "test_roc-auc", "test_mrr-worst"}
+    told = json.loads((tmp_path / "stream-run" / "result.json").read_text())
+    assert told["metric"] == "mrr"
+    assert told["events_per_second"] > 0
+
+
 def test_what_stands_before_the_options_fits_on_two_screens():
     assert README.splitlines().index("## Options") <= MOST_LINES
 

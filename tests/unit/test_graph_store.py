@@ -240,8 +240,8 @@ DAMAGE = {
         lambda file: file.attrs.__setitem__("format", "batchgnn-shards")
     ),
     "no attribute `format`": with_file(lambda file: file.attrs.__delitem__("format")),
-    "format version 4, this batchgnn reads up to 3": with_file(
-        lambda file: file.attrs.__setitem__("format_version", 4)
+    "format version 5, this batchgnn reads up to 4": with_file(
+        lambda file: file.attrs.__setitem__("format_version", 5)
     ),
     "'many' is no whole number": with_file(
         lambda file: file.attrs.__setitem__("num_edges", "many")

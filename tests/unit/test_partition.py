@@ -198,7 +198,7 @@ def test_sorting_by_key_and_by_permutation_agree(tmp_path):
     rng = np.random.default_rng(0)
     offset = np.array([0, 40, 100])
     row, other = rng.integers(0, 100, (2, 3000)).astype(np.uint32)
-    spill = Spill(tmp_path / "spill", offset, np.dtype(np.uint32), weighted=False)
+    spill = Spill(tmp_path / "spill", offset, np.dtype(np.uint32))
     for part in np.array_split(np.arange(3000), 7):
         spill.add(row[part], other[part], None)
     np.testing.assert_array_equal(spill.count, [(row < 40).sum(), (row >= 40).sum()])
@@ -206,7 +206,7 @@ def test_sorting_by_key_and_by_permutation_agree(tmp_path):
     records = np.empty(inside.sum(), spill.record)
     records["row"], records["other"] = row[inside], other[inside]
     indptr, indices, _ = csr_of(spill, 1, 60, 100)
-    wanted = _sort_with_order(records, 40, 60, False)
+    wanted = _sort_with_order(records, 40, 60, spill)
     np.testing.assert_array_equal(indptr, wanted[0])
     np.testing.assert_array_equal(indices, wanted[1])
 

@@ -13,10 +13,9 @@ from batchgnn.base.errors import ConfigError
 from batchgnn.modes.assembly import TABLES, changed, every_subject, resolved, settings_of
 from batchgnn.modes.chosen import Chosen
 from batchgnn.modes.command_options import TRAINING_OPTIONS
-from batchgnn.modes.kept_check import decisive
 from batchgnn.modes.options import Messages
 from batchgnn.nn.options import Layers
-from batchgnn.sampling.options import KeptInputs, Sampling
+from batchgnn.sampling.options import Batches, KeptInputs, Sampling
 from batchgnn.settings.files import read_options, write_settings
 from batchgnn.settings.general import FeatureDtype, Features, Optimiser, Training
 from batchgnn.settings.settings import options_of, table_of
@@ -72,6 +71,15 @@ OTHER = {
     "checkpoint_keep": 1,
     "timeline_epoch": 5,
     "collective_timeout": 0.0,
+    "recent": 3,
+    "negatives": 2,
+    "eval_negatives": 7,
+    "protocol": "replay",
+    "state_width": 8,
+    "time_width": 6,
+    "state_heads": 4,
+    "time_encoder": "learned",
+    "event_loss": "softmax",
 }
 "A value of every option that is not its default, but for the choices."
 
@@ -121,7 +129,9 @@ def test_an_option_of_another_mode_model_or_task_is_refused(name, what, kind):
 
 
 def test_the_sentence_names_who_has_the_option():
-    with pytest.raises(ConfigError, match="option of --mode macrobatch, and this is --mode tensor"):
+    with pytest.raises(
+        ConfigError, match="option of --mode macrobatch or temporal, and this is --mode tensor"
+    ):
         settings_of(mode="tensor", batch_size=5)
     with pytest.raises(ConfigError, match="option of --model gat or decoupled-gat, and this"):
         settings_of(attention_dropout=0.5)
@@ -218,7 +228,7 @@ def test_the_command_line_wins_over_files_and_config_over_the_run(tmp_path, pars
     settings = settings_of(options)
     assert shards == Path("/other")
     assert (settings[Training].epochs, settings[Optimiser].lr) == (4, 0.5)
-    assert (settings[Sampling].batch_size, settings[Sampling].fanouts) == (5, (-1, 2, 1))
+    assert (settings[Batches].batch_size, settings[Sampling].fanouts) == (5, (-1, 2, 1))
 
 
 def test_without_resume_the_run_is_not_read(tmp_path, parsed):
@@ -245,13 +255,15 @@ def test_fanouts_are_one_a_layer_and_positive_or_all(fanouts, layers):
 
 @pytest.mark.parametrize("task", TABLES["task"].values(), ids=TABLES["task"])
 def test_a_task_follows_from_the_labels_and_its_first_score_chooses(task):
-    settings = resolved(settings_of(), task.manifest_task)
+    mode = "temporal" if task.of_events else "macrobatch"
+    settings = resolved(settings_of(mode=mode), task.manifest_task)
     assert settings[Chosen].task == task.name
     assert settings[Scoring].metric == task.metrics[0]
     for metric in task.metrics:
-        assert resolved(settings_of(metric=metric), task.manifest_task)[Scoring].metric == metric
+        chosen = resolved(settings_of(mode=mode, metric=metric), task.manifest_task)
+        assert chosen[Scoring].metric == metric
     with pytest.raises(ConfigError, match=f"--metric hits is no score of --task {task.name}"):
-        resolved(settings_of(metric="hits"), task.manifest_task)
+        resolved(settings_of(mode=mode, metric="hits"), task.manifest_task)
 
 
 def test_a_task_needs_its_labels():
@@ -325,9 +337,10 @@ def test_a_feature_cache_has_a_size(size):
 
 @pytest.mark.parametrize("mode", TABLES["mode"])
 def test_resolving_twice_changes_nothing(mode):
-    once = resolved(settings_of(mode=mode), "multilabel", "float16")
-    assert resolved(once, "multilabel", "float16") == once
-    assert once[Messages].overlap is None  # known when a share is open
+    task = "events" if TABLES["mode"][mode].of_events else "multilabel"
+    once = resolved(settings_of(mode=mode), task, "float16")
+    assert resolved(once, task, "float16") == once
+    assert task == "events" or once[Messages].overlap is None  # known when a share is open
 
 
 @pytest.mark.parametrize(
@@ -373,27 +386,3 @@ def test_subjects_are_frozen_and_tables_differ():
     assert len({table_of(subject) for subject in subjects}) == len(subjects)
     with pytest.raises(dataclasses.FrozenInstanceError):
         settings_of()[Layers].hidden = 3
-
-
-KEPT = {"aggregate_cache": "memory", "fanouts": (5, 5, 5)}
-RESUMES = {
-    "another place": (KEPT, {"aggregate_cache": "store"}, False),
-    "kept no more": (KEPT, {"aggregate_cache": "off"}, True),
-    "kept from now on": ({"fanouts": (5, 5, 5)}, {"aggregate_cache": "memory"}, True),
-    "fewer are kept": (KEPT, {"aggregate_memory": "1M"}, False),
-    "fewer, half-width": (
-        {**KEPT, "feature_dtype": "float16"},
-        {"aggregate_memory": "1M"},
-        True,
-    ),
-    "more threads": (KEPT, {"threads": 3}, False),
-    "another seed": (KEPT, {"seed": 3}, True),
-}
-
-
-@pytest.mark.parametrize(("before", "now", "differs"), RESUMES.values(), ids=RESUMES)
-def test_a_resume_may_change_what_leaves_the_numbers(before, now, differs):
-    old, new = (
-        decisive(resolved(settings_of(each), "multiclass")) for each in (before, before | now)
-    )
-    assert (old != new) is differs

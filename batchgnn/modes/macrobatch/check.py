@@ -5,7 +5,13 @@ from batchgnn.base.errors import ConfigError
 from batchgnn.modes.kept_check import check_kept
 from batchgnn.modes.macrobatch.options import Macrobatches
 from batchgnn.nn.options import Layers
-from batchgnn.sampling.options import DEFAULT_FANOUTS, KeptInputs, Sampling
+from batchgnn.sampling.options import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_FANOUTS,
+    Batches,
+    KeptInputs,
+    Sampling,
+)
 from batchgnn.settings.settings import Settings
 
 
@@ -17,7 +23,8 @@ def resolve_macrobatch(settings: Settings) -> Settings:
     check_kept(settings)
     _check_sizes(settings)
     _check_some_kept(settings[Sampling], settings[KeptInputs])
-    return settings.replace(fanouts=fanouts)
+    batch_size = settings[Batches].batch_size or DEFAULT_BATCH_SIZE
+    return settings.replace(fanouts=fanouts, batch_size=batch_size)
 
 
 def _fanouts(settings: Settings) -> tuple[int, ...]:

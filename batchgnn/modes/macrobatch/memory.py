@@ -13,7 +13,7 @@ from batchgnn.modes.macrobatch.size import EDGE_BYTES, MOST
 from batchgnn.modes.options import Messages
 from batchgnn.sampling import row_cache
 from batchgnn.sampling.inference import CHUNK_BYTES, KEPT_BYTES, most_rows
-from batchgnn.sampling.options import KeptInputs, Sampling
+from batchgnn.sampling.options import Batches, KeptInputs, Sampling
 from batchgnn.sampling.row_cache import TABLE_SLOTS, capacity_of
 from batchgnn.sampling.sampler import table_bytes
 from batchgnn.sampling.schedule import most_seeds, num_steps
@@ -132,7 +132,7 @@ def macrobatch_bytes(extent: Extent, frontier: int, num_edges: int, budget: int)
     options, overlap = extent.settings[Macrobatches], bool(extent.settings[Messages].overlap)
     row_bytes = _row_bytes(extent)
     num_remote = extent.manifest.num_vertices - extent.num_own
-    steps = num_steps(extent.num_seeds, extent.settings[Sampling].batch_size)
+    steps = num_steps(extent.num_seeds, extent.settings[Batches].size)
 
     def of_size(size: int) -> dict[str, int]:
         fetched = min(size * frontier, num_remote)
@@ -214,7 +214,10 @@ def cache_bytes(extent: Extent) -> tuple[int, int]:
 def frontier_bounds(extent: Extent) -> tuple[list[int], list[int]]:
     """Most vertices of this rank's frontiers, seeds first, and most edges of its hops."""
     manifest, sampling = extent.manifest, extent.settings[Sampling]
-    frontiers, edges = [most_seeds(extent.num_seeds, extent.shards, sampling.batch_size)], []
+    frontiers, edges = (
+        [most_seeds(extent.num_seeds, extent.shards, extent.settings[Batches].size)],
+        [],
+    )
     for fanout in sampling.hops(extent.settings[KeptInputs]):
         drawn = frontiers[-1] * fanout if fanout > 0 else manifest.num_edges
         edges.append(min(drawn, manifest.num_edges))

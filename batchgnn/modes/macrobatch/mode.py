@@ -28,7 +28,7 @@ from batchgnn.modes.share import Share, load_optimizer, optimizer_state
 from batchgnn.operators.local import LocalOperator
 from batchgnn.sampling.inference import Inference
 from batchgnn.sampling.inputs import InputPlanner, InputRows, Inputs
-from batchgnn.sampling.options import Sampling
+from batchgnn.sampling.options import Batches, Sampling
 from batchgnn.sampling.sampler import Sampler
 from batchgnn.sampling.schedule import Schedule
 from batchgnn.sampling.topology import share_topology
@@ -249,7 +249,7 @@ class MacrobatchMode:
 def make_schedule(share: Share) -> Schedule:
     """The minibatches of the share's seeds."""
     seeds = share.task.seeds(share.own, share.split_index)
-    batch_size = share.settings[Sampling].batch_size
+    batch_size = share.settings[Batches].size
     return Schedule(seeds.own, share.own.shards, seeds.counts, batch_size, share.seed)
 
 

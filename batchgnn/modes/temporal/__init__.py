@@ -1,0 +1,1 @@
+"""Training on a stream of events, in its order, with memories of vertices."""

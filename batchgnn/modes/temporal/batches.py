@@ -1,0 +1,90 @@
+"""Batches of events: their roots, recent neighbours, the states they need, and negatives."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from batchgnn.base.rng import Purpose
+from batchgnn.kernels.recent import place_states, recent_neighbors
+from batchgnn.kernels.rng import fill_draws, stream_key
+from batchgnn.modes.temporal.stream import Stream
+from batchgnn.nn.temporal import Batch
+
+TRAINING, SCORING = 0, 1
+"Uses of negatives."
+
+
+class Placed(NamedTuple):
+    """A batch, and whose states it needs: int64 (n,), -1 first."""
+
+    batch: Batch
+    member: np.ndarray
+
+
+class Sampler:
+    """Recent neighbours of vertices at times."""
+
+    def __init__(self, stream: Stream, recent: int):
+        """recent: most of a root."""
+        self.stream, self.recent = stream, recent
+        self.slot = np.full(stream.num_vertices, -1, np.int32)
+
+    def place(self, vertex: np.ndarray, event: np.ndarray, mail: np.ndarray) -> Placed:
+        """Roots `vertex` at the times of `event`, int64 (R,) each.
+
+        mail: int64 (N,), the last event that each vertex was told of
+        """
+        stream, shape = self.stream, (len(vertex), self.recent)
+        other, met = np.empty(shape, np.int64), np.empty(shape, np.int64)
+        before = stream.first_at[event]
+        recent_neighbors(
+            *(stream.indptr, stream.other, stream.event, vertex, before, other, met),
+        )
+        root_row, neighbor_row = np.empty(len(vertex), np.int32), np.empty(shape, np.int32)
+        member = np.empty(1 + len(vertex) * (self.recent + 1), np.int64)
+        num_queries, count = place_states(
+            vertex, other, mail, self.slot, root_row, neighbor_row, member
+        )
+        span = (stream.time[event][:, None] - stream.time[met]).astype(np.float64)
+        batch = Batch(root_row, neighbor_row, met, span, stream.features, num_queries)
+        return Placed(batch, member[:count])
+
+    def rows_of(self, vertex: np.ndarray, mail: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(row of each root, members) without neighbours: for memories that are only kept up."""
+        nobody = np.empty((len(vertex), 0), np.int64)
+        row, member = np.empty(len(vertex), np.int32), np.empty(1 + len(vertex), np.int64)
+        none = np.empty(nobody.shape, np.int32)
+        _, count = place_states(vertex, nobody, mail, self.slot, row, none, member)
+        return row, member[:count]
+
+
+def training_negatives(
+    stream: Stream, events: np.ndarray, count: int, key: np.uint64
+) -> np.ndarray:
+    """int64 (count, B): vertices drawn for each event among all targets, by key and event."""
+    return stream.destinations[_drawn(events, count, key, len(stream.destinations))]
+
+
+def scoring_negatives(stream: Stream, events: np.ndarray, count: int) -> np.ndarray:
+    """int64 (count, B): alike, but the same in every run, and never the event's target."""
+    key = negative_key(0, 0, SCORING)
+    place = _drawn(events, count, key, max(len(stream.destinations) - 1, 1))
+    place += place >= stream.place[stream.target[events]]
+    return stream.destinations[np.minimum(place, len(stream.destinations) - 1)]
+
+
+def negative_key(seed: int, epoch: int, use: int) -> np.uint64:
+    """The stream of one use of negatives."""
+    return np.uint64(stream_key(seed, int(Purpose.NEGATIVES), epoch, 0, use))
+
+
+def _drawn(events: np.ndarray, count: int, key: np.uint64, size: int) -> np.ndarray:
+    """int64 (count, B): uniform below `size`, by key, event and number."""
+    ident = (events[None, :] * count + np.arange(count)[:, None]).astype(np.uint64)
+    bits = np.empty(ident.size, np.uint64)
+    fill_draws(key, ident.ravel(), bits)
+    return (
+        ((bits >> np.uint64(32)) * np.uint64(size) >> np.uint64(32))
+        .astype(np.int64)
+        .reshape(ident.shape)
+    )

@@ -1,0 +1,111 @@
+"""Scores of events in the order of the stream, memories moving on as in training."""
+
+import numpy as np
+
+from batchgnn.base.errors import ConfigError
+from batchgnn.modes.temporal.batches import Sampler, scoring_negatives
+from batchgnn.modes.temporal.options import Timeline
+from batchgnn.modes.temporal.states import VertexStates
+from batchgnn.nn.temporal import Batch, TemporalModel
+from batchgnn.store.seeds import SPLITS
+from batchgnn.tasks.events import Events
+
+CHUNK_ROOTS = 4096
+"Roots that attend at a time."
+
+NO_VERTICES = (
+    "--output embedding is of vertices, and a vertex has another embedding at every time: "
+    "batchgnn evaluate RUN scores events."
+)
+
+
+class StreamInference:
+    """The model over consecutive events, without dropout or gradients; every method is collective.
+
+    The splits are scored in their order, by batches of training's size.
+    """
+
+    def __init__(
+        self,
+        model: TemporalModel,
+        task: Events,
+        states: VertexStates,
+        sampler: Sampler,
+        batch_size: int,
+        options: Timeline,
+        *,
+        replays: bool = False,
+    ):
+        """states: behind the training events, unless it replays; they are moved on."""
+        self.model, self.task, self.states, self.sampler = model, task, states, sampler
+        self.stream, self.batch_size = states.stream, batch_size
+        self.num_negatives = options.eval_negatives
+        self.replays = replays or options.protocol == "replay"
+
+    def of_splits(self, *splits: str) -> dict[str, np.ndarray]:
+        """Logits (1 + n, E) of the events of each split, targets above their negatives."""
+        names = list(SPLITS)
+        first = names.index(splits[0])
+        if self.replays:
+            self.states.reset()
+            for name in names[:first]:
+                self._walk(name, scored=False)
+        end = 1 + max(map(names.index, splits))
+        found = {name: self._walk(name, scored=name in splits) for name in names[first:end]}
+        return {name: found[name] for name in splits}
+
+    def _walk(self, split: str, *, scored: bool) -> np.ndarray:
+        """Tell memories of a split's events, batch after batch; their logits where scored."""
+        events = self.stream.split(split)
+        parts = []
+        for first in range(events.start, events.stop, self.batch_size):
+            last = min(first + self.batch_size, events.stop)
+            parts.append(self._score(first, last) if scored else self._pass(first, last))
+        return np.concatenate(parts, axis=1) if parts else self._pass(0, 0)
+
+    def _pass(self, first: int, last: int) -> np.ndarray:
+        """Tell memories of some events."""
+        ends = np.concatenate([self.stream.source[first:last], self.stream.target[first:last]])
+        row, member = self.sampler.rows_of(ends, self.states.mail)
+        now, _ = self.model.remember(self.states.read(member))
+        self.states.write(self.states.tell(first, last), now, row)
+        return np.empty((1 + self.num_negatives, 0), now.dtype)
+
+    def _score(self, first: int, last: int) -> np.ndarray:
+        """Logits of some events, and tell memories of them."""
+        stream, states, events = self.stream, self.states, np.arange(first, last)
+        others = scoring_negatives(stream, events, self.num_negatives)
+        vertex = np.concatenate([stream.source[events], stream.target[events], others.ravel()])
+        event = np.tile(events, 2 + len(others))
+        placed = self.sampler.place(vertex, event, states.mail)
+        now, _ = self.model.remember(states.read(placed.member))
+        states.write(states.tell(first, last), now, placed.batch.root_row)
+        rows = np.concatenate([self._attend(part, now) for part in chunks(placed.batch)])
+        return self.task.logits(rows, len(events))[0]
+
+    def _attend(self, batch: Batch, now: np.ndarray) -> np.ndarray:
+        return self.model.attend(batch, now, training=False)[0]
+
+    def logits(self) -> np.ndarray:
+        """Raises ConfigError: there are no logits of vertices."""
+        raise ConfigError(NO_VERTICES)
+
+    def rows(self, num_layers: int) -> np.ndarray:
+        """Raises ConfigError: a vertex has another row at every time."""
+        raise ConfigError(NO_VERTICES)
+
+
+def chunks(batch: Batch) -> list[Batch]:
+    """The batch in parts of consecutive roots, so that encoded times fit into a cache."""
+    parts = []
+    for begin in range(0, len(batch.root_row), CHUNK_ROOTS):
+        rows = slice(begin, begin + CHUNK_ROOTS)
+        parts.append(
+            batch._replace(
+                root_row=batch.root_row[rows],
+                neighbor_row=batch.neighbor_row[rows],
+                event=batch.event[rows],
+                span=batch.span[rows],
+            )
+        )
+    return parts

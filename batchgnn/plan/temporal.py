@@ -1,0 +1,60 @@
+"""Prediction for mode temporal: products and elements of an epoch's batches.
+
+How many vertices a batch meets is taken from the mean degree; hubs, which are met again and again,
+make real ones smaller.
+"""
+
+from batchgnn.modes.open import plan_memory
+from batchgnn.modes.temporal.options import Timeline
+from batchgnn.nn.temporal import TemporalModel
+from batchgnn.plan.job import Job
+from batchgnn.plan.prediction import (
+    AGGREGATION,
+    MESSAGES,
+    PACKING,
+    PRODUCTS,
+    ROWS,
+    SAMPLING,
+    Prediction,
+)
+from batchgnn.plan.rates import Rates
+from batchgnn.sampling.options import Batches
+
+PASSES = 3
+"Forward, by inputs, by weights."
+
+
+def predict_temporal(job: Job, rates: Rates) -> Prediction:
+    """An epoch walks all training events once; on one rank there are no messages."""
+    model, options = job.model, job.settings[Timeline]
+    if not isinstance(model, TemporalModel):
+        raise TypeError("mode temporal is of events")
+    events, size = job.num_seeds, job.settings[Batches].size
+    steps = max(1, -(-events // size))
+    roots = (2 + options.negatives) * min(size, max(events, 1))
+    met = min(job.manifest.num_edges / max(job.manifest.num_vertices, 1), options.recent)
+    vertices = min(roots * (1 + met), job.manifest.num_vertices)
+    queries = min(roots, vertices)
+    d, seen = model.width, model.width + model.num_features + model.clock
+    mail = d + seen
+    flops = 2 * d * (vertices * (3 * mail + d) + queries * (d + seen + d) + roots * (seen + 2 * d))
+    elements = vertices * (mail + 12 * d) + roots * 6 * d
+    looks = roots * met * (4 * model.heads * seen + 6 * model.clock)
+    return Prediction(
+        exactness="exact",
+        seconds={
+            SAMPLING: steps * roots * met * rates.edges.sample_s,
+            AGGREGATION: steps * looks * rates.element_s / 2,
+            PRODUCTS: steps * PASSES * flops / rates.flops,
+            ROWS: steps * elements * rates.element_s,
+            PACKING: 0.0,
+            MESSAGES: 0.0,
+        },
+        hidden_s=0.0,
+        steps=steps,
+        bytes=0,
+        calls=steps,
+        memory=plan_memory(job.extent(0)),
+        allowed=job.allowed,
+        notes=("a batch's vertices estimated from the mean degree",),
+    )

@@ -1,0 +1,170 @@
+"""Link prediction in time: which of some vertices does a source meet next?
+
+A seed is an event of the training part. Its loss compares the vertex that was met with others that
+were not, drawn uniformly among the targets of the whole stream, anew in each epoch.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from batchgnn.base.errors import ConfigError
+from batchgnn.comm.grid import Comm
+from batchgnn.nn.init import Declared, kaiming, zeros
+from batchgnn.nn.linear import linear, weight_gradient
+from batchgnn.nn.parameters import Parameters
+from batchgnn.settings.settings import Settings
+from batchgnn.store.own_shards import OwnShards
+from batchgnn.store.shard_store import Manifest
+from batchgnn.tasks.options import EventLoss, Scoring
+from batchgnn.tasks.ranking import area, average_precision, reciprocal_ranks
+from batchgnn.tasks.score import Score
+from batchgnn.tasks.task import Inference, Loss, Roots, Seeds
+
+
+@runtime_checkable
+class EventInference(Protocol):
+    """What a mode of events gives for scores; collective."""
+
+    def of_splits(self, *splits: str) -> dict[str, np.ndarray]:
+        """Logits (1 + n, E) of the events of each split, targets above negatives; by name."""
+
+
+class Events:
+    """A decoder of two vertices' rows: w . ReLU(x_u W_s + x_v W_t + b) + c.
+
+    Its parameters lie behind the model's. Rows come in groups of as many events: sources, targets,
+    then negatives of each.
+    """
+
+    def __init__(self, metric: str, loss: str, width: int):
+        """metric: of `score`, the one that chooses; loss: softmax or bce; width: of a row."""
+        self.metric, self.is_softmax, self._width = metric, loss == "softmax", width
+
+    def width(self, manifest: Manifest) -> int:
+        """Columns of the model's rows."""
+        return self._width
+
+    def head(self) -> Mapping[str, Declared]:
+        """The decoder."""
+        d = self._width
+        return {
+            "decoder.W_source": kaiming(d, d),
+            "decoder.W_target": kaiming(d, d),
+            "decoder.b": zeros(d),
+            "decoder.w": Declared((d,), d**-0.5),
+            "decoder.c": zeros(1),
+        }
+
+    def attach(self, parameters: Parameters) -> None:
+        """Keep the decoder's parameters and gradients."""
+        self.p, self.grads = parameters.scope("decoder."), parameters.scope_grads("decoder.")
+
+    def seeds(self, own: OwnShards, split_index: int) -> Seeds:
+        """Numbers of the training events in the runs of own shards: the first of the stream."""
+        counts = own.manifest.num_seeds[:, split_index]
+        first = [own.manifest.event_run(int(s)).start for s in own.shards]
+        mine = [
+            np.arange(begin, begin + counts[s]) for s, begin in zip(own.shards, first, strict=True)
+        ]
+        return Seeds(mine, counts)
+
+    def roots(self, own: OwnShards, seeds: np.ndarray) -> Roots:
+        """As many roots as the mode asks for; it draws the negatives."""
+        return Roots(seeds, np.empty(0, np.int64), len(seeds))
+
+    def logits(self, rows: np.ndarray, num_events: int) -> tuple[np.ndarray, np.ndarray]:
+        """((1 + n, B) logits, targets first, then n negatives; (1 + n, B, d) what ReLU left).
+
+        rows: float ((2 + n) B, d)
+        """
+        shape = (-1, num_events, rows.shape[1])
+        left = linear(rows[:num_events], self.p["W_source"]) + self.p["b"]
+        active = linear(rows[num_events:], self.p["W_target"]).reshape(shape)
+        active += left
+        np.maximum(active, 0, out=active)
+        return active @ self.p["w"] + self.p["c"], active
+
+    def loss(self, rows: np.ndarray, roots: Roots, scale: float) -> Loss:
+        """Of softmax over each event's target and negatives, or of a binary cross-entropy each."""
+        logits, active = self.logits(rows, roots.num_seeds)
+        total, slope = (softmax_loss if self.is_softmax else binary_loss)(logits)
+        slope *= scale
+        return Loss(total, self._backward(rows, active, slope.astype(rows.dtype)))
+
+    def _backward(self, rows: np.ndarray, active: np.ndarray, slope: np.ndarray) -> np.ndarray:
+        """Gradient by the rows; slope (1 + n, B): by the logits."""
+        p, grads, num_events = self.p, self.grads, slope.shape[1]
+        width = rows.shape[1]
+        grads["w"][:] = slope.reshape(-1) @ active.reshape(-1, width)
+        grads["c"][:] = slope.sum()
+        dactive = slope[:, :, None] * p["w"]
+        dactive *= active > 0
+        left, right = dactive.sum(axis=0), dactive.reshape(-1, width)
+        left.sum(axis=0, out=grads["b"])
+        weight_gradient(left, rows[:num_events], grads["W_source"])
+        weight_gradient(right, rows[num_events:], grads["W_target"])
+        return np.concatenate([linear(left, p["W_source"].T), linear(right, p["W_target"].T)])
+
+    def score(self, logits: np.ndarray) -> list[Score]:
+        """`metric` first.
+
+        logits  float (1 + n, E): `mrr` ranks a target among all n negatives, by the mean rank of
+                ties (`mrr-worst`: by the worst); `ap` and `roc-auc` are over all events with one
+                negative each, the first
+        """
+        pair = logits[:2].ravel()
+        is_target = np.repeat([True, False], logits.shape[1])
+        mean, worst = reciprocal_ranks(logits)
+        found = {
+            "mrr": float(mean.mean()) if len(mean) else float("nan"),
+            "ap": average_precision(pair, is_target),
+            "roc-auc": area(pair, is_target),
+            "mrr-worst": float(worst.mean()) if len(worst) else float("nan"),
+        }
+        scores = [Score(name, value) for name, value in found.items()]
+        return sorted(scores, key=lambda each: each.name != self.metric)
+
+    def scores(
+        self, comm: Comm, own: OwnShards, inference: Inference, splits: Mapping[str, np.ndarray]
+    ) -> dict[str, list[Score]]:
+        """Of the events of each split, in the order of time; collective."""
+        if not isinstance(inference, EventInference):
+            raise TypeError("events are scored by a mode of events")
+        return {name: self.score(each) for name, each in inference.of_splits(*splits).items()}
+
+    def predict(self, inference: Inference) -> dict[str, np.ndarray]:
+        """Raises ConfigError: what is predicted are events, not vertices."""
+        raise ConfigError(
+            "predict writes a row for each vertex, and this run was trained on events: "
+            "batchgnn evaluate RUN scores them."
+        )
+
+
+def softmax_loss(logits: np.ndarray) -> tuple[float, np.ndarray]:
+    """Cross-entropy of the first row among all, summed over columns, and its gradient."""
+    shifted = logits.astype(np.float64) - logits.max(axis=0)
+    share = np.exp(shifted)
+    total = share.sum(axis=0)
+    loss = float((np.log(total) - shifted[0]).sum())
+    share /= total
+    share[0] -= 1
+    return loss, share
+
+
+def binary_loss(logits: np.ndarray) -> tuple[float, np.ndarray]:
+    """-log sigmoid of the first row, plus the mean of -log(1 - sigmoid) of the others."""
+    x = logits.astype(np.float64)
+    num_negatives = len(x) - 1
+    loss = np.logaddexp(0, -x[0]).sum() + np.logaddexp(0, x[1:]).sum() / num_negatives
+    slope = 1 / (1 + np.exp(-x))
+    slope[0] -= 1
+    slope[1:] /= num_negatives
+    return float(loss), slope
+
+
+def make_events(settings: Settings) -> Events:
+    """The task of the settings."""
+    options = settings.options()
+    return Events(settings[Scoring].score, settings[EventLoss].event_loss, options["state_width"])

@@ -1,0 +1,59 @@
+"""Small models of events in float64, on small streams, with what trains them."""
+
+import numpy as np
+from event_streams import shards_of
+
+from batchgnn.modes.temporal.batches import Sampler
+from batchgnn.modes.temporal.states import VertexStates
+from batchgnn.modes.temporal.stream import read_stream
+from batchgnn.nn.model import ModelSpec
+from batchgnn.nn.temporal import TemporalModel
+from batchgnn.store.shard_store import ShardStore
+from batchgnn.tasks.events import Events
+
+WIDTH, RECENT, DECODED = 4, 3, "decoder.c"
+
+
+class Walk:
+    """A model, its task, memories and sampler on one stream."""
+
+    def __init__(self, folder, columns, *, loss="bce", time_encoder="learned", **options):
+        self.stream = read_stream(ShardStore(shards_of(folder, columns, **options)), np.float64)
+        spec = ModelSpec(
+            model="tgn",
+            state_width=WIDTH,
+            time_width=5,
+            state_heads=2,
+            time_encoder=time_encoder,
+        )
+        self.task = Events("mrr", loss, WIDTH)
+        self.model = TemporalModel(
+            spec,
+            self.stream.features.shape[1],
+            extra=self.task.head(),
+            seed=3,
+            dtype=np.float64,
+        )
+        self.task.attach(self.model.parameters)
+        rng = np.random.default_rng(12)
+        for values in self.model.parameters.values():  # biases too, and slow clocks
+            values += 0.1 * rng.normal(size=values.shape)
+        self.states = VertexStates(self.stream, WIDTH, np.float64)
+        self.sampler = Sampler(self.stream, RECENT)
+
+    def place(self, first, last, negatives):
+        events = np.arange(first, last)
+        ends = self.stream.source[events], self.stream.target[events]
+        vertex = np.concatenate([*ends, np.ravel(negatives)])
+        return self.sampler.place(vertex, np.tile(events, 2 + len(negatives)), self.states.mail)
+
+    def forward(self, first, last, negatives, placed=None):
+        """(rows, states of members, what backward needs, the batch as it is placed)."""
+        placed = placed or self.place(first, last, negatives)
+        now, remembered = self.model.remember(self.states.read(placed.member))
+        rows, attended = self.model.attend(placed.batch, now, training=True)
+        return rows, now, (remembered, attended), placed
+
+    def tell(self, first, last, now, placed):
+        update = self.states.tell(first, last)
+        self.states.write(update, now, placed.batch.root_row)

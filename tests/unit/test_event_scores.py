@@ -1,0 +1,88 @@
+"""Scores of events: ties by both rules, precision by brute force; negatives that are fixed."""
+
+import numpy as np
+import pytest
+from event_streams import random_events, shards_of
+
+from batchgnn.modes.temporal.batches import (
+    TRAINING,
+    negative_key,
+    scoring_negatives,
+    training_negatives,
+)
+from batchgnn.modes.temporal.stream import read_stream
+from batchgnn.store.shard_store import ShardStore
+from batchgnn.tasks.events import Events, binary_loss, softmax_loss
+from batchgnn.tasks.ranking import area, average_precision, reciprocal_ranks
+
+
+def test_constant_scores_rank_in_the_middle_or_last():
+    mean, worst = reciprocal_ranks(np.zeros((50, 3)))
+    np.testing.assert_allclose(mean, 1 / 25.5)
+    np.testing.assert_allclose(worst, 1 / 50)
+    scores = {each.name: each.value for each in Events("ap", "bce", 4).score(np.zeros((50, 3)))}
+    assert next(iter(scores)) == "ap"
+    assert scores == pytest.approx(
+        {"ap": 0.5, "mrr": 1 / 25.5, "roc-auc": 0.5, "mrr-worst": 1 / 50}
+    )
+
+
+def test_ranks_by_hand():
+    logits = np.array([[2.0, 1, 0], [1, 1, 3], [3, 0, 2]])
+    mean, worst = reciprocal_ranks(logits)
+    np.testing.assert_allclose(mean, [1 / 2, 1 / 1.5, 1 / 3])
+    np.testing.assert_allclose(worst, [1 / 2, 1 / 2, 1 / 3])
+
+
+def test_precision_and_area_are_those_of_brute_force():
+    rng = np.random.default_rng(0)
+    values, positive = rng.integers(0, 9, 60).astype(float), rng.random(60) < 0.4
+    wins = np.subtract.outer(values[positive], values[~positive])
+    assert area(values, positive) == pytest.approx(((wins > 0) + (wins == 0) / 2).mean())
+    precision, recall, last = 0.0, 0.0, 0.0
+    for cut in sorted({*values}, reverse=True):
+        chosen = values >= cut
+        recall = (chosen & positive).sum() / positive.sum()
+        precision += (recall - last) * (chosen & positive).sum() / chosen.sum()
+        last = recall
+    assert average_precision(values, positive) == pytest.approx(precision)
+    assert np.isnan(average_precision(values, np.zeros(60, bool)))
+    assert np.isnan(area(values, np.ones(60, bool)))
+
+
+def test_no_events_have_no_scores():
+    assert all(np.isnan(each.value) for each in Events("mrr", "bce", 4).score(np.zeros((3, 0))))
+
+
+@pytest.mark.parametrize("loss", [softmax_loss, binary_loss])
+def test_losses_have_the_slope_of_their_differences(loss):
+    logits = np.random.default_rng(0).normal(size=(4, 3))
+    total, slope = loss(logits)
+    step = 1e-6 * np.random.default_rng(1).normal(size=logits.shape)
+    found = loss(logits + step)[0] - loss(logits - step)[0]
+    assert np.vdot(slope, step) * 2 == pytest.approx(found, rel=1e-7)
+    assert total > 0
+
+
+def test_negatives_are_targets_the_same_for_any_cut_and_not_the_target(tmp_path):
+    """Of the vertices by their rows in the graph store."""
+    drawn = []
+    for num_shards in (1, 3):
+        (tmp_path / str(num_shards)).mkdir()
+        columns = random_events(bipartite=True)
+        store = ShardStore(shards_of(tmp_path / str(num_shards), columns, num_shards))
+        stream, events = read_stream(store), np.arange(10, 70)
+        shards = [store.shard(s) for s in range(num_shards)]
+        original = np.concatenate([shard.original_id for shard in shards])
+        scoring = scoring_negatives(stream, events, 40)
+        assert not (scoring == stream.target[events]).any()
+        key = negative_key(0, 0, TRAINING)
+        training = training_negatives(stream, events, 2, key)
+        assert set(original[scoring].ravel()) == set(columns["event/target"])
+        again = training_negatives(stream, events[5:9], 2, key)
+        np.testing.assert_array_equal(again, training[:, 5:9])
+        other = training_negatives(stream, events, 2, negative_key(0, 1, TRAINING))
+        assert (other != training).any()
+        drawn.append([original[scoring], original[training]])
+    np.testing.assert_array_equal(drawn[0][0], drawn[1][0])
+    np.testing.assert_array_equal(drawn[0][1], drawn[1][1])

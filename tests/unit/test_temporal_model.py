@@ -1,0 +1,92 @@
+"""The model of events: gradients by central differences, and the slow oracle event by event."""
+
+import numpy as np
+import pytest
+from event_streams import random_events
+from temporal_models import RECENT, Walk
+from temporal_oracle import Oracle
+
+from batchgnn.tasks.task import Roots
+
+NOBODY = np.empty(0, np.int64)
+
+
+def slope_at(flat, i, before, total, step=3e-6):
+    """Central difference of fourth order by one element."""
+    ends = []
+    for factor in (2, 1, -1, -2):
+        flat[i] = before + factor * step
+        ends.append(total())
+    flat[i] = before
+    return (8 * (ends[1] - ends[2]) - (ends[0] - ends[3])) / (12 * step)
+
+
+@pytest.mark.parametrize(("loss", "num_features"), [("bce", 2), ("softmax", 0)])
+def test_gradients_are_central_differences_of_every_parameter(loss, num_features, tmp_path):
+    walk = Walk(tmp_path, random_events(num_features=num_features), loss=loss)
+    rng = np.random.default_rng(1)
+    for first in (0, 10, 20):
+        _, now, _, placed = walk.forward(first, first + 10, np.empty((0, 10), np.int64))
+        walk.tell(first, first + 10, now, placed)
+    negatives = rng.integers(0, 12, (2, 5))
+    placed = walk.place(30, 35, negatives)
+    roots, parameters = Roots(NOBODY, NOBODY, 5), walk.model.parameters
+
+    def total():
+        rows, *_ = walk.forward(30, 35, negatives, placed)
+        return walk.task.loss(rows, roots, 0.2).sum / 5
+
+    rows, _, saved, _ = walk.forward(30, 35, negatives, placed)
+    walk.model.backward(walk.task.loss(rows, roots, 0.2).gradient, saved)
+    gradient = {name: each.copy() for name, each in parameters.grads.items()}
+    for name, values in parameters.items():
+        flat, slopes = values.reshape(-1), np.empty(values.size)
+        for i, before in enumerate(flat.copy()):
+            slopes[i] = slope_at(flat, i, before, total)
+        assert np.abs(slopes).max() > 0 or (name, loss) == ("decoder.c", "softmax"), name
+        found = gradient[name].ravel()
+        np.testing.assert_allclose(found, slopes, rtol=2e-9, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("bipartite", [False, True])
+def test_the_model_is_the_oracle_over_twenty_batches(bipartite, tmp_path):
+    """Logits and memories, with ties, repeats, events of one vertex, and features."""
+    columns = random_events(num_features=2, bipartite=bipartite)
+    walk = Walk(tmp_path, columns)
+    stream, rng = walk.stream, np.random.default_rng(2)
+    ends = stream.source, stream.target
+    oracle = Oracle(walk.model.parameters, 2, RECENT, *ends, stream.time, stream.features)
+    for first in range(0, 80, 4):
+        negatives = rng.integers(0, 12, (2, 4))
+        rows, now, _, placed = walk.forward(first, first + 4, negatives)
+        found, _ = walk.task.logits(rows, 4)
+        expected = oracle.logits(first, first + 4, negatives)
+        np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
+        walk.tell(first, first + 4, now, placed)
+        oracle.tell(first, first + 4)
+        for v, memory in oracle.memory.items():
+            np.testing.assert_allclose(walk.states.memory[v], memory, rtol=1e-12, atol=1e-13)
+            np.testing.assert_allclose(walk.states.other[v], oracle.other[v], rtol=1e-12)
+            assert walk.states.mail[v] == oracle.mail[v]
+    assert len(oracle.before) > 6
+
+
+def test_later_events_do_not_change_a_logit(tmp_path):
+    """Nor does the order of events of one time, of which none sees another."""
+    columns = random_events(num_features=2)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    walk = Walk(tmp_path / "a", columns)
+    order = np.arange(80)
+    order[45:] = np.random.default_rng(0).permutation(order[45:])
+    times = columns["event/time"]
+    other = {name: column[order] for name, column in columns.items()} | {"event/time": times}
+    changed = Walk(tmp_path / "b", other)
+    negatives = np.random.default_rng(2).integers(0, 12, (2, 5))
+    for first in range(0, 40, 5):
+        found = []
+        for each in (walk, changed):
+            rows, now, _, placed = each.forward(first, first + 5, negatives)
+            each.tell(first, first + 5, now, placed)
+            found.append(each.task.logits(rows, 5)[0])
+        np.testing.assert_array_equal(*found)
