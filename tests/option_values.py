@@ -6,25 +6,30 @@ from itertools import product
 
 import numpy as np
 from covering import covering_array
-from graphs import learnable_graph, with_numbers
+from event_streams import random_events, stored
+from graphs import learnable_graph, shards_of, with_numbers
 
 from batchgnn.base.errors import ConfigError
 from batchgnn.modes.assembly import resolved, settings_of, subjects_for
 from batchgnn.modes.chosen import AUTO, Chosen
 from batchgnn.modes.kinds import MODES
 from batchgnn.nn.models import MODELS
+from batchgnn.partition.partition import partition
 from batchgnn.settings.settings import options_of
 from batchgnn.tasks.kinds import TASKS
 
 GRAPH, STAGE = "graph", "STAGE"
 "A factor that is no option; a folder that the test names."
 
+EVENTS = "events"
+
 GRAPHS = {
     "multiclass": lambda: learnable_graph(num_vertices=203),
     "multilabel": lambda: learnable_graph(num_vertices=197, directed=True, multilabel=True),
     "regression": lambda: with_numbers(learnable_graph(num_vertices=199, directed=True)),
+    EVENTS: random_events,
 }
-"By the task of their shards: undirected, and directed with weights."
+"By the task of their shards: undirected, directed with weights, and a stream of events."
 
 VALUES = {
     "mode": tuple(MODES),
@@ -71,23 +76,42 @@ VALUES = {
     "checkpoint_every": (0, 2),
     "chunks": ("auto", 1, 5),
     "tensor_ways": (None, 1, 2),
-    "metric": (None, "accuracy", "macro-f1", "roc-auc", "mae"),
+    "stages": (None, 1, 2),
+    "history_every": (23, 1),
+    "history_init": ("exact", "zero"),
+    "gradient": ("double", "drop", "stale"),
+    "guard_every": (20, 1, 0),
+    "recompute": (False, True),
+    "recent": (10, 3),
+    "negatives": (1, 2),
+    "eval_negatives": (49, 3),
+    "protocol": ("carry", "replay"),
+    "state_width": (12, 8),
+    "time_width": (6, 4),
+    "state_heads": (2, 1),
+    "time_encoder": ("fixed", "learned"),
+    "metric": (None, "accuracy", "macro-f1", "roc-auc", "mae", "ap"),
     "loss": ("mse", "mae"),
+    "event_loss": ("bce", "softmax"),
 }
 "Small ones, so that a run takes a moment; the first is most often the default."
 
 CHECKED = {
     *(GRAPH, "mode", "model", "task", "loss", "metric", "layers", "hidden", "heads", "norm"),
     *("input_dropout", "fanouts", "topology", "aggregate_cache", "aggregate_memory", "chunks"),
-    *("tensor_ways", "feature_dtype"),
+    *("tensor_ways", "feature_dtype", "gradient", "event_loss"),
 }
 "What is compared with each other when settings are resolved."
 
 
-def written_graph(name):
-    """One of GRAPHS, with a second split."""
+def write_shards(name, folder):
+    """Shards of one of GRAPHS in a folder to be; those of vertices have a second split."""
     graph = GRAPHS[name]()
-    return replace(graph, split=np.stack([graph.split, np.roll(graph.split, 1)], axis=1))
+    if name == EVENTS:
+        partition(stored(folder.with_suffix(".h5"), graph), folder, "random", 4, 0)
+        return
+    split = np.stack([graph.split, np.roll(graph.split, 1)], axis=1)
+    shards_of(replace(graph, split=split), folder)
 
 
 def options_in(row):
@@ -135,7 +159,8 @@ def pairs_array():
     def values_of(start):
         chosen = Chosen(mode=start["mode"], model=start["model"])
         there = [name for each in subjects_for(chosen) for name in options_of(each)]
-        return {name: VALUES[name] for name in there if name not in start}
+        one_split = {"split_index"} if start[GRAPH] == EVENTS else set()
+        return {name: VALUES[name] for name in there if name not in start.keys() | one_split}
 
     return covering_array([each for each in starts if fits(each)], values_of, fits, helps)
 

@@ -24,9 +24,11 @@ WRITING = {
     "data generate rmat": ["OUT", "--vertices", "512", "--features", "32"],
     "data generate grid": ["OUT", "--vertices", "900", "--features", "24"],
     "data generate digits": ["OUT"],
+    "data generate events": ["OUT", "--vertices", "500", "--events", "6000"],
     "data convert npz": ["ROOT/g.npz", "OUT", "--arcs", "once"],
     "data convert edges": ["ROOT/e.csv", "OUT", "--vertices", "ROOT/v.csv"],
     "data convert ogb": ["ROOT/ogbn_x", "OUT"],
+    "data convert events": ["ROOT/events.csv", "OUT"],
     "partition": ["ROOT/g.h5", "OUT", "--shards", "2"],
     "train": ["ROOT/s", "--run", "OUT", *EPOCH],
     "predict": ["ROOT/r", "OUT"],
@@ -178,6 +180,9 @@ def make_inputs(root):
     edges = np.stack([source, target])
     np.savez(root / "g.npz", edge_index=edges, directed=False, x=features, y=label, **masks)
     np.savetxt(root / "e.csv", edges.T, "%d", ",", header="source,target", comments="")
+    events = np.stack([*rng.integers(0, 300, (2, 6000)), np.arange(6000)], axis=1)
+    head = "source,target,time"
+    np.savetxt(root / "events.csv", events, "%d", ",", header=head, comments="")
     names = ["train", "val", "test"]
     rows = [
         ",".join([str(v), str(label[v]), names[split[v] - 1], *(f"{x:.3f}" for x in features[v])])
@@ -211,6 +216,8 @@ MODULES = (
     "batchgnn.cli",
     "batchgnn.launch.demo",
     "batchgnn.data.cli",
+    "batchgnn.data.convert_events",
+    "batchgnn.data.event_stream",
     "batchgnn.partition.cli",
     "batchgnn.run.train",
     "batchgnn.run.predict",

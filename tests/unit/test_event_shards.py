@@ -5,17 +5,18 @@ import io
 import h5py
 import numpy as np
 import pytest
-from event_streams import random_events, shards_of
+from event_streams import random_events, shards_of, stored
 from rich.console import Console
-from shards import accept_shards
+from shards import accept_shards, edited
 
 from batchgnn.base.errors import ConfigError, StoreError
 from batchgnn.graph.missing import missing_updates
 from batchgnn.modes.assembly import resolved, settings_of
-from batchgnn.partition.partition import opened
+from batchgnn.partition.partition import opened, partition
 from batchgnn.partition.tables import graph_tables, shard_tables
 from batchgnn.store.event_stream import EventStream
-from batchgnn.store.events import FEATURES, SOURCE, TARGET, TIME
+from batchgnn.store.events import FEATURES, SOURCE, SPLIT, TARGET, TIME
+from batchgnn.store.graph_verify import verify as verify_graph
 from batchgnn.store.shard_store import ShardStore
 from batchgnn.store.shard_verify import verify
 
@@ -120,3 +121,19 @@ def test_a_graph_without_time_has_no_stream(tmp_path):
     store = ShardStore(shards_of_graph(learnable_graph(), tmp_path / "s"))
     with pytest.raises(StoreError, match="edges without time"):
         EventStream(store)
+
+
+BAD_VALUES = {SOURCE: 12, TARGET: 2**31, TIME: -1, SPLIT: 0, FEATURES: np.nan}
+
+
+@pytest.mark.parametrize("name", BAD_VALUES)
+def test_a_bad_value_of_a_graph_store_is_named_where_it_is_read(name, tmp_path):
+    path = stored(tmp_path / "g.h5", random_events(num_features=2))
+    with edited(path) as file:
+        file[name][5] = BAD_VALUES[name]
+    for read in (
+        lambda: verify_graph(path),
+        lambda: partition(path, tmp_path / "s", "random", 2, 0),
+    ):
+        with pytest.raises(StoreError, match=f"{name} has a value out of range in row 5"):
+            read()
