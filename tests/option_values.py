@@ -82,6 +82,7 @@ VALUES = {
     "gradient": ("double", "drop", "stale"),
     "guard_every": (20, 1, 0),
     "recompute": (False, True),
+    "ways": (None, (1, 1, 1)),
     "recent": (10, 3),
     "negatives": (1, 2),
     "eval_negatives": (49, 3),

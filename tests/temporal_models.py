@@ -1,17 +1,29 @@
 """Small models of events in float64, on small streams, with what trains them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 from event_streams import shards_of
 
 from batchgnn.modes.temporal.batches import Sampler
 from batchgnn.modes.temporal.states import VertexStates
 from batchgnn.modes.temporal.stream import read_stream
+from batchgnn.modes.temporal.ways import Ways
 from batchgnn.nn.model import ModelSpec
 from batchgnn.nn.temporal import TemporalModel
 from batchgnn.store.shard_store import ShardStore
 from batchgnn.tasks.events import Events
 
 WIDTH, RECENT, DECODED = 4, 3, "decoder.c"
+
+
+class Alone(Ways):
+    """One rank, without MPI."""
+
+    def __init__(self):
+        self.slices = self.copies = 1
+        self.copy = self.part = 0
+        self.comm = SimpleNamespace(size=1)
 
 
 class Walk:
@@ -39,7 +51,7 @@ class Walk:
         for values in self.model.parameters.values():  # biases too, and slow clocks
             values += 0.1 * rng.normal(size=values.shape)
         self.states = VertexStates(self.stream, WIDTH, np.float64)
-        self.sampler = Sampler(self.stream, RECENT)
+        self.sampler, self.ways = Sampler(self.stream, RECENT), Alone()
 
     def place(self, first, last, negatives):
         events = np.arange(first, last)
@@ -55,5 +67,4 @@ class Walk:
         return rows, now, (remembered, attended), placed
 
     def tell(self, first, last, now, placed):
-        update = self.states.tell(first, last)
-        self.states.write(update, now, placed.batch.root_row)
+        self.ways.tell(self.states, first, last, now, placed.batch.root_row)

@@ -80,6 +80,19 @@ def exchange_parts(
         move(comm, pieces, _by_rank(dst, dst_start, me))
 
 
+def gather_rows(comm: MPI.Intracomm, mine: np.ndarray, counts: np.ndarray, name: str) -> np.ndarray:
+    """The rows (n_p, ...) of all ranks p, one after the other, on every rank.
+
+    counts: int64 (P,), how many rows each rank has, known to all
+    """
+    if comm.size == 1:
+        return mine
+    out = np.empty((int(counts.sum()), *mine.shape[1:]), mine.dtype)
+    sent = np.concatenate([mine] * comm.size)
+    exchange_parts(comm, sent, np.full(comm.size, len(mine)), out, counts, name)
+    return out
+
+
 def _by_rank(array: np.ndarray, start: np.ndarray, me: int) -> dict[int, np.ndarray]:
     """The parts that are another rank's and not empty; the next rank's first."""
     size = len(start) - 1

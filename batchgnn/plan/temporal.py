@@ -18,6 +18,7 @@ from batchgnn.plan.prediction import (
     Prediction,
 )
 from batchgnn.plan.rates import Rates
+from batchgnn.plan.whole import ITEM, gradient_seconds
 from batchgnn.sampling.options import Batches
 
 PASSES = 3
@@ -25,13 +26,15 @@ PASSES = 3
 
 
 def predict_temporal(job: Job, rates: Rates) -> Prediction:
-    """An epoch walks all training events once; on one rank there are no messages."""
+    """An epoch walks all training events once, or once a copy; ranks share batches evenly."""
     model, options = job.model, job.settings[Timeline]
     if not isinstance(model, TemporalModel):
         raise TypeError("mode temporal is of events")
     events, size = job.num_seeds, job.settings[Batches].size
     steps = max(1, -(-events // size))
-    roots = (2 + options.negatives) * min(size, max(events, 1))
+    num_ranks = job.num_ranks
+    slices = num_ranks if options.ways is None else options.ways[0]
+    roots = (2 + options.negatives) * min(size, max(events, 1)) / slices
     met = min(job.manifest.num_edges / max(job.manifest.num_vertices, 1), options.recent)
     vertices = min(roots * (1 + met), job.manifest.num_vertices)
     queries = min(roots, vertices)
@@ -39,6 +42,11 @@ def predict_temporal(job: Job, rates: Rates) -> Prediction:
     mail = d + seen
     flops = 2 * d * (vertices * (3 * mail + d) + queries * (d + seen + d) + roots * (seen + 2 * d))
     elements = vertices * (mail + 12 * d) + roots * 6 * d
+    told = 0 if num_ranks == 1 else 2 * min(size, max(events, 1)) * 2 * d * ITEM
+    sent = told * (slices - 1) * (num_ranks // slices)
+    link = rates.link(num_ranks) if num_ranks > 1 else None
+    travels = 0.0 if link is None else link.seconds(1, sent / num_ranks)
+    messages = gradient_seconds(job, rates) + travels
     looks = roots * met * (4 * model.heads * seen + 6 * model.clock)
     return Prediction(
         exactness="exact",
@@ -48,13 +56,13 @@ def predict_temporal(job: Job, rates: Rates) -> Prediction:
             PRODUCTS: steps * PASSES * flops / rates.flops,
             ROWS: steps * elements * rates.element_s,
             PACKING: 0.0,
-            MESSAGES: 0.0,
+            MESSAGES: steps * messages,
         },
         hidden_s=0.0,
         steps=steps,
-        bytes=0,
-        calls=steps,
+        bytes=steps * (sent + job.gradient_bytes),
+        calls=steps * (1 + (num_ranks > 1)),
         memory=plan_memory(job.extent(0)),
         allowed=job.allowed,
-        notes=("a batch's vertices estimated from the mean degree",),
+        notes=("a batch's vertices and their memories estimated from the mean degree",),
     )

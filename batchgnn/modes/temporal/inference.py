@@ -3,9 +3,11 @@
 import numpy as np
 
 from batchgnn.base.errors import ConfigError
+from batchgnn.comm.exchange import gather_rows
 from batchgnn.modes.temporal.batches import Sampler, scoring_negatives
 from batchgnn.modes.temporal.options import Timeline
 from batchgnn.modes.temporal.states import VertexStates
+from batchgnn.modes.temporal.ways import Ways
 from batchgnn.nn.temporal import Batch, TemporalModel
 from batchgnn.store.seeds import SPLITS
 from batchgnn.tasks.events import Events
@@ -31,12 +33,17 @@ class StreamInference:
         task: Events,
         states: VertexStates,
         sampler: Sampler,
+        ways: Ways,
         batch_size: int,
         options: Timeline,
         *,
         replays: bool = False,
     ):
-        """states: behind the training events, unless it replays; they are moved on."""
+        """states: behind the training events, unless it replays; they are moved on.
+
+        ways: whose slices score a batch together
+        """
+        self.ways = ways
         self.model, self.task, self.states, self.sampler = model, task, states, sampler
         self.stream, self.batch_size = states.stream, batch_size
         self.num_negatives = options.eval_negatives
@@ -65,23 +72,29 @@ class StreamInference:
 
     def _pass(self, first: int, last: int) -> np.ndarray:
         """Tell memories of some events."""
-        ends = np.concatenate([self.stream.source[first:last], self.stream.target[first:last]])
+        low, high = self.ways.mine(first, last)
+        ends = np.concatenate([self.stream.source[low:high], self.stream.target[low:high]])
         row, member = self.sampler.rows_of(ends, self.states.mail)
         now, _ = self.model.remember(self.states.read(member))
-        self.states.write(self.states.tell(first, last), now, row)
+        self.ways.tell(self.states, first, last, now, row)
         return np.empty((1 + self.num_negatives, 0), now.dtype)
 
     def _score(self, first: int, last: int) -> np.ndarray:
         """Logits of some events, and tell memories of them."""
-        stream, states, events = self.stream, self.states, np.arange(first, last)
+        stream, states = self.stream, self.states
+        events = np.arange(*self.ways.mine(first, last))
         others = scoring_negatives(stream, events, self.num_negatives)
         vertex = np.concatenate([stream.source[events], stream.target[events], others.ravel()])
         event = np.tile(events, 2 + len(others))
         placed = self.sampler.place(vertex, event, states.mail)
         now, _ = self.model.remember(states.read(placed.member))
-        states.write(states.tell(first, last), now, placed.batch.root_row)
-        rows = np.concatenate([self._attend(part, now) for part in chunks(placed.batch)])
-        return self.task.logits(rows, len(events))[0]
+        self.ways.tell(states, first, last, now, placed.batch.root_row)
+        logits = np.empty((1 + self.num_negatives, 0), now.dtype)
+        if len(events):
+            rows = np.concatenate([self._attend(part, now) for part in chunks(placed.batch)])
+            logits = self.task.logits(rows, len(events))[0]
+        counts = np.diff(self.ways.bounds(first, last))
+        return gather_rows(self.ways.comm, np.ascontiguousarray(logits.T), counts, "scores").T
 
     def _attend(self, batch: Batch, now: np.ndarray) -> np.ndarray:
         return self.model.attend(batch, now, training=False)[0]

@@ -29,7 +29,7 @@ def plan_temporal(extent: Extent) -> MemoryPlan:
             "the stream": events.num_events * (STREAM_BYTES + columns * events.num_features)
             + ENTRY_BYTES * manifest.num_edges,
             "memories of vertices": n * (2 * model.width * item + 16 + 4 + 8),
-            "a checkpoint's copy of them": n * (2 * model.width * item + 16),
+            "a copy of them, for a checkpoint or for scores": n * (2 * model.width * item + 16),
             "recent events of a batch": scoring * (options.recent * 44 + 24),
             "a batch's rows": int(
                 buffers.GROWTH

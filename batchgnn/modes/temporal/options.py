@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from cyclopts import Parameter
+
 from batchgnn.settings.checks import AT_LEAST_ONE
 
 DEFAULT_BATCH_SIZE = 600
@@ -11,6 +13,11 @@ DEFAULT_BATCH_SIZE = 600
 @dataclass(frozen=True, kw_only=True)
 class Timeline:
     """How a stream of events is walked."""
+
+    ways: Annotated[tuple[int, int, int] | None, Parameter(consume_multiple=True)] = None
+    """Ranks that share each batch, batches trained ahead (1), and copies of the memories that walk
+    the stream from other places, all trained by one step; an epoch is then so many traversals.
+    [default: all ranks share each batch]"""
 
     recent: Annotated[int, AT_LEAST_ONE] = 10
     "Most recent events of a vertex that it attends to; all are strictly earlier."

@@ -63,13 +63,8 @@ class VertexStates:
         return Mails(memory, other, features, span)
 
     def tell(self, first: int, last: int) -> Update:
-        """Make the events first .. last - 1 the last ones of their vertices."""
+        """Make events first .. last - 1 the last ones of their vertices; memories are to follow."""
         source, target = self.stream.source[first:last], self.stream.target[first:last]
         vertex, own, other = (np.empty(2 * len(source), np.int64) for _ in "voo")
         count = last_updates(source, target, first, self.mail, self.before, vertex, own, other)
         return Update(vertex[:count], own[:count], other[:count])
-
-    def write(self, update: Update, states: np.ndarray, root_row: np.ndarray) -> None:
-        """Keep the states, (n, d), of a batch's sources and targets; root_row: int32 (2 B,)."""
-        self.memory[update.vertex] = states[root_row[update.own]]
-        self.other[update.vertex] = states[root_row[update.other]]
