@@ -215,10 +215,7 @@ class ShardStore:
             )
         m = self.manifest
         check_frame(path, s, m.place, m.fold, m.fingerprint)
-        with (
-            parsing(path, RESTORE),
-            open_store(path, FORMAT_SHARD, "shard file", MAKE) as file,
-        ):
+        with parsing(path, RESTORE), open_store(path, FORMAT_SHARD, "shard file", MAKE) as file:
             self._check_identity(file, s)
             return {name: _place(path, file, name) for name in self._layout(file, s)}
 
@@ -299,9 +296,9 @@ def read_manifest(path: str | os.PathLike) -> Manifest:
             raise StoreError(f"{path / MANIFEST}: {error.args[0]}. {RESTORE}") from error
     manifest = Manifest(**values)
     with parsing(file_path, RESTORE):
-        for claim, holds in claims_of(manifest):
-            if not holds:
-                raise StoreError(f"{file_path}: {claim} does not hold. {RESTORE}")
+        false = next((claim for claim, holds in claims_of(manifest) if not holds), None)
+    if false:
+        raise StoreError(f"{file_path}: {false} does not hold. {RESTORE}")
     return manifest
 
 

@@ -88,7 +88,7 @@ def npz_arrays(rng: random.Random, graph: Graph) -> tuple[Arrays, list]:
 
 def bad_end(rng: random.Random, arrays: Arrays) -> str | None:
     key = next(k for k in ("edge_index", "indices", "source") if k in arrays)
-    ends = arrays[key].astype(np.int64)
+    ends = np.array(arrays[key], np.int64, order="C")
     ends.reshape(-1)[rng.randrange(ends.size)] = value = rng.choice([-1, 100, 2**31, -(2**40)])
     if key != "source":
         ends = np.ascontiguousarray(ends)

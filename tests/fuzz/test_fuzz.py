@@ -25,6 +25,7 @@ def assert_sound(kind, count, worker, folder):
     assert not found, f"{len(found)} findings\n" + "\n".join(found[:40])
 
 
+@pytest.mark.timeout(900)  # the first may train and compile kernels
 @pytest.mark.parametrize("kind", KINDS)
 def test_some_inputs_are_taken_rightly_or_refused_in_a_sentence(kind, worker, tmp_path):
     assert_sound(kind, FEW, worker, tmp_path)

@@ -13,6 +13,7 @@ from jobs import arrays, newest_checkpoint
 
 from batchgnn.launch.status import run_lines
 from batchgnn.run.run_state import read_run
+from batchgnn.store.seal import seal
 
 SMALL = ["--layers", 2, "--fanouts", 4, 3, "--hidden", 16, "--batch-size", 60, "--epochs", 3]
 WHOLE = ["--mode", "fullgraph", "--layers", 2, "--hidden", 16, "--epochs", 50]
@@ -58,6 +59,7 @@ def test_weights_that_are_not_finite_are_refused(shards, trained, tmp_path, valu
     run = shutil.copytree(trained, tmp_path / "run")
     with h5py.File(run / "model.h5", "r+") as file:
         file["parameters"][3] = value
+    seal(run / "model.h5")
     outputs = {"evaluate": [], "predict": [tmp_path / "p.h5"], "export": [tmp_path / "m"]}
     for command, out in outputs.items():
         said = refused(command, run, *out)

@@ -99,6 +99,7 @@ def test_a_manifest_that_was_changed_is_refused(store, name):
 CLAIMS = {
     "num_edges": ("attrs", 5, "adds up to num_edges"),
     "task": ("attrs", "ranking", "task: one of multiclass"),
+    "options": ("attrs", "3", "options: names and values"),
     "num_features": ("attrs", 9, "shard/place: sizes that follow from the counts"),
     "num_classes": ("attrs", 1.5, r"manifest\.h5 is damaged: .*1\.5.* is no whole number"),
     "id_dtype": ("attrs", "nonsense", r"manifest\.h5 is damaged: data type 'nonsense'"),

@@ -5,6 +5,7 @@ from batchgnn.base.bytes import MemoryPlan
 from batchgnn.modes.activations import gradient_sums
 from batchgnn.modes.extent import Extent
 from batchgnn.nn.model import Model
+from batchgnn.nn.models import MODELS
 from batchgnn.sampling.options import KeptInputs
 
 PLANNING_BYTES = 44
@@ -56,11 +57,23 @@ def activation_bytes(
     and the loss three of logits.
     """
     widths, spec = model.widths, model.spec
+<<<<<<< HEAD
     kept = sum(kept_numbers(model, n) for n in range(len(widths) - 1))
+=======
+    attends = model.aggregation == "attention" and not MODELS[spec.model].propagates
+    kept = 0
+    for n, width in enumerate(widths[1:]):
+        before = widths[n]
+        first = n > 0 and before < width
+        beside = 2 if model.aggregation == "mean" else 1
+        kept += width + first * beside * before
+        kept += width * (spec.residual + (spec.model in ("gcnii", "gin")))
+        kept += width * (spec.norm != "none") + width * attends
+>>>>>>> integ
     temporary = (4 + spec.residual) * max(widths[1:]) + 3 * widths[-1]
-    extra = spec.heads if model.aggregation == "attention" else 0
+    extra = spec.heads if attends else 0
     exchanged = 2 * (halo + sent) * (max(widths[1:]) + extra) * item
-    if model.aggregation == "attention":
+    if attends:
         kept += len(widths[1:]) * (max(widths[1:]) + 3 * extra)
         exchanged += halo * sum(widths[1:]) * item
     numbers = num_own * (kept + temporary) + gradient_sums(model, num_own)
