@@ -81,6 +81,16 @@ def _metric(run: Run) -> str | None:
     return None if scores.metric is None else f"{scores.metric} ({scores.direction})"
 
 
+def _guard(run: Run) -> str | None:
+    """The last comparison of approximate rows with exact ones, and what came of it."""
+    guard = run.result.get("guard", {})
+    if not guard.get("epoch"):
+        return None
+    said = f"epoch {guard['epoch']}: loss gap {guard['loss_gap']:.3g}, "
+    said += f"{guard['disagreement']:.1%} of the predictions differ"
+    return said + ("; exact from there on" if guard.get("exact_from") else "")
+
+
 ABOUT: dict[str, Callable[[Run], object]] = {
     "Folder": lambda run: str(run.path),
     "State": lambda run: run.state,
@@ -88,6 +98,8 @@ ABOUT: dict[str, Callable[[Run], object]] = {
     "Exactness": lambda run: run.exactness,
     "Model": _model,
     "Ranks": _ranks,
+    "Layers of each stage": lambda run: ", ".join(map(str, run.result.get("stages", []))),
+    "Rows beside exact ones": _guard,
     "Epochs": lambda run: number(len(run.lines)),
     "Best epoch": lambda run: number(run.scores.best_epoch),
     "Score": _metric,

@@ -327,6 +327,8 @@ def test_modes_that_settings_rule_out_are_said(shards):
     choice = compare_modes(shards, manifest, settings_of(model="gcnii", hidden=8), 2, 2, ASSUMED)
     assert [each.mode for each in choice.predictions if each.mode == "macrobatch"] == []
     assert "neighbourhoods sampling cannot follow" in choice.refused["macrobatch"]
+    last = choice.predictions[-1]  # what is not exact comes last, and is never taken
+    assert (last.mode, last.exactness[:11]) == ("pipeline", "approximate")
     many = compare_modes(shards, manifest, settings_of(hidden=8), 5, 5, ASSUMED)
     assert [each.mode for each in many.predictions] == ["tensor"]
     assert "4 shards cannot serve 5 ranks" in many.refused["fullgraph"]

@@ -43,6 +43,18 @@ def test_a_run_of_one_epoch_is_its_own_mean(tmp_path):
     assert rows["Seconds an epoch"] == [line["seconds"]]
 
 
+def test_stages_and_the_guard_are_told_where_there_are_some(run, tmp_path):
+    guard = {"epoch": 40, "loss_gap": 0.123, "disagreement": 0.3, "every": 20, "exact_from": 40}
+    make_run(tmp_path / "staged", stages=[3, 2], guard=guard)
+    rows = page_of(tmp_path / "staged").tables["Summary of the runs"].rows
+    assert rows["Layers of each stage"] == ["3, 2"]
+    (said,) = rows["Rows beside exact ones"]
+    assert said == (
+        "epoch 40: loss gap 0.123, 30.0% of the predictions differ; exact from there on"
+    )
+    assert "Rows beside exact ones" not in page_of(run).tables["Summary of the runs"].rows
+
+
 def test_a_plan_stands_beside_what_was_measured(tmp_path):
     terms = [
         {"name": "epoch", "unit": "s", "predicted": 2.0, "measured": 2.5},
