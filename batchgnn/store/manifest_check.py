@@ -17,13 +17,9 @@ def claims_of(m: "Manifest") -> Iterator[tuple[str, bool]]:
     """(claim, whether it holds): what a manifest says of itself, each on those before it."""
     shards, names = m.num_shards, len(m.checksum_dataset)
     kinds = [np.dtype(kind) for kind in FEATURE_DTYPES.values()]
-<<<<<<< HEAD
     tasks = (*TASKS, EVENTS)
     yield "task: one of " + ", ".join(tasks), m.task in tasks
-=======
-    yield "task: one of " + ", ".join(TASKS), m.task in TASKS
     yield "options: names and values", isinstance(m.options, dict)
->>>>>>> integ
     yield "num_features: 0 to 2^31", 0 <= m.num_features < 2**31
     yield "feature_dtype: one of " + ", ".join(FEATURE_DTYPES), m.feature_dtype in kinds
     yield "num_classes: at least 0, of regression 1", m.num_classes >= (m.task == REGRESSION)

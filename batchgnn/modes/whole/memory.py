@@ -57,19 +57,8 @@ def activation_bytes(
     and the loss three of logits.
     """
     widths, spec = model.widths, model.spec
-<<<<<<< HEAD
+    attends = attends_in_layers(model)
     kept = sum(kept_numbers(model, n) for n in range(len(widths) - 1))
-=======
-    attends = model.aggregation == "attention" and not MODELS[spec.model].propagates
-    kept = 0
-    for n, width in enumerate(widths[1:]):
-        before = widths[n]
-        first = n > 0 and before < width
-        beside = 2 if model.aggregation == "mean" else 1
-        kept += width + first * beside * before
-        kept += width * (spec.residual + (spec.model in ("gcnii", "gin")))
-        kept += width * (spec.norm != "none") + width * attends
->>>>>>> integ
     temporary = (4 + spec.residual) * max(widths[1:]) + 3 * widths[-1]
     extra = spec.heads if attends else 0
     exchanged = 2 * (halo + sent) * (max(widths[1:]) + extra) * item
@@ -87,4 +76,9 @@ def kept_numbers(model: Model, n: int) -> int:
     beside = 2 if model.aggregation == "mean" else 1
     kept = width + aggregates_first * beside * before
     kept += width * (spec.residual + (spec.model in ("gcnii", "gin")))
-    return kept + width * (spec.norm != "none") + width * (model.aggregation == "attention")
+    return kept + width * (spec.norm != "none") + width * attends_in_layers(model)
+
+
+def attends_in_layers(model: Model) -> bool:
+    """Whether layers keep attention's products; a decoupled model attends after its layers."""
+    return model.aggregation == "attention" and not MODELS[model.spec.model].propagates
