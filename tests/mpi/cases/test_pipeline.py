@@ -76,6 +76,8 @@ def test_stages_change_no_bit(comm, stores, model, monkeypatch):
 
     An exact pass before would add up in the order of the ranks.
     """
+    if comm.size == 1:
+        return
     monkeypatch.setattr("batchgnn.modes.pipeline.start.ChunkedGraph", with_an_empty_chunk)
     settings, found = settings_of(model, history_every=2, history_init="zero", lr=0.02), []
     for ranks in (comm, MPI.COMM_SELF):
