@@ -49,6 +49,12 @@ def on_one_rank(shards, out, options):
         return losses(again)
 
 
+def keeps_rounded(settings):
+    """Whether some inputs are kept, rounded to half the width: more of them on more ranks."""
+    decide = decisive(settings)
+    return bool(decide.get("aggregate_memory")) and decide["feature_dtype"] != "float32"
+
+
 @pytest.mark.parametrize("row", MINE)
 def test_options_give_the_losses_of_one_rank_or_a_sentence(comm, graphs, row):
     given, shards = ROWS[row], graphs / ROWS[row][GRAPH]
@@ -69,5 +75,6 @@ def test_options_give_the_losses_of_one_rank_or_a_sentence(comm, graphs, row):
     if comm.rank == 0:
         found, expected = losses(out), on_one_rank(shards, out, options)
         assert len(found) > 0
-        np.testing.assert_allclose(found, expected[: len(found)], rtol=1e-5, err_msg=str(given))
+        rtol = 2e-3 if keeps_rounded(RunFolder(out).settings()) else 1e-5
+        np.testing.assert_allclose(found, expected[: len(found)], rtol=rtol, err_msg=str(given))
     comm.Barrier()
