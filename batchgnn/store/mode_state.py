@@ -113,11 +113,13 @@ def read_state(
 def require_like(saved: ModeState, now: ModeState, where: str) -> None:
     """Raise StoreError unless a state has the arrays and scalars that the mode keeps now.
 
-    where: the checkpoint. A trainer that nobody was has no arrays.
+    where: the checkpoint. A trainer that nobody was has no arrays, and a mode that has not begun
+    may have none by vertex yet.
     """
     for kind in (REPLICATED, "by_vertex", "by_trainer"):
         found, needed = (_described(getattr(state, kind)) for state in (saved, now))
-        if found != needed and (found or kind != "by_trainer"):
+        may_be_none = {"by_vertex": needed, "by_trainer": found}
+        if found != needed and may_be_none.get(kind, True):
             names = sorted(name for name, _ in found.items() ^ needed.items())
             raise StoreError(
                 f"{where}: {', '.join(names)}: of another shape or type than this mode, model and "

@@ -31,7 +31,7 @@ def shards(tmp_path_factory):
         vertices=60, sources=40, events=1200, features=2, repeat=0.9, eras=1, exponent=0.5
     )
     generate_events(folder / "g.h5", options, show=False)
-    partition(folder / "g.h5", folder / "s", "random", 3, 0)
+    partition(folder / "g.h5", folder / "s", "random", 4, 0)
     return folder / "s"
 
 
