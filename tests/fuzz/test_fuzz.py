@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from fuzz.count import FEW, MANY, SEED
+from fuzz.count import SEED, few, many
 from fuzz.kinds import KINDS, draws
 from fuzz.oracle import findings
 
@@ -28,11 +28,11 @@ def assert_sound(kind, count, worker, folder):
 @pytest.mark.timeout(900)  # the first may train and compile kernels
 @pytest.mark.parametrize("kind", KINDS)
 def test_some_inputs_are_taken_rightly_or_refused_in_a_sentence(kind, worker, tmp_path):
-    assert_sound(kind, FEW, worker, tmp_path)
+    assert_sound(kind, few(kind), worker, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_inputs_are_taken_rightly_or_refused_in_a_sentence(kind, worker, tmp_path):
-    assert_sound(kind, MANY, worker, tmp_path)
+    assert_sound(kind, many(kind), worker, tmp_path)

@@ -36,7 +36,9 @@ def run_cases(num_ranks, names):
         report = Path(folder) / "passed"
         settings = {"BATCHGNN_TEST_REPORT": str(report), "HYPOTHESIS_DERANDOMIZE": "1"}
         paths = [CASES / name for name in names]
-        done = run_on_ranks(num_ranks, [*argv, *paths], timeout_s=TIMEOUT_S, environment=settings)
+        done = run_on_ranks(
+            num_ranks, [*argv, *paths], timeout_s=TIMEOUT_S, environment=settings, behind=True
+        )
         passed = [_lines(report.with_name(f"passed.{rank}")) for rank in range(num_ranks)]
         collected = _lines(report.with_name("passed.collected"))
     together = set(passed[0]).intersection(*passed[1:])

@@ -20,11 +20,14 @@ class Done:
     seconds: float
 
 
-def run_on_ranks(num_ranks, argv, *, timeout_s=120, environment=None):
-    """Run `python ARGV` on ranks of one thread each; after `timeout_s` all of it is killed."""
-    begin = time.monotonic()
+def run_on_ranks(num_ranks, argv, *, timeout_s=120, environment=None, behind=False):
+    """Run `python ARGV` on ranks of one thread each; after `timeout_s` all of it is killed.
+
+    behind: it has what other work leaves of the processors
+    """
+    begin, before = time.monotonic(), ["nice"] if behind else []
     process = subprocess.Popen(
-        [sys.executable, str(HERE / "launched.py"), str(num_ranks), *map(str, argv)],
+        [*before, sys.executable, HERE / "launched.py", str(num_ranks), *map(str, argv)],
         env=dict(os.environ) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"} | (environment or {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

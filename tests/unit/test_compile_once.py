@@ -1,5 +1,6 @@
 """Kernels are compiled once for all processes of a machine; a lost lock delays, and no more."""
 
+import errno
 import fcntl
 import itertools
 import json
@@ -101,6 +102,15 @@ def test_a_holder_that_never_ends_is_waited_for_once(lock, other, monkeypatch):
 
 def test_without_a_place_for_the_file_everyone_has_the_lock(lock, tmp_path):
     lock._path = tmp_path / "absent" / "lock"
+    assert lock.take()
+    lock.release()
+
+
+def test_on_a_file_system_without_locks_everyone_has_the_lock(lock, other, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
     assert lock.take()
     lock.release()
 
