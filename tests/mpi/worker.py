@@ -5,6 +5,7 @@ Each rank writes the names of its passed tests as a line each to `$BATCHGNN_TEST
 the first one those of all tests to `$BATCHGNN_TEST_REPORT.collected`.
 """
 
+import contextlib
 import os
 import shutil
 import sys
@@ -24,6 +25,9 @@ REPORT = os.environ.get("BATCHGNN_TEST_REPORT")
 def pytest_configure(config):
     """Temporary files of its own: ranks that tidy up one folder together trip over each other."""
     start().free()
+    if niceness := os.nice(0):  # which counts within a session alone, where Linux groups by session
+        with contextlib.suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(niceness))
     config.option.basetemp = tempfile.mkdtemp(prefix="batchgnn-rank-")
 
 
