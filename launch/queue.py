@@ -18,7 +18,7 @@ from batchgnn.store.format import atomic_file
 
 TIMEOUT_S = 30
 NUMBER = re.compile(r"\d+(_\d+)?([+;]\w+)?")
-SUBMITTED_KEYS: Kinds = {"step": str, "number": str, "is_array": bool}
+SUBMITTED_KEYS: Kinds = {"step": str, "number": str, "is_array?": bool}
 LIVE = ("PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "REQUEUED", "REQUEUE_HOLD",
         "RESIZING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "REQUEUE_FED")  # fmt: skip
 
@@ -170,7 +170,8 @@ def read_jobs(path: Path) -> list[Submitted]:
 
 def _job(values: object, where: str) -> Submitted:
     """A job of the list; raises StoreError."""
-    if not isinstance(values, dict) or not values.keys() <= SUBMITTED_KEYS.keys():
+    known = {key.removesuffix("?") for key in SUBMITTED_KEYS}
+    if not isinstance(values, dict) or not values.keys() <= known:
         raise damaged(where, f"it is {values!r:.60}")
     job = Submitted(**checked(values, SUBMITTED_KEYS, where))
     if not NUMBER.fullmatch(job.number):
