@@ -44,7 +44,7 @@ class ModelKind:
     propagates: bool = False
     of_events: bool = False
     learned_inputs: str = ""
-    needs: str = ""
+    needs: str = "whose neighbours are those of edges, not of events"
 
 
 STACK = (Layers, BetweenLayers, Convolutions)

@@ -82,17 +82,18 @@ def _refuse_change(folder: RunFolder, changed: list[str]) -> None:
 def _require_seeds(share: Share) -> None:
     """Raise ConfigError where there is nothing to train on."""
     index, manifest = share.split_index, share.manifest
-    if not manifest.num_classes:
+    if share.task.seeds(share.own, index).total:
+        return
+    if manifest.events is None and not manifest.num_classes:
         raise ConfigError(
             f"{share.own.path}: no vertex of {manifest.name} has a label. Convert the graph with "
             "labels: batchgnn data convert --help"
         )
-    if not share.task.seeds(share.own, index).total:
-        raise ConfigError(
-            f"{share.own.path}: split {index} has no training vertices with a label. Choose "
-            "another --split-index, or convert the graph with labels and a split: "
-            "batchgnn data convert --help"
-        )
+    missing = "vertices with a label" if manifest.events is None else "events"
+    raise ConfigError(
+        f"{share.own.path}: split {index} has no training {missing}. Choose another --split-index, "
+        "or convert it again, with a split that has some: batchgnn data convert --help"
+    )
 
 
 def _require_memory(share: Share) -> None:

@@ -109,7 +109,6 @@ def test_the_example_with_numbers_and_a_settings_file_runs_as_printed(tmp_path):
         assert file["number"].shape == (200,)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_example_with_events_runs_as_printed(tmp_path):
     block = blocks_of("sh", "runs the next block")[2]
