@@ -18,6 +18,7 @@ from batchgnn.modes.kinds import MODES, ModeKind
 from batchgnn.modes.mode import StepResult
 from batchgnn.modes.whole.halo_graph import halo_operator
 from batchgnn.modes.whole.mode import WholeGraph, WholeInference
+from batchgnn.nn.dropout import DropoutStream
 from batchgnn.nn.linear import dense
 from batchgnn.plan.prediction import TERMS, Prediction
 from batchgnn.plan.predictions import PREDICTIONS, PredictionKind
@@ -65,14 +66,8 @@ class ToyMode:
         mine = [ids for shard, ids in zip(own.shards, self.seeds.own, strict=True) if shard == step]
         roots = self.task.roots(own, np.concatenate([own.ids[:0], *mine]))
         places = own.rows(roots.ids)
-        rows, saved = model.forward(
-            self.graph.operators,
-            self.graph.x,
-            seed=self.share.seed,
-            epoch=epoch,
-            step=step,
-            training=True,
-        )
+        stream = DropoutStream(self.share.seed, epoch, step)
+        rows, saved = model.forward(self.graph.operators, self.graph.x, stream)
         scale = 1 / max(int(self.seeds.counts[step]), 1)
         loss_sum, drows_of_roots = self.task.loss(rows[places], roots, scale)
         drows = np.zeros_like(rows)

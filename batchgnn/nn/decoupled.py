@@ -83,15 +83,10 @@ class DecoupledModel:
         self,
         operators: Sequence[InputOperator],
         x: Matrix,
-        *,
-        seed: int,
-        epoch: int,
-        step: int,
-        training: bool,
+        stream: DropoutStream | None,
     ) -> tuple[np.ndarray, SavedForward]:
         """As `Model.forward`."""
         spec, A = self.spec, propagating(operators[-1])
-        stream = DropoutStream(seed, epoch, step) if training else None
         y = dense(x)
         if stream and spec.input_dropout:
             y = stream.layer(0, spec.input_dropout)(y, A.source_ids)

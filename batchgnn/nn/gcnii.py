@@ -75,15 +75,10 @@ class GcnIIModel:
         self,
         operators: Sequence[InputOperator],
         x: Matrix,
-        *,
-        seed: int,
-        epoch: int,
-        step: int,
-        training: bool,
+        stream: DropoutStream | None,
     ) -> tuple[np.ndarray, SavedForward]:
         """As `Model.forward`."""
-        keys = {"seed": seed, "epoch": epoch, "step": step}
-        return self.forward_layers(0, operators, x, **keys, training=training)
+        return self.forward_layers(0, operators, x, stream)
 
     def backward(self, dy: np.ndarray, saved: SavedForward) -> None:
         """As `Model.backward`."""
@@ -98,14 +93,9 @@ class GcnIIModel:
         first: int,
         operators: Sequence[InputOperator],
         x: Matrix,
-        *,
-        seed: int,
-        epoch: int,
-        step: int,
-        training: bool,
+        stream: DropoutStream | None,
     ) -> tuple[np.ndarray, SavedForward]:
         """As `StagedModel.forward_layers`; the linear layers are part of the ends."""
-        stream = DropoutStream(seed, epoch, step) if training else None
         x, ids, end = dense(x), operators[0].source_ids, first + len(operators)
         entry, of_layers = None, []
         if first == 0:

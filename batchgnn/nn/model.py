@@ -6,6 +6,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from batchgnn.nn.dropout import DropoutStream
 from batchgnn.nn.operator import Aggregation, InputOperator, Matrix, Saved
 from batchgnn.nn.parameters import Parameters
 
@@ -56,16 +57,12 @@ class Model(Protocol):
         self,
         operators: Sequence[InputOperator],
         x: Matrix,
-        *,
-        seed: int,
-        epoch: int,
-        step: int,
-        training: bool,
+        stream: DropoutStream | None,
     ) -> tuple[np.ndarray, Saved]:
         """Rows of the last operator's targets (n, outputs), and what `backward` needs.
 
-        x: the rows of the first operator's sources; seed, epoch, step: the keys of dropout, which
-        only training has.
+        x: the rows of the first operator's sources
+        stream: the dropouts of a step of training; None elsewhere
         """
 
     def backward(self, dy: np.ndarray, saved: Saved) -> None:
@@ -95,11 +92,7 @@ class StagedModel(Model, Protocol):
         first: int,
         operators: Sequence[InputOperator],
         x: Matrix,
-        *,
-        seed: int,
-        epoch: int,
-        step: int,
-        training: bool,
+        stream: DropoutStream | None,
     ) -> tuple[np.ndarray, Saved]:
         """As `forward`, of the layers first, first + 1, ... alone, as many as there are operators.
 

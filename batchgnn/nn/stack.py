@@ -58,15 +58,10 @@ class ConvolutionModel:
         self,
         operators: Sequence[InputOperator],
         x: Matrix,
-        *,
-        seed: int,
-        epoch: int,
-        step: int,
-        training: bool,
+        stream: DropoutStream | None,
     ) -> tuple[np.ndarray, list[SavedLayer]]:
         """As `Model.forward`."""
-        keys = {"seed": seed, "epoch": epoch, "step": step}
-        return self.forward_layers(0, operators, x, **keys, training=training)
+        return self.forward_layers(0, operators, x, stream)
 
     def backward(self, dy: np.ndarray, saved: list[SavedLayer]) -> None:
         """As `Model.backward`."""
@@ -81,14 +76,10 @@ class ConvolutionModel:
         first: int,
         operators: Sequence[InputOperator],
         x: Matrix,
-        *,
-        seed: int,
-        epoch: int,
-        step: int,
-        training: bool,
+        stream: DropoutStream | None,
     ) -> tuple[np.ndarray, list[SavedLayer]]:
         """As `StagedModel.forward_layers`."""
-        spec, stream = self.spec, DropoutStream(seed, epoch, step) if training else None
+        spec = self.spec
         if stream and spec.input_dropout and first == 0:
             x = stream.layer(0, spec.input_dropout)(dense(x), operators[0].source_ids)
         y, saved = x, []
@@ -98,7 +89,7 @@ class ConvolutionModel:
                 attention = stream.attention(n, spec.attention_dropout)
             if stream and spec.dropout and n + 1 < self.num_layers:
                 between = stream.layer(n + 1, spec.dropout)
-            y, of_layer = self._layer(n, A, y, attention, between, training)
+            y, of_layer = self._layer(n, A, y, attention, between, stream is not None)
             saved.append(of_layer)
         return dense(y), saved
 

@@ -28,6 +28,7 @@ from batchgnn.kernels.meetings import (
     sum_by_row,
 )
 from batchgnn.kernels.recent import entries_by_row
+from batchgnn.nn.dropout import DropoutStream
 from batchgnn.nn.init import Declared, kaiming, zeros
 from batchgnn.nn.linear import linear, linear_onto, weight_gradient
 from batchgnn.nn.model import ModelSpec
@@ -327,15 +328,11 @@ class TemporalModel:
         self,
         operators: Sequence[Any],
         x: Any,
-        *,
-        seed: int = 0,
-        epoch: int = 0,
-        step: int = 0,
-        training: bool = True,
+        stream: DropoutStream | None,
     ) -> tuple[np.ndarray, Any]:
         """As `Model.forward`: operators is one `Batch`, x its `Mails`."""
         states, remembered = self.remember(x)
-        rows, attended = self.attend(operators[0], states, training=training)
+        rows, attended = self.attend(operators[0], states, training=stream is not None)
         return rows, (remembered, attended)
 
     def backward(self, dy: np.ndarray, saved: Any) -> None:
@@ -345,7 +342,7 @@ class TemporalModel:
 
     def evaluate(self, operators: Sequence[Any], x: Any) -> np.ndarray:
         """As `Model.evaluate`."""
-        return self.forward(operators, x, training=False)[0]
+        return self.forward(operators, x, None)[0]
 
 
 def _product(x: np.ndarray, dy: np.ndarray) -> np.ndarray:

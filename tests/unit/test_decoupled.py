@@ -7,7 +7,7 @@ from checks import assert_gradient
 from propagation import RepeatedOperator
 
 from batchgnn.graph.block import Block
-from batchgnn.nn.dropout import NO_DROPOUT
+from batchgnn.nn.dropout import NO_DROPOUT, DropoutStream
 from batchgnn.nn.model import ModelSpec, layered
 from batchgnn.nn.models import make_model
 from batchgnn.operators.local import LocalOperator
@@ -34,12 +34,12 @@ def test_the_gradient_is_that_of_the_loss(spec):
     model = make_model(spec, 5, 4, seed=3, dtype=np.float64)
     rng, A = np.random.default_rng(1), operator(model.aggregation)
     x, dlogits = rng.normal(size=(N, 5)), rng.normal(size=(N, 4))
-    keys = {"seed": 1, "epoch": 2, "step": 0, "training": True}
-    _, saved = model.forward([A] * 3, x, **keys)
+    stream = DropoutStream(1, 2, 0)
+    _, saved = model.forward([A] * 3, x, stream)
     model.backward(dlogits.copy(), saved)
 
     def loss():
-        return np.vdot(model.forward([A] * 3, x, **keys)[0], dlogits)
+        return np.vdot(model.forward([A] * 3, x, stream)[0], dlogits)
 
     for name, value in model.parameters.items():
         assert_gradient(loss, value, model.parameters.grads[name].copy(), rng)

@@ -6,7 +6,7 @@ from blocks import block_chain, random_block
 from checks import assert_gradient
 
 from batchgnn.nn.conv import CONVOLUTIONS
-from batchgnn.nn.dropout import NO_DROPOUT, Dropout
+from batchgnn.nn.dropout import NO_DROPOUT, Dropout, DropoutStream
 from batchgnn.nn.loss import sigmoid_loss, softmax_loss
 from batchgnn.nn.model import ModelSpec
 from batchgnn.nn.models import make_model
@@ -79,7 +79,7 @@ def test_model_gradients(kind, options, multilabel):
         loss_of, labels = softmax_loss, rng.integers(-1, 4, 10).astype(np.int32)
 
     def forward():
-        return model.forward(operators, x, seed=3, epoch=1, step=2, training=True)
+        return model.forward(operators, x, DropoutStream(3, 1, 2))
 
     logits, saved = forward()
     _, dlogits = loss_of(logits, labels, 0.1)
@@ -108,7 +108,7 @@ def test_gcnii_gradients(dropout):
     x, labels = rng.normal(size=(30, 5)), rng.integers(-1, 4, 30).astype(np.int32)
 
     def forward():
-        return model.forward(operators, x, seed=3, epoch=1, step=2, training=True)
+        return model.forward(operators, x, DropoutStream(3, 1, 2))
 
     logits, saved = forward()
     _, dlogits = softmax_loss(logits, labels, 0.1)

@@ -48,7 +48,7 @@ def small(kind, seed=0, **options):
 
 def forward(model, blocks, x, *, step=0, training=True):
     operators = [LocalOperator(b, model.aggregation) for b in blocks]
-    return model.forward(operators, x, seed=1, epoch=0, step=step, training=training)
+    return model.forward(operators, x, DropoutStream(1, 0, step) if training else None)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,6 +6,7 @@ from blocks import random_block
 
 from batchgnn.kernels.address import addresses
 from batchgnn.kernels.rows import Rows
+from batchgnn.nn.dropout import DropoutStream
 from batchgnn.nn.model import ModelSpec
 from batchgnn.nn.models import make_model
 from batchgnn.operators.cached import CachedOperator
@@ -29,7 +30,7 @@ def test_it_trains_as_the_local_operator(kind, hidden, held):
     results = []
     for A, inputs in ((local, x), (cached, targets if held == "matrix" else x_rows)):
         A.prepare(adjoint=False)
-        logits, saved = model.forward([A], inputs, seed=1, epoch=0, step=0, training=True)
+        logits, saved = model.forward([A], inputs, DropoutStream(1, 0, 0))
         model.parameters.grad[:] = np.nan
         model.backward(np.sin(np.arange(logits.size, dtype=np.float32)).reshape(20, -1), saved)
         results.append((logits, model.parameters.grad.copy()))

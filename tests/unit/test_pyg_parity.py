@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from batchgnn.graph.block import Block
+from batchgnn.nn.dropout import DropoutStream
 from batchgnn.nn.init import Declared
 from batchgnn.nn.loss import sigmoid_loss, softmax_loss
 from batchgnn.nn.model import ModelSpec
@@ -70,7 +71,7 @@ def test_exported_weights_give_the_same_logits_on_cora(kind, norm):
     for view in model.parameters.values():  # biases, gains and shifts away from 0 and 1
         view += rng.normal(scale=0.05, size=view.shape).astype(np.float32)
     A = LocalOperator(block, model.aggregation)
-    logits, _ = model.forward([A, A], x, seed=0, epoch=0, step=0, training=False)
+    logits, _ = model.forward([A, A], x, None)
 
     module = pyg_module(pyg_state(model), kind)
     with torch.no_grad():
@@ -86,9 +87,7 @@ def test_gcnii_gives_the_logits_and_gradients_of_gcn2conv_on_cora():
     labels = torch.from_numpy(np.load(CORA)["y"]).long()
     spec = ModelSpec(model="gcnii", layers=4, hidden=32, alpha=0.2, theta=0.7)
     model = make_model(spec, 1433, 7, seed=3)
-    logits, saved = model.forward(
-        [LocalOperator(block, "gcn")] * 4, x, seed=0, epoch=0, step=0, training=True
-    )
+    logits, saved = model.forward([LocalOperator(block, "gcn")] * 4, x, DropoutStream(0, 0, 0))
     _, dlogits = softmax_loss(logits, labels.numpy().astype(np.int32), 1 / len(labels))
     model.backward(dlogits, saved)
     module = pyg_gcnii(pyg_state(model), spec)
@@ -109,7 +108,7 @@ def test_gradients_are_those_of_torch_on_cora(kind):
     labels = np.load(CORA)["y"]
     model = make_model(ModelSpec(model=kind, layers=2, hidden=32, heads=4), 1433, 7, seed=2)
     A = LocalOperator(block, model.aggregation)
-    logits, saved = model.forward([A, A], x, seed=0, epoch=0, step=0, training=True)
+    logits, saved = model.forward([A, A], x, DropoutStream(0, 0, 0))
     _, dlogits = softmax_loss(logits, labels, 1 / len(labels))
     model.backward(dlogits, saved)
 
@@ -145,7 +144,7 @@ def test_self_loops_and_edge_weights_are_treated_as_by_gcnconv():
     )
     model = make_model(ModelSpec(model="gcn", layers=2, hidden=4), 3, 2, seed=4)
     x, A = rng.normal(size=(4, 3)).astype(np.float32), LocalOperator(block, "gcn")
-    logits, _ = model.forward([A, A], x, seed=0, epoch=0, step=0, training=False)
+    logits, _ = model.forward([A, A], x, None)
     module = pyg_module(pyg_state(model), "gcn")
     with torch.no_grad():
         expected = pyg_logits(

@@ -25,6 +25,7 @@ from batchgnn.modes.macrobatch.size import MacrobatchSize
 from batchgnn.modes.mode import StepResult
 from batchgnn.modes.options import Messages
 from batchgnn.modes.share import Share, load_optimizer, optimizer_state
+from batchgnn.nn.dropout import DropoutStream
 from batchgnn.operators.local import LocalOperator
 from batchgnn.sampling.inference import Inference
 from batchgnn.sampling.inputs import InputPlanner, InputRows, Inputs
@@ -228,14 +229,8 @@ class MacrobatchMode:
         """One optimiser step: forward, backward, one all-reduce of the gradient, update."""
         model, step, roots = self.model, minibatch.step, minibatch.roots
         with trace.phase("forward"):
-            rows, saved = model.forward(
-                minibatch.operators,
-                minibatch.x,
-                seed=self.share.seed,
-                epoch=epoch,
-                step=step,
-                training=True,
-            )
+            stream = DropoutStream(self.share.seed, epoch, step)
+            rows, saved = model.forward(minibatch.operators, minibatch.x, stream)
         with trace.phase("backward"):
             loss_sum, drows = self.task.loss(rows, roots, 1.0 / self.schedule.num_seeds(step))
             model.backward(drows, saved)

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
+from batchgnn.nn.dropout import DropoutStream
 from batchgnn.nn.model import StagedModel
 from batchgnn.nn.operator import InputOperator, Saved
 from batchgnn.operators.history import ChunkedGraph, ChunkOperator, GradientRule, History
@@ -99,15 +100,8 @@ class Stage:
             history.end_epoch(is_snapshot=is_snapshot)
 
     def _layers(self, chunk: int, x: np.ndarray) -> tuple[np.ndarray, Saved]:
-        return self.model.forward_layers(
-            self.layers.start,
-            self.operators[chunk],
-            x,
-            seed=self.seed,
-            epoch=self.epoch,
-            step=0,
-            training=True,
-        )
+        stream = DropoutStream(self.seed, self.epoch, step=0)
+        return self.model.forward_layers(self.layers.start, self.operators[chunk], x, stream)
 
     def _operators(self, chunk: int, rule: GradientRule) -> Sequence[InputOperator]:
         kept = self.inputs.operator(chunk) if self.is_first else None

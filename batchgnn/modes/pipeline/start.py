@@ -13,6 +13,7 @@ from batchgnn.modes.pipeline.saved import stage_of
 from batchgnn.modes.pipeline.stage import Stage
 from batchgnn.modes.share import Share
 from batchgnn.modes.whole.mode import WholeGraph
+from batchgnn.nn.dropout import DropoutStream
 from batchgnn.nn.linear import dense
 from batchgnn.nn.model import StagedModel, staged
 from batchgnn.nn.operator import InputOperator, has_adjoint
@@ -97,12 +98,10 @@ def exact_layers(
     model: StagedModel, graph: WholeGraph, seed: int, epoch: int
 ) -> Iterator[ExactLayer]:
     """Layer by layer as in a step of training, with its dropout; collective."""
-    x = graph.x
+    x, stream = graph.x, DropoutStream(seed, epoch, step=0)
     for n, A in enumerate(graph.operators):
         recording = RecordingOperator(A) if has_adjoint(A) else None
-        x, _ = model.forward_layers(
-            n, [recording or A], x, seed=seed, epoch=epoch, step=0, training=True
-        )
+        x, _ = model.forward_layers(n, [recording or A], x, stream)
         yield ExactLayer(n, recording.rows if recording else [], x)
 
 

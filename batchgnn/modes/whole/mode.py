@@ -15,6 +15,7 @@ from batchgnn.comm.exchange import allreduce_sum
 from batchgnn.comm.step_sum import StepSum
 from batchgnn.modes.mode import StepResult
 from batchgnn.modes.share import Share, load_optimizer, optimizer_state
+from batchgnn.nn.dropout import DropoutStream
 from batchgnn.nn.model import Model
 from batchgnn.nn.operator import InputOperator
 from batchgnn.store.mode_state import ModeState
@@ -78,9 +79,8 @@ class WholeGraphMode:
         """Fill `parameters.grad` with this rank's share; the own seeds' sum of losses."""
         model, graph = self.model, self.graph
         with trace.phase("forward"):
-            rows, saved = model.forward(
-                graph.operators, graph.x, seed=self.share.seed, epoch=epoch, step=0, training=True
-            )
+            stream = DropoutStream(self.share.seed, epoch, step=0)
+            rows, saved = model.forward(graph.operators, graph.x, stream)
         with trace.phase("backward"):
             chosen = rows[self.root_rows]
             loss_sum, dchosen = self.task.loss(chosen, self.roots, 1.0 / max(self.num_seeds, 1))
