@@ -24,7 +24,7 @@ from batchgnn.modes.pipeline.memory import plan_pipeline
 from batchgnn.modes.pipeline.mode import PipelineMode
 from batchgnn.modes.pipeline.options import Stages
 from batchgnn.modes.share import Share
-from batchgnn.modes.temporal.check import resolve_temporal
+from batchgnn.modes.temporal.check import deal_vertices, resolve_temporal
 from batchgnn.modes.temporal.memory import plan_temporal
 from batchgnn.modes.temporal.mode import TemporalMode, replay
 from batchgnn.modes.temporal.options import Timeline
@@ -159,6 +159,7 @@ MODES = {
             make=TemporalMode,
             infer=replay,
             memory=plan_temporal,
+            deal=deal_vertices,
             advice="Lower --batch-size, --state-width or --eval-negatives, or raise --memory.",
             model="tgn",
             of_events=True,

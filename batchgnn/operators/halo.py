@@ -29,13 +29,12 @@ from batchgnn.kernels.spmm import (
     spmm,
 )
 from batchgnn.nn.dropout import Dropout
-from batchgnn.nn.linear import dense
 from batchgnn.nn.operator import Aggregation, Matrix
 from batchgnn.operators.local import Coefficients, LocalOperator
-from batchgnn.operators.products import Products, multiply_adjoint
+from batchgnn.operators.products import SquareProducts, multiply_adjoint
 
 
-class HaloOperator(Products):
+class HaloOperator(SquareProducts):
     """The operator of the whole graph, whose rows and columns are dealt to the ranks.
 
     x and every result have a row for each own vertex. All methods but `targets` and `add_targets`
@@ -115,14 +114,6 @@ class HaloOperator(Products):
         for each, out in zip(homing, near, strict=True):
             self._add_home(each, flat(out))
         return *near, ds_dst
-
-    def targets(self, x: Matrix) -> np.ndarray:
-        """The rows of x that are targets: all."""
-        return dense(x)
-
-    def add_targets(self, dx: np.ndarray, dx_targets: np.ndarray) -> None:
-        """The adjoint of `targets`: dx += dx_targets."""
-        dx += dx_targets
 
     def total(self, sums: np.ndarray) -> np.ndarray:
         """Sums over the own vertices, added up over the ranks, in place."""

@@ -42,7 +42,7 @@ from batchgnn.nn.linear import dense
 from batchgnn.nn.operator import Aggregation, Matrix
 from batchgnn.operators.halo import Part, flat
 from batchgnn.operators.local import LocalOperator
-from batchgnn.operators.products import Products
+from batchgnn.operators.products import SquareProducts
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ class History:
         return np.zeros((self.graph.num_vertices, like.shape[1]), like.dtype)
 
 
-class ChunkOperator(Products):
+class ChunkOperator(SquareProducts):
     """The operator of a chunk: x and results have its rows alone, the others' are in a history."""
 
     only_inputs = False
@@ -234,14 +234,6 @@ class ChunkOperator(Products):
 
     def prepare(self, adjoint: bool) -> None:
         """Nothing: the graph is there."""
-
-    def targets(self, x: Matrix) -> np.ndarray:
-        """The rows of x that are targets: all."""
-        return dense(x)
-
-    def add_targets(self, dx: np.ndarray, dx_targets: np.ndarray) -> None:
-        """The adjoint of `targets`: dx += dx_targets."""
-        dx += dx_targets
 
     def total(self, sums: np.ndarray) -> np.ndarray:
         """Sums over all vertices are never there: TypeError."""

@@ -15,6 +15,7 @@ from batchgnn.kernels.spmm import (
     scale_rows,
     spmm_adjoint,
 )
+from batchgnn.nn.linear import dense
 from batchgnn.nn.operator import Matrix
 
 
@@ -55,6 +56,18 @@ class Products(ABC):
     def gather_beside_adjoint(self, dboth: np.ndarray) -> np.ndarray:
         """The adjoint of `gather_beside`: (targets, 2 d) -> (sources, d)."""
         return self._product_adjoint(dboth, BESIDE)
+
+
+class SquareProducts(Products):
+    """Of an operator whose targets are its sources."""
+
+    def targets(self, x: Matrix) -> np.ndarray:
+        """The rows of x that are targets: all."""
+        return dense(x)
+
+    def add_targets(self, dx: np.ndarray, dx_targets: np.ndarray) -> None:
+        """The adjoint of `targets`: dx += dx_targets."""
+        dx += dx_targets
 
 
 def multiply_adjoint(

@@ -36,7 +36,7 @@ from batchgnn.kernels.walk import Run
 from batchgnn.nn.dropout import Dropout
 from batchgnn.nn.linear import dense
 from batchgnn.nn.operator import Aggregation, Matrix, Saved
-from batchgnn.operators.products import Products
+from batchgnn.operators.products import SquareProducts
 from batchgnn.operators.walk import Walk
 
 Split = Callable[[int], Callable[[], None]]
@@ -109,7 +109,7 @@ def slices_of(num_heads: int, width: int, num_ranks: int, rank: int) -> Slices:
     return Slices(bounds, None, cuts - begin, cuts[:-1] // max(width, 1))
 
 
-class SlicedOperator(Products):
+class SlicedOperator(SquareProducts):
     """The operator of the whole graph; rows are dealt evenly, and columns while it aggregates.
 
     x and every result have a row for each own vertex. All methods but `targets` and `add_targets`
@@ -146,14 +146,6 @@ class SlicedOperator(Products):
 
     def prepare(self, adjoint: bool) -> None:
         """Nothing is left to do."""
-
-    def targets(self, x: Matrix) -> np.ndarray:
-        """The rows of x that are targets: all."""
-        return dense(x)
-
-    def add_targets(self, dx: np.ndarray, dx_targets: np.ndarray) -> None:
-        """The adjoint of `targets`: dx += dx_targets."""
-        dx += dx_targets
 
     def total(self, sums: np.ndarray) -> np.ndarray:
         """Sums over the own vertices, added up over the ranks, in place."""

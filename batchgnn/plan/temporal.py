@@ -5,6 +5,7 @@ make real ones smaller.
 """
 
 from batchgnn.modes.open import plan_memory
+from batchgnn.modes.temporal.check import ways_of
 from batchgnn.modes.temporal.options import Timeline
 from batchgnn.nn.temporal import TemporalModel
 from batchgnn.plan.job import Job
@@ -33,7 +34,7 @@ def predict_temporal(job: Job, rates: Rates) -> Prediction:
     events, size = job.num_seeds, job.settings[Batches].size
     steps = max(1, -(-events // size))
     num_ranks = job.num_ranks
-    slices = num_ranks if options.ways is None else options.ways[0]
+    slices, _, _ = ways_of(job.settings, num_ranks)
     roots = (2 + options.negatives) * min(size, max(events, 1)) / slices
     met = min(job.manifest.num_edges / max(job.manifest.num_vertices, 1), options.recent)
     vertices = min(roots * (1 + met), job.manifest.num_vertices)

@@ -89,9 +89,8 @@ def _require_seeds(share: Share) -> None:
             f"{share.own.path}: no vertex of {manifest.name} has a label. Convert the graph with "
             "labels: batchgnn data convert --help"
         )
-    missing = "vertices with a label" if manifest.events is None else "events"
     raise ConfigError(
-        f"{share.own.path}: split {index} has no training {missing}. Choose another --split-index, "
+        f"{share.own.path}: split {index} has nothing to train on. Choose another --split-index, "
         "or convert it again, with a split that has some: batchgnn data convert --help"
     )
 

@@ -1,6 +1,7 @@
 """What must become of an input, and whether it did: the oracle of the fuzzer."""
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,3 +89,14 @@ def _left_behind(step: Step) -> str:
     left = [step.makes] if step.makes.exists() else []
     left += step.makes.parent.glob(f".{step.makes.name}.*")
     return f"left behind: {', '.join(map(str, left))}" if left else ""
+
+
+def assert_sound(kind, inputs, worker):
+    """Judge inputs of a kind, each with a name to make it again by."""
+    found, done, count = [], Counter(), 0
+    for name, case in inputs:
+        count += 1
+        done.update(step.must for step in case.steps)
+        found += [f"{name} {said}" for said in findings(case, worker)]
+    print(f"{kind}: {count} inputs, commands {dict(done)}, {worker.num_started} processes")
+    assert not found, f"{len(found)} findings\n" + "\n".join(found[:40])

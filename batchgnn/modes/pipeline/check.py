@@ -36,7 +36,8 @@ def resolve_pipeline(settings: Settings) -> Settings:
 
 
 def deal_stages(store: ShardStore, num_ranks: int, settings: Settings) -> Dealt:
-    """Whole shards, for what is exact; a stage reads all of them."""
+    """Whole shards, for what is exact; a stage reads all of them. Raises ConfigError."""
+    require_stages(settings, num_ranks)
     return replace(deal_shards(store, num_ranks, settings), every_shard=True)
 
 

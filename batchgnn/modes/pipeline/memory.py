@@ -4,7 +4,6 @@ from batchgnn.base import buffers
 from batchgnn.base.bytes import MemoryPlan
 from batchgnn.comm.pipe import AHEAD
 from batchgnn.modes.extent import Extent
-from batchgnn.modes.pipeline.check import require_stages
 from batchgnn.modes.pipeline.options import Stages
 from batchgnn.modes.pipeline.start import stage_bounds
 from batchgnn.modes.whole.memory import PLANNING_BYTES, edge_bytes, kept_numbers, plan_halo_graph
@@ -22,7 +21,6 @@ def plan_pipeline(extent: Extent) -> MemoryPlan:
     Edges are counted with GCN's and GAT's self-loops: all for the stage, own ones for what is
     exact. The shards are mapped. Raises ConfigError where so many ranks cannot be the stages.
     """
-    require_stages(extent.settings, extent.num_ranks)
     model, manifest, item = extent.model, extent.manifest, extent.itemsize
     layers = _layers(extent)
     own_edges = extent.num_edges + extent.num_own

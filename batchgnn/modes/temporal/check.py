@@ -1,10 +1,12 @@
-"""Defaults of mode temporal, and what cannot be."""
+"""Defaults of mode temporal, and what cannot be, also on a number of ranks."""
 
 from batchgnn.base.errors import ConfigError
-from batchgnn.modes.temporal.options import DEFAULT_BATCH_SIZE
+from batchgnn.modes.deal import Dealt, deal_shards
+from batchgnn.modes.temporal.options import DEFAULT_BATCH_SIZE, Timeline
 from batchgnn.nn.options import States
 from batchgnn.sampling.options import Batches
 from batchgnn.settings.settings import Settings
+from batchgnn.store.shard_store import ShardStore
 
 
 def resolve_temporal(settings: Settings) -> Settings:
@@ -16,3 +18,20 @@ def resolve_temporal(settings: Settings) -> Settings:
             f"{states.state_heads}: try --state-width {states.state_width - rest}."
         )
     return settings.replace(batch_size=settings[Batches].batch_size or DEFAULT_BATCH_SIZE)
+
+
+def deal_vertices(store: ShardStore, num_ranks: int, settings: Settings) -> Dealt:
+    """Whole shards; raises ConfigError where the ranks are not those of --ways."""
+    ways_of(settings, num_ranks)
+    return deal_shards(store, num_ranks, settings)
+
+
+def ways_of(settings: Settings, num_ranks: int) -> tuple[int, int, int]:
+    """Slices, batches trained ahead, copies; raises ConfigError where they are not the ranks."""
+    slices, ahead, copies = settings[Timeline].ways or (num_ranks, 1, 1)
+    if slices * copies != num_ranks or ahead != 1:
+        raise ConfigError(
+            f"--ways {slices} {ahead} {copies}: slices and copies have to make up the ranks, "
+            f"{num_ranks} here, and the number between them is 1: take --ways {num_ranks} 1 1."
+        )
+    return slices, ahead, copies

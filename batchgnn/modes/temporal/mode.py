@@ -17,6 +17,7 @@ from batchgnn.comm.values import values_of_all
 from batchgnn.modes.mode import StepResult
 from batchgnn.modes.share import Share, load_optimizer, optimizer_state
 from batchgnn.modes.temporal.batches import TRAINING, Sampler, negative_key, training_negatives
+from batchgnn.modes.temporal.check import ways_of
 from batchgnn.modes.temporal.inference import StreamInference
 from batchgnn.modes.temporal.options import Timeline
 from batchgnn.modes.temporal.states import VertexStates
@@ -40,7 +41,8 @@ class TemporalMode:
         """Reads the whole stream; raises ConfigError where `--ways` are not the ranks."""
         self.share, self.options = share, share.settings[Timeline]
         self.model, self.task = temporal_parts(share)
-        self.ways = Ways(share.grid, self.options.ways)
+        slices, _, copies = ways_of(share.settings, share.grid.size)
+        self.ways = Ways(share.grid, slices, copies)
         self.stream = read_stream(share.own.whole, share.model.parameters.buffer.dtype)
         self.states = VertexStates(
             self.stream, self.model.width, self.model.parameters.buffer.dtype
@@ -151,7 +153,7 @@ class TemporalMode:
             for name, rows in self._memories().items():
                 mine = rows[part] if grid.rank == 0 else rows[:0]
                 getattr(states, name)[part] = gather_rows(grid.world, mine, counts, "memories read")
-        return states, Ways(grid, None)
+        return states, Ways(grid, grid.size, 1)
 
     def _memories(self) -> dict[str, np.ndarray]:
         return {name: getattr(self.states, name) for name in ("memory", "other", "mail", "before")}
@@ -187,5 +189,5 @@ def replay(share: Share) -> StreamInference:
     stream = read_stream(share.own.whole, dtype)
     states, sampler = VertexStates(stream, model.width, dtype), Sampler(stream, options.recent)
     size = share.settings[Batches].size
-    ways = Ways(share.grid, None)
+    ways = Ways(share.grid, share.grid.size, 1)
     return StreamInference(model, task, states, sampler, ways, size, options, replays=True)

@@ -7,7 +7,6 @@ share nothing but the parameters. arXiv:2307.07649, section 3.2.
 
 import numpy as np
 
-from batchgnn.base.errors import ConfigError
 from batchgnn.comm.exchange import gather_rows
 from batchgnn.comm.grid import Grid
 from batchgnn.modes.temporal.states import VertexStates
@@ -16,18 +15,8 @@ from batchgnn.modes.temporal.states import VertexStates
 class Ways:
     """This rank's place: `slices` ranks a copy, `copies`, and its numbers `part` and `copy`."""
 
-    def __init__(self, grid: Grid, asked: tuple[int, int, int] | None):
-        """asked: slices, batches trained ahead (1), copies; None: slices alone. Collective.
-
-        Raises ConfigError where they are not the ranks that there are.
-        """
-        slices, ahead, copies = asked or (grid.size, 1, 1)
-        if slices * copies != grid.size or ahead != 1:
-            given = " ".join(map(str, (slices, ahead, copies)))
-            raise ConfigError(
-                f"--ways {given}: slices and copies have to make up the ranks, {grid.size} here, "
-                f"and the number between them is 1: take --ways {grid.size} 1 1."
-            )
+    def __init__(self, grid: Grid, slices: int, copies: int):
+        """Of slices x copies ranks; collective."""
         self.slices, self.copies = slices, copies
         self.copy, self.part = divmod(grid.rank, slices)
         self.comm = grid.world if copies == 1 else grid.some(self.copy).world

@@ -130,5 +130,5 @@ def test_replayed_scores_are_those_of_evaluate(comm, shards, tmp_path):
 def test_ways_that_are_not_the_ranks_are_refused(comm, shards, more):
     ways = (comm.size + more[0], 1 + more[1], 1 + more[2])
     said = pytest.raises(ConfigError, match=f"take --ways {comm.size} 1 1")
-    with open_session(shards, settings_of(OPTIONS, ways=ways), comm) as share, said:
-        make_mode(share)
+    with said, open_session(shards, settings_of(OPTIONS, ways=ways), comm):
+        pass
