@@ -77,6 +77,7 @@ VALUES = {
     "chunks": ("auto", 1, 5),
     "tensor_ways": (None, 1, 2),
     "stages": (None, 1, 2),
+    "pipeline_ways": (1, 2),
     "history_every": (23, 1),
     "history_init": ("exact", "zero"),
     "gradient": ("double", "drop", "stale"),

@@ -64,8 +64,10 @@ def test_layers_computed_again_read_what_they_read_before(stores, model):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"stages": 3}, "--stages 3 is not the number of ranks, 2, .* start 3 ranks"),
-        ({"layers": 1}, "--layers 1 cannot be parted among 2 ranks"),
+        ({"stages": 3}, "--stages 3 times --pipeline-ways 1 is not .* ranks, 2: start 3 ranks"),
+        ({"stages": 2, "pipeline_ways": 2}, "--stages 2 times .* 2: start 4 ranks"),
+        ({"pipeline_ways": 3}, "--pipeline-ways 3: 2 ranks are not stages of 3 each"),
+        ({"layers": 1}, "--layers 1 cannot be parted among 2 stages"),
     ],
 )
 def test_ranks_that_are_no_stages_are_refused(options, said):

@@ -10,11 +10,16 @@ from batchgnn.settings.checks import AT_LEAST_ONE, NOT_NEGATIVE
 class Stages:
     """Layers on ranks, and how old the rows may be that chunks read of each other."""
 
-    FREE: ClassVar = ("stages", "recompute", "guard_every")
+    FREE: ClassVar = ("stages", "recompute")
 
     stages: Annotated[int | None, AT_LEAST_ONE] = None
     """Runs of consecutive layers, each on a rank of its own, which passes every chunk (a shard of
     the store) on to the next. [default: as many as there are ranks, which is what there can be]"""
+
+    pipeline_ways: Annotated[int, AT_LEAST_ONE] = 1
+    """Ranks that share a stage's layers. Each owns a run of the shards; the first shards of all
+    runs together are the first chunk, the second ones the second. Before a chunk is aggregated its
+    rows are swapped. Ranks are stages times ways."""
 
     history_every: Annotated[int, AT_LEAST_ONE] = 23
     """A chunk reads rows of chunks that come after it as they were at the end of the last epoch
