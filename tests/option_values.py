@@ -76,7 +76,7 @@ VALUES = {
     "checkpoint_every": (0, 2),
     "chunks": ("auto", 1, 5),
     "tensor_ways": (None, 1, 2),
-    "stages": (None, 1, 2),
+    "stages": (None, "auto", 1, 2),
     "pipeline_ways": (1, 2),
     "history_every": (23, 1),
     "history_init": ("exact", "zero"),

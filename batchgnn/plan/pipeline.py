@@ -13,6 +13,7 @@ from batchgnn.modes.pipeline.check import require_stages
 from batchgnn.modes.pipeline.layout import Layout, layout_of
 from batchgnn.modes.pipeline.options import Stages
 from batchgnn.nn.model import staged
+from batchgnn.nn.work import LayerWork, whole_graph_work
 from batchgnn.plan.job import Job
 from batchgnn.plan.prediction import (
     FILLING,
@@ -31,7 +32,6 @@ from batchgnn.plan.whole import (
     largest_plan,
     rank_seconds,
 )
-from batchgnn.plan.work import LayerWork, whole_graph_work
 
 TOUCHES = 6
 """How often a number of an aggregation's rows is copied in an epoch: put and put back; the gradient

@@ -47,6 +47,7 @@ OTHER = {
     "gradient": "drop",
     "recompute": True,
     "guard_every": 7,
+    "pipeline_ways": 2,
     "overlap": False,
     "aggregate_cache": "store",
     "aggregate_memory": "64M",
@@ -370,6 +371,7 @@ LACKING = [
     ({"mode": "pipeline", "norm": "batch"}, "does not have them at once: take --norm layer"),
     ({"mode": "pipeline", "aggregate_cache": "store"}, "take --aggregate-cache memory"),
     ({"mode": "pipeline", "model": "gat", "gradient": "stale"}, "take double or drop"),
+    ({"mode": "pipeline", "stages": 0}, "--stages 0: needed a number of stages, at least 1"),
     ({"mode": "pipeline", "model": "decoupled-gcn"}, "take --mode tensor"),
 ]
 

@@ -27,6 +27,9 @@ def resolve_pipeline(settings: Settings) -> Settings:
             "--aggregate-cache store keeps a file for each rank's shards, and here the first stage "
             "needs them all: take --aggregate-cache memory."
         )
+    stages = settings[Stages].stages
+    if isinstance(stages, int) and stages < 1:
+        raise ConfigError(f"--stages {stages}: needed a number of stages, at least 1, or auto.")
     if settings[Stages].gradient == "stale" and Attention in settings:
         raise ConfigError(
             f"--gradient stale cannot serve --model {model_of(settings).name}, whose gradients "
@@ -50,7 +53,7 @@ def require_stages(settings: Settings, num_ranks: int) -> None:
             f"--pipeline-ways {ways}: {num_ranks} ranks are not stages of {ways} each. Start a "
             "multiple of it, or take a divisor of the number of ranks."
         )
-    if stages not in (None, found):
+    if isinstance(stages, int) and stages != found:
         raise ConfigError(
             f"--stages {stages} times --pipeline-ways {ways} is not the number of ranks, "
             f"{num_ranks}: start {stages * ways} ranks, or leave --stages out."

@@ -11,7 +11,9 @@ import numpy as np
 from batchgnn.graph.cut_rows import even_bounds
 from batchgnn.graph.ownership import Ownership
 from batchgnn.modes.pipeline.options import Stages
+from batchgnn.modes.pipeline.parting import layer_seconds, least_slowest
 from batchgnn.nn.model import Model
+from batchgnn.sampling.options import KeptInputs
 from batchgnn.settings.settings import Settings
 from batchgnn.store.shard_store import Manifest
 
@@ -76,10 +78,14 @@ class Layout:
 
 
 def layout_of(settings: Settings, manifest: Manifest, model: Model, num_ranks: int) -> Layout:
-    """Layers in nearly equal numbers, shards likewise; `check.require_stages` has been called."""
-    ways = settings[Stages].pipeline_ways
-    return Layout(
-        even_bounds(model.num_layers, num_ranks // ways),
-        even_bounds(manifest.num_shards, ways),
-        manifest.offset,
-    )
+    """Layers in nearly equal numbers, or equal seconds, and shards in nearly equal numbers.
+
+    `check.require_stages` has been called.
+    """
+    options, ways = settings[Stages], settings[Stages].pipeline_ways
+    layers = even_bounds(model.num_layers, num_ranks // ways)
+    if options.stages == "auto":
+        size = manifest.num_vertices, int(manifest.shard_edges.sum())
+        seconds = layer_seconds(model, settings[KeptInputs].is_kept, *size)
+        layers = least_slowest(seconds, num_ranks // ways)
+    return Layout(layers, even_bounds(manifest.num_shards, ways), manifest.offset)

@@ -12,9 +12,10 @@ class Stages:
 
     FREE: ClassVar = ("stages", "recompute")
 
-    stages: Annotated[int | None, AT_LEAST_ONE] = None
+    stages: Literal["auto"] | int | None = None
     """Runs of consecutive layers, each on a rank of its own, which passes every chunk (a shard of
-    the store) on to the next. [default: as many as there are ranks, which is what there can be]"""
+    the store) on to the next: as many as ranks by ways. auto = parted so that the slowest takes
+    least, by predicted seconds of the layers. [default: nearly equal numbers of layers]"""
 
     pipeline_ways: Annotated[int, AT_LEAST_ONE] = 1
     """Ranks that share a stage's layers. Each owns a run of the shards; the first shards of all
