@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from batchgnn.graph.narrow import narrow_order
 from batchgnn.modes.pipeline.check import require_stages
 from batchgnn.modes.pipeline.layout import Layout, layout_of
 from batchgnn.modes.pipeline.options import Stages
@@ -44,15 +45,17 @@ def predict_pipeline(job: Job, rates: Rates) -> Prediction:
     layout = layout_of(job.settings, job.manifest, job.model, job.num_ranks)
     num_stages, ways, chunks = layout.num_stages, layout.ways, layout.num_chunks
     parts = shares_of(job.manifest, np.repeat(np.arange(ways), np.diff(layout.shards)), ways)
-    slowest: dict[str, float] = {}
-    for works in _stages(job, layout):
-        seconds = _stage_seconds(works, parts, chunks, rates)
-        if sum(seconds.values()) > sum(slowest.values()):
-            slowest = seconds
-    computed = sum(slowest.values())
+    stages = [_stage_seconds(works, parts, chunks, rates) for works in _stages(job, layout)]
+    slowest = max(stages, key=lambda seconds: sum(seconds.values()))
+    computed, width = sum(slowest.values()), 0
     slowest[FILLING] = computed * (num_stages - 1) / chunks
-    width = staged(job.model).entering_width(1) if num_stages > 1 else 0
-    link_bytes = 2 * job.manifest.num_vertices * width * ITEM
+    options = job.settings[Stages]
+    if options.wavefront:
+        width = narrow_order(job.manifest).width
+        each = [sum(seconds.values()) for seconds in stages]
+        slowest[FILLING] = _wave_seconds(layout, width, each) - computed
+    columns = staged(job.model).entering_width(1) if num_stages > 1 else 0
+    link_bytes = 2 * job.manifest.num_vertices * columns * ITEM
     links, hidden = 0.0, 0.0
     if num_stages > 1:
         links = rates.neighbours.seconds(2 * chunks, link_bytes / ways)
@@ -60,9 +63,11 @@ def predict_pipeline(job: Job, rates: Rates) -> Prediction:
     slowest[MESSAGES] = slowest.get(MESSAGES, 0.0) + links + gradient_seconds(job, rates)
     every = whole_graph_work(job.model, job.keeps_inputs, 1)
     swapped = sum(map(halo_numbers, every)) * float(parts.halo.sum()) * ITEM
-    age = job.settings[Stages].history_every
+    age = options.history_every
+    old = f"approximate: rows up to {age} epoch{'s' * (age > 1)} old"
     return Prediction(
-        exactness=f"approximate: rows up to {age} epoch{'s' * (age > 1)} old",
+        exactness="exact" if options.wavefront else old,
+        is_exact=options.wavefront,
         seconds=slowest,
         hidden_s=hidden,
         steps=1,
@@ -70,7 +75,7 @@ def predict_pipeline(job: Job, rates: Rates) -> Prediction:
         calls=_calls(job, layout, every),
         memory=largest_plan(job),
         allowed=job.allowed,
-        notes=tuple(_notes(layout, parts)),
+        notes=tuple(_notes(layout, parts, width)),
     )
 
 
@@ -106,8 +111,23 @@ def _calls(job: Job, layout: Layout, every: list[LayerWork]) -> float:
     return links + swaps + (job.num_ranks > 1)
 
 
-def _notes(layout: Layout, parts: Shares) -> list[str]:
+def _wave_seconds(layout: Layout, width: int, stages: list[float]) -> float:
+    """All slots each way, each as long as the stage that has most to do in it."""
+    chunks, num_layers = layout.num_chunks, int(layout.layers[-1])
+    total = 0.0
+    counts = np.diff(layout.layers)
+    for slot in range(chunks + (num_layers - 1) * width + layout.num_stages - 1):
+        chunk = slot - np.arange(num_layers) * width
+        stage = np.repeat(np.arange(layout.num_stages), counts)
+        active = np.bincount(stage[(chunk - stage >= 0) & (chunk - stage < chunks)])
+        active = np.pad(active, (0, layout.num_stages - len(active)))
+        total += float((active / counts * stages).max()) / chunks
+    return total
+
+
+def _notes(layout: Layout, parts: Shares, width: int) -> list[str]:
     said = [f"{layout.num_chunks} chunks pass {layout.num_stages} stages"]
+    said += [f"edges join chunks up to {width} places apart"] if width else []
     if layout.ways > 1:
         said += [f"{layout.ways} ways each, whose halo is {parts.halo_factor:.3g} rows a vertex"]
         said += [] if parts.is_exact else [ESTIMATED]

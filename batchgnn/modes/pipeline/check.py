@@ -30,6 +30,12 @@ def resolve_pipeline(settings: Settings) -> Settings:
     stages = settings[Stages].stages
     if isinstance(stages, int) and stages < 1:
         raise ConfigError(f"--stages {stages}: needed a number of stages, at least 1, or auto.")
+    if settings[Stages].wavefront and settings[Stages].pipeline_ways > 1:
+        raise ConfigError(
+            "--wavefront takes the chunks of one way: leave --pipeline-ways out, or --wavefront."
+        )
+    if settings[Stages].wavefront and settings[Stages].recompute:
+        raise ConfigError("--wavefront keeps what forward makes: leave --recompute out.")
     if settings[Stages].gradient == "stale" and Attention in settings:
         raise ConfigError(
             f"--gradient stale cannot serve --model {model_of(settings).name}, whose gradients "

@@ -71,7 +71,7 @@ class Line:
             self.rows = buffers.empty(shape, self.dtype)
         with self._entering(order) as entering:
             for slot, (chunk, x) in enumerate(zip(order, entering, strict=True), self.pipe.stage):
-                with self.slots.slot(FORWARD, slot, chunk):
+                with self.slots.slot(FORWARD, slot, chunk=chunk):
                     y = stage.forward(chunk, x)
                 if self.rows is None:
                     self.pipe.send_rows(y)
@@ -82,7 +82,7 @@ class Line:
         stage, behind = self.stage, self.pipe.num_stages - 1 - self.pipe.stage
         with self._returning(order, drows) as returning:
             for slot, (chunk, dy) in enumerate(zip(order, returning, strict=True), behind):
-                with self.slots.slot(BACKWARD, slot, chunk):
+                with self.slots.slot(BACKWARD, slot, chunk=chunk):
                     dx = stage.backward(chunk, dy, is_snapshot=is_snapshot)
                 if dx is not None:
                     self.pipe.send_gradients(dx)

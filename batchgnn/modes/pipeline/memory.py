@@ -1,6 +1,6 @@
 """Memory that a stage will need, before work starts. Upper bounds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -61,6 +61,8 @@ def plan_pipeline(extent: Extent) -> MemoryPlan:
     Edges are counted with GCN's and GAT's self-loops: all of the way's for the stage, own ones for
     what is exact. The shards are mapped.
     """
+    if extent.settings[Stages].wavefront:
+        return _plan_wavefront(extent)
     model, manifest, item = extent.model, extent.manifest, extent.itemsize
     part = part_of(extent)
     own_edges = extent.num_edges + extent.num_own
@@ -99,6 +101,37 @@ def plan_pipeline(extent: Extent) -> MemoryPlan:
         more = plan_halo_graph(extent).total - plan.total
         plan.parts["exact training, should rows drift, beyond that"] = max(0, more)
     return plan
+
+
+WAVE_EDGE_BYTES = 48
+"Of an edge of a chunk's block: source, with and without its loop, weight, and the transpose's."
+
+
+def _plan_wavefront(extent: Extent) -> MemoryPlan:
+    """As of `plan_pipeline`: rows that enter a layer are kept, of all vertices, and no history.
+
+    A chunk's block has the rows of its in-neighbours too: operators over all chunks have so many
+    sources more. Beside it is what exact evaluation needs.
+    """
+    model, manifest, item = extent.model, extent.manifest, extent.itemsize
+    part, exact = part_of(extent), plan_halo_graph(extent)
+    sources = part.rows + int(manifest.num_halo.sum())
+    width = max(model.widths[1:]) * (1 + (model.spec.model == "gcnii"))
+    edge = WAVE_EDGE_BYTES
+    if model.aggregation == "attention":
+        edge += 2 * 8 * model.spec.heads * len(part.layers)
+    rows = (len(part.layers) + 2) * part.rows * width * item
+    activations = _activations(extent, replace(part, rows=sources))
+    known = exact.parts["what is known of own vertices"] // max(extent.num_own, 1)
+    beside = {
+        "edges of the chunks": part.num_edges * edge,
+        "rows that enter the layers": rows,
+        "what is known of the chunks' vertices": sources * known,
+        "activations of the chunks": int(buffers.GROWTH * activations),
+        "rows on their way": int(buffers.GROWTH * (2 * AHEAD + 2) * part.chunk * width * item),
+        "the chunks' input": _inputs(extent, part),
+    }
+    return MemoryPlan(exact.parts | beside)
 
 
 def _activations(extent: Extent, part: Part) -> int:

@@ -38,6 +38,12 @@ class Stages:
     """Epochs between comparisons with an exact forward; where the rows have drifted too far from
     it, training goes on exactly from there. 0 = never."""
 
+    wavefront: bool = False
+    """Exact: chunks in an order in which edges join near ones, and a layer goes on with a chunk
+    when those that it reads have left the layer before. For graphs whose chunks are a chain, such
+    as grids and roads; in others a layer waits for nearly all of the one before. There is no
+    history then."""
+
     recompute: bool = False
     """Keep of a chunk what enters the stage alone, and compute its layers again in backward: less
     memory, half as much work again."""

@@ -18,9 +18,9 @@ def num_slots(num_chunks: int, num_stages: int) -> int:
     return num_chunks + num_stages - 1
 
 
-def bubble(num_chunks: int, num_stages: int) -> float:
-    """The share of its slots in which a stage is idle."""
-    return (num_stages - 1) / num_slots(num_chunks, num_stages)
+def bubble(num_chunks: int, each_way: int) -> float:
+    """The share of the slots in which a layer has nothing to do."""
+    return 1 - num_chunks / each_way
 
 
 class Slots:
@@ -40,9 +40,9 @@ class Slots:
         self.idle = 1 - self._busy_s / (time.perf_counter() - begin)
 
     @contextmanager
-    def slot(self, name: str, number: int, chunk: int) -> Iterator[None]:
-        """FORWARD or BACKWARD of a chunk, in a slot from 0."""
+    def slot(self, name: str, number: int, **about: int) -> Iterator[None]:
+        """FORWARD or BACKWARD, in a slot from 0; about: which chunk, where it is one."""
         begin = time.perf_counter()
-        with trace.phase(name, slot=number, chunk=chunk):
+        with trace.phase(name, slot=number, **about):
             yield
         self._busy_s += time.perf_counter() - begin

@@ -65,7 +65,7 @@ def make_stage(share: Share, mine: OwnShards, exact: WholeGraph, owners: Owners)
         graph,
         layout.layers_of(share.grid.rank),
         GRADIENTS[options.gradient],
-        ChunkInputs(mine, graph, _kept(exact, owners), model.parameters.buffer.dtype),
+        ChunkInputs(mine, graph, kept_rows(exact, owners), model.parameters.buffer.dtype),
         seed=share.seed,
         recompute=options.recompute,
     )
@@ -86,7 +86,7 @@ def chunked_graph(share: Share, mine: OwnShards, layout: Layout) -> ChunkedGraph
     return ChunkedGraph(block, kind, bounds, symmetric=False, swaps=swaps)
 
 
-def _kept(exact: WholeGraph, owners: Owners) -> np.ndarray | None:
+def kept_rows(exact: WholeGraph, owners: Owners) -> np.ndarray | None:
     """The first layer's kept aggregation of a way's vertices, on the first stage; collective."""
     first = exact.operators[0]
     return owners.collect(0, first.gather(exact.x)) if isinstance(first, KeptOperator) else None

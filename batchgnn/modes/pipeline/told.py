@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from batchgnn.comm.grid import Comm
 from batchgnn.comm.values import values_of_all
 from batchgnn.modes.pipeline.guard import Reading
 from batchgnn.modes.pipeline.layout import Layout
 from batchgnn.modes.pipeline.line import Line
-from batchgnn.modes.pipeline.slots import bubble, num_slots
+from batchgnn.modes.pipeline.slots import Slots, bubble, num_slots
 from batchgnn.modes.share import Share
 
 
@@ -18,38 +19,48 @@ def history_age(epoch: int, every: int) -> int:
     return epoch if epoch < every else epoch % every + 1
 
 
-class Told:
-    """Adds up over the epochs that it is told of.
+class Idle:
+    """How idle the stages were: shares of an epoch's passage in no slot, by rank."""
 
-    idle  of each epoch, by rank: the share of its passage in no slot
-    """
+    def __init__(self, comm: Comm):
+        self.comm, self.shares = comm, list[list[float]]()
+
+    def epoch(self, slots: Slots) -> float:
+        """Of an epoch, the mean over the ranks; collective."""
+        self.shares.append(values_of_all(self.comm, slots.idle))
+        return float(np.mean(self.shares[-1]))
+
+    def told(self, num_chunks: int, each_way: int) -> dict[str, Any]:
+        """For result.json; idle: means over the epochs but the first, which compiles."""
+        idle = np.mean(self.shares[1:] or self.shares or [[]], axis=0).round(4)
+        return {
+            "chunks": num_chunks,
+            "each_way": each_way,
+            "bubble": round(bubble(num_chunks, each_way), 4),
+            "idle": idle.tolist(),
+        }
+
+
+class Told:
+    """Adds up over the epochs that it is told of."""
 
     def __init__(self, share: Share, layout: Layout, every: int):
         """every: epochs between two histories."""
         self.share, self.layout, self.every = share, layout, every
-        self.idle: list[list[float]] = []
+        self.idle = Idle(share.grid.world)
 
     def epoch(self, epoch: int, line: Line, reading: Reading) -> dict[str, float]:
         """For the line of metrics of an epoch that went through the pipeline; collective."""
-        self.idle.append(values_of_all(self.share.grid.world, line.slots.idle))
-        said = {
-            "idle": float(np.mean(self.idle[-1])),
-            "history_age": history_age(epoch, self.every),
-        }
+        age = float(history_age(epoch, self.every))
+        said = {"idle": self.idle.epoch(line.slots), "history_age": age}
         if reading.epoch == epoch + 1:
             said |= {"guard_loss_gap": reading.loss_gap, "guard_disagreement": reading.disagreement}
         return said
 
     def run(self) -> dict[str, Any]:
-        """For result.json; idle: means over the epochs but the first, which compiles."""
+        """For result.json."""
         chunks, stages = self.layout.num_chunks, self.layout.num_stages
-        idle = np.mean(self.idle[1:] or self.idle or [[]], axis=0).round(4)
-        slots = {
-            "chunks": chunks,
-            "each_way": num_slots(chunks, stages),
-            "bubble": round(bubble(chunks, stages), 4),
-            "idle": idle.tolist(),
-        }
+        slots = self.idle.told(chunks, num_slots(chunks, stages))
         layers = np.diff(self.layout.layers).tolist()
         return {"stages": layers, "slots": slots, "staleness": self._stale()}
 

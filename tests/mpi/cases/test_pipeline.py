@@ -230,9 +230,24 @@ def test_ways_send_their_halo_besides(comm, stores):
     assert num_calls == pytest.approx(comm.size * prediction.calls)
 
 
-def test_rows_that_drift_are_seen_and_training_goes_on_exactly(comm, stores):
+def test_histories_of_ways_go_through_a_checkpoint(comm, stores):
+    """Those of other ways are fetched again."""
+    settings = settings_of("sage", history_every=3, gradient="stale", pipeline_ways=ways_of(comm))
+    with open_session(stores["uneven"], settings, comm) as session:
+        opened = Opened(session)
+        for epoch in (0, 1):
+            opened.loss(epoch)
+        state, again = opened.mode.state(), make_mode(session)
+        again.load(state)
+        losses = [mode.gradient(2) for mode in (opened.mode, again)]
+        assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("shares_stages", [False, True])
+def test_rows_that_drift_are_seen_and_training_goes_on_exactly(comm, stores, shares_stages):
     """From the step of the reading on, in a resumed run too; before it the guard sees no gap."""
-    settings = settings_of("sage", guard_every=1, gradient="drop")
+    ways = ways_of(comm) if shares_stages else 1
+    settings = settings_of("sage", guard_every=1, gradient="drop", pipeline_ways=ways)
     with open_session(stores["directed"], settings, comm) as session:
         opened = Opened(session)
         opened.loss(0)
