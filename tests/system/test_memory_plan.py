@@ -127,7 +127,8 @@ PIPELINE = [
         (2, ["gin", "--aggregate-cache", "off"]),
         (2, ["gat", "--heads", "4"]),
         (2, ["gcnii", "--guard-every", "1"]),
-        (4, ["sage", "--residual", "--pipeline-ways", "2"]),
+        (2, ["sage", "--residual", "--pipeline-ways", "2"]),
+        (2, ["sage", "--residual", "--wavefront"]),
     ]
 ]
 
