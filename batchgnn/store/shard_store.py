@@ -157,6 +157,10 @@ class Shard:
         return len(self.original_id)
 
 
+Places = dict[str, tuple[int, np.dtype, tuple[int, ...]]]
+"By dataset of a file: offset in it, -1 where it is empty; dtype; shape."
+
+
 class ShardStore:
     """A shard store opened for reading."""
 
@@ -176,17 +180,22 @@ class ShardStore:
 
         Raises StoreError when it is missing, truncated, damaged or of another store.
         """
-        path, places = self.shard_path(s), self.places(s)
-        shard = _map_shard(path, s, int(self.manifest.offset[s]), places)
-        self._check_datasets(path, shard)
+        path = self.shard_path(s)
+        shard = _map_shard(path, s, int(self.manifest.offset[s]), self.places(s))
+        if (key := self._key(path)) not in _checked:
+            self._check_datasets(path, shard)
+            _checked.add(key)
         return shard
 
+    def _key(self, path: Path) -> tuple[str | int, ...]:
+        """What a file is known by, until it is written anew."""
+        known = path.stat()
+        what = (known.st_mtime_ns, known.st_size, known.st_ino)
+        return self.manifest.fingerprint, str(path), *what
+
     def _check_datasets(self, path: Path, shard: Shard) -> None:
-        """Look at the bytes of a file, once in a process; raises StoreError."""
-        m, known = self.manifest, path.stat()
-        key = (m.fingerprint, str(path), known.st_mtime_ns, known.st_size, known.st_ino)
-        if key in _checked:
-            return
+        """Look at the bytes of a file; raises StoreError."""
+        m = self.manifest
         names = [name.decode() for name in m.checksum_dataset]
         damaged = check_datasets(path, names, m.place[shard.shard], m.fold[shard.shard])
         for name in damaged:
@@ -201,10 +210,9 @@ class ShardStore:
                 f"{path}: dataset {name} is damaged{': ' * bool(row)}{row}; its bytes are not "
                 f"those that were written. {RESTORE}"
             )
-        _checked.add(key)
 
-    def places(self, s: int) -> dict[str, tuple[int, np.dtype, tuple[int, ...]]]:
-        """Dataset of shard s -> (offset in the file, -1 when empty; dtype; shape). As `shard`."""
+    def places(self, s: int) -> Places:
+        """Where the datasets of shard s are, looked up once in a process. Raises as `shard`."""
         if not 0 <= s < self.manifest.num_shards:
             raise IndexError(f"shard {s} of {self.manifest.num_shards}")
         path = self.shard_path(s)
@@ -213,6 +221,11 @@ class ShardStore:
                 f"{path} is missing: {self.path}/ holds {self.manifest.num_shards} shards, "
                 f"{shard_name(0)} to {shard_name(self.manifest.num_shards - 1)}. {RESTORE}"
             )
+        if (key := self._key(path)) not in _places:
+            _places[key] = self._read_places(path, s)
+        return _places[key]
+
+    def _read_places(self, path: Path, s: int) -> Places:
         m = self.manifest
         check_frame(path, s, m.place, m.fold, m.fingerprint)
         with parsing(path, RESTORE), open_store(path, FORMAT_SHARD, "shard file", MAKE) as file:
@@ -255,8 +268,10 @@ class ShardStore:
 
 
 MAKE = "batchgnn partition GRAPH.h5 SHARDS --shards K"
-_checked: set[tuple] = set()
-"Files that this process has looked at."
+_checked: set[tuple[str | int, ...]] = set()
+"Files whose bytes this process has looked at."
+_places: dict[tuple[str | int, ...], Places] = {}
+"Of the files that this process has opened."
 
 
 def shard_name(s: int) -> str:

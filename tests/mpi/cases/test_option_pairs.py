@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from jobs import losses
 from mpi.in_folder import trained
+from mpi.together import wait_asleep
 from mpi4py import MPI
 from option_values import GRAPH, GRAPHS, STAGE, option_rows, options_in, write_shards
 
@@ -80,4 +81,4 @@ def test_options_give_the_losses_of_one_rank_or_a_sentence(comm, graphs, row):
         assert len(found) > 0
         rtol = 2e-3 if keeps_rounded(RunFolder(out).settings()) else 1e-5
         np.testing.assert_allclose(found, expected[: len(found)], rtol=rtol, err_msg=str(given))
-    comm.Barrier()
+    wait_asleep()
