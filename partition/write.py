@@ -28,7 +28,7 @@ from batchgnn.store.format import atomic_folder
 from batchgnn.store.narrow import converted
 from batchgnn.store.schema import Schema
 from batchgnn.store.seeds import is_seed
-from batchgnn.store.shard_store import Manifest
+from batchgnn.store.shard_store import DEGREES, Manifest, count_degrees
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +119,7 @@ def _write(job: ShardWriting, made_by: dict) -> Manifest:
         sort_plan(job.schema, largest).require(
             job.memory, "Cut the graph into more shards (--shards), or allow more (--memory)."
         )
-    drafts, num_halo, arcs = _write_topology(job, spills)
+    drafts, num_halo, degree_count, arcs = _write_topology(job, spills)
     shutil.rmtree(job.folder / "spill")
     num_seeds = _write_vertices(job, drafts)
     if job.schema.events is not None:
@@ -144,6 +144,7 @@ def _write(job: ShardWriting, made_by: dict) -> Manifest:
         shard_edges=shard_edges,
         num_seeds=num_seeds,
         num_halo=num_halo,
+        degree_count=degree_count,
         quotient_indptr=indptr,
         quotient_indices=indices,
         quotient_weight=weight,
@@ -180,15 +181,16 @@ def _bucket_arcs(job: ShardWriting) -> list[Spill]:
 
 def _write_topology(
     job: ShardWriting, spills: list[Spill]
-) -> tuple[list[writer.Draft], np.ndarray, Arcs]:
+) -> tuple[list[writer.Draft], np.ndarray, np.ndarray, Arcs]:
     """Second pass: adjacency and degrees of every shard.
 
-    Returns (drafts, num_halo int64 (K,), arcs as triplets of `quality`).
+    Returns (drafts, num_halo int64 (K,), degree_count int64 (DEGREES,), arcs as triplets of
+    `quality`).
     """
     offset, num_shards = job.numbering.offset, job.num_shards
     seen = np.full(job.schema.num_vertices, -1, np.int32)
     num_halo, arcs = np.zeros(num_shards, np.int64), np.empty(num_shards, np.int64)
-    drafts, triplets = [], []
+    degree_count, drafts, triplets = np.zeros(DEGREES, np.int64), [], []
     with job.progress("sorting", num_shards, "shards") as bar:
         for s in range(num_shards):
             n, counts = int(offset[s + 1] - offset[s]), [int(spill.count[s]) for spill in spills]
@@ -197,13 +199,14 @@ def _write_topology(
                 _write_side(draft, side, spill, s, n, job.schema)
             if not job.schema.directed:
                 draft.open("degree/out")[:] = draft.open("degree/in")
+            degree_count += count_degrees(draft.open("degree/in"))
             num_halo[s] = count_neighbor_shards(draft.open("in/indices"), s, offset, seen, arcs)
             found = np.flatnonzero(arcs)
             triplets.append((np.full(len(found), s), found, arcs[found]))
             drafts.append(draft)
             bar.advance()
     into, out_of, count = (np.concatenate(part) for part in zip(*triplets, strict=True))
-    return drafts, num_halo, (into, out_of, count)
+    return drafts, num_halo, degree_count, (into, out_of, count)
 
 
 def _create(job: ShardWriting, s: int, n: int, counts: list[int]) -> writer.Draft:

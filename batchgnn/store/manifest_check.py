@@ -45,6 +45,11 @@ def claims_of(m: "Manifest") -> Iterator[tuple[str, bool]]:
         m.num_halo.shape == (shards,)
         and bool(np.isclose(m.num_halo.sum() / m.num_vertices, m.halo_factor)),
     )
+    yield (
+        "degree/count: of every vertex",
+        len(m.degree_count) == 0
+        or (m.degree_count.sum() == m.num_vertices and bool((m.degree_count >= 0).all())),
+    )
     ends = m.quotient_indptr
     yield (
         "quotient: CSR of every shard",

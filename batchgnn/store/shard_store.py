@@ -56,6 +56,7 @@ ARRAYS = {
     "shard/num_edges": "shard_edges",
     "shard/num_seeds": "num_seeds",
     "shard/num_halo": "num_halo",
+    "degree/count": "degree_count",
     "quotient/indptr": "quotient_indptr",
     "quotient/indices": "quotient_indices",
     "quotient/weight": "quotient_weight",
@@ -66,6 +67,9 @@ ARRAYS = {
 }
 "Dataset of the manifest -> attribute of `Manifest`."
 
+DEGREES = 256
+"In-degrees that are counted each; the last stands for all from there on."
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Manifest(Schema):
@@ -75,6 +79,7 @@ class Manifest(Schema):
     shard_edges    int64 (K,)       in-arcs of each shard
     num_seeds      int64 (K, R)     training vertices with a label of each shard, per split
     num_halo       int64 (K,)       distinct in-neighbours that other shards own
+    degree_count   int64 (DEGREES,) vertices by in-degree; (0,) of manifests of version 3
     quotient_*     int64            symmetric CSR over shards without the diagonal; weight[s, t] =
                                     arcs with one end in s and the other in t, either direction
     checksum       bytes (K, num_datasets)   of each dataset of each shard, hexadecimal
@@ -97,6 +102,7 @@ class Manifest(Schema):
     shard_edges: np.ndarray
     num_seeds: np.ndarray
     num_halo: np.ndarray
+    degree_count: np.ndarray
     quotient_indptr: np.ndarray
     quotient_indices: np.ndarray
     quotient_weight: np.ndarray
@@ -274,6 +280,11 @@ _places: dict[tuple[str | int, ...], Places] = {}
 "Of the files that this process has opened."
 
 
+def count_degrees(degree: np.ndarray) -> np.ndarray:
+    """int64 (DEGREES,): how many of some vertices have which degree."""
+    return np.bincount(np.minimum(degree, DEGREES - 1), minlength=DEGREES)
+
+
 def shard_name(s: int) -> str:
     """File name of shard s."""
     return f"shard-{s:05d}.h5"
@@ -301,7 +312,12 @@ def read_manifest(path: str | os.PathLike) -> Manifest:
         open_store(file_path, FORMAT_SHARDS, "shard store", MAKE) as file,
     ):
         try:
-            values = {attribute: file[name][()] for name, attribute in ARRAYS.items()}
+            values = {
+                attribute: file[name][()]
+                for name, attribute in ARRAYS.items()
+                if name in file or attribute != "degree_count"
+            }
+            values.setdefault("degree_count", np.zeros(0, np.int64))
             for field in fields(Manifest):
                 if field.name == ATTRIBUTE_OF_EVENTS:
                     values[field.name] = spec_of(text(file.attrs.get(field.name, "")))

@@ -11,7 +11,7 @@ from batchgnn.base.errors import MemoryPlanError
 from batchgnn.modes.assembly import resolved, settings_of, task_of
 from batchgnn.modes.extent import Extent
 from batchgnn.modes.kinds import MODES
-from batchgnn.modes.macrobatch.memory import plan_macrobatch
+from batchgnn.modes.macrobatch.memory import most_drawn, plan_macrobatch
 from batchgnn.modes.macrobatch.options import Macrobatches
 from batchgnn.modes.open import build_model
 from batchgnn.store.shard_store import ShardStore
@@ -31,6 +31,7 @@ def extent(tmp_path_factory):
         num_features=768,
         num_seeds=np.full((RANKS, 1), 700),
         num_halo=np.full(RANKS, 150_000),
+        degree_count=np.zeros(0, np.int64),
     )
 
     def of(memory="1280M", **options):
@@ -90,3 +91,13 @@ def test_a_refusal_names_the_option_of_the_largest_part(extent, options, advice)
     plan = plan_macrobatch(replace(extent("500M", **options), settings=fitted))
     with pytest.raises(MemoryPlanError, match=f"{advice}.* or raise --memory"):
         plan.require(parse_bytes("500M"), MODE.advice, MODE.of_part)
+
+
+@pytest.mark.parametrize("fanout", [1, 3, 300])
+@pytest.mark.parametrize("targets", [1, 40, 399, 4000])
+def test_as_many_edges_are_drawn_as_the_highest_degrees_have(tmp_path, targets, fanout):
+    shards = ShardStore(shards_of(learnable_graph(), tmp_path / "shards"))
+    degree = np.concatenate([shards.shard(s).degree_in for s in range(4)])
+    highest = np.sort(np.minimum(degree, fanout))[::-1][:targets]
+    assert most_drawn(shards.manifest, targets, fanout) == highest.sum()
+    assert most_drawn(shards.manifest, targets, -1) == degree.sum()

@@ -4,6 +4,8 @@ What no option says is chosen here, so that it fits: the macrobatches of --macro
 chunks of the exact evaluation.
 """
 
+import numpy as np
+
 from batchgnn.base import buffers
 from batchgnn.base.bytes import MemoryPlan, parse_bytes
 from batchgnn.modes.activations import evaluated_layer, gradient_sums, trained_layer
@@ -19,6 +21,7 @@ from batchgnn.sampling.sampler import table_bytes
 from batchgnn.sampling.schedule import most_seeds, num_steps
 from batchgnn.sampling.topology import topology_bytes
 from batchgnn.settings.settings import Settings
+from batchgnn.store.shard_store import Manifest
 
 MACROBATCH_BYTES = 1 << 30
 "What --macrobatch auto takes at most, where nothing is said."
@@ -50,7 +53,8 @@ OF_PART = {
 def plan_macrobatch(extent: Extent) -> MemoryPlan:
     """Peak bytes of mode macrobatch on a rank, by what holds them.
 
-    A frontier holds at most seeds x product of (fanout + 1) vertices, and at most all vertices.
+    A hop draws the fanout of each vertex, and no more than its in-edges: at most those of as many
+    vertices of the highest degrees as the frontier has.
     The rest of the shards is mapped: the operating system may drop their pages at any time.
     """
     return _plan(extent, *_chosen(extent))
@@ -219,7 +223,19 @@ def frontier_bounds(extent: Extent) -> tuple[list[int], list[int]]:
         [],
     )
     for fanout in sampling.hops(extent.settings[KeptInputs]):
-        drawn = frontiers[-1] * fanout if fanout > 0 else manifest.num_edges
-        edges.append(min(drawn, manifest.num_edges))
+        edges.append(most_drawn(manifest, frontiers[-1], fanout))
         frontiers.append(min(frontiers[-1] + edges[-1], manifest.num_vertices))
     return frontiers, edges
+
+
+def most_drawn(manifest: Manifest, targets: int, fanout: int) -> int:
+    """Edges that so many vertices draw at most, whichever they are; fanout < 0: all of them."""
+    if fanout < 0:
+        return manifest.num_edges
+    count = manifest.degree_count
+    if not len(count):
+        return min(targets * fanout, manifest.num_edges)
+    drawn = np.minimum(np.arange(len(count)), fanout)
+    drawn[-1] = fanout
+    taken = np.minimum(np.cumsum(count[::-1]), targets)
+    return int(np.diff(taken, prepend=0) @ drawn[::-1])
