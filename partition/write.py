@@ -184,13 +184,13 @@ def _write_topology(
 ) -> tuple[list[writer.Draft], np.ndarray, np.ndarray, Arcs]:
     """Second pass: adjacency and degrees of every shard.
 
-    Returns (drafts, num_halo int64 (K,), degree_count int64 (DEGREES,), arcs as triplets of
+    Returns (drafts, num_halo int64 (K,), degree_count int64 (2, DEGREES), arcs as triplets of
     `quality`).
     """
     offset, num_shards = job.numbering.offset, job.num_shards
     seen = np.full(job.schema.num_vertices, -1, np.int32)
     num_halo, arcs = np.zeros(num_shards, np.int64), np.empty(num_shards, np.int64)
-    degree_count, drafts, triplets = np.zeros(DEGREES, np.int64), [], []
+    degree_count, drafts, triplets = np.zeros((2, DEGREES), np.int64), [], []
     with job.progress("sorting", num_shards, "shards") as bar:
         for s in range(num_shards):
             n, counts = int(offset[s + 1] - offset[s]), [int(spill.count[s]) for spill in spills]
@@ -199,7 +199,7 @@ def _write_topology(
                 _write_side(draft, side, spill, s, n, job.schema)
             if not job.schema.directed:
                 draft.open("degree/out")[:] = draft.open("degree/in")
-            degree_count += count_degrees(draft.open("degree/in"))
+            degree_count += count_degrees(draft.open("degree/in"), draft.open("degree/out"))
             num_halo[s] = count_neighbor_shards(draft.open("in/indices"), s, offset, seen, arcs)
             found = np.flatnonzero(arcs)
             triplets.append((np.full(len(found), s), found, arcs[found]))

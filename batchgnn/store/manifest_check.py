@@ -47,8 +47,8 @@ def claims_of(m: "Manifest") -> Iterator[tuple[str, bool]]:
     )
     yield (
         "degree/count: of every vertex",
-        len(m.degree_count) == 0
-        or (m.degree_count.sum() == m.num_vertices and bool((m.degree_count >= 0).all())),
+        m.degree_count.shape == (2, 0)
+        or bool((m.degree_count >= 0).all() and (m.degree_count.sum(1) == m.num_vertices).all()),
     )
     ends = m.quotient_indptr
     yield (

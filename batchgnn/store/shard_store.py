@@ -68,7 +68,7 @@ ARRAYS = {
 "Dataset of the manifest -> attribute of `Manifest`."
 
 DEGREES = 256
-"In-degrees that are counted each; the last stands for all from there on."
+"Degrees that are counted each; the last stands for all from there on."
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -79,7 +79,8 @@ class Manifest(Schema):
     shard_edges    int64 (K,)       in-arcs of each shard
     num_seeds      int64 (K, R)     training vertices with a label of each shard, per split
     num_halo       int64 (K,)       distinct in-neighbours that other shards own
-    degree_count   int64 (DEGREES,) vertices by in-degree; (0,) of manifests of version 3
+    degree_count   int64 (2, DEGREES)  vertices by in-degree, and by out-degree; (2, 0) where the
+                   manifest is of version 3
     quotient_*     int64            symmetric CSR over shards without the diagonal; weight[s, t] =
                                     arcs with one end in s and the other in t, either direction
     checksum       bytes (K, num_datasets)   of each dataset of each shard, hexadecimal
@@ -280,9 +281,10 @@ _places: dict[tuple[str | int, ...], Places] = {}
 "Of the files that this process has opened."
 
 
-def count_degrees(degree: np.ndarray) -> np.ndarray:
-    """int64 (DEGREES,): how many of some vertices have which degree."""
-    return np.bincount(np.minimum(degree, DEGREES - 1), minlength=DEGREES)
+def count_degrees(*degrees: np.ndarray) -> np.ndarray:
+    """int64 (len(degrees), DEGREES): how many vertices have which degree."""
+    capped = (np.minimum(degree, DEGREES - 1) for degree in degrees)
+    return np.stack([np.bincount(degree, minlength=DEGREES) for degree in capped])
 
 
 def shard_name(s: int) -> str:
@@ -317,7 +319,7 @@ def read_manifest(path: str | os.PathLike) -> Manifest:
                 for name, attribute in ARRAYS.items()
                 if name in file or attribute != "degree_count"
             }
-            values.setdefault("degree_count", np.zeros(0, np.int64))
+            values.setdefault("degree_count", np.zeros((2, 0), np.int64))
             for field in fields(Manifest):
                 if field.name == ATTRIBUTE_OF_EVENTS:
                     values[field.name] = spec_of(text(file.attrs.get(field.name, "")))

@@ -36,7 +36,7 @@ def verify(path: str | os.PathLike, *, show: bool = False) -> Manifest:
     manifest = store.manifest
     _check_fingerprint(store)
     seen = np.zeros(-(-manifest.num_vertices // 8), np.uint8)
-    num_out, degree_count, stream = 0, np.zeros(DEGREES, np.int64), StreamCheck(manifest)
+    num_out, degree_count, stream = 0, np.zeros((2, DEGREES), np.int64), StreamCheck(manifest)
     with progress("verifying", manifest.num_shards, "shards", show=show) as bar:
         for s in range(manifest.num_shards):
             store.places(s)  # raises when the file is missing, truncated or another's
@@ -47,7 +47,7 @@ def verify(path: str | os.PathLike, *, show: bool = False) -> Manifest:
                     raise StoreError(f"{store.shard_path(s)}: {name} does not hold. {RESTORE}")
             _mark_originals(store, s, shard.original_id, seen)
             num_out += int(shard.degree_out.sum())
-            degree_count += count_degrees(shard.degree_in)
+            degree_count += count_degrees(shard.degree_in, shard.degree_out)
             bar.advance()
     if not stream.agrees:
         raise StoreError(
@@ -59,9 +59,9 @@ def verify(path: str | os.PathLike, *, show: bool = False) -> Manifest:
             f"{path}: degree/out adds up to {num_out:,} arcs, the shards hold "
             f"{manifest.num_edges:,}. {RESTORE}"
         )
-    if len(manifest.degree_count) and (degree_count != manifest.degree_count).any():
+    if manifest.degree_count.size and (degree_count != manifest.degree_count).any():
         raise StoreError(
-            f"{path}: degree/count of the manifest is not that of degree/in. {RESTORE}"
+            f"{path}: degree/count of the manifest is not that of the shards. {RESTORE}"
         )
     return manifest
 

@@ -11,7 +11,12 @@ from batchgnn.base.errors import MemoryPlanError
 from batchgnn.modes.assembly import resolved, settings_of, task_of
 from batchgnn.modes.extent import Extent
 from batchgnn.modes.kinds import MODES
-from batchgnn.modes.macrobatch.memory import most_drawn, plan_macrobatch
+from batchgnn.modes.macrobatch.memory import (
+    most_drawn,
+    plan_macrobatch,
+    usual_sources,
+    usually_drawn,
+)
 from batchgnn.modes.macrobatch.options import Macrobatches
 from batchgnn.modes.open import build_model
 from batchgnn.store.shard_store import ShardStore
@@ -31,7 +36,7 @@ def extent(tmp_path_factory):
         num_features=768,
         num_seeds=np.full((RANKS, 1), 700),
         num_halo=np.full(RANKS, 150_000),
-        degree_count=np.zeros(0, np.int64),
+        degree_count=np.zeros((2, 0), np.int64),
     )
 
     def of(memory="1280M", **options):
@@ -101,3 +106,18 @@ def test_as_many_edges_are_drawn_as_the_highest_degrees_have(tmp_path, targets, 
     highest = np.sort(np.minimum(degree, fanout))[::-1][:targets]
     assert most_drawn(shards.manifest, targets, fanout) == highest.sum()
     assert most_drawn(shards.manifest, targets, -1) == degree.sum()
+
+
+def test_random_edges_have_so_many_sources_which_draw_so_much(tmp_path):
+    graph = learnable_graph(directed=True, num_vertices=3000)
+    store = ShardStore(shards_of(graph, tmp_path / "shards"))
+    shards = [store.shard(s) for s in range(4)]
+    rng, source = np.random.default_rng(0), np.concatenate([each.in_indices for each in shards])
+    target = np.repeat(np.arange(3000), np.concatenate([each.degree_in for each in shards]))
+    for drawn in (300, 1000, 20_000):
+        picks = [rng.integers(0, len(source), drawn) for _ in range(20)]
+        mean = np.mean([len(np.unique(source[edges])) for edges in picks])
+        assert usual_sources(store.manifest, drawn) == pytest.approx(mean, rel=0.03)
+        degree = np.bincount(target, minlength=3000)
+        mean = np.mean([np.minimum(degree[target[edges]], 4).sum() for edges in picks])
+        assert usually_drawn(store.manifest, drawn, 4) == pytest.approx(mean, rel=0.03)
