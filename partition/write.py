@@ -28,7 +28,7 @@ from batchgnn.store.format import atomic_folder
 from batchgnn.store.narrow import converted
 from batchgnn.store.schema import Schema
 from batchgnn.store.seeds import is_seed
-from batchgnn.store.shard_store import DEGREES, Manifest, count_degrees
+from batchgnn.store.shard_store import Manifest, count_degrees
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +119,7 @@ def _write(job: ShardWriting, made_by: dict) -> Manifest:
         sort_plan(job.schema, largest).require(
             job.memory, "Cut the graph into more shards (--shards), or allow more (--memory)."
         )
-    drafts, num_halo, degree_count, arcs = _write_topology(job, spills)
+    drafts, num_halo, arcs = _write_topology(job, spills)
     shutil.rmtree(job.folder / "spill")
     num_seeds = _write_vertices(job, drafts)
     if job.schema.events is not None:
@@ -144,7 +144,7 @@ def _write(job: ShardWriting, made_by: dict) -> Manifest:
         shard_edges=shard_edges,
         num_seeds=num_seeds,
         num_halo=num_halo,
-        degree_count=degree_count,
+        degree_count=np.sum([_count_degrees(draft) for draft in drafts], axis=0),
         quotient_indptr=indptr,
         quotient_indices=indices,
         quotient_weight=weight,
@@ -181,16 +181,15 @@ def _bucket_arcs(job: ShardWriting) -> list[Spill]:
 
 def _write_topology(
     job: ShardWriting, spills: list[Spill]
-) -> tuple[list[writer.Draft], np.ndarray, np.ndarray, Arcs]:
+) -> tuple[list[writer.Draft], np.ndarray, Arcs]:
     """Second pass: adjacency and degrees of every shard.
 
-    Returns (drafts, num_halo int64 (K,), degree_count int64 (2, DEGREES), arcs as triplets of
-    `quality`).
+    Returns (drafts, num_halo int64 (K,), arcs as triplets of `quality`).
     """
     offset, num_shards = job.numbering.offset, job.num_shards
     seen = np.full(job.schema.num_vertices, -1, np.int32)
     num_halo, arcs = np.zeros(num_shards, np.int64), np.empty(num_shards, np.int64)
-    degree_count, drafts, triplets = np.zeros((2, DEGREES), np.int64), [], []
+    drafts, triplets = [], []
     with job.progress("sorting", num_shards, "shards") as bar:
         for s in range(num_shards):
             n, counts = int(offset[s + 1] - offset[s]), [int(spill.count[s]) for spill in spills]
@@ -199,14 +198,13 @@ def _write_topology(
                 _write_side(draft, side, spill, s, n, job.schema)
             if not job.schema.directed:
                 draft.open("degree/out")[:] = draft.open("degree/in")
-            degree_count += count_degrees(draft.open("degree/in"), draft.open("degree/out"))
             num_halo[s] = count_neighbor_shards(draft.open("in/indices"), s, offset, seen, arcs)
             found = np.flatnonzero(arcs)
             triplets.append((np.full(len(found), s), found, arcs[found]))
             drafts.append(draft)
             bar.advance()
     into, out_of, count = (np.concatenate(part) for part in zip(*triplets, strict=True))
-    return drafts, num_halo, degree_count, (into, out_of, count)
+    return drafts, num_halo, (into, out_of, count)
 
 
 def _create(job: ShardWriting, s: int, n: int, counts: list[int]) -> writer.Draft:
@@ -264,6 +262,12 @@ def _write_vertices(job: ShardWriting, drafts: list[writer.Draft]) -> np.ndarray
             num_seeds += count_seeds(shard, job.num_shards, seeds)
             bar.advance(rows.stop - begin)
     return num_seeds
+
+
+def _count_degrees(draft: writer.Draft) -> np.ndarray:
+    """Of a shard's vertices and seeds, as `Manifest.degree_count`."""
+    seeds = is_seed(draft.open("vertex/label"), draft.open("vertex/split"))
+    return count_degrees(draft.open("degree/in"), draft.open("degree/out"), seeds)
 
 
 def _scatter(columns: dict, new_id: np.ndarray, offset: np.ndarray, drafts: list) -> None:

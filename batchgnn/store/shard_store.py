@@ -79,8 +79,9 @@ class Manifest(Schema):
     shard_edges    int64 (K,)       in-arcs of each shard
     num_seeds      int64 (K, R)     training vertices with a label of each shard, per split
     num_halo       int64 (K,)       distinct in-neighbours that other shards own
-    degree_count   int64 (2, DEGREES)  vertices by in-degree, and by out-degree; (2, 0) where the
-                   manifest is of version 3
+    degree_count   int64 (3 + R, DEGREES)  vertices by in-degree, by out-degree, arcs by the
+                   in-degree of their source, seeds of each split by in-degree; (3 + R, 0) where
+                   the manifest is of version 3
     quotient_*     int64            symmetric CSR over shards without the diagonal; weight[s, t] =
                                     arcs with one end in s and the other in t, either direction
     checksum       bytes (K, num_datasets)   of each dataset of each shard, hexadecimal
@@ -281,10 +282,14 @@ _places: dict[tuple[str | int, ...], Places] = {}
 "Of the files that this process has opened."
 
 
-def count_degrees(*degrees: np.ndarray) -> np.ndarray:
-    """int64 (len(degrees), DEGREES): how many vertices have which degree."""
-    capped = (np.minimum(degree, DEGREES - 1) for degree in degrees)
-    return np.stack([np.bincount(degree, minlength=DEGREES) for degree in capped])
+def count_degrees(into: np.ndarray, out: np.ndarray, is_seed: np.ndarray) -> np.ndarray:
+    """int64 (3 + R, DEGREES), as `Manifest.degree_count`, of some vertices.
+
+    into, out  int64 (n,) degrees; is_seed: bool (n, R)
+    """
+    rows = [(into, None), (out, None), (into, out), *((into[s], None) for s in is_seed.T)]
+    counted = [np.bincount(np.minimum(d, DEGREES - 1), each, DEGREES) for d, each in rows]
+    return np.stack(counted).astype(np.int64)
 
 
 def shard_name(s: int) -> str:
@@ -319,7 +324,8 @@ def read_manifest(path: str | os.PathLike) -> Manifest:
                 for name, attribute in ARRAYS.items()
                 if name in file or attribute != "degree_count"
             }
-            values.setdefault("degree_count", np.zeros((2, 0), np.int64))
+            rows = 3 + values["num_seeds"].shape[1]
+            values.setdefault("degree_count", np.zeros((rows, 0), np.int64))
             for field in fields(Manifest):
                 if field.name == ATTRIBUTE_OF_EVENTS:
                     values[field.name] = spec_of(text(file.attrs.get(field.name, "")))

@@ -18,7 +18,7 @@ from batchgnn.store.format import FORMAT_SHARD, checksum, open_store
 from batchgnn.store.labels import MULTICLASS, MULTILABEL, REGRESSION, in_range
 from batchgnn.store.seeds import TRAIN, is_seed
 from batchgnn.store.shard_check import RESTORE, check_frame
-from batchgnn.store.shard_store import DEGREES, Manifest, Shard, ShardStore, count_degrees
+from batchgnn.store.shard_store import Manifest, Shard, ShardStore, count_degrees
 from batchgnn.store.shard_writer import fingerprint_of
 
 ALLOWED = {MULTICLASS: "-1 or a class", MULTILABEL: "0, 1 or 255", REGRESSION: "finite or NaN"}
@@ -35,8 +35,9 @@ def verify(path: str | os.PathLike, *, show: bool = False) -> Manifest:
     store = ShardStore(path)
     manifest = store.manifest
     _check_fingerprint(store)
+    degree_count = np.zeros_like(manifest.degree_count)
     seen = np.zeros(-(-manifest.num_vertices // 8), np.uint8)
-    num_out, degree_count, stream = 0, np.zeros((2, DEGREES), np.int64), StreamCheck(manifest)
+    num_out, stream = 0, StreamCheck(manifest)
     with progress("verifying", manifest.num_shards, "shards", show=show) as bar:
         for s in range(manifest.num_shards):
             store.places(s)  # raises when the file is missing, truncated or another's
@@ -47,7 +48,9 @@ def verify(path: str | os.PathLike, *, show: bool = False) -> Manifest:
                     raise StoreError(f"{store.shard_path(s)}: {name} does not hold. {RESTORE}")
             _mark_originals(store, s, shard.original_id, seen)
             num_out += int(shard.degree_out.sum())
-            degree_count += count_degrees(shard.degree_in, shard.degree_out)
+            if degree_count.size:
+                is_of_split = is_seed(shard.label, shard.split)
+                degree_count += count_degrees(shard.degree_in, shard.degree_out, is_of_split)
             bar.advance()
     if not stream.agrees:
         raise StoreError(
@@ -59,7 +62,7 @@ def verify(path: str | os.PathLike, *, show: bool = False) -> Manifest:
             f"{path}: degree/out adds up to {num_out:,} arcs, the shards hold "
             f"{manifest.num_edges:,}. {RESTORE}"
         )
-    if manifest.degree_count.size and (degree_count != manifest.degree_count).any():
+    if (degree_count != manifest.degree_count).any():
         raise StoreError(
             f"{path}: degree/count of the manifest is not that of the shards. {RESTORE}"
         )

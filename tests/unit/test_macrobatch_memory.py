@@ -12,6 +12,8 @@ from batchgnn.modes.assembly import resolved, settings_of, task_of
 from batchgnn.modes.extent import Extent
 from batchgnn.modes.kinds import MODES
 from batchgnn.modes.macrobatch.memory import (
+    SEEDS,
+    SOURCES,
     most_drawn,
     plan_macrobatch,
     usual_sources,
@@ -19,6 +21,7 @@ from batchgnn.modes.macrobatch.memory import (
 )
 from batchgnn.modes.macrobatch.options import Macrobatches
 from batchgnn.modes.open import build_model
+from batchgnn.store.seeds import is_seed
 from batchgnn.store.shard_store import ShardStore
 
 RANKS, VERTICES = 16, 220_000
@@ -36,7 +39,7 @@ def extent(tmp_path_factory):
         num_features=768,
         num_seeds=np.full((RANKS, 1), 700),
         num_halo=np.full(RANKS, 150_000),
-        degree_count=np.zeros((2, 0), np.int64),
+        degree_count=np.zeros((4, 0), np.int64),
     )
 
     def of(memory="1280M", **options):
@@ -119,5 +122,13 @@ def test_random_edges_have_so_many_sources_which_draw_so_much(tmp_path):
         mean = np.mean([len(np.unique(source[edges])) for edges in picks])
         assert usual_sources(store.manifest, drawn) == pytest.approx(mean, rel=0.03)
         degree = np.bincount(target, minlength=3000)
-        mean = np.mean([np.minimum(degree[target[edges]], 4).sum() for edges in picks])
-        assert usually_drawn(store.manifest, drawn, 4) == pytest.approx(mean, rel=0.03)
+        mean = np.mean([np.minimum(degree[source[edges]], 4).sum() for edges in picks])
+        assert usually_drawn(store.manifest, drawn, 4, SOURCES) == pytest.approx(mean, rel=0.03)
+
+
+def test_seeds_draw_what_seeds_have(tmp_path):
+    store = ShardStore(shards_of(learnable_graph(), tmp_path / "shards"))
+    shards = [store.shard(s) for s in range(4)]
+    of_seeds = [each.degree_in[is_seed(each.label, each.split)[:, 0]] for each in shards]
+    mean = np.minimum(np.concatenate(of_seeds), 4).mean()
+    assert usually_drawn(store.manifest, 10, 4, SEEDS) == pytest.approx(10 * mean)

@@ -20,6 +20,7 @@ from batchgnn.sampling.row_cache import TABLE_SLOTS, capacity_of
 from batchgnn.sampling.sampler import table_bytes
 from batchgnn.sampling.schedule import most_seeds, num_steps
 from batchgnn.sampling.topology import topology_bytes
+from batchgnn.settings.general import Training
 from batchgnn.settings.settings import Settings
 from batchgnn.store.shard_store import Manifest
 
@@ -28,6 +29,8 @@ MACROBATCH_BYTES = 1 << 30
 LEAST_CHUNK_BYTES = 8 << 20
 MARGIN = 1.2
 "Over what random edges have."
+SOURCES, SEEDS = 2, 3
+"Rows of `Manifest.degree_count`: of vertices that edges lead to, of the first split's seeds."
 OPERATOR_BYTES = 64
 "What an edge takes in a chunk's block and operator; an upper bound."
 
@@ -55,8 +58,8 @@ OF_PART = {
 def plan_macrobatch(extent: Extent) -> MemoryPlan:
     """Peak bytes of mode macrobatch on a rank, by what holds them.
 
-    Seeds draw at most the edges of as many vertices of the highest degrees. What later hops draw,
-    and which sources are the same, is taken as of random edges, with a margin.
+    What seeds draw is taken as of the mean of all seeds, what later hops draw, and how many sources
+    are the same, as of random edges: with a margin, and never above what can be.
     The rest of the shards is mapped: the operating system may drop their pages at any time.
     """
     return _plan(extent, *_chosen(extent))
@@ -222,10 +225,11 @@ def frontier_sizes(extent: Extent) -> tuple[list[int], list[int]]:
     manifest, sampling = extent.manifest, extent.settings[Sampling]
     seeds = most_seeds(extent.num_seeds, extent.shards, extent.settings[Batches].size)
     frontiers, edges = [seeds], list[int]()
+    like = SEEDS + extent.settings[Training].split_index
     for fanout in sampling.hops(extent.settings[KeptInputs]):
-        drawn = most_drawn(manifest, frontiers[-1], fanout)
-        if edges:
-            drawn = min(drawn, int(MARGIN * usually_drawn(manifest, frontiers[-1], fanout)))
+        usual = usually_drawn(manifest, frontiers[-1], fanout, like)
+        drawn = min(most_drawn(manifest, frontiers[-1], fanout), int(MARGIN * usual))
+        like = SOURCES
         sources = min(drawn, int(MARGIN * usual_sources(manifest, drawn)))
         edges.append(drawn)
         frontiers.append(min(frontiers[-1] + sources, manifest.num_vertices))
@@ -243,15 +247,12 @@ def most_drawn(manifest: Manifest, targets: int, fanout: int) -> int:
     return int(np.diff(taken, prepend=0) @ _drawn(count, fanout)[::-1])
 
 
-def usually_drawn(manifest: Manifest, targets: int, fanout: int) -> float:
-    """Edges that the vertices at the ends of so many random edges draw."""
-    count = manifest.degree_count[0]
+def usually_drawn(manifest: Manifest, targets: int, fanout: int, like: int) -> float:
+    """Edges that so many vertices draw, which are like those of a row of `degree_count`."""
+    count = manifest.degree_count[like]
     if fanout < 0 or not len(count):
         return manifest.num_edges
-    degree = np.arange(len(count))
-    ends = degree * count
-    ends[-1] = manifest.num_edges - ends[:-1].sum()
-    return targets * float(ends @ _drawn(count, fanout)) / max(manifest.num_edges, 1)
+    return targets * float(count @ _drawn(count, fanout)) / max(int(count.sum()), 1)
 
 
 def usual_sources(manifest: Manifest, drawn: int) -> float:
