@@ -28,7 +28,7 @@ from batchgnn.store.format import atomic_folder
 from batchgnn.store.narrow import converted
 from batchgnn.store.schema import Schema
 from batchgnn.store.seeds import is_seed
-from batchgnn.store.shard_store import Manifest
+from batchgnn.store.shard_store import Manifest, count_degrees
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +144,7 @@ def _write(job: ShardWriting, made_by: dict) -> Manifest:
         shard_edges=shard_edges,
         num_seeds=num_seeds,
         num_halo=num_halo,
+        degree_count=np.sum([_count_degrees(draft) for draft in drafts], axis=0),
         quotient_indptr=indptr,
         quotient_indices=indices,
         quotient_weight=weight,
@@ -261,6 +262,12 @@ def _write_vertices(job: ShardWriting, drafts: list[writer.Draft]) -> np.ndarray
             num_seeds += count_seeds(shard, job.num_shards, seeds)
             bar.advance(rows.stop - begin)
     return num_seeds
+
+
+def _count_degrees(draft: writer.Draft) -> np.ndarray:
+    """Of a shard's vertices and seeds, as `Manifest.degree_count`."""
+    seeds = is_seed(draft.open("vertex/label"), draft.open("vertex/split"))
+    return count_degrees(draft.open("degree/in"), draft.open("degree/out"), seeds)
 
 
 def _scatter(columns: dict, new_id: np.ndarray, offset: np.ndarray, drafts: list) -> None:

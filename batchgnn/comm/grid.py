@@ -146,7 +146,8 @@ def start(comm: MPI.Intracomm | None = None) -> Grid:
 
     MPI is ended when Python exits. Raises RankError when mpirun or srun does not serve this MPI.
     """
-    if not MPI.Is_initialized():
+    begins = not MPI.Is_initialized()
+    if begins:
         leave_out_slow_transports()
         MPI.Init_thread(MPI.THREAD_MULTIPLE)
         atexit.register(_finalize)
@@ -170,7 +171,7 @@ def start(comm: MPI.Intracomm | None = None) -> Grid:
             "with: batchgnn launch --mpirun PATH"
         )
     grid = Grid(comm)
-    if grid.node_rank == 0:
+    if begins and grid.node_rank == 0:
         sweep()
     return grid
 

@@ -90,8 +90,9 @@ def _require_seeds(share: Share) -> None:
             "labels: batchgnn data convert --help"
         )
     raise ConfigError(
-        f"{share.own.path}: split {index} has nothing to train on. Choose another --split-index, "
-        "or convert it again, with a split that has some: batchgnn data convert --help"
+        f"{share.own.path}: split {index} has no training {share.task.seeds_are}. Choose "
+        "another --split-index, or convert it again, with a split that has some: "
+        "batchgnn data convert --help"
     )
 
 

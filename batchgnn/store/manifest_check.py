@@ -45,6 +45,10 @@ def claims_of(m: "Manifest") -> Iterator[tuple[str, bool]]:
         m.num_halo.shape == (shards,)
         and bool(np.isclose(m.num_halo.sum() / m.num_vertices, m.halo_factor)),
     )
+    yield (
+        "degree/count: of every vertex, arc and seed",
+        m.degree_count.shape == (3 + m.num_splits, 0) or _adds_up(m),
+    )
     ends = m.quotient_indptr
     yield (
         "quotient: CSR of every shard",
@@ -61,6 +65,13 @@ def claims_of(m: "Manifest") -> Iterator[tuple[str, bool]]:
         m.place.shape == (shards, names + 1, 2) and m.fold.shape == (shards, names + 1),
     )
     yield "shard/place: sizes that follow from the counts", _sizes_follow(m)
+
+
+def _adds_up(m: "Manifest") -> bool:
+    vertices, arcs, seeds = m.num_vertices, m.num_edges, m.num_seeds.sum(axis=0)
+    expected = [vertices, vertices, arcs, *(seeds * (m.events is None))]
+    total = m.degree_count.sum(axis=1).tolist()
+    return total == expected and bool((m.degree_count >= 0).all())
 
 
 def _sizes_follow(m: "Manifest") -> bool:

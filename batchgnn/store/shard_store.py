@@ -56,6 +56,7 @@ ARRAYS = {
     "shard/num_edges": "shard_edges",
     "shard/num_seeds": "num_seeds",
     "shard/num_halo": "num_halo",
+    "degree/count": "degree_count",
     "quotient/indptr": "quotient_indptr",
     "quotient/indices": "quotient_indices",
     "quotient/weight": "quotient_weight",
@@ -66,6 +67,9 @@ ARRAYS = {
 }
 "Dataset of the manifest -> attribute of `Manifest`."
 
+DEGREES = 256
+"Degrees that are counted each; the last stands for all from there on."
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Manifest(Schema):
@@ -75,6 +79,9 @@ class Manifest(Schema):
     shard_edges    int64 (K,)       in-arcs of each shard
     num_seeds      int64 (K, R)     training vertices with a label of each shard, per split
     num_halo       int64 (K,)       distinct in-neighbours that other shards own
+    degree_count   int64 (3 + R, DEGREES)  vertices by in-degree, by out-degree, arcs by the
+                   in-degree of their source, seeds of each split by in-degree; (3 + R, 0) where
+                   the manifest is of version 3
     quotient_*     int64            symmetric CSR over shards without the diagonal; weight[s, t] =
                                     arcs with one end in s and the other in t, either direction
     checksum       bytes (K, num_datasets)   of each dataset of each shard, hexadecimal
@@ -97,6 +104,7 @@ class Manifest(Schema):
     shard_edges: np.ndarray
     num_seeds: np.ndarray
     num_halo: np.ndarray
+    degree_count: np.ndarray
     quotient_indptr: np.ndarray
     quotient_indices: np.ndarray
     quotient_weight: np.ndarray
@@ -157,6 +165,10 @@ class Shard:
         return len(self.original_id)
 
 
+Places = dict[str, tuple[int, np.dtype, tuple[int, ...]]]
+"By dataset of a file: offset in it, -1 where it is empty; dtype; shape."
+
+
 class ShardStore:
     """A shard store opened for reading."""
 
@@ -176,17 +188,22 @@ class ShardStore:
 
         Raises StoreError when it is missing, truncated, damaged or of another store.
         """
-        path, places = self.shard_path(s), self.places(s)
-        shard = _map_shard(path, s, int(self.manifest.offset[s]), places)
-        self._check_datasets(path, shard)
+        path = self.shard_path(s)
+        shard = _map_shard(path, s, int(self.manifest.offset[s]), self.places(s))
+        if (key := self._key(path)) not in _checked:
+            self._check_datasets(path, shard)
+            _checked.add(key)
         return shard
 
+    def _key(self, path: Path) -> tuple[str | int, ...]:
+        """What a file is known by, until it is written anew."""
+        known = path.stat()
+        what = (known.st_mtime_ns, known.st_size, known.st_ino)
+        return self.manifest.fingerprint, str(path), *what
+
     def _check_datasets(self, path: Path, shard: Shard) -> None:
-        """Look at the bytes of a file, once in a process; raises StoreError."""
-        m, known = self.manifest, path.stat()
-        key = (m.fingerprint, str(path), known.st_mtime_ns, known.st_size, known.st_ino)
-        if key in _checked:
-            return
+        """Look at the bytes of a file; raises StoreError."""
+        m = self.manifest
         names = [name.decode() for name in m.checksum_dataset]
         damaged = check_datasets(path, names, m.place[shard.shard], m.fold[shard.shard])
         for name in damaged:
@@ -201,10 +218,9 @@ class ShardStore:
                 f"{path}: dataset {name} is damaged{': ' * bool(row)}{row}; its bytes are not "
                 f"those that were written. {RESTORE}"
             )
-        _checked.add(key)
 
-    def places(self, s: int) -> dict[str, tuple[int, np.dtype, tuple[int, ...]]]:
-        """Dataset of shard s -> (offset in the file, -1 when empty; dtype; shape). As `shard`."""
+    def places(self, s: int) -> Places:
+        """Where the datasets of shard s are, looked up once in a process. Raises as `shard`."""
         if not 0 <= s < self.manifest.num_shards:
             raise IndexError(f"shard {s} of {self.manifest.num_shards}")
         path = self.shard_path(s)
@@ -213,6 +229,11 @@ class ShardStore:
                 f"{path} is missing: {self.path}/ holds {self.manifest.num_shards} shards, "
                 f"{shard_name(0)} to {shard_name(self.manifest.num_shards - 1)}. {RESTORE}"
             )
+        if (key := self._key(path)) not in _places:
+            _places[key] = self._read_places(path, s)
+        return _places[key]
+
+    def _read_places(self, path: Path, s: int) -> Places:
         m = self.manifest
         check_frame(path, s, m.place, m.fold, m.fingerprint)
         with parsing(path, RESTORE), open_store(path, FORMAT_SHARD, "shard file", MAKE) as file:
@@ -255,8 +276,20 @@ class ShardStore:
 
 
 MAKE = "batchgnn partition GRAPH.h5 SHARDS --shards K"
-_checked: set[tuple] = set()
-"Files that this process has looked at."
+_checked: set[tuple[str | int, ...]] = set()
+"Files whose bytes this process has looked at."
+_places: dict[tuple[str | int, ...], Places] = {}
+"Of the files that this process has opened."
+
+
+def count_degrees(into: np.ndarray, out: np.ndarray, is_seed: np.ndarray) -> np.ndarray:
+    """int64 (3 + R, DEGREES), as `Manifest.degree_count`, of some vertices.
+
+    into, out  int64 (n,) degrees; is_seed: bool (n, R)
+    """
+    rows = [(into, None), (out, None), (into, out), *((into[s], None) for s in is_seed.T)]
+    counted = [np.bincount(np.minimum(d, DEGREES - 1), each, DEGREES) for d, each in rows]
+    return np.stack(counted).astype(np.int64)
 
 
 def shard_name(s: int) -> str:
@@ -286,7 +319,13 @@ def read_manifest(path: str | os.PathLike) -> Manifest:
         open_store(file_path, FORMAT_SHARDS, "shard store", MAKE) as file,
     ):
         try:
-            values = {attribute: file[name][()] for name, attribute in ARRAYS.items()}
+            values = {
+                attribute: file[name][()]
+                for name, attribute in ARRAYS.items()
+                if name in file or attribute != "degree_count"
+            }
+            rows = 3 + values["num_seeds"].shape[1]
+            values.setdefault("degree_count", np.zeros((rows, 0), np.int64))
             for field in fields(Manifest):
                 if field.name == ATTRIBUTE_OF_EVENTS:
                     values[field.name] = spec_of(text(file.attrs.get(field.name, "")))

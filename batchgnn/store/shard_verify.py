@@ -18,7 +18,7 @@ from batchgnn.store.format import FORMAT_SHARD, checksum, open_store
 from batchgnn.store.labels import MULTICLASS, MULTILABEL, REGRESSION, in_range
 from batchgnn.store.seeds import TRAIN, is_seed
 from batchgnn.store.shard_check import RESTORE, check_frame
-from batchgnn.store.shard_store import Manifest, Shard, ShardStore
+from batchgnn.store.shard_store import Manifest, Shard, ShardStore, count_degrees
 from batchgnn.store.shard_writer import fingerprint_of
 
 ALLOWED = {MULTICLASS: "-1 or a class", MULTILABEL: "0, 1 or 255", REGRESSION: "finite or NaN"}
@@ -35,6 +35,7 @@ def verify(path: str | os.PathLike, *, show: bool = False) -> Manifest:
     store = ShardStore(path)
     manifest = store.manifest
     _check_fingerprint(store)
+    degree_count = np.zeros_like(manifest.degree_count)
     seen = np.zeros(-(-manifest.num_vertices // 8), np.uint8)
     num_out, stream = 0, StreamCheck(manifest)
     with progress("verifying", manifest.num_shards, "shards", show=show) as bar:
@@ -47,6 +48,9 @@ def verify(path: str | os.PathLike, *, show: bool = False) -> Manifest:
                     raise StoreError(f"{store.shard_path(s)}: {name} does not hold. {RESTORE}")
             _mark_originals(store, s, shard.original_id, seen)
             num_out += int(shard.degree_out.sum())
+            if degree_count.size:
+                is_of_split = is_seed(shard.label, shard.split)
+                degree_count += count_degrees(shard.degree_in, shard.degree_out, is_of_split)
             bar.advance()
     if not stream.agrees:
         raise StoreError(
@@ -57,6 +61,10 @@ def verify(path: str | os.PathLike, *, show: bool = False) -> Manifest:
         raise StoreError(
             f"{path}: degree/out adds up to {num_out:,} arcs, the shards hold "
             f"{manifest.num_edges:,}. {RESTORE}"
+        )
+    if (degree_count != manifest.degree_count).any():
+        raise StoreError(
+            f"{path}: degree/count of the manifest is not that of the shards. {RESTORE}"
         )
     return manifest
 

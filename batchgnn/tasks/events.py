@@ -38,6 +38,8 @@ class Events:
     then negatives of each.
     """
 
+    seeds_are = "events of the stream"
+
     def __init__(self, metric: str, loss: str, width: int):
         """metric: of `score`, the one that chooses; loss: softmax or bce; width: of a row."""
         self.metric, self.is_softmax, self._width = metric, loss == "softmax", width

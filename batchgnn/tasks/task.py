@@ -69,6 +69,8 @@ class Task(Protocol):
 
     metric: str
     "The score that chooses the best epoch."
+    seeds_are: str
+    "What it is trained on, for messages."
 
     def width(self, manifest: Manifest) -> int:
         """Columns of the model's last layer."""

@@ -17,6 +17,8 @@ from batchgnn.tasks.task import Inference, Roots, Seeds
 class VertexTask:
     """A label for each vertex; subclasses have the loss, the scores and the prediction."""
 
+    seeds_are = "vertices with a label"
+
     def __init__(self, metric: str):
         """metric: of `scores`, the one that chooses."""
         self.metric = metric

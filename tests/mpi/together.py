@@ -3,6 +3,8 @@
 Functions that take no communicator are collective over all ranks where they say so.
 """
 
+import time
+from functools import cache, wraps
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,8 +42,31 @@ def written(path, num_shards=4, **options):
     """A store of `learnable_graph(**options)`, the same on every rank; the first writes it."""
     if MPI.COMM_WORLD.rank == 0 and not path.exists():
         shards_of(learnable_graph(**options), path, num_shards)
-    MPI.COMM_WORLD.Barrier()
+    wait_asleep()
     return path
+
+
+def wait_asleep():
+    """A barrier of all ranks that leaves the processors to those who are late."""
+    request = MPI.COMM_WORLD.Ibarrier()
+    while not request.Test():
+        time.sleep(0.001)
+
+
+def on_one_rank(function):
+    """`function(COMM_SELF, ...)` of the first rank, known to all, once for the same arguments.
+
+    Collective.
+    """
+
+    @cache
+    @wraps(function)
+    def alone(*args, **options):
+        found = function(MPI.COMM_SELF, *args, **options) if MPI.COMM_WORLD.rank == 0 else None
+        wait_asleep()
+        return MPI.COMM_WORLD.bcast(found)
+
+    return alone
 
 
 def mean_loss(comm, steps):

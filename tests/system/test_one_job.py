@@ -77,5 +77,5 @@ def test_a_split_without_seeds_is_refused(tmp_path):
     shards = shards_of(graph, tmp_path / "shards")
     for mode in ("macrobatch", "fullgraph"):
         said = refused("train", shards, "--run", tmp_path / "run", "--mode", mode)
-        assert "split 0 has nothing to train on" in said
+        assert "split 0 has no training vertices with a label" in said
     assert not (tmp_path / "run").exists()

@@ -11,9 +11,17 @@ from batchgnn.base.errors import MemoryPlanError
 from batchgnn.modes.assembly import resolved, settings_of, task_of
 from batchgnn.modes.extent import Extent
 from batchgnn.modes.kinds import MODES
-from batchgnn.modes.macrobatch.memory import plan_macrobatch
+from batchgnn.modes.macrobatch.memory import (
+    SEEDS,
+    SOURCES,
+    most_drawn,
+    plan_macrobatch,
+    usual_sources,
+    usually_drawn,
+)
 from batchgnn.modes.macrobatch.options import Macrobatches
 from batchgnn.modes.open import build_model
+from batchgnn.store.seeds import is_seed
 from batchgnn.store.shard_store import ShardStore
 
 RANKS, VERTICES = 16, 220_000
@@ -31,6 +39,7 @@ def extent(tmp_path_factory):
         num_features=768,
         num_seeds=np.full((RANKS, 1), 700),
         num_halo=np.full(RANKS, 150_000),
+        degree_count=np.zeros((4, 0), np.int64),
     )
 
     def of(memory="1280M", **options):
@@ -90,3 +99,36 @@ def test_a_refusal_names_the_option_of_the_largest_part(extent, options, advice)
     plan = plan_macrobatch(replace(extent("500M", **options), settings=fitted))
     with pytest.raises(MemoryPlanError, match=f"{advice}.* or raise --memory"):
         plan.require(parse_bytes("500M"), MODE.advice, MODE.of_part)
+
+
+@pytest.mark.parametrize("fanout", [1, 3, 300])
+@pytest.mark.parametrize("targets", [1, 40, 399, 4000])
+def test_as_many_edges_are_drawn_as_the_highest_degrees_have(tmp_path, targets, fanout):
+    shards = ShardStore(shards_of(learnable_graph(), tmp_path / "shards"))
+    degree = np.concatenate([shards.shard(s).degree_in for s in range(4)])
+    highest = np.sort(np.minimum(degree, fanout))[::-1][:targets]
+    assert most_drawn(shards.manifest, targets, fanout) == highest.sum()
+    assert most_drawn(shards.manifest, targets, -1) == degree.sum()
+
+
+def test_random_edges_have_so_many_sources_which_draw_so_much(tmp_path):
+    graph = learnable_graph(directed=True, num_vertices=3000)
+    store = ShardStore(shards_of(graph, tmp_path / "shards"))
+    shards = [store.shard(s) for s in range(4)]
+    rng, source = np.random.default_rng(0), np.concatenate([each.in_indices for each in shards])
+    target = np.repeat(np.arange(3000), np.concatenate([each.degree_in for each in shards]))
+    for drawn in (300, 1000, 20_000):
+        picks = [rng.integers(0, len(source), drawn) for _ in range(20)]
+        mean = np.mean([len(np.unique(source[edges])) for edges in picks])
+        assert usual_sources(store.manifest, drawn) == pytest.approx(mean, rel=0.03)
+        degree = np.bincount(target, minlength=3000)
+        mean = np.mean([np.minimum(degree[source[edges]], 4).sum() for edges in picks])
+        assert usually_drawn(store.manifest, drawn, 4, SOURCES) == pytest.approx(mean, rel=0.03)
+
+
+def test_seeds_draw_what_seeds_have(tmp_path):
+    store = ShardStore(shards_of(learnable_graph(), tmp_path / "shards"))
+    shards = [store.shard(s) for s in range(4)]
+    of_seeds = [each.degree_in[is_seed(each.label, each.split)[:, 0]] for each in shards]
+    mean = np.minimum(np.concatenate(of_seeds), 4).mean()
+    assert usually_drawn(store.manifest, 10, 4, SEEDS) == pytest.approx(10 * mean)

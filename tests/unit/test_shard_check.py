@@ -109,6 +109,7 @@ CLAIMS = {
     "shard/offset": ("data", 3, "shard/offset: from 0"),
     "shard/num_seeds": ("data", 10**6, "shard/num_seeds: a row per shard"),
     "shard/num_halo": ("data", 10**6, "shard/num_halo: adds up"),
+    "degree/count": ("data", 10**6, "degree/count: of every vertex"),
 }
 
 

@@ -53,6 +53,7 @@ def test_the_manifest_counts_the_cut(halves):
     np.testing.assert_array_equal(m.offset, [0, 3, 6])
     np.testing.assert_array_equal(m.shard_edges, [7, 7])
     np.testing.assert_array_equal(m.num_halo, [1, 1])
+    assert {d: n for d, n in enumerate(m.degree_count[0]) if n} == {2: 4, 3: 2}
     np.testing.assert_array_equal(m.quotient_indptr, [0, 1, 2])
     np.testing.assert_array_equal(m.quotient_indices, [1, 0])
     np.testing.assert_array_equal(m.quotient_weight, [2, 2])  # 2 -> 3 and 3 -> 2

@@ -1,8 +1,10 @@
-"""Memory that a rank will need to train on samples and evaluate; upper bounds.
+"""Memory that a rank will need to train on samples and evaluate: hardly ever more.
 
 What no option says is chosen here, so that it fits: the macrobatches of --macrobatch auto, and the
 chunks of the exact evaluation.
 """
+
+import numpy as np
 
 from batchgnn.base import buffers
 from batchgnn.base.bytes import MemoryPlan, parse_bytes
@@ -18,11 +20,17 @@ from batchgnn.sampling.row_cache import TABLE_SLOTS, capacity_of
 from batchgnn.sampling.sampler import table_bytes
 from batchgnn.sampling.schedule import most_seeds, num_steps
 from batchgnn.sampling.topology import topology_bytes
+from batchgnn.settings.general import Training
 from batchgnn.settings.settings import Settings
+from batchgnn.store.shard_store import Manifest
 
 MACROBATCH_BYTES = 1 << 30
 "What --macrobatch auto takes at most, where nothing is said."
 LEAST_CHUNK_BYTES = 8 << 20
+MARGIN = 1.2
+"Over what random edges have."
+SOURCES, SEEDS = 2, 3
+"Rows of `Manifest.degree_count`: of vertices that edges lead to, of the first split's seeds."
 OPERATOR_BYTES = 64
 "What an edge takes in a chunk's block and operator; an upper bound."
 
@@ -50,7 +58,8 @@ OF_PART = {
 def plan_macrobatch(extent: Extent) -> MemoryPlan:
     """Peak bytes of mode macrobatch on a rank, by what holds them.
 
-    A frontier holds at most seeds x product of (fanout + 1) vertices, and at most all vertices.
+    What seeds draw is taken as of the mean of all seeds, what later hops draw, and how many sources
+    are the same, as of random edges: with a margin, and never above what can be.
     The rest of the shards is mapped: the operating system may drop their pages at any time.
     """
     return _plan(extent, *_chosen(extent))
@@ -110,7 +119,7 @@ def _plan(extent: Extent, macrobatches: int, chunk: int) -> MemoryPlan:
 def training_bytes(extent: Extent, macrobatches: int) -> dict[str, int]:
     """What minibatches hold while they are prepared and trained."""
     model = extent.model
-    frontiers, edges = frontier_bounds(extent)
+    frontiers, edges = frontier_sizes(extent)
     blocks = list(zip(frontiers, [*frontiers[1:], frontiers[-1]], [*edges, 0], strict=True))
     layers = [
         trained_layer(model, n, *blocks[model.num_layers - 1 - n]) for n in range(model.num_layers)
@@ -170,7 +179,7 @@ def evaluation_bytes(extent: Extent, chunk: int) -> int:
 
 def tables_bytes(extent: Extent) -> int:
     """Of the samplers' and the planners' tables, in training and in evaluation."""
-    manifest, (frontiers, _) = extent.manifest, frontier_bounds(extent)
+    manifest, (frontiers, _) = extent.manifest, frontier_sizes(extent)
     each = table_bytes(manifest.num_vertices, manifest.id_dtype, frontiers[-1])
     all_together = table_bytes(manifest.num_vertices, manifest.id_dtype, MOST * frontiers[-1])
     return 2 * (min(extent.threads, MOST) * each + all_together)
@@ -211,15 +220,54 @@ def cache_bytes(extent: Extent) -> tuple[int, int]:
     return rows * (row_bytes + TABLE_SLOTS * (id_bytes + 4)), scratch
 
 
-def frontier_bounds(extent: Extent) -> tuple[list[int], list[int]]:
-    """Most vertices of this rank's frontiers, seeds first, and most edges of its hops."""
+def frontier_sizes(extent: Extent) -> tuple[list[int], list[int]]:
+    """Vertices of this rank's frontiers, seeds first, and edges of its hops: hardly ever more."""
     manifest, sampling = extent.manifest, extent.settings[Sampling]
-    frontiers, edges = (
-        [most_seeds(extent.num_seeds, extent.shards, extent.settings[Batches].size)],
-        [],
-    )
+    seeds = most_seeds(extent.num_seeds, extent.shards, extent.settings[Batches].size)
+    frontiers, edges = [seeds], list[int]()
+    like = SEEDS + extent.settings[Training].split_index
     for fanout in sampling.hops(extent.settings[KeptInputs]):
-        drawn = frontiers[-1] * fanout if fanout > 0 else manifest.num_edges
-        edges.append(min(drawn, manifest.num_edges))
-        frontiers.append(min(frontiers[-1] + edges[-1], manifest.num_vertices))
+        usual = usually_drawn(manifest, frontiers[-1], fanout, like)
+        drawn = min(most_drawn(manifest, frontiers[-1], fanout), int(MARGIN * usual))
+        like = SOURCES
+        sources = min(drawn, int(MARGIN * usual_sources(manifest, drawn)))
+        edges.append(drawn)
+        frontiers.append(min(frontiers[-1] + sources, manifest.num_vertices))
     return frontiers, edges
+
+
+def most_drawn(manifest: Manifest, targets: int, fanout: int) -> int:
+    """Edges that so many vertices draw at most, whichever they are; fanout < 0: all of them."""
+    if fanout < 0:
+        return manifest.num_edges
+    count = manifest.degree_count[0]
+    if not len(count):
+        return min(targets * fanout, manifest.num_edges)
+    taken = np.minimum(np.cumsum(count[::-1]), targets)
+    return int(np.diff(taken, prepend=0) @ _drawn(count, fanout)[::-1])
+
+
+def usually_drawn(manifest: Manifest, targets: int, fanout: int, like: int) -> float:
+    """Edges that so many vertices draw, which are like those of a row of `degree_count`."""
+    count = manifest.degree_count[like]
+    if fanout < 0 or not len(count):
+        return manifest.num_edges
+    return targets * float(count @ _drawn(count, fanout)) / max(int(count.sum()), 1)
+
+
+def usual_sources(manifest: Manifest, drawn: int) -> float:
+    """Distinct sources of so many random edges."""
+    count = manifest.degree_count[1]
+    if not len(count):
+        return drawn
+    share = np.arange(len(count)) / max(manifest.num_edges, 1)
+    hit = 1 - (1 - np.minimum(share, 1)) ** drawn
+    hit[-1] = 1
+    return float(count @ hit)
+
+
+def _drawn(count: np.ndarray, fanout: int) -> np.ndarray:
+    """By in-degree: edges that a vertex draws."""
+    drawn = np.minimum(np.arange(len(count)), fanout)
+    drawn[-1] = fanout
+    return drawn

@@ -3,8 +3,6 @@
 One process is held to central differences in tests/unit/test_fullgraph.py.
 """
 
-from functools import cache, partial
-
 import numpy as np
 import pytest
 from mpi.together import (
@@ -13,17 +11,17 @@ from mpi.together import (
     assert_same_training,
     changed,
     counted_epoch,
+    on_one_rank,
     sent_bytes,
     train_whole,
     written,
 )
-from mpi4py import MPI
 
 from batchgnn.modes.open import make_mode
 from batchgnn.run.session import open_session
 from batchgnn.sampling.inference import Inference
 
-alone = cache(partial(train_whole, MPI.COMM_SELF))
+alone = on_one_rank(train_whole)
 VARIANTS = {
     "kept aggregate": {},
     "input dropout": {"input_dropout": 0.2, "overlap": True},

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from jobs import losses
 from mpi.in_folder import trained
+from mpi.together import wait_asleep
 from mpi4py import MPI
 from option_values import GRAPH, GRAPHS, STAGE, option_rows, options_in, write_shards
 
@@ -53,7 +54,7 @@ def on_few_ranks(comm, shards, out, options):
     if comm.rank < kept.get("pipeline_ways", 1):
         with trained(few, shards, again, alone):
             pass
-    comm.Barrier()
+    wait_asleep()
     few.Free()
     return losses(again)
 
@@ -80,7 +81,7 @@ def test_options_give_the_losses_of_one_rank_or_a_sentence(comm, graphs, row):
     if wrong:
         assert any(words in wrong for words in OF_RANKS), (given, wrong)
         return
-    comm.Barrier()
+    wait_asleep()
     found, expected = losses(out), on_few_ranks(comm, shards, out, options)
     assert len(found) > 0
     rtol = 2e-3 if keeps_rounded(RunFolder(out).settings()) else 1e-5

@@ -3,6 +3,7 @@ what it should be; exact where it has to be, and bytes.
 """
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from mpi.together import (
     changed,
     counted_epoch,
     mean_loss,
+    on_one_rank,
     sent_bytes,
     train_whole,
+    wait_asleep,
     written,
 )
 from mpi4py import MPI
@@ -29,6 +32,8 @@ from batchgnn.run.session import open_session
 from batchgnn.store.shard_store import ShardStore
 from batchgnn.watch import trace
 from batchgnn.watch.timeline import read_timeline
+
+train_alone, exactly_alone = on_one_rank(train_whole), on_one_rank(exactly)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +54,7 @@ def test_the_first_epoch_after_an_exact_pass_goes_exactly_forward(comm, stores, 
         settings = settings_of(model, history_init=start)
         with open_session(stores["directed"], settings, comm) as session:
             losses.append(Opened(session).loss(0))
-    expected, _ = exactly(MPI.COMM_SELF, stores["directed"], settings)
+    expected, _ = exactly_alone(stores["directed"], settings)
     assert losses[0] == pytest.approx(expected, rel=1e-12)
     assert losses[1] != pytest.approx(expected, rel=1e-6)
 
@@ -63,7 +68,7 @@ def test_fixed_weights_are_exact_after_k_l_epochs(comm, stores, model, every):
     with open_session(stores["undirected"], settings, comm) as session:
         opened = Opened(session)
         losses = [opened.loss(epoch) for epoch in range(every * LAYERS + 1)]
-    expected, _ = exactly(MPI.COMM_SELF, stores["undirected"], settings)
+    expected, _ = exactly_alone(stores["undirected"], settings)
     assert losses[-1] == pytest.approx(expected, rel=1e-12)
     assert losses[0] != pytest.approx(expected, rel=1e-6)
 
@@ -73,7 +78,7 @@ def test_stale_gradients_are_exact_at_a_fixed_point(comm, stores):
     with open_session(stores["directed"], settings, comm) as session:
         opened = Opened(session)
         gradients = [opened.gradient(epoch) for epoch in range(LAYERS + 1)]
-    _, expected = exactly(MPI.COMM_SELF, stores["directed"], settings)
+    _, expected = exactly_alone(stores["directed"], settings)
     np.testing.assert_allclose(gradients[-1], expected, rtol=1e-10, atol=1e-13)
     assert np.abs(gradients[0] - expected).max() > 1e-6
 
@@ -93,13 +98,12 @@ def test_stages_change_no_bit(comm, stores, model, monkeypatch):
         return
     monkeypatch.setattr("batchgnn.modes.pipeline.start.ChunkedGraph", with_an_empty_chunk)
     settings, found = settings_of(model, history_every=2, history_init="zero", lr=0.02), []
-    for ranks in (comm, MPI.COMM_SELF):
-        several = ranks.size > 1
+    for several, train in ((True, partial(train_whole, comm)), (False, train_alone)):
         here = {"overlap": several and model != "gcn", "recompute": several and model != "gin"}
         here |= {"stages": "auto"} if several and model != "sage" else {}
         settings = changed(settings, **here)
         store = stores["undirected"]
-        found.append(train_whole(ranks, store, settings, dtype=np.float32, epochs=5))
+        found.append(train(store, settings, dtype=np.float32, epochs=5))
     assert found[0].losses == found[1].losses
     np.testing.assert_array_equal(found[0].parameters, found[1].parameters)
 
@@ -136,7 +140,7 @@ def test_a_run_goes_on_in_other_stages(comm, stores, shared_folder):
             if comm.rank == 0:
                 with trained(MPI.COMM_SELF, stores["directed"], out, settings, resume=True):
                     pass
-            comm.Barrier()
+            wait_asleep()
         else:
             with trained(comm, stores["directed"], out, settings):
                 check_what_files_tell(out, comm.size)
@@ -207,7 +211,7 @@ def test_ways_of_a_stage_are_one_rank_that_takes_their_chunks_as_one(
     whole = chunks_as_shards(stores["uneven"], shared_folder / f"merged-{ways}", ways)
     several = changed(settings, pipeline_ways=ways)
     got = train_whole(comm, stores["uneven"], several, epochs=5)
-    assert_same_training(got, train_whole(MPI.COMM_SELF, whole, settings, epochs=5), rtol=1e-8)
+    assert_same_training(got, train_alone(whole, settings, epochs=5), rtol=1e-8)
 
 
 def test_ways_send_their_halo_besides(comm, stores):
@@ -264,5 +268,5 @@ def test_rows_that_drift_are_seen_and_training_goes_on_exactly(comm, stores, sha
         again = make_mode(session)
         again.load(state)
         losses += [mean_loss(comm, again.epoch(epoch)) for epoch in (1, 2)]
-    exactly = train_whole(MPI.COMM_SELF, stores["directed"], exact(settings), epochs=3)
+    exactly = train_alone(stores["directed"], exact(settings), epochs=3)
     np.testing.assert_allclose(losses, exactly.losses, rtol=1e-10)

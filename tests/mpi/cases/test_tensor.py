@@ -11,11 +11,11 @@ from mpi.together import (
     assert_same_training,
     changed,
     counted_epoch,
+    on_one_rank,
     sent_bytes,
     train_whole,
     written,
 )
-from mpi4py import MPI
 from propagation import RepeatedOperator
 
 from batchgnn.graph.cut_rows import even_bounds
@@ -65,6 +65,10 @@ def local_mode(session, exact=True):
     return WholeGraphMode(session, local_graph(session.own, session.model, exact))
 
 
+as_halo_mode = partial(local_mode, exact=False)
+train_alone = on_one_rank(train_whole)
+
+
 def settings_of(model, variant, **other):
     """The settings of a variant that the model can have."""
     attention_dropout = 0.3 if model == "gat" else 0.0
@@ -87,7 +91,7 @@ CASES += [("directed weighted", "input dropout", "gcnii")]
 def test_ranks_train_as_one_process(comm, stores, graph, variant, model):
     settings = settings_of(model, variant)
     alone = changed(settings, mode="fullgraph", aggregate_cache="off", overlap=False)
-    expected = train_whole(MPI.COMM_SELF, stores[graph], alone, local_mode)
+    expected = train_alone(stores[graph], alone, local_mode)
     assert_same_training(train_whole(comm, stores[graph], settings), expected)
 
 
@@ -98,8 +102,8 @@ def test_the_grid_trains_as_one_process(comm, stores, model, variant):
     settings = changed(settings_of(model, variant), tensor_ways=1 + (comm.size == 4), chunks="auto")
     alone = changed(settings, mode="fullgraph", aggregate_cache="off", overlap=False)
     shards = stores["directed weighted"]
-    exact = comm.size == 1  # one rank is no grid
-    expected = train_whole(MPI.COMM_SELF, shards, alone, partial(local_mode, exact=exact))
+    # one rank is no grid
+    expected = train_alone(shards, alone, local_mode if comm.size == 1 else as_halo_mode)
     assert_same_training(train_whole(comm, shards, settings), expected)
 
 
@@ -114,9 +118,7 @@ def test_decoupled_ranks_train_as_one_decoupled_process(comm, stores, graph, mod
     """The one process has GAT's attention as dense matrices (tests/propagation.py)."""
     options = {"model": f"decoupled-{model}", "attention_dropout": 0.3}
     settings = changed(DECOUPLED, overlap=comm.size > 1, **options)
-    expected = train_whole(
-        MPI.COMM_SELF, stores[graph], changed(settings, overlap=False), local_mode
-    )
+    expected = train_alone(stores[graph], changed(settings, overlap=False), local_mode)
     assert_same_training(train_whole(comm, stores[graph], settings), expected)
     with open_session(stores[graph], settings, comm) as session:
         assert make_mode(session).exactness.startswith("exact; decoupled")

@@ -8,7 +8,7 @@ import toy_mode
 import toy_task
 from jobs import losses, result
 from mpi.in_folder import trained
-from mpi.together import ALIKE, by_vertex, mean_loss, written
+from mpi.together import ALIKE, by_vertex, mean_loss, on_one_rank, written
 from mpi4py import MPI
 
 from batchgnn.modes.assembly import settings_of
@@ -80,7 +80,7 @@ def stopped(patch, comm, *args, **options):
 def whole(shards, tmp_path_factory):
     """A run on one rank that nothing stopped."""
     with toy_mode.registered():
-        return train(MPI.COMM_SELF, shards, tmp_path_factory.mktemp("toy") / "run")
+        return on_one_rank(train)(shards, tmp_path_factory.mktemp("toy") / "run")
 
 
 def test_a_mode_of_one_file_trains_alike_on_any_ranks(comm, shards, whole, shared_folder):

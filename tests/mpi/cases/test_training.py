@@ -1,11 +1,8 @@
 """P ranks train as one rank does: losses, gradients' bytes, exact inference, predictions."""
 
-from functools import cache, partial
-
 import numpy as np
 import pytest
-from mpi.together import SAMPLED, by_vertex, changed, collectives, mean_loss, written
-from mpi4py import MPI
+from mpi.together import SAMPLED, by_vertex, changed, collectives, mean_loss, on_one_rank, written
 
 from batchgnn.comm.step_sum import message_bytes
 from batchgnn.modes.open import make_mode
@@ -34,11 +31,11 @@ def train(comm, shards, settings):
     with open_session(shards, settings, comm) as session:
         mode, world = make_mode(session), session.grid.world
         losses = [mean_loss(world, mode.epoch(epoch)) for epoch in range(EPOCHS)]
-        logits = Inference(world, session.own, session.model, 1 << 12).logits()
+        logits = Inference(world, session.own, session.model, 1 << 15).logits()
         return losses, by_vertex(session, logits)
 
 
-alone = cache(partial(train, MPI.COMM_SELF))
+alone = on_one_rank(train)
 
 
 @pytest.mark.parametrize("model", ["sage", "gcn", "gin", "gat"])
