@@ -12,6 +12,7 @@ from mpi.together import assert_same_training, changed, train_whole
 from pipelines import BASE, MODELS, Opened, exact, settings_of
 
 from batchgnn.base.errors import ConfigError
+from batchgnn.modes.kept_check import decisive
 from batchgnn.modes.pipeline.check import is_deep_and_plain, require_stages
 from batchgnn.run.session import open_session
 
@@ -73,6 +74,13 @@ def test_layers_computed_again_read_what_they_read_before(stores, model):
 def test_ranks_that_are_no_stages_are_refused(options, said):
     with pytest.raises(ConfigError, match=said):
         require_stages(changed(BASE, **options), 2)
+
+
+def test_a_resume_may_part_layers_anew_and_change_nothing_that_decides_about_numbers():
+    """When the guard looks, it may let training go on exactly."""
+    decide = decisive(BASE)
+    assert not decide.keys() & {"stages", "recompute"}
+    assert {"guard_every", "pipeline_ways", "wavefront", "history_every"} <= decide.keys()
 
 
 @pytest.mark.parametrize(

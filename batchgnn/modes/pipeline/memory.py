@@ -110,8 +110,9 @@ WAVE_EDGE_BYTES = 48
 def _plan_wavefront(extent: Extent) -> MemoryPlan:
     """As of `plan_pipeline`: rows that enter a layer are kept, of all vertices, and no history.
 
-    A chunk's block has the rows of its in-neighbours too: operators over all chunks have so many
-    sources more. Beside it is what exact evaluation needs.
+    A chunk's block has the rows of its in-neighbours too: all blocks together have so many sources
+    more, whose rows attention keeps, and a last layer that is much narrower. Beside it is what
+    exact evaluation needs.
     """
     model, manifest, item = extent.model, extent.manifest, extent.itemsize
     part, exact = part_of(extent), plan_halo_graph(extent)
@@ -121,7 +122,10 @@ def _plan_wavefront(extent: Extent) -> MemoryPlan:
     if model.aggregation == "attention":
         edge += 2 * 8 * model.spec.heads * len(part.layers)
     rows = (len(part.layers) + 2) * part.rows * width * item
-    activations = _activations(extent, replace(part, rows=sources))
+    attends = model.aggregation == "attention"
+    activations = _activations(extent, replace(part, rows=sources) if attends else part)
+    activations += 0 if attends else (sources - part.rows) * width * item
+    inputs, making = _wave_inputs(extent, part, sources)
     known = exact.parts["what is known of own vertices"] // max(extent.num_own, 1)
     beside = {
         "edges of the chunks": part.num_edges * edge,
@@ -129,9 +133,22 @@ def _plan_wavefront(extent: Extent) -> MemoryPlan:
         "what is known of the chunks' vertices": sources * known,
         "activations of the chunks": int(buffers.GROWTH * activations),
         "rows on their way": int(buffers.GROWTH * (2 * AHEAD + 2) * part.chunk * width * item),
-        "the chunks' input": _inputs(extent, part),
+        "the chunks' input": inputs,
+        "making it, beyond what training needs": max(0, making - rows - activations),
     }
     return MemoryPlan(exact.parts | beside)
+
+
+def _wave_inputs(extent: Extent, part: Part, sources: int) -> tuple[int, int]:
+    """Bytes of what the first layer reads and keeps of all chunks, and while that is made."""
+    if part.layers.start > 0:
+        return 0, 0
+    beside = 2 if extent.model.aggregation == "mean" else 1
+    if extent.settings[KeptInputs].is_kept:
+        kept = beside * _features(extent, part.rows)
+        return kept, kept
+    most = part.chunk + int(extent.manifest.num_halo.max(initial=0))
+    return beside * _features(extent, sources) + 2 * _features(extent, most), 0
 
 
 def _activations(extent: Extent, part: Part) -> int:
@@ -154,9 +171,14 @@ def _activations(extent: Extent, part: Part) -> int:
 
 def _inputs(extent: Extent, part: Part) -> int:
     """Kept aggregation of own vertices, and of the first stage's; or a chunk's features."""
-    own = extent.num_own * extent.manifest.num_features * extent.itemsize
+    own = _features(extent, extent.num_own)
     is_first, kept = part.layers.start == 0, extent.settings[KeptInputs].is_kept
     rows = part.rows if kept else 2 * part.chunk
-    all_rows = rows * extent.manifest.num_features * extent.itemsize * is_first
+    all_rows = _features(extent, rows) * is_first
     beside = 2 if kept and extent.model.aggregation == "mean" else 1
     return beside * (2 * own + 2 * all_rows)
+
+
+def _features(extent: Extent, num_rows: int) -> int:
+    """Bytes of so many input rows."""
+    return num_rows * extent.manifest.num_features * extent.itemsize

@@ -247,11 +247,9 @@ def test_histories_of_ways_go_through_a_checkpoint(comm, stores):
         assert losses[0] == losses[1]
 
 
-@pytest.mark.parametrize("shares_stages", [False, True])
-def test_rows_that_drift_are_seen_and_training_goes_on_exactly(comm, stores, shares_stages):
+def test_rows_that_drift_are_seen_and_training_goes_on_exactly(comm, stores):
     """From the step of the reading on, in a resumed run too; before it the guard sees no gap."""
-    ways = ways_of(comm) if shares_stages else 1
-    settings = settings_of("sage", guard_every=1, gradient="drop", pipeline_ways=ways)
+    settings = settings_of("sage", guard_every=1, gradient="drop")
     with open_session(stores["directed"], settings, comm) as session:
         opened = Opened(session)
         opened.loss(0)
