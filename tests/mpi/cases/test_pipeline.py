@@ -247,6 +247,17 @@ def test_histories_of_ways_go_through_a_checkpoint(comm, stores):
         assert losses[0] == losses[1]
 
 
+def test_the_guard_compares_the_rows_of_all_ways(comm, stores):
+    """After an exact pass, with dropout, there is no gap."""
+    settings = settings_of("sage", guard_every=1, gradient="drop", pipeline_ways=ways_of(comm))
+    with open_session(stores["directed"], settings, comm) as session:
+        opened = Opened(session)
+        opened.loss(0)
+        assert (opened.mode.exact_from, opened.mode.reading.epoch) == (0, 1)
+        assert abs(opened.mode.reading.loss_gap) < 1e-12
+        assert opened.mode.reading.disagreement == 0
+
+
 def test_rows_that_drift_are_seen_and_training_goes_on_exactly(comm, stores):
     """From the step of the reading on, in a resumed run too; before it the guard sees no gap."""
     settings = settings_of("sage", guard_every=1, gradient="drop")
