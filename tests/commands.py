@@ -78,19 +78,19 @@ def finish(process, timeout_s):
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def run(*arguments, ranks=None, timeout_s=60):
+def run(*arguments, ranks=None, timeout_s=200):
     """Run `batchgnn ARGUMENTS` to its end, whatever that is."""
     return finish(start(*arguments, ranks=ranks), timeout_s)
 
 
-def succeed(*arguments, ranks=None, timeout_s=60):
+def succeed(*arguments, ranks=None, timeout_s=200):
     """Run `batchgnn ARGUMENTS`, which must end well; what it printed."""
     done = run(*arguments, ranks=ranks, timeout_s=timeout_s)
     assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
-def refused(*arguments, ranks=None, timeout_s=60):
+def refused(*arguments, ranks=None, timeout_s=200):
     """Run `batchgnn ARGUMENTS`, which must be refused in one message; that message."""
     done = run(*arguments, ranks=ranks, timeout_s=timeout_s)
     assert done.returncode == 2, f"{arguments}\n{done.stdout}\n{done.stderr}"

@@ -28,7 +28,7 @@ def ranks_below(launcher):
     return {rank: process for process in below if (rank := rank_of(process)) is not None}
 
 
-def wait_while_it_runs(process, condition, timeout_s=60):
+def wait_while_it_runs(process, condition, timeout_s=200):
     """Wait until something is so; the job that is to bring it about must not end before."""
     end = time.monotonic() + timeout_s
     while not condition():

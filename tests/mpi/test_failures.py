@@ -15,7 +15,7 @@ PROGRAM = HERE / "programs" / "fail.py"
 
 
 def fail(how, num_ranks=3):
-    return run_on_ranks(num_ranks, [PROGRAM, how], timeout_s=60)
+    return run_on_ranks(num_ranks, [PROGRAM, how], timeout_s=200)
 
 
 def test_an_exception_on_one_rank_ends_all_with_its_traceback():
@@ -102,7 +102,7 @@ def test_a_status_passes_through():
 
 
 def test_a_user_error_of_a_command_is_printed_once():
-    done = run_on_ranks(3, ["-m", "batchgnn", "evaluate", "/no/such/run"], timeout_s=60)
+    done = run_on_ranks(3, ["-m", "batchgnn", "evaluate", "/no/such/run"], timeout_s=200)
     assert done.status == 2, done.output
     assert done.output.count("config.toml is missing") == 1
     assert "Traceback" not in done.output

@@ -17,7 +17,7 @@ OPTIONS = ("--layers", 2, "--hidden", 8, "--lr", 0.1, "--threads", 1)
 
 def toys(*arguments, ranks=1, status=0):
     """What the command line with the toys prints."""
-    done = run_on_ranks(ranks, [PROGRAM, *arguments], timeout_s=60)
+    done = run_on_ranks(ranks, [PROGRAM, *arguments], timeout_s=280)
     assert done.status == status, done.output
     return done.output
 
