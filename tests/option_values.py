@@ -83,6 +83,8 @@ VALUES = {
     "guard_every": (20, 1, 0),
     "recompute": (False, True),
     "ways": (None, (1, 1, 1)),
+    "lost_updates": (0.73, 0.5),
+    "state_rows": ("auto", "shared", "dealt"),
     "recent": (10, 3),
     "negatives": (1, 2),
     "eval_negatives": (49, 3),

@@ -43,13 +43,12 @@ DECADES = 9
 class Mails(NamedTuple):
     """What the states of some vertices are made from; row 0 is of all that never had a mail.
 
-    memory, other  float (n, d)    the vertex's own memory, and that of whom it met last
-    features       float (n, d_e)  of that event
-    span           float64 (n,)    time from its event before to that event
+    memories  float (n, 2 d)  the vertex's own memory, and that of whom it met last
+    features  float (n, d_e)  of that event
+    span      float64 (n,)    time from its event before to that event
     """
 
-    memory: np.ndarray
-    other: np.ndarray
+    memories: np.ndarray
     features: np.ndarray
     span: np.ndarray
 
@@ -138,7 +137,7 @@ class TemporalModel:
         """States (n, d) of vertices by their mails, and what `remember_backward` needs."""
         p, d, n = self.parameters, self.width, len(mails.span)
         x = buffers.empty((n, 2 * d + self.num_features + self.clock), p.buffer.dtype)
-        x[:, :d], x[:, d : 2 * d] = mails.memory, mails.other
+        x[:, : 2 * d] = mails.memories
         x[:, 2 * d : 2 * d + self.num_features] = mails.features
         place = np.zeros(n, np.int32)
         clock, sine = self._clock("memory", mails.span, place, self.learns_time)
@@ -149,7 +148,7 @@ class TemporalModel:
         bias[: 2 * d] += p["memory.b_state"][: 2 * d]
         gates = linear(x, weight)
         gates += bias
-        memory = np.ascontiguousarray(mails.memory)
+        memory = np.ascontiguousarray(mails.memories[:, :d])
         hidden = linear(memory, p["memory.W_state"][:, 2 * d :])
         hidden += p["memory.b_state"][2 * d :]
         states = buffers.empty((n, d), x.dtype)

@@ -72,6 +72,8 @@ OTHER = {
     "timeline_epoch": 5,
     "collective_timeout": 0.0,
     "ways": (2, 1, 2),
+    "lost_updates": 0.5,
+    "state_rows": "dealt",
     "recent": 3,
     "negatives": 2,
     "eval_negatives": 7,

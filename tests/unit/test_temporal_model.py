@@ -65,8 +65,8 @@ def test_the_model_is_the_oracle_over_twenty_batches(bipartite, tmp_path):
         walk.tell(first, first + 4, now, placed)
         oracle.tell(first, first + 4)
         for v, memory in oracle.memory.items():
-            np.testing.assert_allclose(walk.states.memory[v], memory, rtol=1e-12, atol=1e-13)
-            np.testing.assert_allclose(walk.states.other[v], oracle.other[v], rtol=1e-12)
+            expected = np.concatenate([memory, oracle.other[v]])
+            np.testing.assert_allclose(walk.states.rows.rows[v], expected, rtol=1e-12, atol=1e-13)
             assert walk.states.mail[v] == oracle.mail[v]
     assert len(oracle.before) > 6
 

@@ -75,7 +75,7 @@ class StreamInference:
         low, high = self.ways.mine(first, last)
         ends = np.concatenate([self.stream.source[low:high], self.stream.target[low:high]])
         row, member = self.sampler.rows_of(ends, self.states.mail)
-        now, _ = self.model.remember(self.states.read(member))
+        now, _ = self.model.remember(self.states.read(member).mails(self.stream))
         self.ways.tell(self.states, first, last, now, row)
         return np.empty((1 + self.num_negatives, 0), now.dtype)
 
@@ -87,7 +87,7 @@ class StreamInference:
         vertex = np.concatenate([stream.source[events], stream.target[events], others.ravel()])
         event = np.tile(events, 2 + len(others))
         placed = self.sampler.place(vertex, event, states.mail)
-        now, _ = self.model.remember(states.read(placed.member))
+        now, _ = self.model.remember(states.read(placed.member).mails(stream))
         self.ways.tell(states, first, last, now, placed.batch.root_row)
         logits = np.empty((1 + self.num_negatives, 0), now.dtype)
         if len(events):
