@@ -16,14 +16,20 @@ from batchgnn.tasks.events import Events, binary_loss, softmax_loss
 from batchgnn.tasks.ranking import area, average_precision, reciprocal_ranks
 
 
+def scores_of(logits, is_new=None, batch_size=2, metric="mrr"):
+    is_new = np.zeros(logits.shape[1], bool) if is_new is None else is_new
+    task = Events(metric, "bce", 4)
+    return {each.name: each.value for each in task.score(logits, is_new, batch_size)}
+
+
 def test_constant_scores_rank_in_the_middle_or_last():
     mean, worst = reciprocal_ranks(np.zeros((50, 3)))
     np.testing.assert_allclose(mean, 1 / 25.5)
     np.testing.assert_allclose(worst, 1 / 50)
-    scores = {each.name: each.value for each in Events("ap", "bce", 4).score(np.zeros((50, 3)))}
+    scores = scores_of(np.zeros((50, 3)), metric="ap")
     assert next(iter(scores)) == "ap"
     assert scores == pytest.approx(
-        {"ap": 0.5, "mrr": 1 / 25.5, "roc-auc": 0.5, "mrr-worst": 1 / 50}
+        {"ap": 0.5, "mrr": 1 / 25.5, "roc-auc": 0.5, "mrr-worst": 1 / 50, "batch-ap": 0.5}
     )
 
 
@@ -51,7 +57,33 @@ def test_precision_and_area_are_those_of_brute_force():
 
 
 def test_no_events_have_no_scores():
-    assert all(np.isnan(each.value) for each in Events("mrr", "bce", 4).score(np.zeros((3, 0))))
+    assert all(np.isnan(value) for value in scores_of(np.zeros((3, 0))).values())
+
+
+def test_new_vertices_have_scores_of_their_own_and_batches_a_mean():
+    """Only the last two events are of new vertices; all of the first batch are ranked right."""
+    logits = np.array([[3.0, 4, 0, 1], [2, 2, 1, 0], [1, 1, 2, 2]])
+    scores = scores_of(logits, np.array([False, False, True, True]))
+    assert scores["new-mrr"] == pytest.approx((1 / 3 + 1 / 2) / 2)
+    assert scores["mrr"] == pytest.approx((1 + 1 + 1 / 3 + 1 / 2) / 4)
+    assert scores["new-roc-auc"] == pytest.approx(0.5)  # 0 ties one, 1 ties one and beats one
+    assert scores["batch-ap"] == pytest.approx((1 + scores["new-ap"]) / 2)
+
+
+def test_events_are_new_where_training_met_an_end_never(tmp_path):
+    columns = random_events(num_vertices=12, num_events=80)
+    columns["event/target"][75:] = 11
+    columns["event/target"][:75] %= 11
+    columns["event/source"] %= 11
+    stream = read_stream(ShardStore(shards_of(tmp_path, columns)))
+    new = {name: stream.is_new(name) for name in ("train", "val", "test")}
+    assert not new["train"].any()
+    trained = {*stream.source[: len(new["train"])], *stream.target[: len(new["train"])]}
+    for name, found in new.items():
+        part = stream.split(name)
+        ends = zip(stream.source[part], stream.target[part], strict=True)
+        assert found.tolist() == [not {u, v} <= trained for u, v in ends]
+    assert new["test"][-5:].all()
 
 
 @pytest.mark.parametrize("loss", [softmax_loss, binary_loss])

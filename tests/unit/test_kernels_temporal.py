@@ -76,8 +76,13 @@ def test_places_entries_and_updates():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_gates(dtype):
     gates, hidden, state, dout = (RNG.normal(size=(9, w)).astype(dtype) for w in (12, 4, 4, 4))
-    assert_like_reference(gru_gates, gates, hidden, state, poison((9, 4), dtype))
-    gru_gates(gates, hidden, state, np.empty((9, 4), dtype))
+    gates[0] *= 40
+    bias, hidden_bias = (RNG.normal(size=width).astype(dtype) for width in (12, 4))
+    biases = bias, hidden_bias
+    assert_like_reference(
+        gru_gates, gates, hidden, *biases, state, poison((9, 4), dtype), atol=1e-6
+    )
+    gru_gates(gates, hidden, *biases, state, np.empty((9, 4), dtype))
     out = poison((9, 12), dtype), poison((9, 4), dtype)
     assert_like_reference(gru_gates_adjoint, dout, gates, hidden, state, *out)
 

@@ -61,6 +61,10 @@ class StreamInference:
         found = {name: self._walk(name, scored=name in splits) for name in names[first:end]}
         return {name: found[name] for name in splits}
 
+    def is_new(self, split: str) -> np.ndarray:
+        """bool (E,): which events of a split have an end that no training event has."""
+        return self.stream.is_new(split)
+
     def _walk(self, split: str, *, scored: bool) -> np.ndarray:
         """Tell memories of a split's events, batch after batch; their logits where scored."""
         events = self.stream.split(split)

@@ -47,6 +47,13 @@ class Stream:
         k = names.index(name)
         return range(self.ends[names[k - 1]] if k else 0, self.ends[name])
 
+    def is_new(self, name: str) -> np.ndarray:
+        """bool: which events of a part have an end that no training event has."""
+        known = np.zeros(self.num_vertices, bool)
+        trained, part = (slice(each.start, each.stop) for each in map(self.split, ("train", name)))
+        known[self.source[trained]] = known[self.target[trained]] = True
+        return ~(known[self.source[part]] & known[self.target[part]])
+
 
 def read_stream(store: ShardStore, dtype: DTypeLike = np.float32) -> Stream:
     """The stream of a whole shard store, in memory; dtype: of features."""
