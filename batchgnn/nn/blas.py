@@ -19,6 +19,8 @@ def multiply(x: np.ndarray, weight: np.ndarray, out: np.ndarray | None = None) -
     if out is None:
         out = buffers.empty((len(x), weight.shape[1]), x.dtype)
     parts = _parts(len(x))
+    if len(parts) == 1:
+        return np.matmul(x, weight, out=out)
     for_each(lambda k: np.matmul(x[parts[k]], weight, out=out[parts[k]]), len(parts))
     return out
 

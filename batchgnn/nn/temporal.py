@@ -58,6 +58,7 @@ class Batch(NamedTuple):
 
     num_queries  states of roots: the first ones
     span         float64 (R, K)  time from each event to the root's time
+    static       float (n, d)    what is added to the states, a constant; None = nothing
     """
 
     root_row: np.ndarray
@@ -66,6 +67,7 @@ class Batch(NamedTuple):
     span: np.ndarray
     features: np.ndarray
     num_queries: int
+    static: np.ndarray | None = None
 
 
 class TemporalModel:
@@ -175,6 +177,8 @@ class TemporalModel:
     def attend(self, batch: Batch, states: np.ndarray, *, training: bool) -> tuple[np.ndarray, Any]:
         """Rows (R, d) of the batch's roots, and what `attend_backward` needs."""
         p, d, heads = self.parameters, self.width, self.heads
+        if batch.static is not None:
+            states = states + batch.static
         num_roots, num_slots = batch.neighbor_row.shape
         span, place = batch.span.reshape(-1), batch.neighbor_row.reshape(-1)
         clock, sine = self._clock("attention", span, place, training and self.learns_time)

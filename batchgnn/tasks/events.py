@@ -22,6 +22,9 @@ from batchgnn.tasks.ranking import area, average_precision, reciprocal_ranks
 from batchgnn.tasks.score import Score
 from batchgnn.tasks.task import Inference, Loss, Roots, Seeds
 
+PARTS = 20
+"Of a split's events, for scores along the stream."
+
 
 @runtime_checkable
 class EventInference(Protocol):
@@ -49,6 +52,7 @@ class Events:
     def __init__(self, metric: str, loss: str, width: int):
         """metric: of `score`, the one that chooses; loss: softmax or bce; width: of a row."""
         self.metric, self.is_softmax, self._width = metric, loss == "softmax", width
+        self.along: dict[str, list[float]] = {}
 
     def width(self, manifest: Manifest) -> int:
         """Columns of the model's rows."""
@@ -144,9 +148,10 @@ class Events:
         """Of the events of each split, in the order of time; collective."""
         if not isinstance(inference, EventInference):
             raise TypeError("events are scored by a mode of events")
-        found = inference.of_splits(*splits).items()
-        size = inference.batch_size
-        return {name: self.score(each, inference.is_new(name), size) for name, each in found}
+        found = inference.of_splits(*splits)
+        self.along = {name: ranks_along(each) for name, each in found.items()}
+        new, size = inference.is_new, inference.batch_size
+        return {name: self.score(each, new(name), size) for name, each in found.items()}
 
     def predict(self, inference: Inference) -> dict[str, np.ndarray]:
         """Raises ConfigError: what is predicted are events, not vertices."""
@@ -154,6 +159,12 @@ class Events:
             "predict writes a row for each vertex, and this run was trained on events: "
             "batchgnn evaluate RUN scores them."
         )
+
+
+def ranks_along(logits: np.ndarray) -> list[float]:
+    """mrr of up to PARTS consecutive and about equal parts of the events."""
+    ranks = reciprocal_ranks(logits)[0]
+    return [float(part.mean()) for part in np.array_split(ranks, PARTS) if len(part)]
 
 
 def _pairs(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,15 +4,17 @@ import numpy as np
 import pytest
 from event_streams import random_events, shards_of
 
+from batchgnn.base.errors import ConfigError
 from batchgnn.modes.temporal.batches import (
     TRAINING,
     negative_key,
     scoring_negatives,
     training_negatives,
 )
+from batchgnn.modes.temporal.published import PublishedNegatives
 from batchgnn.modes.temporal.stream import read_stream
 from batchgnn.store.shard_store import ShardStore
-from batchgnn.tasks.events import Events, binary_loss, softmax_loss
+from batchgnn.tasks.events import Events, binary_loss, ranks_along, softmax_loss
 from batchgnn.tasks.ranking import area, average_precision, reciprocal_ranks
 
 
@@ -118,3 +120,38 @@ def test_negatives_are_targets_the_same_for_any_cut_and_not_the_target(tmp_path)
         drawn.append([original[scoring], original[training]])
     np.testing.assert_array_equal(drawn[0][0], drawn[1][0])
     np.testing.assert_array_equal(drawn[0][1], drawn[1][1])
+
+
+def test_published_negatives_are_the_users_ids_for_any_cut(tmp_path):
+    """A row for each event behind training's, validation's first."""
+    columns = random_events()
+    ids = np.random.default_rng(4).integers(0, 12, (24, 5))
+    np.save(tmp_path / "n.npy", ids)
+    for num_shards in (1, 3):
+        (tmp_path / str(num_shards)).mkdir()
+        stream = read_stream(ShardStore(shards_of(tmp_path / str(num_shards), columns, num_shards)))
+        assert stream.ends["test"] - stream.ends["train"] == len(ids)
+        found = PublishedNegatives(str(tmp_path / "n.npy"), stream)
+        events = np.arange(60, 70)
+        rows = ids[events - stream.ends["train"]]
+        np.testing.assert_array_equal(stream.original[found.of(events)], rows.T)
+    for wrong, said in (
+        (ids[1:], "23 rows, and 24 events"),
+        (ids + 7, "no vertex"),
+        (ids[0], "ids"),
+    ):
+        np.save(tmp_path / "wrong.npy", wrong)
+        with pytest.raises(ConfigError, match=said):
+            PublishedNegatives(str(tmp_path / "wrong.npy"), stream)
+    with pytest.raises(ConfigError, match="no such file"):
+        PublishedNegatives(str(tmp_path / "none.npy"), stream)
+
+
+def test_ranks_along_the_stream_are_means_of_its_parts():
+    logits = np.zeros((3, 50))
+    logits[0, 25:] = 1
+    found = ranks_along(logits)
+    assert len(found) == 20
+    assert found[0] == pytest.approx(0.5)
+    assert found[-1] == 1
+    assert ranks_along(logits[:, :3]) == pytest.approx([0.5] * 3)

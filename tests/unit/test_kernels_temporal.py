@@ -5,6 +5,7 @@ import pytest
 from checks import assert_like_reference, poison
 
 from batchgnn.kernels.clock import encode_spans, encode_spans_exactly
+from batchgnn.kernels.embed import embed_pairs
 from batchgnn.kernels.gru import gru_gates, gru_gates_adjoint
 from batchgnn.kernels.meetings import (
     ROOTS_PER_CHUNK,
@@ -125,3 +126,10 @@ def test_meetings(num_features):
     assert_like_reference(meeting_clock_adjoint, *args, span, sine, partial, rtol=1e-4, atol=1e-4)
     x = normal(len(flat), 3)
     assert_like_reference(sum_by_row, *places, x, poison((8, 3)), rtol=1e-4, atol=1e-5)
+
+
+def test_embeddings_of_pairs_also_of_a_vertex_with_itself():
+    pairs = RNG.integers(0, 5, (3, 40))
+    assert (pairs[0] == pairs[1]).any()
+    rows = RNG.normal(size=(5, 7)).astype(np.float32)
+    assert_like_reference(embed_pairs, *pairs, 0.1, rows, rtol=1e-4)

@@ -74,6 +74,8 @@ OTHER = {
     "ways": (2, 1, 2),
     "lost_updates": 0.5,
     "state_rows": "dealt",
+    "static": "pretrain",
+    "eval_negatives_file": "n.npy",
     "recent": 3,
     "negatives": 2,
     "eval_negatives": 7,

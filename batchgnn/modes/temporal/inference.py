@@ -6,6 +6,7 @@ from batchgnn.base.errors import ConfigError
 from batchgnn.comm.exchange import gather_rows
 from batchgnn.modes.temporal.batches import Sampler, scoring_negatives
 from batchgnn.modes.temporal.options import Timeline
+from batchgnn.modes.temporal.published import PublishedNegatives, num_negatives
 from batchgnn.modes.temporal.states import VertexStates
 from batchgnn.modes.temporal.ways import Ways
 from batchgnn.nn.temporal import Batch, TemporalModel
@@ -36,6 +37,7 @@ class StreamInference:
         ways: Ways,
         batch_size: int,
         options: Timeline,
+        published: PublishedNegatives | None,
         *,
         replays: bool = False,
     ):
@@ -46,7 +48,7 @@ class StreamInference:
         self.ways = ways
         self.model, self.task, self.states, self.sampler = model, task, states, sampler
         self.stream, self.batch_size = states.stream, batch_size
-        self.num_negatives = options.eval_negatives
+        self.num_negatives, self.published = num_negatives(options), published
         self.replays = replays or options.protocol == "replay"
 
     def of_splits(self, *splits: str) -> dict[str, np.ndarray]:
@@ -87,7 +89,7 @@ class StreamInference:
         """Logits of some events, and tell memories of them."""
         stream, states = self.stream, self.states
         events = np.arange(*self.ways.mine(first, last))
-        others = scoring_negatives(stream, events, self.num_negatives)
+        others = self._negatives(events)
         vertex = np.concatenate([stream.source[events], stream.target[events], others.ravel()])
         event = np.tile(events, 2 + len(others))
         placed = self.sampler.place(vertex, event, states.mail)
@@ -99,6 +101,13 @@ class StreamInference:
             logits = self.task.logits(rows, len(events))[0]
         counts = np.diff(self.ways.bounds(first, last))
         return gather_rows(self.ways.comm, np.ascontiguousarray(logits.T), counts, "scores").T
+
+    def _negatives(self, events: np.ndarray) -> np.ndarray:
+        """int64 (n, B)."""
+        published = self.published
+        if published is None or (len(events) and events[0] < published.first):
+            return scoring_negatives(self.stream, events, self.num_negatives)
+        return published.of(events)
 
     def _attend(self, batch: Batch, now: np.ndarray) -> np.ndarray:
         return self.model.attend(batch, now, training=False)[0]

@@ -6,6 +6,8 @@ from batchgnn.modes.extent import Extent
 from batchgnn.modes.temporal.check import ways_of
 from batchgnn.modes.temporal.inference import CHUNK_ROOTS
 from batchgnn.modes.temporal.options import Timeline
+from batchgnn.modes.temporal.published import num_negatives
+from batchgnn.modes.temporal.static import NONE
 from batchgnn.nn.model import Model
 from batchgnn.nn.temporal import TemporalModel
 from batchgnn.sampling.options import Batches
@@ -25,7 +27,7 @@ def plan_temporal(extent: Extent) -> MemoryPlan:
         raise TypeError("mode temporal is of events")
     events, n = manifest.events, manifest.num_vertices
     options, size = extent.settings[Timeline], extent.settings[Batches].size
-    training, scoring = (2 + options.negatives) * size, (2 + options.eval_negatives) * size
+    training, scoring = (2 + options.negatives) * size, (2 + num_negatives(options)) * size
     columns = item + (events.feature_dtype == "float16") * 2
     slices, ahead, copies = ways_of(extent.settings, extent.num_ranks)
     of_copy, of_all = (_held(extent, ranks) for ranks in (slices * ahead, extent.num_ranks))
@@ -40,6 +42,9 @@ def plan_temporal(extent: Extent) -> MemoryPlan:
                 extent.num_own * (2 * 2 * model.width * item + 16),
                 (of_all + 16 * n) * (copies > 1),
             ),
+            "static rows of vertices": 0
+            if options.static == NONE
+            else (n * 4 + 8 * min(n, max(training, scoring) * (1 + options.recent))) * model.width,
             "recent events of a batch": max(scoring, ahead * training) * (options.recent * 44 + 24),
             "what is read for several steps": 2 * read * (2 * model.width * item + 24),
             "a batch's rows": int(

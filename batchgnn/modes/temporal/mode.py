@@ -12,18 +12,22 @@ from typing import Any
 
 import numpy as np
 
+from batchgnn.comm.failure import fail_together
 from batchgnn.comm.grid import Comm
 from batchgnn.comm.step_sum import StepSum
 from batchgnn.comm.vertex_rows import make_rows
+from batchgnn.graph.missing import missing_updates
 from batchgnn.modes.mode import StepResult
 from batchgnn.modes.share import Share, load_optimizer, optimizer_state
 from batchgnn.modes.temporal.batches import Sampler
 from batchgnn.modes.temporal.check import ways_of
 from batchgnn.modes.temporal.inference import StreamInference
 from batchgnn.modes.temporal.options import Timeline
+from batchgnn.modes.temporal.published import PublishedNegatives
 from batchgnn.modes.temporal.schedule import Schedule
 from batchgnn.modes.temporal.slot import Slot
 from batchgnn.modes.temporal.states import VertexStates
+from batchgnn.modes.temporal.static import static_rows
 from batchgnn.modes.temporal.stream import Stream, read_stream
 from batchgnn.modes.temporal.ways import Ways
 from batchgnn.nn.temporal import TemporalModel
@@ -46,7 +50,8 @@ class TemporalMode:
         self.stream = read_stream(share.own.whole, self.dtype)
         self.states = self._states(ways.comm)
         self._scored: VertexStates | None = None
-        self.sampler = Sampler(self.stream, self.options.recent)
+        self.published = read_negatives(share, self.stream)
+        self.sampler = make_sampler(share, self.stream)
         self.optimizer = share.make_optimizer()
         self.step_sum = StepSum(share.grid.world, self.model.parameters.grad)
         self.batch_size = share.settings[Batches].size
@@ -119,7 +124,7 @@ class TemporalMode:
         if ways.copies * ways.ahead > 1:
             ways = Ways(self.share.grid, self.share.grid.size)
         parts = self.model, self.task, states, self.sampler, ways
-        return StreamInference(*parts, self.batch_size, self.options)
+        return StreamInference(*parts, self.batch_size, self.options, self.published)
 
     def evaluate(self) -> dict[str, list[Score]]:
         """Scores of the splits "val" and "test", from the memories of the first copy on."""
@@ -175,8 +180,15 @@ class TemporalMode:
         return {"events_per_second": round(self.num_trained / max(self.seconds, 1e-9), 1)}
 
     def totals(self) -> dict[str, Any]:
-        """The same over all epochs, and the ways."""
-        return self.counts() | {"ways": self.ways.numbers}
+        """The same over all epochs, the ways, what batches lose, mrr along the last scores."""
+        trained, stream = self.stream.split("train").stop, self.stream
+        ends = stream.source[:trained], stream.target[:trained]
+        lost = missing_updates(*ends, stream.num_vertices, self.batch_size)
+        return self.counts() | {
+            "ways": self.ways.numbers,
+            "updates_lost": round(lost, 4),
+            "mrr_along": self.task.along,
+        }
 
 
 def temporal_parts(share: Share) -> tuple[TemporalModel, Events]:
@@ -192,9 +204,25 @@ def replay(share: Share) -> StreamInference:
     options, dtype = share.settings[Timeline], model.parameters.buffer.dtype
     stream = read_stream(share.own.whole, dtype)
     states = make_states(share, stream, share.grid.world)
-    sampler, size = Sampler(stream, options.recent), share.settings[Batches].size
+    sampler, size = make_sampler(share, stream), share.settings[Batches].size
     ways = Ways(share.grid, share.grid.size)
-    return StreamInference(model, task, states, sampler, ways, size, options, replays=True)
+    parts = model, task, states, sampler, ways, size, options, read_negatives(share, stream)
+    return StreamInference(*parts, replays=True)
+
+
+def read_negatives(share: Share, stream: Stream) -> PublishedNegatives | None:
+    """Those of a file, if there is one; collective, raises ConfigError."""
+    path = share.settings[Timeline].eval_negatives_file
+    with fail_together(share.grid.world, "--eval-negatives-file"):
+        return None if path is None else PublishedNegatives(path, stream)
+
+
+def make_sampler(share: Share, stream: Stream) -> Sampler:
+    """With what is known of vertices at any time; collective, raises ConfigError."""
+    options, width = share.settings[Timeline], share.model.widths[-1]
+    with fail_together(share.grid.world, "--static"):
+        static = static_rows(stream, options.static, width, share.seed)
+    return Sampler(stream, options.recent, static)
 
 
 def make_states(share: Share, stream: Stream, comm: Comm) -> VertexStates:

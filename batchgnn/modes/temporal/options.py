@@ -35,6 +35,11 @@ class Timeline:
     ranks, which then send each other what they read and write; the same numbers. auto: shared,
     where the ranks of a copy are on one host that has room for it."""
 
+    static: str = "none"
+    """What is known of vertices at any time and added to their states: none; pretrain, rows learned
+    of the training events' pairs before training; or a .npy file with a row for each vertex of the
+    graph store, as wide as --state-width."""
+
     recent: Annotated[int, AT_LEAST_ONE] = 10
     "Most recent events of a vertex that it attends to; all are strictly earlier."
 
@@ -44,6 +49,10 @@ class Timeline:
     eval_negatives: Annotated[int, AT_LEAST_ONE] = 49
     """Vertices that an event's target is ranked among in scores: the same in every run, and never
     the target itself."""
+
+    eval_negatives_file: str | None = None
+    """A .npy file of your ids, a row for each event behind training's: the vertices that its target
+    is ranked among, in place of drawn ones, as benchmarks publish them."""
 
     protocol: Literal["carry", "replay"] = "carry"
     """Memories that scores begin with: carry those that training left, as TGN and DistTGL do, or
