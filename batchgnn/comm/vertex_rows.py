@@ -151,7 +151,8 @@ def make_rows(
         return OwnRows(*shape)
     if where == "dealt":
         return DealtRows(comm, *shape)
-    num_bytes = layout_bytes({"rows": (np.dtype(dtype), (num_vertices, width))})
+    others = -(-grid.node_size // comm.size)  # that make theirs on this host at the same time
+    num_bytes = others * layout_bytes({"rows": (np.dtype(dtype), (num_vertices, width))})
     here = {*grid.members[comm.name]} <= {*grid.members[grid.node.name]}
     if where == "shared" and not here:
         raise ConfigError(
