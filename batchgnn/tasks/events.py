@@ -157,7 +157,7 @@ class Events:
         """Raises ConfigError: what is predicted are events, not vertices."""
         raise ConfigError(
             "predict writes a row for each vertex, and this run was trained on events: "
-            "batchgnn evaluate RUN scores them."
+            "give it pairs of vertices, --pairs FILE, or let batchgnn evaluate RUN score them."
         )
 
 

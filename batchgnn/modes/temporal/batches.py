@@ -35,9 +35,14 @@ class Sampler:
 
         mail: int64 (N,), the last event that each vertex was told of
         """
+        return self.place_at(vertex, self.stream.first_at[event], self.stream.time[event], mail)
+
+    def place_at(
+        self, vertex: np.ndarray, before: np.ndarray, time: np.ndarray, mail: np.ndarray
+    ) -> Placed:
+        """Roots `vertex` at times before which so many events were, int64 (R,)."""
         stream, shape = self.stream, (len(vertex), self.recent)
         other, met = np.empty(shape, np.int64), np.empty(shape, np.int64)
-        before = stream.first_at[event]
         recent_neighbors(
             *(stream.indptr, stream.other, stream.event, vertex, before, other, met),
         )
@@ -47,7 +52,7 @@ class Sampler:
         num_queries, count = place_states(
             vertex, other, told, self.slot, root_row, neighbor_row, member
         )
-        span = (stream.time[event][:, None] - stream.time[met]).astype(np.float64)
+        span = (time[:, None] - stream.time[met]).astype(np.float64)
         static = None if self.static is None else np.take(self.static, member[:count], axis=0)
         batch = Batch(root_row, neighbor_row, met, span, stream.features, num_queries, static)
         return Placed(batch, member[:count])

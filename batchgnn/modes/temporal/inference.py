@@ -1,5 +1,7 @@
 """Scores of events in the order of the stream, memories moving on as in training."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from batchgnn.base.errors import ConfigError
@@ -69,15 +71,19 @@ class StreamInference:
 
     def _walk(self, split: str, *, scored: bool) -> np.ndarray:
         """Tell memories of a split's events, batch after batch; their logits where scored."""
-        events = self.stream.split(split)
         parts = []
-        for first in range(events.start, events.stop, self.batch_size):
-            last = min(first + self.batch_size, events.stop)
-            parts.append(self._score(first, last) if scored else self._pass(first, last))
-        return np.concatenate(parts, axis=1) if parts else self._pass(0, 0)
+        for first, last in self.batches(split):
+            parts.append(self._score(first, last) if scored else self.tell(first, last))
+        return np.concatenate(parts, axis=1) if parts else self.tell(0, 0)
 
-    def _pass(self, first: int, last: int) -> np.ndarray:
-        """Tell memories of some events."""
+    def batches(self, split: str) -> Iterator[tuple[int, int]]:
+        """First and last + 1 event of each batch of a split."""
+        events = self.stream.split(split)
+        for first in range(events.start, events.stop, self.batch_size):
+            yield first, min(first + self.batch_size, events.stop)
+
+    def tell(self, first: int, last: int) -> np.ndarray:
+        """Tell memories of some events; no scores."""
         low, high = self.ways.mine(first, last)
         ends = np.concatenate([self.stream.source[low:high], self.stream.target[low:high]])
         row, member = self.sampler.rows_of(ends, self.states.mail)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from batchgnn.base.errors import ConfigError
+from batchgnn.modes.temporal.names import Names
 from batchgnn.modes.temporal.options import Timeline
 from batchgnn.modes.temporal.stream import Stream
 
@@ -22,30 +23,20 @@ class PublishedNegatives:
 
     def __init__(self, path: str, stream: Stream):
         """Raises ConfigError where it does not fit the stream, or has an id that it has not."""
-        self.path, self.rows = path, _rows(path)
+        self.rows = _rows(path)
         self.first, needed = stream.ends["train"], stream.ends["test"] - stream.ends["train"]
         if len(self.rows) != needed:
             raise ConfigError(
                 f"{path} has {len(self.rows):,} rows, and {needed:,} events lie behind training's: "
                 "give a row for each of them, validation's first."
             )
-        self.order = np.argsort(stream.name, kind="stable")
-        self.known = stream.name[self.order]
+        self.names = Names(stream, path)
         for begin in range(0, needed, CHUNK_ROWS):
-            self._vertices(self.rows[begin : begin + CHUNK_ROWS])
+            self.names.vertices(self.rows[begin : begin + CHUNK_ROWS])
 
     def of(self, events: np.ndarray) -> np.ndarray:
         """int64 (n, B): vertices of some events."""
-        return self._vertices(self.rows[events - self.first]).T
-
-    def _vertices(self, ids: np.ndarray) -> np.ndarray:
-        if self.known.dtype.kind == "S":
-            ids = np.char.encode(ids, "utf-8") if ids.dtype.kind == "U" else ids.astype("S")
-        place = np.minimum(np.searchsorted(self.known, ids), len(self.known) - 1)
-        strange = self.known[place] != ids
-        if strange.any():
-            raise ConfigError(f"{self.path}: no vertex of the stream is {ids[strange][0]}.")
-        return self.order[place]
+        return self.names.vertices(self.rows[events - self.first]).T
 
 
 def _rows(path: str) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Training on events: slices of a batch, copies of memories, a stop in an epoch, protocols."""
 
+import h5py
 import numpy as np
 import pytest
 from jobs import losses, result
@@ -14,6 +15,7 @@ from batchgnn.modes.open import make_inference, make_mode
 from batchgnn.partition.partition import partition
 from batchgnn.run.checkpoints import Checkpoints
 from batchgnn.run.folder import RunFolder
+from batchgnn.run.predict import predict
 from batchgnn.run.session import load_best, open_session
 from batchgnn.watch import interrupt
 
@@ -194,6 +196,31 @@ def test_replayed_scores_are_those_of_evaluate(comm, shards, tmp_path):
     assert {each.name: each.value for each in scores} == pytest.approx(
         {name: replayed[f"test_{name}"] for name in ("mrr", "ap", "roc-auc", "mrr-worst")}
     )
+
+
+def test_pairs_at_times_are_predicted_as_events_are_scored(comm, shards, shared_folder):
+    """Those of the stream itself, by the user's ids; and one behind all of it."""
+    run, file, out = (shared_folder / name for name in ("pairs", "pairs.npz", "pairs.h5"))
+    train(comm, shards, run, epochs=1, eval_every=2)
+    with open_session(shards, settings_of(OPTIONS), comm) as share:
+        load_best(share, run)
+        found = make_inference(share)
+        logits, stream = found.of_splits("val")["val"][0], found.stream
+        events = np.array(stream.split("val"))
+        events = events[stream.first_at[events] == events]  # ties may fall into the batch before
+        ends = (np.append(column[events], column[0]) for column in (stream.source, stream.target))
+        names = dict(zip(("source", "target"), (stream.name[each] for each in ends), strict=True))
+        expected = 1 / (1 + np.exp(-logits[events - stream.split("val").start]))
+        if comm.rank == 0:
+            np.savez(file, **names, time=np.append(stream.time[events], stream.time[-1] + 5))
+        comm.Barrier()
+    predict(run, out, shards=shards, pairs=file)
+    with h5py.File(out) as written:
+        chance = written["probability"][:]
+    np.testing.assert_allclose(chance[:-1], expected, rtol=1e-4)
+    assert 0 < chance[-1] < 1
+    with pytest.raises(ConfigError, match="no such file"):
+        predict(run, shared_folder / "other.h5", shards=shards, pairs=shared_folder / "none.npz")
 
 
 @pytest.mark.parametrize("more", [(1, 1, 1), (0, 1, 0), (0, -1, 0)])
