@@ -76,7 +76,9 @@ VALUES = {
     "checkpoint_every": (0, 2),
     "chunks": ("auto", 1, 5),
     "tensor_ways": (None, 1, 2),
-    "stages": (None, 1, 2),
+    "stages": (None, "auto", 1, 2),
+    "pipeline_ways": (1, 2),
+    "wavefront": (False, True),
     "history_every": (23, 1),
     "history_init": ("exact", "zero"),
     "gradient": ("double", "drop", "stale"),
@@ -105,6 +107,7 @@ CHECKED = {
     *(GRAPH, "mode", "model", "task", "loss", "metric", "layers", "hidden", "heads", "norm"),
     *("input_dropout", "fanouts", "topology", "aggregate_cache", "aggregate_memory", "chunks"),
     *("tensor_ways", "feature_dtype", "gradient", "event_loss"),
+    *("pipeline_ways", "wavefront", "recompute"),
 }
 "What is compared with each other when settings are resolved."
 

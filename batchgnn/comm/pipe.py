@@ -1,8 +1,8 @@
 """Rows from stage to stage, and their gradients back: point to point, one message ahead.
 
-A stage is a rank; it talks to the one before and the one behind it alone, and waits for nobody
-else. Each pair has a communicator for rows and one for gradients, both of one direction, so that
-their messages are numbered alike at both ends.
+A stage is a rank, or one in each of its ways; it talks to the one before and the one behind it
+alone, and waits for nobody else. Each pair has a communicator for rows and one for gradients, both
+of one direction, so that their messages are numbered alike at both ends.
 """
 
 from collections import deque
@@ -24,14 +24,16 @@ ROWS, GRADIENTS = "stage rows", "stage gradients"
 
 
 class Pipe:
-    """The links of a rank to its neighbours among the ranks, which are stages in their order."""
+    """The links of a rank to its neighbours: rank = ways x stage + way, in the same way."""
 
-    def __init__(self, grid: Grid, *, overlap: bool):
+    def __init__(self, grid: Grid, ways: int = 1, *, overlap: bool):
         """Collective. overlap: rows travel in threads of their own."""
-        rank, self.overlap = grid.rank, overlap
-        pairs = grid.some(rank // 2), grid.some((rank + 1) // 2)
-        self.behind = pairs[(rank + 1) % 2] if rank > 0 else None
-        self.ahead = pairs[rank % 2] if rank + 1 < grid.size else None
+        self.stage, way = divmod(grid.rank, ways)
+        stage, self.num_stages, self.overlap = self.stage, grid.size // ways, overlap
+        first = way * grid.size  # pairs of other ways have other numbers
+        pairs = grid.some(first + stage // 2), grid.some(first + (stage + 1) // 2)
+        self.behind = pairs[(stage + 1) % 2] if stage > 0 else None
+        self.ahead = pairs[stage % 2] if stage + 1 < self.num_stages else None
         self.courier = Courier(enabled=overlap)
         self.under_way: deque[Posted[None]] = deque()
 

@@ -20,8 +20,8 @@ from batchgnn.modes.macrobatch.options import Macrobatches
 from batchgnn.modes.mode import Mode
 from batchgnn.modes.options import Messages, Steps
 from batchgnn.modes.pipeline.check import deal_stages, resolve_pipeline
+from batchgnn.modes.pipeline.make import make_pipeline
 from batchgnn.modes.pipeline.memory import plan_pipeline
-from batchgnn.modes.pipeline.mode import PipelineMode
 from batchgnn.modes.pipeline.options import Stages
 from batchgnn.modes.share import Share
 from batchgnn.modes.temporal.check import deal_vertices, resolve_temporal
@@ -74,7 +74,6 @@ class ModeKind:
     model         what --model is by default
     of_events     what it trains on are events: see `nn.models.ModelKind`
     random_rows   input rows are read at random, over and over: worth a copy in memory
-    is_exact      the steps are those of one process
     at_once       a layer is computed for all vertices at once: what is a mean over them can be had
     """
 
@@ -94,7 +93,6 @@ class ModeKind:
     random_rows: bool = False
     model: str = DEFAULT_MODEL
     of_events: bool = False
-    is_exact: bool = True
     at_once: bool = True
 
 
@@ -144,12 +142,11 @@ MODES = {
             options=(Stages, KeptInputs, Messages),
             resolve=resolve_pipeline,
             deal=deal_stages,
-            make=PipelineMode,
+            make=make_pipeline,
             infer=lambda share: WholeInference(share.model, halo_graph(share)),
             memory=plan_pipeline,
             advice=WITHOUT_SAMPLES,
             whole_graph=True,
-            is_exact=False,
             at_once=False,
         ),
         ModeKind(

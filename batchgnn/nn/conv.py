@@ -291,10 +291,10 @@ class GcnII:
     def forward(
         self, A: Operator, x: np.ndarray, initial: np.ndarray
     ) -> tuple[np.ndarray, tuple[Operator, np.ndarray]]:
-        """x, initial (n_src, d) -> (n_dst, d)."""
+        """x (n_src, d), initial (n_dst, d) -> (n_dst, d)."""
         h = A.gather(x)
         h *= 1 - self.alpha
-        h += self.alpha * A.targets(initial)
+        h += self.alpha * initial
         return linear(h, self._mixed()), (A, h)
 
     def backward(
@@ -308,7 +308,7 @@ class GcnII:
         A, h = saved
         dh = linear_backward(dy, h, self._mixed(), grads["weight1"])
         grads["weight1"][...] *= self.beta
-        A.add_targets(dinitial, self.alpha * dh)
+        dinitial += self.alpha * dh
         dh *= 1 - self.alpha
         return A.gather_adjoint(dh)
 

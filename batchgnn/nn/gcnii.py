@@ -29,7 +29,7 @@ class SavedEntry(NamedTuple):
 
 class SavedForward(NamedTuple):
     """What backward needs: of the first linear layer where it was computed, of each convolution,
-    and their result; ids: the keys of rows.
+    and their result; ids: the keys of the first one's rows.
     """
 
     entry: SavedEntry | None
@@ -41,7 +41,7 @@ class SavedForward(NamedTuple):
 class GcnIIModel:
     """x_0 = relu(x W_0 + b_0); x_l = relu(conv_l(dropout(x_{l-1}), x_0)); dropout(x_L) W_1 + b_1.
 
-    For operators over the whole graph, whose sources are its targets. `layers` counts convolutions.
+    `layers` counts convolutions.
     """
 
     def __init__(
@@ -103,8 +103,10 @@ class GcnIIModel:
         else:
             y, initial = _halves(x)
         for n, A in enumerate(operators, first):
+            initial = with_adjoint(A).targets(initial)
             y, of_conv = self.deep[n].forward(with_adjoint(A), y, initial)
-            y, of_epilogue = self.epilogues[n].forward(y, ids, self._dropout(stream, n + 2))
+            dropout = self._dropout(stream, n + 2)
+            y, of_epilogue = self.epilogues[n].forward(y, A.target_ids, dropout)
             of_layers.append((of_conv, of_epilogue))
         saved = SavedForward(entry, ids, of_layers, y)
         if end < self.num_layers:
@@ -142,6 +144,7 @@ class GcnIIModel:
             dy = self.epilogues[n].backward(dy, of_epilogue, no_bias)
             of_weight = self.parameters.scope_grads(f"convs.{n}.")
             dy = self.deep[n].backward(dy, of_conv, of_weight, dinitial)
+            dinitial = _at_sources(dinitial, len(dy))
         if entry is None:
             return np.concatenate([dy, dinitial], axis=1)
         dinitial += entry.entering(dy, ids)
@@ -154,11 +157,21 @@ class GcnIIModel:
         initial, _ = self.first.forward(linear(dense(x), self.ends[0]))
         y = initial
         for n, A in enumerate(operators):
+            initial = with_adjoint(A).targets(initial)
             y, _ = self.deep[n].forward(with_adjoint(A), y, initial)
             y, _ = self.epilogues[n].forward(y)
         if len(operators) == self.num_layers:
             y, _ = self.last.forward(linear(y, self.ends[1]))
         return y
+
+
+def _at_sources(dtargets: np.ndarray, num_sources: int) -> np.ndarray:
+    """The gradient of sources' rows, of which the first are the targets'."""
+    if len(dtargets) == num_sources:
+        return dtargets
+    out = np.zeros((num_sources, dtargets.shape[1]), dtargets.dtype)
+    out[: len(dtargets)] = dtargets
+    return out
 
 
 def _halves(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

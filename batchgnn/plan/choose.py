@@ -120,8 +120,9 @@ def compare_modes(
         try:
             asked = changed(settings, mode=mode, **options)
             job = make_job(shards, manifest, asked, num_ranks, per_node)
-            is_exact = MODES[mode].is_exact and "model" not in options
-            found = replace(predict(job, rates), options=options, is_exact=is_exact)
+            found = predict(job, rates)
+            is_exact = found.is_exact and "model" not in options
+            found = replace(found, options=options, is_exact=is_exact)
             is_other = "model" in options
             predictions.append(replace(found, exactness="another model") if is_other else found)
             shares = job.shares if job.ways == 1 else shares

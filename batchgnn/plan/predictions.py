@@ -6,6 +6,7 @@ from typing import Any
 
 from batchgnn.modes.assembly import changed
 from batchgnn.modes.chosen import model_of
+from batchgnn.modes.pipeline.options import Stages
 from batchgnn.modes.tensor.options import Slices
 from batchgnn.nn.models import MODELS
 from batchgnn.plan.job import Job
@@ -55,10 +56,17 @@ def _tensor_variants(settings: Settings, num_ranks: int) -> list[dict[str, Any]]
     return [*grids, {"model": decoupled}] if decoupled in MODELS else list(grids)
 
 
+def _exact_pipeline(settings: Settings, num_ranks: int) -> list[dict[str, Any]]:
+    """The exact order of the chunks, where there are stages."""
+    stages = changed(settings, mode="pipeline")[Stages]
+    others = stages.wavefront or stages.recompute or stages.pipeline_ways > 1
+    return [] if others or num_ranks == 1 else [{"wavefront": True}]
+
+
 PREDICTIONS = {
     "macrobatch": PredictionKind(predict=predict_macrobatch),
     "fullgraph": PredictionKind(predict=predict_fullgraph),
     "tensor": PredictionKind(predict=predict_tensor, ways=_ways, variants=_tensor_variants),
-    "pipeline": PredictionKind(predict=predict_pipeline),
+    "pipeline": PredictionKind(predict=predict_pipeline, variants=_exact_pipeline),
     "temporal": PredictionKind(predict=predict_temporal),
 }

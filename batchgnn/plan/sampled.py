@@ -14,6 +14,7 @@ from batchgnn.base.bytes import parse_bytes
 from batchgnn.modes.macrobatch.memory import fit_macrobatch
 from batchgnn.modes.macrobatch.options import Macrobatches
 from batchgnn.modes.macrobatch.size import MOST, SLACK, bytes_at_a_time
+from batchgnn.nn.work import LayerWork, layer_work
 from batchgnn.plan.job import Job
 from batchgnn.plan.prediction import (
     AGGREGATION,
@@ -26,7 +27,6 @@ from batchgnn.plan.prediction import (
 )
 from batchgnn.plan.rates import Rates
 from batchgnn.plan.whole import gradient_seconds, hidden_seconds, largest_plan
-from batchgnn.plan.work import LayerWork, layer_work
 from batchgnn.sampling.options import Batches, KeptInputs, Sampling
 
 

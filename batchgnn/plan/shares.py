@@ -56,7 +56,11 @@ def share_graph(manifest: Manifest, num_parts: int, path: object = None) -> Shar
     shards have: of a shard's halo that share stays which its edges from other parts are of those
     from other shards.
     """
-    rank = assign_shards(manifest, num_parts, path)
+    return shares_of(manifest, assign_shards(manifest, num_parts, path), num_parts)
+
+
+def shares_of(manifest: Manifest, rank: np.ndarray, num_parts: int) -> Shares:
+    """Of shards that are dealt already: rank is integers (K,)."""
 
     def total(per_shard: np.ndarray) -> np.ndarray:
         return np.bincount(rank, per_shard, num_parts)

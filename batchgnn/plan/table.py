@@ -43,7 +43,7 @@ def _modes(choice: Choice) -> Table:
 
 def _terms(choice: Choice) -> Table:
     table = Table(title="seconds of the slowest rank in an epoch", title_justify="left")
-    table.add_column("term")
+    table.add_column("term", no_wrap=True)
     modes = ranked(choice)
     for each in modes:
         table.add_column(each.name, justify="right")

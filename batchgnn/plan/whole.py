@@ -20,6 +20,12 @@ from batchgnn.modes.tensor.graph import NARROW, auto_chunks
 from batchgnn.modes.tensor.memory import is_frugal, walk_chunks
 from batchgnn.modes.tensor.options import Slices
 from batchgnn.nn.models import MODELS
+from batchgnn.nn.work import (
+    LayerWork,
+    decoupled_messages,
+    decoupled_work,
+    whole_graph_work,
+)
 from batchgnn.plan.job import Job
 from batchgnn.plan.prediction import (
     AGGREGATION,
@@ -31,12 +37,6 @@ from batchgnn.plan.prediction import (
     Prediction,
 )
 from batchgnn.plan.rates import Rates
-from batchgnn.plan.work import (
-    LayerWork,
-    decoupled_messages,
-    decoupled_work,
-    whole_graph_work,
-)
 
 ITEM = 4
 "Bytes of a number on the wire."

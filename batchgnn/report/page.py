@@ -10,6 +10,7 @@ from batchgnn.report.curves import learning
 from batchgnn.report.facts import configuration, plan, summary, versions
 from batchgnn.report.html import Html, tag
 from batchgnn.report.run import Run
+from batchgnn.report.slots import slots_section
 from batchgnn.report.spans import timeline_section
 from batchgnn.report.stream import stream_section
 
@@ -51,6 +52,7 @@ SECTIONS: list[tuple[str, str, Callable[[Sequence[Run]], Html]]] = [
     ("time", "Where the time went", time_section),
     ("communication", "Communication", communication),
     ("balance", "Balance of the ranks", balance),
+    ("stages", "Stages of layers", slots_section),
     ("timeline", "Timeline of an epoch", timeline_section),
     ("plan", "Plan and measurement", plan),
     ("configuration", "Configuration", configuration),

@@ -87,7 +87,8 @@ def _event(process: int, thread: int, span: Span) -> dict[str, Any]:
         "ts": round(span.begin_s * 1e6, 3),
         "dur": round((span.end_s - span.begin_s) * 1e6, 3),
     }
-    return event | ({"args": {"bytes": span.sent_bytes}} if span.kind == "collectives" else {})
+    about = {"bytes": span.sent_bytes} if span.kind == "collectives" else span.about
+    return event | ({"args": about} if about else {})
 
 
 def read_timeline(path: Path) -> Timeline:
@@ -118,9 +119,12 @@ def _timeline(about: dict[str, Any], events: list[dict[str, Any]]) -> Timeline:
     spans: list[list[Span]] = [[] for _ in about["hosts"]]
     for each in events:
         if each["ph"] == "X":
-            begin, sent = each["ts"] / 1e6, each.get("args", {}).get("bytes", 0)
-            end = (each["ts"] + each["dur"]) / 1e6
-            span = Span(lane_of[each["tid"]], each["cat"], each["name"], begin, end, sent)
-            spans[each["pid"] - 1].append(span)
+            spans[each["pid"] - 1].append(_span(lane_of[each["tid"]], each))
     held = zip(about["hosts"], spans, about["spans_not_kept"], strict=True)
     return Timeline(about["epoch"], about["first_step"], [RankSpans(*each) for each in held])
+
+
+def _span(lane: str, event: dict[str, Any]) -> Span:
+    begin, args = event["ts"] / 1e6, dict(event.get("args", {}))
+    sent, end = args.pop("bytes", 0), (event["ts"] + event["dur"]) / 1e6
+    return Span(lane, event["cat"], event["name"], begin, end, sent, args or None)

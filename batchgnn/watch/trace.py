@@ -44,6 +44,7 @@ class Span(NamedTuple):
     """A phase or collective that has ended; seconds of `time.perf_counter`.
 
     kind: "phases" or "collectives"; sent_bytes: to other ranks, by a collective
+    about: numbers that tell it from others of its name
     """
 
     lane: str
@@ -52,6 +53,7 @@ class Span(NamedTuple):
     begin_s: float
     end_s: float
     sent_bytes: int = 0
+    about: dict[str, int] | None = None
 
 
 class _Local(threading.local):
@@ -111,8 +113,8 @@ def keep_last_call(path: Path) -> None:
 
 
 @contextmanager
-def phase(name: str) -> Iterator[None]:
-    """Count the seconds of the block under `name`."""
+def phase(name: str, **about: int) -> Iterator[None]:
+    """Count the seconds of the block under `name`; about: what its span tells besides."""
     outer, _local.inner_s = _local.inner_s, 0.0
     begin = time.perf_counter()
     try:
@@ -125,7 +127,7 @@ def phase(name: str) -> Iterator[None]:
             _local.waited_s += seconds
         _count("phases", name, calls=1, seconds=seconds, own_seconds=own)
         if _spans is not None:
-            _keep(Span(_local.lane, "phases", name, begin, end))
+            _keep(Span(_local.lane, "phases", name, begin, end, 0, about or None))
 
 
 @contextmanager

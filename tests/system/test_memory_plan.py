@@ -120,13 +120,15 @@ def test_mode_tensor_is_within_the_plan(shards, interpreter_bytes, tmp_path, ran
 
 
 PIPELINE = [
-    pytest.param(2, ["--model", *options], id=" ".join(options), marks=pytest.mark.slow)
-    for options in [
-        ["gcn", "--residual"],
-        ["sage", "--residual", "--norm", "layer", "--recompute"],
-        ["gin", "--aggregate-cache", "off"],
-        ["gat", "--heads", "4"],
-        ["gcnii", "--guard-every", "1"],
+    pytest.param(ranks, ["--model", *options], id=" ".join(options), marks=pytest.mark.slow)
+    for ranks, options in [
+        (2, ["gcn", "--residual"]),
+        (2, ["sage", "--residual", "--norm", "layer", "--recompute"]),
+        (2, ["gin", "--aggregate-cache", "off"]),
+        (2, ["gat", "--heads", "4"]),
+        (2, ["gcnii", "--guard-every", "1"]),
+        (2, ["sage", "--residual", "--pipeline-ways", "2"]),
+        (2, ["sage", "--residual", "--wavefront"]),
     ]
 ]
 

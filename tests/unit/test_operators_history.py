@@ -77,7 +77,7 @@ def test_rows_are_read_as_history_again_and_become_it():
         for k in ORDER:
             ChunkOperator(history, k).gather(x[history.graph.rows(k)])
         for done, k in enumerate(ORDER[::-1], 1):
-            history.put_back(history.graph.rows(k), is_snapshot=is_snapshot)
+            history.put_back(k, is_snapshot=is_snapshot)
             for other in ORDER[::-1][:done]:
                 rows = history.graph.rows(other)
                 np.testing.assert_array_equal(history.rows[0].now[rows], old[rows])

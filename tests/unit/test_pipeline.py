@@ -12,6 +12,7 @@ from mpi.together import assert_same_training, changed, train_whole
 from pipelines import BASE, MODELS, Opened, exact, settings_of
 
 from batchgnn.base.errors import ConfigError
+from batchgnn.modes.kept_check import decisive
 from batchgnn.modes.pipeline.check import is_deep_and_plain, require_stages
 from batchgnn.run.session import open_session
 
@@ -64,13 +65,22 @@ def test_layers_computed_again_read_what_they_read_before(stores, model):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"stages": 3}, "--stages 3 is not the number of ranks, 2, .* start 3 ranks"),
-        ({"layers": 1}, "--layers 1 cannot be parted among 2 ranks"),
+        ({"stages": 3}, "--stages 3 times --pipeline-ways 1 is not .* ranks, 2: start 3 ranks"),
+        ({"stages": 2, "pipeline_ways": 2}, "--stages 2 times .* 2: start 4 ranks"),
+        ({"pipeline_ways": 3}, "--pipeline-ways 3: 2 ranks are not stages of 3 each"),
+        ({"layers": 1}, "--layers 1 cannot be parted among 2 stages"),
     ],
 )
 def test_ranks_that_are_no_stages_are_refused(options, said):
     with pytest.raises(ConfigError, match=said):
         require_stages(changed(BASE, **options), 2)
+
+
+def test_a_resume_may_part_layers_anew_and_change_nothing_that_decides_about_numbers():
+    """When the guard looks, it may let training go on exactly."""
+    decide = decisive(BASE)
+    assert not decide.keys() & {"stages", "recompute"}
+    assert {"guard_every", "pipeline_ways", "wavefront", "history_every"} <= decide.keys()
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from batchgnn.modes.macrobatch.size import MacrobatchSize
 from batchgnn.modes.open import plan_memory
 from batchgnn.nn.model import ModelSpec
 from batchgnn.nn.models import make_model
+from batchgnn.nn.work import decoupled_messages, decoupled_work, layer_work
 from batchgnn.plan.beside import plan_entry
 from batchgnn.plan.calibrate import group_sizes as calibrated_groups
 from batchgnn.plan.calibrate import line_through
@@ -35,7 +36,6 @@ from batchgnn.plan.prediction import (
 from batchgnn.plan.rates import ASSUMED, EdgeRates, Line, Link, Rates, read_rates, write_rates
 from batchgnn.plan.sampled import distinct_of, frontiers_of, group_sizes
 from batchgnn.plan.shares import share_graph
-from batchgnn.plan.work import decoupled_messages, decoupled_work, layer_work
 from batchgnn.run.session import open_session
 from batchgnn.store.shard_store import read_manifest
 

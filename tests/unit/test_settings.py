@@ -47,6 +47,8 @@ OTHER = {
     "gradient": "drop",
     "recompute": True,
     "guard_every": 7,
+    "pipeline_ways": 2,
+    "wavefront": True,
     "overlap": False,
     "aggregate_cache": "store",
     "aggregate_memory": "64M",
@@ -374,6 +376,9 @@ LACKING = [
     ({"mode": "pipeline", "norm": "batch"}, "does not have them at once: take --norm layer"),
     ({"mode": "pipeline", "aggregate_cache": "store"}, "take --aggregate-cache memory"),
     ({"mode": "pipeline", "model": "gat", "gradient": "stale"}, "take double or drop"),
+    ({"mode": "pipeline", "wavefront": True, "pipeline_ways": 2}, "leave --pipeline-ways out"),
+    ({"mode": "pipeline", "wavefront": True, "recompute": True}, "leave --recompute out"),
+    ({"mode": "pipeline", "stages": 0}, "--stages 0: needed a number of stages, at least 1"),
     ({"mode": "pipeline", "model": "decoupled-gcn"}, "take --mode tensor"),
 ]
 

@@ -27,6 +27,15 @@ def resolve_pipeline(settings: Settings) -> Settings:
             "--aggregate-cache store keeps a file for each rank's shards, and here the first stage "
             "needs them all: take --aggregate-cache memory."
         )
+    stages = settings[Stages].stages
+    if isinstance(stages, int) and stages < 1:
+        raise ConfigError(f"--stages {stages}: needed a number of stages, at least 1, or auto.")
+    if settings[Stages].wavefront and settings[Stages].pipeline_ways > 1:
+        raise ConfigError(
+            "--wavefront takes the chunks of one way: leave --pipeline-ways out, or --wavefront."
+        )
+    if settings[Stages].wavefront and settings[Stages].recompute:
+        raise ConfigError("--wavefront keeps what forward makes: leave --recompute out.")
     if settings[Stages].gradient == "stale" and Attention in settings:
         raise ConfigError(
             f"--gradient stale cannot serve --model {model_of(settings).name}, whose gradients "
@@ -42,17 +51,23 @@ def deal_stages(store: ShardStore, num_ranks: int, settings: Settings) -> Dealt:
 
 
 def require_stages(settings: Settings, num_ranks: int) -> None:
-    """Raise ConfigError where so many ranks cannot be the stages."""
-    stages, layers = settings[Stages].stages, settings[Layers].layers
-    if stages not in (None, num_ranks):
+    """Raise ConfigError where so many ranks cannot be the stages, in so many ways."""
+    stages, ways = settings[Stages].stages, settings[Stages].pipeline_ways
+    layers, found = settings[Layers].layers, num_ranks // ways
+    if num_ranks % ways:
         raise ConfigError(
-            f"--stages {stages} is not the number of ranks, {num_ranks}, of which each is a stage: "
-            f"start {stages} ranks, or leave --stages out."
+            f"--pipeline-ways {ways}: {num_ranks} ranks are not stages of {ways} each. Start a "
+            "multiple of it, or take a divisor of the number of ranks."
         )
-    if layers < num_ranks:
+    if isinstance(stages, int) and stages != found:
         raise ConfigError(
-            f"--layers {layers} cannot be parted among {num_ranks} ranks, each of which takes one "
-            f"at least: start at most {layers} ranks, or give more layers."
+            f"--stages {stages} times --pipeline-ways {ways} is not the number of ranks, "
+            f"{num_ranks}: start {stages * ways} ranks, or leave --stages out."
+        )
+    if layers < found:
+        raise ConfigError(
+            f"--layers {layers} cannot be parted among {found} stages, each of which takes one "
+            f"at least: start at most {layers * ways} ranks, or give more layers."
         )
 
 

@@ -57,10 +57,10 @@ class Guard:
         self.share, self.model, self.exact, self.owners = share, model, exact, owners
 
     def read(self, epoch: int, rows: np.ndarray | None) -> Reading:
-        """rows: (N, outputs) of the epoch, on the last rank; gradients stay. Collective."""
+        """rows: of `Line`, of the epoch; gradients stay. Collective."""
         model, comm = self.model, self.share.grid.world
         width, dtype = model.widths[-1], model.parameters.buffer.dtype
-        mine = self.owners.deal(comm.size - 1, rows, width, dtype)
+        mine = self.owners.deal(self.owners.layout.num_stages - 1, rows, width, dtype)
         *_, last = exact_layers(model, self.exact.graph, self.share.seed, epoch)
         differs = mine.argmax(axis=1) != last.rows.argmax(axis=1)
         losses = [self._loss(each) for each in (last.rows, mine, np.zeros_like(mine))]

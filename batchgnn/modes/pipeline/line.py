@@ -9,6 +9,7 @@ from batchgnn.base.rng import Purpose
 from batchgnn.comm.background import Background
 from batchgnn.comm.pipe import Pipe
 from batchgnn.kernels.rng import fill_draws, stream_key
+from batchgnn.modes.pipeline.slots import BACKWARD, FORWARD, Slots
 from batchgnn.modes.pipeline.stage import Stage
 from batchgnn.store.own_shards import OwnShards
 from batchgnn.tasks.task import Roots, Task
@@ -18,28 +19,28 @@ from batchgnn.watch import trace
 class Line:
     """All stages in a row, of which this rank has one; its methods are for all ranks to call.
 
-    rows   (N, outputs) of the last epoch's forward, on the last stage
+    rows   (n, outputs) of own vertices in the last epoch's forward, on the last stage
     roots  whose rows the loss needs, on the last stage
     """
 
     def __init__(
-        self, stage: Stage, pipe: Pipe, task: Task, whole: OwnShards, split_index: int, every: int
+        self, stage: Stage, pipe: Pipe, task: Task, mine: OwnShards, split_index: int, every: int
     ):
-        """whole: all shards; every: epochs between two histories."""
+        """mine: the shards of this rank's way; every: epochs between two histories."""
         self.stage, self.pipe, self.task, self.every = stage, pipe, task, every
-        self.graph, self.model = stage.graph, stage.model
+        self.graph, self.model, self.slots = stage.graph, stage.model, Slots()
         self.dtype = self.model.parameters.buffer.dtype
-        seeds = task.seeds(whole, split_index)
+        seeds = task.seeds(mine, split_index)
         self.num_seeds = seeds.total
         self.roots: Roots | None = None
         if stage.is_last:
-            self.roots = task.roots(whole, np.concatenate(seeds.own))
-            self.root_rows = whole.ownership.local_rows(self.roots.ids)
+            self.roots = task.roots(mine, np.concatenate(seeds.own))
+            self.root_rows = mine.ownership.local_rows(self.roots.ids)
         self.rows: np.ndarray | None = None
 
     @property
     def num_own_seeds(self) -> int:
-        """Of this rank: all, on the last stage."""
+        """Of this rank: its way's, on the last stage."""
         return 0 if self.roots is None else self.roots.num_seeds
 
     def order(self, epoch: int) -> list[int]:
@@ -53,33 +54,36 @@ class Line:
         """Fill `parameters.grad` with this stage's part; the sum of losses, on the last stage."""
         order, is_snapshot = self.order(epoch), (epoch + 1) % self.every == 0
         self.stage.begin(epoch)
-        with trace.phase("forward"):
-            self._forward(order)
-        with trace.phase("backward"):
-            loss_sum, drows = self._loss()
-            self._backward(order[::-1], drows, is_snapshot=is_snapshot)
-            self.pipe.finish()
+        with self.slots.passage():
+            with trace.phase("forward"):
+                self._forward(order)
+            with trace.phase("backward"):
+                loss_sum, drows = self._loss()
+                self._backward(order[::-1], drows, is_snapshot=is_snapshot)
+                self.pipe.finish()
         self.stage.end(is_snapshot=is_snapshot)
         return loss_sum
 
     def _forward(self, order: list[int]) -> None:
         stage = self.stage
         if stage.is_last:
-            shape = self.graph.num_vertices, self.model.widths[-1]
+            shape = self.graph.num_own, self.model.widths[-1]
             self.rows = buffers.empty(shape, self.dtype)
         with self._entering(order) as entering:
-            for chunk, x in zip(order, entering, strict=True):
-                y = stage.forward(chunk, x)
+            for slot, (chunk, x) in enumerate(zip(order, entering, strict=True), self.pipe.stage):
+                with self.slots.slot(FORWARD, slot, chunk=chunk):
+                    y = stage.forward(chunk, x)
                 if self.rows is None:
                     self.pipe.send_rows(y)
                 else:
                     self.rows[self.graph.rows(chunk)] = y
 
     def _backward(self, order: list[int], drows: np.ndarray | None, *, is_snapshot: bool) -> None:
-        stage = self.stage
+        stage, behind = self.stage, self.pipe.num_stages - 1 - self.pipe.stage
         with self._returning(order, drows) as returning:
-            for chunk, dy in zip(order, returning, strict=True):
-                dx = stage.backward(chunk, dy, is_snapshot=is_snapshot)
+            for slot, (chunk, dy) in enumerate(zip(order, returning, strict=True), behind):
+                with self.slots.slot(BACKWARD, slot, chunk=chunk):
+                    dx = stage.backward(chunk, dy, is_snapshot=is_snapshot)
                 if dx is not None:
                     self.pipe.send_gradients(dx)
 

@@ -11,14 +11,13 @@ exact ones now and then, and lets training go on exactly where they drift apart.
 from collections.abc import Generator
 from dataclasses import asdict, fields
 
-import numpy as np
-
 from batchgnn.base import buffers
 from batchgnn.comm.pipe import Pipe
 from batchgnn.modes.mode import StepResult
 from batchgnn.modes.options import Messages
 from batchgnn.modes.pipeline.check import DEEP_AND_PLAIN, is_deep_and_plain
 from batchgnn.modes.pipeline.guard import NOTHING_READ, Guard, Reading
+from batchgnn.modes.pipeline.layout import layout_of
 from batchgnn.modes.pipeline.line import Line
 from batchgnn.modes.pipeline.options import Stages
 from batchgnn.modes.pipeline.owners import Owners
@@ -26,10 +25,10 @@ from batchgnn.modes.pipeline.saved import load_histories, saved_histories
 from batchgnn.modes.pipeline.start import (
     exact_layers,
     make_stage,
-    open_whole,
-    stage_bounds,
+    open_shards,
     start_histories,
 )
+from batchgnn.modes.pipeline.told import Told, told_of_guard
 from batchgnn.modes.share import Share
 from batchgnn.modes.whole.halo_graph import halo_graph
 from batchgnn.modes.whole.mode import WholeGraphMode, WholeInference
@@ -53,15 +52,17 @@ class PipelineMode:
     def __init__(self, share: Share):
         self.share, self.options, self.model = share, share.settings[Stages], staged(share.model)
         self.exact = WholeGraphMode(share, halo_graph(share))
-        self.owners = Owners(share.grid.world, share.own.ownership)
-        self.bounds = stage_bounds(self.model.num_layers, share.grid.size)
-        whole, every = open_whole(share), self.options.history_every
-        stage = make_stage(share, whole, self.exact.graph, self.owners)
-        pipe = Pipe(share.grid, overlap=bool(share.settings[Messages].overlap))
-        self.line: Line | None = Line(stage, pipe, share.task, whole, share.split_index, every)
+        layout = layout_of(share.settings, share.manifest, self.model, share.grid.size)
+        self.owners = Owners(share.grid.world, share.own.ownership, layout)
+        mine, every = open_shards(share, layout), self.options.history_every
+        stage = make_stage(share, mine, self.exact.graph, self.owners)
+        overlap = bool(share.settings[Messages].overlap)
+        pipe = Pipe(share.grid, layout.ways, overlap=overlap)
+        self.line: Line | None = Line(stage, pipe, share.task, mine, share.split_index, every)
         self.guard = Guard(share, self.model, self.exact, self.owners)
         self.is_started = self.options.history_init == "zero"
-        self.exact_from, self.reading = 0, NOTHING_READ
+        self.exact_from, self.reading, self.trained = 0, NOTHING_READ, 0
+        self.told = Told(share, layout, every)
         if share.is_first and is_deep_and_plain(share.settings):
             print(DEEP_AND_PLAIN, flush=True)
 
@@ -80,7 +81,7 @@ class PipelineMode:
 
     def train(self, epoch: int) -> StepResult:
         """All chunks forward and backward, one sum of the gradient over the stages, update."""
-        loss_sum = self.gradient(epoch)
+        loss_sum, self.trained = self.gradient(epoch), epoch
         with trace.phase("allreduce"):
             words = self.exact.step_sum(loss_sum)
         with trace.phase("update"):
@@ -95,7 +96,7 @@ class PipelineMode:
         if not self.is_started:
             with trace.phase("history"):
                 layers = exact_layers(self.model, self.exact.graph, self.share.seed, epoch)
-                start_histories(self.line.stage, layers, self.owners, self.bounds)
+                start_histories(self.line.stage, layers, self.owners)
             self.is_started = True
         loss_sum = self.line.gradient(epoch)
         if self.options.guard_every and (epoch + 1) % self.options.guard_every == 0:
@@ -131,7 +132,7 @@ class PipelineMode:
         state.scalars |= {"exact_from": self.exact_from}
         state.scalars |= {f"guard_{name}": value for name, value in asdict(self.reading).items()}
         if self.line is not None:
-            saved = saved_histories(comm, self.line.stage, self.owners, self.bounds)
+            saved = saved_histories(comm, self.line.stage, self.owners)
             state.by_vertex = saved
         return state
 
@@ -144,15 +145,17 @@ class PipelineMode:
         if self.exact_from:
             self.line = None
         elif state.by_vertex and self.line is not None:
-            load_histories(self.line.stage, state.by_vertex, self.owners, self.bounds)
+            load_histories(self.line.stage, state.by_vertex, self.owners)
             self.is_started = True
 
     def counts(self) -> dict[str, float]:
-        """The exact graph's."""
-        return self.exact.counts()
+        """The exact graph's, and those of the slots, of how old rows were, and of the guard."""
+        counts = self.exact.counts()
+        if self.line is not None:
+            counts |= self.told.epoch(self.trained, self.line, self.reading)
+        return counts
 
     def totals(self) -> dict[str, object]:
-        """stages: how many layers each has; guard: its last reading, and what came of it."""
-        guard = asdict(self.reading) if self.reading.epoch else {}
-        guard |= {"every": self.options.guard_every, "exact_from": self.exact_from or None}
-        return {"stages": np.diff(self.bounds).tolist(), "guard": guard}
+        """Stages, slots, staleness, and the guard's last reading."""
+        guard = told_of_guard(self.options.guard_every, self.reading, self.exact_from)
+        return self.told.run() | {"guard": guard}

@@ -10,11 +10,17 @@ from batchgnn.settings.checks import AT_LEAST_ONE, NOT_NEGATIVE
 class Stages:
     """Layers on ranks, and how old the rows may be that chunks read of each other."""
 
-    FREE: ClassVar = ("stages", "recompute", "guard_every")
+    FREE: ClassVar = ("stages", "recompute")
 
-    stages: Annotated[int | None, AT_LEAST_ONE] = None
+    stages: Literal["auto"] | int | None = None
     """Runs of consecutive layers, each on a rank of its own, which passes every chunk (a shard of
-    the store) on to the next. [default: as many as there are ranks, which is what there can be]"""
+    the store) on to the next: as many as ranks by ways. auto = parted so that the slowest takes
+    least, by predicted seconds of the layers. [default: nearly equal numbers of layers]"""
+
+    pipeline_ways: Annotated[int, AT_LEAST_ONE] = 1
+    """Ranks that share a stage's layers. Each owns a run of the shards; the first shards of all
+    runs together are the first chunk, the second ones the second. Before a chunk is aggregated its
+    rows are swapped. Ranks are stages times ways."""
 
     history_every: Annotated[int, AT_LEAST_ONE] = 23
     """A chunk reads rows of chunks that come after it as they were at the end of the last epoch
@@ -31,6 +37,12 @@ class Stages:
     guard_every: Annotated[int, NOT_NEGATIVE] = 20
     """Epochs between comparisons with an exact forward; where the rows have drifted too far from
     it, training goes on exactly from there. 0 = never."""
+
+    wavefront: bool = False
+    """Exact: chunks in an order in which edges join near ones, and a layer goes on with a chunk
+    when those that it reads have left the layer before. For graphs whose chunks are a chain, such
+    as grids and roads; in others a layer waits for nearly all of the one before. There is no
+    history then."""
 
     recompute: bool = False
     """Keep of a chunk what enters the stage alone, and compute its layers again in backward: less

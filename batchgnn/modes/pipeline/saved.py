@@ -9,33 +9,24 @@ from batchgnn.comm.grid import Comm
 from batchgnn.comm.values import values_of_all
 from batchgnn.modes.pipeline.owners import Owners
 from batchgnn.modes.pipeline.stage import Stage
-from batchgnn.operators.history import History, KeptRows
+from batchgnn.operators.history import History
 
 
-def stage_of(layer: int, bounds: np.ndarray) -> int:
-    """Whose layer it is."""
-    return int(np.searchsorted(bounds, layer, side="right")) - 1
-
-
-def saved_histories(
-    comm: Comm, stage: Stage, owners: Owners, bounds: np.ndarray
-) -> dict[str, np.ndarray]:
+def saved_histories(comm: Comm, stage: Stage, owners: Owners) -> dict[str, np.ndarray]:
     """Rows of own vertices, (num_own, width) by name, of the layers of all stages; collective."""
     mine = _arrays_of(stage)
     told = {name: [array.shape[1], array.dtype.str] for name, array in mine.items()}
     shapes = {n: shape for each in values_of_all(comm, told) for n, shape in each.items()}
     return {
-        name: owners.deal(stage_of(_layer(name), bounds), mine.get(name), *shape)
+        name: owners.deal(_stage(owners, name), mine.get(name), *shape)
         for name, shape in sorted(shapes.items())
     }
 
 
-def load_histories(
-    stage: Stage, arrays: dict[str, np.ndarray], owners: Owners, bounds: np.ndarray
-) -> None:
+def load_histories(stage: Stage, arrays: dict[str, np.ndarray], owners: Owners) -> None:
     """The stages' histories are those of `saved_histories`, by any stages; collective."""
     for name, own in sorted(arrays.items()):
-        rows = owners.collect(stage_of(_layer(name), bounds), own)
+        rows = owners.collect(_stage(owners, name), own)
         if rows is not None:
             _put(stage.histories[_layer(name)], name, rows)
 
@@ -43,7 +34,8 @@ def load_histories(
 def _arrays_of(stage: Stage) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     for layer, history in stage.histories.items():
-        found |= {f"{layer}.rows.{m}": kept.old for m, kept in enumerate(history.rows)}
+        own = slice(history.graph.num_own)
+        found |= {f"{layer}.rows.{m}": kept.old[own] for m, kept in enumerate(history.rows)}
         if history.rule.keeps and history.gradients is not None:
             found[f"{layer}.gradients"] = history.gradients
     return found
@@ -53,7 +45,11 @@ def _put(history: History, name: str, rows: np.ndarray) -> None:
     if name.endswith(".gradients"):
         history.gradients = rows
     else:  # in the order of their numbers
-        history.rows.append(KeptRows(rows, rows.copy()))
+        history.add(rows)
+
+
+def _stage(owners: Owners, name: str) -> int:
+    return owners.layout.stage_of_layer(_layer(name))
 
 
 def _layer(name: str) -> int:

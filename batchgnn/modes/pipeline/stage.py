@@ -80,11 +80,11 @@ class Stage:
         saved = self.saved.pop(chunk)
         if self.recompute:
             x = self.inputs.rows(chunk) if self.is_first else saved
-            _, saved = self._layers(chunk, x)
+            saved = self._saved_again(chunk, x)
         dx = self.model.backward_layers(self.layers.start, dy, saved)
         self.add_gradient()
         for history in self.histories.values():
-            history.put_back(self.graph.rows(chunk), is_snapshot=is_snapshot)
+            history.put_back(chunk, is_snapshot=is_snapshot)
         return dx
 
     def add_gradient(self) -> None:
@@ -98,6 +98,14 @@ class Stage:
         self.model.parameters.grad[:] = self.gradient
         for history in self.histories.values():
             history.end_epoch(is_snapshot=is_snapshot)
+
+    def _saved_again(self, chunk: int, x: np.ndarray) -> Saved:
+        for history in self.histories.values():
+            history.is_again = True
+        _, saved = self._layers(chunk, x)
+        for history in self.histories.values():
+            history.is_again = False
+        return saved
 
     def _layers(self, chunk: int, x: np.ndarray) -> tuple[np.ndarray, Saved]:
         stream = DropoutStream(self.seed, self.epoch, step=0)

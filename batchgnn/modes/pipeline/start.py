@@ -5,11 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from batchgnn.graph.cut_rows import even_bounds
-from batchgnn.graph.ownership import Ownership
+from batchgnn.comm.exchange import ArrayRows, RowExchange
+from batchgnn.modes.pipeline.layout import Layout
 from batchgnn.modes.pipeline.options import Stages
 from batchgnn.modes.pipeline.owners import Owners
-from batchgnn.modes.pipeline.saved import stage_of
 from batchgnn.modes.pipeline.stage import Stage
 from batchgnn.modes.share import Share
 from batchgnn.modes.whole.mode import WholeGraph
@@ -20,6 +19,7 @@ from batchgnn.nn.operator import InputOperator, has_adjoint
 from batchgnn.operators.cached import KeptOperator
 from batchgnn.operators.history import GRADIENTS, ChunkedGraph
 from batchgnn.operators.recording import RecordingOperator
+from batchgnn.operators.swaps import swapped
 from batchgnn.sampling.in_edges import InEdges
 from batchgnn.settings.general import Features
 from batchgnn.store.own_shards import OwnShards
@@ -29,17 +29,17 @@ class ChunkInputs:
     """The input rows of a chunk, from the shards; the kept aggregation, where there is one."""
 
     def __init__(
-        self, whole: OwnShards, graph: ChunkedGraph, kept: np.ndarray | None, dtype: np.dtype
+        self, mine: OwnShards, graph: ChunkedGraph, kept: np.ndarray | None, dtype: np.dtype
     ):
-        """kept: the aggregation of all vertices, where it is; dtype: of the model."""
-        self.whole, self.graph, self.kept, self.dtype = whole, graph, kept, dtype
+        """kept: the aggregation of this way's vertices, where it is; dtype: of the model."""
+        self.mine, self.graph, self.kept, self.dtype = mine, graph, kept, dtype
 
     def rows(self, chunk: int) -> np.ndarray:
         """(n, D) of a chunk; (n, 0) where only their aggregation is read."""
         rows = self.graph.rows(chunk)
         if self.kept is not None:
             return np.empty((rows.stop - rows.start, 0), self.dtype)
-        features = self.whole.features.at(np.arange(rows.start, rows.stop))
+        features = self.mine.features.at(np.arange(rows.start, rows.stop))
         return dense(features).astype(self.dtype, copy=False)
 
     def operator(self, chunk: int) -> InputOperator | None:
@@ -50,38 +50,44 @@ class ChunkInputs:
         return KeptOperator.holding(self.graph.ids[rows], self.kept[rows])
 
 
-def stage_bounds(num_layers: int, num_stages: int) -> np.ndarray:
-    """int64 (S + 1,): stage s has the layers bounds[s] : bounds[s + 1]."""
-    return even_bounds(num_layers, num_stages)
+def open_shards(share: Share, layout: Layout) -> OwnShards:
+    """The shards of this rank's way, mapped."""
+    dtype, way = share.settings[Features].feature_dtype, share.grid.rank % layout.ways
+    return OwnShards(share.own.whole, layout.ownership, way, dtype)
 
 
-def open_whole(share: Share) -> OwnShards:
-    """The shards of the whole graph, mapped."""
-    nobody = np.zeros(share.manifest.num_shards, np.int32)
-    ownership = Ownership(share.manifest.offset, nobody)
-    return OwnShards(share.own.whole, ownership, 0, share.settings[Features].feature_dtype)
-
-
-def make_stage(share: Share, whole: OwnShards, exact: WholeGraph, owners: Owners) -> Stage:
+def make_stage(share: Share, mine: OwnShards, exact: WholeGraph, owners: Owners) -> Stage:
     """This rank's stage; collective. exact: its kept first layer's aggregation is used."""
-    options, model, rank = share.settings[Stages], staged(share.model), share.grid.rank
-    block = InEdges(whole, 1).block(np.empty(0, np.float32))
-    symmetric = not share.manifest.directed
-    graph = ChunkedGraph(block, model.aggregation, whole.first_row, symmetric=symmetric)
-    bounds = stage_bounds(model.num_layers, share.grid.size)
+    options, model, layout = share.settings[Stages], staged(share.model), owners.layout
+    graph = chunked_graph(share, mine, layout)
     return Stage(
         model,
         graph,
-        range(int(bounds[rank]), int(bounds[rank + 1])),
+        layout.layers_of(share.grid.rank),
         GRADIENTS[options.gradient],
-        ChunkInputs(whole, graph, _kept(exact, owners), model.parameters.buffer.dtype),
+        ChunkInputs(mine, graph, kept_rows(exact, owners), model.parameters.buffer.dtype),
         seed=share.seed,
         recompute=options.recompute,
     )
 
 
-def _kept(exact: WholeGraph, owners: Owners) -> np.ndarray | None:
-    """The first layer's kept aggregation of all vertices, on the first rank; collective."""
+def chunked_graph(share: Share, mine: OwnShards, layout: Layout) -> ChunkedGraph:
+    """The edges into the vertices of this rank's way; collective."""
+    edges, kind = InEdges(mine, layout.ways), staged(share.model).aggregation
+    bounds = layout.chunk_bounds(mine.rank)
+    if layout.ways == 1:
+        block, symmetric = edges.block(np.empty(0, np.float32)), not share.manifest.directed
+        return ChunkedGraph(block, kind, bounds, symmetric=symmetric)
+    comm = share.grid.some(share.grid.rank // layout.ways).world
+    norms = RowExchange(comm, mine.ownership.local_rows(edges.remote), edges.counts, "norms")
+    far_scale = norms.forward(ArrayRows(mine.gcn_scale[:, None]))[:, 0]
+    chunks = layout.chunk_of_shard
+    block, swaps = swapped(comm, edges.block(far_scale), mine.ownership, chunks, bounds)
+    return ChunkedGraph(block, kind, bounds, symmetric=False, swaps=swaps)
+
+
+def kept_rows(exact: WholeGraph, owners: Owners) -> np.ndarray | None:
+    """The first layer's kept aggregation of a way's vertices, on the first stage; collective."""
     first = exact.operators[0]
     return owners.collect(0, first.gather(exact.x)) if isinstance(first, KeptOperator) else None
 
@@ -105,11 +111,9 @@ def exact_layers(
         yield ExactLayer(n, recording.rows if recording else [], x)
 
 
-def start_histories(
-    stage: Stage, exact: Iterator[ExactLayer], owners: Owners, bounds: np.ndarray
-) -> None:
+def start_histories(stage: Stage, exact: Iterator[ExactLayer], owners: Owners) -> None:
     """Historical rows of every stage are those of an exact pass; collective."""
     for layer, aggregated, _ in exact:
-        rows = [owners.collect(stage_of(layer, bounds), each) for each in aggregated]
+        rows = [owners.collect(owners.layout.stage_of_layer(layer), each) for each in aggregated]
         if layer in stage.histories:
             stage.histories[layer].start(*(each for each in rows if each is not None))

@@ -7,8 +7,10 @@ from functools import partial
 
 import numpy as np
 import pytest
+from graphs import learnable_graph
 from mpi.in_folder import trained
 from mpi.together import (
+    assert_same_training,
     changed,
     counted_epoch,
     mean_loss,
@@ -23,10 +25,13 @@ from pipelines import LAYERS, Opened, exact, exactly, settings_of
 
 from batchgnn.modes.open import make_mode
 from batchgnn.operators.history import ChunkedGraph
+from batchgnn.partition.write import write_shards
 from batchgnn.plan.beside import plan_of
 from batchgnn.run.folder import RunFolder
 from batchgnn.run.session import open_session
+from batchgnn.store.shard_store import ShardStore
 from batchgnn.watch import trace
+from batchgnn.watch.timeline import read_timeline
 
 train_alone, exactly_alone = on_one_rank(train_whole), on_one_rank(exactly)
 
@@ -37,6 +42,7 @@ def stores(shared_folder):
     return {
         "directed": written(shared_folder / "directed", 4, directed=True, num_vertices=101),
         "undirected": written(shared_folder / "undirected", 5, num_vertices=97),
+        "uneven": written(shared_folder / "uneven", 5, directed=True, num_vertices=103),
     }
 
 
@@ -83,8 +89,8 @@ def with_an_empty_chunk(block, aggregation, bounds, **options):
 
 @pytest.mark.parametrize("model", ["sage", "gcn", "gat", "gcnii"])
 def test_stages_change_no_bit(comm, stores, model, monkeypatch):
-    """Layers in uneven runs, an empty chunk, dropout; with and without threads for messages; some
-    layers are computed again on several ranks, and not on one.
+    """Layers in uneven runs, or parted by their cost, an empty chunk, dropout; with and without
+    threads for messages; some layers are computed again on several ranks, and not on one.
 
     An exact pass before would add up in the order of the ranks.
     """
@@ -94,11 +100,32 @@ def test_stages_change_no_bit(comm, stores, model, monkeypatch):
     settings, found = settings_of(model, history_every=2, history_init="zero", lr=0.02), []
     for several, train in ((True, partial(train_whole, comm)), (False, train_alone)):
         here = {"overlap": several and model != "gcn", "recompute": several and model != "gin"}
+        here |= {"stages": "auto"} if several and model != "sage" else {}
         settings = changed(settings, **here)
         store = stores["undirected"]
         found.append(train(store, settings, dtype=np.float32, epochs=5))
     assert found[0].losses == found[1].losses
     np.testing.assert_array_equal(found[0].parameters, found[1].parameters)
+
+
+def check_what_files_tell(out, ranks):
+    """Each chunk once through each stage, a slot later in the next one; how old rows were."""
+    result = json.loads((out / "result.json").read_text())
+    slots = result["slots"]
+    assert (slots["chunks"], slots["each_way"], len(slots["idle"])) == (4, 4 + ranks - 1, ranks)
+    assert 0 < result["staleness"]["share_of_edges"] < 0.5
+    lines = RunFolder(out).read_metrics()
+    assert [line["history_age"] for line in lines] == [0, 1, 2, 1]
+    assert [line["epoch"] for line in lines if "guard_loss_gap" in line] == [3]
+    timeline = read_timeline(out / "timeline.json")
+    for way, place in (("chunk forward", 0), ("chunk backward", -1)):
+        found = [[each.about for each in rank.spans if each.name == way] for rank in timeline.ranks]
+        orders = [[each["chunk"] for each in of_rank] for of_rank in found]
+        assert sorted(orders[0]) == [0, 1, 2, 3]
+        assert all(order == orders[0] for order in orders)
+        numbers = [[each["slot"] for each in of_rank] for of_rank in found]
+        assert numbers[place] == [0, 1, 2, 3]
+        assert len({n for each in numbers for n in each}) == slots["each_way"]
 
 
 def test_a_run_goes_on_in_other_stages(comm, stores, shared_folder):
@@ -116,7 +143,7 @@ def test_a_run_goes_on_in_other_stages(comm, stores, shared_folder):
             wait_asleep()
         else:
             with trained(comm, stores["directed"], out, settings):
-                pass
+                check_what_files_tell(out, comm.size)
         found.append(RunFolder(out).read_model().parameters)
         found.append([line["loss"] for line in RunFolder(out).read_metrics()])
     result = json.loads((out / "result.json").read_text())
@@ -144,6 +171,80 @@ def test_bytes_are_rows_between_stages_there_and_back(comm, stores, model, overl
     assert sent_bytes(comm, counts, "stage rows", "stage gradients") == expected
     assert num_bytes == prediction.bytes
     assert num_calls == pytest.approx(comm.size * prediction.calls)
+
+
+def ways_of(comm):
+    """Two stages of two, or all ranks one stage."""
+    return 2 if comm.size % 2 == 0 else comm.size
+
+
+def chunks_as_shards(path, to, ways):
+    """A store of one shard for each chunk that so many ways take at once."""
+    if MPI.COMM_WORLD.rank == 0 and not to.exists():
+        store = ShardStore(path)
+        first = store.manifest.num_shards * np.arange(ways + 1) // ways
+        chunk = np.empty(store.manifest.num_vertices, np.int32)
+        for way in range(ways):
+            for k, shard in enumerate(range(first[way], first[way + 1])):
+                chunk[store.shard(shard).original_id] = k
+        graph = learnable_graph(directed=True, num_vertices=len(chunk))
+        write_shards(graph, to, chunk, num_shards=int(chunk.max()) + 1)
+    MPI.COMM_WORLD.Barrier()
+    return to
+
+
+@pytest.mark.parametrize("model", ["sage", "gcn", "gat", "gcnii"])
+def test_ways_of_a_stage_are_one_rank_that_takes_their_chunks_as_one(
+    comm, stores, shared_folder, model
+):
+    """Uneven runs of shards, so that a way's last chunk is empty; with gradients of the epoch
+    before, with layers computed again. No dropout, which is keyed by the vertices' numbers, and no
+    kept inputs, whose sums are of float32.
+    """
+    ways = ways_of(comm)
+    none = {"dropout": 0.0, "attention_dropout": 0.0} if model == "gat" else {"dropout": 0.0}
+    none |= {"input_dropout": 0.0}
+    none |= {"aggregate_cache": "off"} if model in ("sage", "gcn") else {}
+    gradient = "stale" if model == "sage" else "double"
+    recompute = model in ("gcn", "gat")
+    settings = settings_of(model, **none, history_every=2, gradient=gradient, recompute=recompute)
+    whole = chunks_as_shards(stores["uneven"], shared_folder / f"merged-{ways}", ways)
+    several = changed(settings, pipeline_ways=ways)
+    got = train_whole(comm, stores["uneven"], several, epochs=5)
+    assert_same_training(got, train_alone(whole, settings, epochs=5), rtol=1e-8)
+
+
+def test_ways_send_their_halo_besides(comm, stores):
+    """2 (S - 1) N H numbers between stages, and 2 L h H between ways, h rows of their halos."""
+    ways = ways_of(comm)
+    with open_session(stores["uneven"], settings_of("gcnii", pipeline_ways=ways), comm) as session:
+        prediction, _ = plan_of(session, stores["uneven"])
+        mode = make_mode(session)
+        list(mode.epoch(0))
+        counts = counted_epoch(mode, 1)
+        num_bytes, num_calls = map(comm.allreduce, trace.sent())
+        swaps, stages = mode.line.graph.swaps, comm.size // ways
+        halo = comm.allreduce(swaps.num_far if swaps else 0) // stages
+        assert mode.totals()["slots"]["each_way"] == -(-5 // ways) + stages - 1
+    between = sent_bytes(comm, counts, "stage rows", "stage gradients")
+    assert between == 2 * (stages - 1) * 103 * 20 * 4
+    swapped = sent_bytes(comm, counts, "rows of ways", "rows of ways adjoint")
+    assert swapped == 2 * LAYERS * halo * 10 * 4
+    assert num_bytes == pytest.approx(prediction.bytes, rel=0.3)
+    assert num_calls == pytest.approx(comm.size * prediction.calls)
+
+
+def test_histories_of_ways_go_through_a_checkpoint(comm, stores):
+    """Those of other ways are fetched again."""
+    settings = settings_of("sage", history_every=3, gradient="stale", pipeline_ways=ways_of(comm))
+    with open_session(stores["uneven"], settings, comm) as session:
+        opened = Opened(session)
+        for epoch in (0, 1):
+            opened.loss(epoch)
+        state, again = opened.mode.state(), make_mode(session)
+        again.load(state)
+        losses = [mode.gradient(2) for mode in (opened.mode, again)]
+        assert losses[0] == losses[1]
 
 
 def test_rows_that_drift_are_seen_and_training_goes_on_exactly(comm, stores):

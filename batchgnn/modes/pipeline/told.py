@@ -1,0 +1,80 @@
+"""What a run's files tell of the pipeline: stages, slots, how idle they were, how old rows are."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from batchgnn.comm.grid import Comm
+from batchgnn.comm.values import values_of_all
+from batchgnn.modes.pipeline.guard import Reading
+from batchgnn.modes.pipeline.layout import Layout
+from batchgnn.modes.pipeline.line import Line
+from batchgnn.modes.pipeline.slots import Slots, bubble, num_slots
+from batchgnn.modes.share import Share
+
+
+def history_age(epoch: int, every: int) -> int:
+    """Epochs, counted from 0, since the parameters of an epoch's historical rows were its own."""
+    return epoch if epoch < every else epoch % every + 1
+
+
+class Idle:
+    """How idle the stages were: shares of an epoch's passage in no slot, by rank."""
+
+    def __init__(self, comm: Comm):
+        self.comm, self.shares = comm, list[list[float]]()
+
+    def epoch(self, slots: Slots) -> float:
+        """Of an epoch, the mean over the ranks; collective."""
+        self.shares.append(values_of_all(self.comm, slots.idle))
+        return float(np.mean(self.shares[-1]))
+
+    def told(self, num_chunks: int, each_way: int) -> dict[str, Any]:
+        """For result.json; idle: means over the epochs but the first, which compiles."""
+        idle = np.mean(self.shares[1:] or self.shares or [[]], axis=0).round(4)
+        return {
+            "chunks": num_chunks,
+            "each_way": each_way,
+            "bubble": round(bubble(num_chunks, each_way), 4),
+            "idle": idle.tolist(),
+        }
+
+
+class Told:
+    """Adds up over the epochs that it is told of."""
+
+    def __init__(self, share: Share, layout: Layout, every: int):
+        """every: epochs between two histories."""
+        self.share, self.layout, self.every = share, layout, every
+        self.idle = Idle(share.grid.world)
+
+    def epoch(self, epoch: int, line: Line, reading: Reading) -> dict[str, float]:
+        """For the line of metrics of an epoch that went through the pipeline; collective."""
+        age = float(history_age(epoch, self.every))
+        said = {"idle": self.idle.epoch(line.slots), "history_age": age}
+        if reading.epoch == epoch + 1:
+            said |= {"guard_loss_gap": reading.loss_gap, "guard_disagreement": reading.disagreement}
+        return said
+
+    def run(self) -> dict[str, Any]:
+        """For result.json."""
+        chunks, stages = self.layout.num_chunks, self.layout.num_stages
+        slots = self.idle.told(chunks, num_slots(chunks, stages))
+        layers = np.diff(self.layout.layers).tolist()
+        return {"stages": layers, "slots": slots, "staleness": self._stale()}
+
+    def _stale(self) -> dict[str, float]:
+        """An edge between chunks is read from the history in one of its directions."""
+        manifest, chunk = self.share.manifest, self.layout.chunk_of_shard
+        num_edges = max(int(manifest.shard_edges.sum()), 1)
+        of_row = np.repeat(chunk, np.diff(manifest.quotient_indptr))
+        apart = of_row != chunk[manifest.quotient_indices]
+        share = int(manifest.quotient_weight[apart].sum()) / 4 / num_edges
+        return {"epochs": self.every, "share_of_edges": round(share, 4)}
+
+
+def told_of_guard(every: int, reading: Reading, exact_from: int) -> dict[str, Any]:
+    """For result.json: the guard's last reading, and what came of it."""
+    last = asdict(reading) if reading.epoch else {}
+    return last | {"every": every, "exact_from": exact_from or None}
