@@ -64,13 +64,12 @@ def _divisor(number: int, most: int) -> int:
 
 def planned(job: Job, saturating: int) -> Planned:
     """For a job with `--ways auto`; reads all events' ends."""
-    given, options = job.settings.given, job.settings[Timeline]
-    most = job.settings[Batches].size
-    if "batch_size" not in given or given["batch_size"] is None:
-        store = ShardStore(job.shards)
-        most = _largest(store, options.lost_updates)
+    most = job.settings[Batches].batch_size
+    if most is None:
+        most = _largest(ShardStore(job.shards), job.settings[Timeline].lost_updates)
+    everyone = (job.num_ranks, 1, 1)
     per_node = min(job.ranks_per_node, job.num_ranks)
-    alone = replace(job, settings=job.settings.replace(ways=(job.num_ranks, 1, 1)))
+    alone = replace(job, settings=job.settings.replace(ways=everyone, batch_size=most))
     parts = plan_memory(alone.extent(0)).parts
     room = (job.allowed - sum(parts.values()) + parts[MEMORIES]) * per_node
     copies = max(room, 0) // max(copy_bytes(job.manifest, job.model), 1)

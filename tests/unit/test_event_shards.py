@@ -116,6 +116,8 @@ def test_events_and_vertices_are_told_apart():
     with pytest.raises(ConfigError, match="--task multiclass: take --mode macrobatch or"):
         resolved(settings_of(mode="temporal"), "multiclass")
     assert resolved(settings_of(mode="temporal"), "events").options()["batch_size"] == 600
+    chosen = resolved(settings_of(mode="temporal", ways=("auto",)), "events")
+    assert chosen.options()["batch_size"] is None
 
 
 def test_a_graph_without_time_has_no_stream(tmp_path):

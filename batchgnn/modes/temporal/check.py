@@ -13,13 +13,15 @@ from batchgnn.store.shard_store import ShardStore
 
 
 def resolve_temporal(settings: Settings) -> Settings:
-    """With the batch size; raises ConfigError where heads do not divide a state."""
+    """With the batch size, unless ways are chosen; ConfigError where heads do not divide a state."""
     states = settings[States]
     if rest := states.state_width % states.state_heads:
         raise ConfigError(
             f"--state-width {states.state_width} is not a multiple of --state-heads "
             f"{states.state_heads}: try --state-width {states.state_width - rest}."
         )
+    if is_auto(settings[Timeline]):
+        return settings  # the batch size is chosen with the ways
     return settings.replace(batch_size=settings[Batches].batch_size or DEFAULT_BATCH_SIZE)
 
 
