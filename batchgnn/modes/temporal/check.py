@@ -13,7 +13,7 @@ from batchgnn.store.shard_store import ShardStore
 
 
 def resolve_temporal(settings: Settings) -> Settings:
-    """With the batch size, unless ways are chosen; ConfigError where heads do not divide a state."""
+    """With a batch size, unless ways are chosen; ConfigError where heads do not divide a state."""
     states = settings[States]
     if rest := states.state_width % states.state_heads:
         raise ConfigError(
