@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from batchgnn.graph.missing import BATCH_SIZES, missing_updates
+from batchgnn.graph.missing import BATCH_SIZES, LOST_UPDATES, largest_batch, missing_updates
 from batchgnn.partition.source import GraphSource
 from batchgnn.store.events import SOURCE, SPLIT, TARGET, TIME, EventSpec
 from batchgnn.store.seeds import SPLITS
@@ -76,4 +76,8 @@ def event_facts(events: Events, num_vertices: int) -> list[tuple[str, str]]:
         ("of a vertex with itself", f"{int(np.count_nonzero(source == target)):,}"),
         ("split", ", ".join(f"{name} {parts[value]:,}" for name, value in SPLITS.items())),
         ("updates lost by batches of", ", ".join(lost)),
+        (
+            f"largest batch that loses {LOST_UPDATES:.0%}",
+            f"{largest_batch(source, target, num_vertices, LOST_UPDATES):,} events",
+        ),
     ]

@@ -19,7 +19,7 @@ from batchgnn.settings.settings import options_of
 from batchgnn.tasks.kinds import TASKS
 
 GRAPH, STAGE = "graph", "STAGE"
-"A factor that is no option; a folder that the test names."
+"A factor that is no option; a path that the test names by its option."
 
 EVENTS = "events"
 
@@ -85,9 +85,13 @@ VALUES = {
     "guard_every": (20, 1, 0),
     "recompute": (False, True),
     "ways": (None, (1, 1, 1)),
+    "lost_updates": (0.73, 0.5),
+    "static": ("none", "pretrain"),
+    "state_rows": ("auto", "shared", "dealt"),
     "recent": (10, 3),
     "negatives": (1, 2),
     "eval_negatives": (49, 3),
+    "eval_negatives_file": (None, STAGE),
     "protocol": ("carry", "replay"),
     "state_width": (12, 8),
     "time_width": (6, 4),
@@ -113,6 +117,8 @@ def write_shards(name, folder):
     graph = GRAPHS[name]()
     if name == EVENTS:
         partition(stored(folder.with_suffix(".h5"), graph), folder, "random", 4, 0)
+        with (folder.parent / "eval_negatives_file").open("wb") as file:  # of 24 scored events
+            np.save(file, np.random.default_rng(5).integers(0, 12, (24, 4)))
         return
     split = np.stack([graph.split, np.roll(graph.split, 1)], axis=1)
     shards_of(replace(graph, split=split), folder)

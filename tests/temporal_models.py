@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 from event_streams import shards_of
 
+from batchgnn.comm.vertex_rows import OwnRows
 from batchgnn.modes.temporal.batches import Sampler
 from batchgnn.modes.temporal.states import VertexStates
 from batchgnn.modes.temporal.stream import read_stream
@@ -21,8 +22,8 @@ class Alone(Ways):
     """One rank, without MPI."""
 
     def __init__(self):
-        self.slices = self.copies = 1
-        self.copy = self.part = 0
+        self.slices = self.ahead = self.copies = 1
+        self.copy = self.slot = self.part = 0
         self.comm = SimpleNamespace(size=1)
 
 
@@ -50,7 +51,9 @@ class Walk:
         rng = np.random.default_rng(12)
         for values in self.model.parameters.values():  # biases too, and slow clocks
             values += 0.1 * rng.normal(size=values.shape)
-        self.states = VertexStates(self.stream, WIDTH, np.float64)
+        self.states = VertexStates(
+            self.stream, OwnRows(self.stream.num_vertices, 2 * WIDTH, np.float64)
+        )
         self.sampler, self.ways = Sampler(self.stream, RECENT), Alone()
 
     def place(self, first, last, negatives):
@@ -62,7 +65,7 @@ class Walk:
     def forward(self, first, last, negatives, placed=None):
         """(rows, states of members, what backward needs, the batch as it is placed)."""
         placed = placed or self.place(first, last, negatives)
-        now, remembered = self.model.remember(self.states.read(placed.member))
+        now, remembered = self.model.remember(self.states.read(placed.member).mails(self.stream))
         rows, attended = self.model.attend(placed.batch, now, training=True)
         return rows, now, (remembered, attended), placed
 

@@ -17,6 +17,7 @@ class Oracle:
         self.p, self.heads, self.recent = parameters, heads, recent
         self.source, self.target, self.time, self.features = source, target, time, features
         self.d = parameters["attention.W_query"].shape[1]
+        self.static = {}
         self.reset()
 
     def reset(self):
@@ -24,6 +25,10 @@ class Oracle:
 
     def clock(self, scope, span):
         return np.cos(float(span) * self.p[f"{scope}.frequency"] + self.p[f"{scope}.phase"])
+
+    def known(self, v):
+        """The state of a vertex, and what is known of it at any time."""
+        return self.state(v) + self.static.get(v, 0)
 
     def state(self, v):
         """The memory of a vertex and its mail, through the GRU."""
@@ -53,7 +58,7 @@ class Oracle:
     def row(self, v, t):
         """The model's output for a vertex at a time."""
         p, d = self.p, self.d
-        h = self.state(v)
+        h = self.known(v)
         q = np.concatenate([h, self.clock("attention", 0)]) @ p["attention.W_query"]
         q = q + p["attention.b_query"]
         met, out = self.meetings(v, t), np.zeros(d)
@@ -62,7 +67,7 @@ class Oracle:
                 [
                     np.concatenate(
                         [
-                            self.state(w),
+                            self.known(w),
                             self.features[e],
                             self.clock("attention", t - self.time[e]),
                         ]

@@ -99,9 +99,9 @@ class Grid:
         if error is None:
             self.free()
 
-    def share(self, layout: Layout) -> SharedArrays:
-        """Arrays that the ranks of this node share until the grid is freed; collective."""
-        self._shared.append(SharedArrays(self.node, layout))
+    def share(self, layout: Layout, some: MPI.Intracomm | None = None) -> SharedArrays:
+        """Arrays that the ranks of this node, or some, share until `free`; collective on them."""
+        self._shared.append(SharedArrays(self.node if some is None else some, layout))
         return self._shared[-1]
 
     def some(self, group: int) -> Ranks:

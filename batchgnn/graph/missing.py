@@ -9,6 +9,8 @@ import numpy as np
 
 from batchgnn.kernels.stream import count_captured
 
+LOST_UPDATES = 0.73
+"What the usual batch of 600 events loses of the Wikipedia stream."
 BATCH_SIZES = (100, 200, 300, 600, 1200, 2400, 4800)
 "What `batchgnn inspect` shows."
 
@@ -24,3 +26,18 @@ def missing_updates(
     last = np.empty(num_vertices, np.int64)
     captured = count_captured(source, target, batch_size, last)
     return 1 - captured / ends if ends else 0.0
+
+
+def largest_batch(source: np.ndarray, target: np.ndarray, num_vertices: int, most: float) -> int:
+    """The largest batch size, up to all events, that loses at most a share of updates; at least 1.
+
+    By bisection: missing(B) rises with B, but for where batches happen to begin.
+    """
+    low, high = 1, max(len(source), 1)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if missing_updates(source, target, num_vertices, middle) <= most:
+            low = middle
+        else:
+            high = middle - 1
+    return low

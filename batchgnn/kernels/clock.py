@@ -36,7 +36,7 @@ def sign_of(turns):
     return np.float32(1.0) - np.float32(4.0) * np.float32(abs(half - even))
 
 
-@parallel_kernel
+@parallel_kernel(fastmath={"contract"})
 def encode_spans(span, place, frequency, phase, cosine, sine):
     """cosine[i, j] = cos(span[i] frequency[j] + phase[j]), and the sine.
 

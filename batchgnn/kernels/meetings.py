@@ -54,6 +54,13 @@ def add_scaled(y, factor, x):
         y[j] += factor * x[j]
 
 
+@register_jitable
+def add_two_scaled(y, a, x, b, z):
+    """y += a x + b z."""
+    for j in range(len(y)):
+        y[j] += a * x[j] + b * z[j]
+
+
 @parallel_kernel(fastmath=FAST)
 def attend(meetings, query, offset, score, weight, out):
     """out[r, h] = sum of weight x over the meetings of root r; weights are a softmax, 0 of none.
@@ -146,7 +153,7 @@ def attend_adjoint(meetings, dout, score, weight, dscore, dquery, doffset):
             doffset[r, h] = total
 
 
-@parallel_kernel
+@parallel_kernel(fastmath={"contract"})
 def meeting_states_adjoint(meetings, query, dout, weight, dscore, indptr, entry, dstate):
     """dstate[w] = what all meetings with w have of its gradient, pulled in a fixed order.
 
@@ -161,8 +168,8 @@ def meeting_states_adjoint(meetings, query, dout, weight, dscore, indptr, entry,
         for i in range(indptr[w], indptr[w + 1]):
             r, k = entry[i] // num_slots, entry[i] % num_slots
             for h in range(query.shape[1]):
-                add_scaled(row, dscore[r, h, k], query[root_row[r], h, :d])
-                add_scaled(row, weight[r, h, k], dout[r, h, :d])
+                q, g = query[root_row[r], h, :d], dout[r, h, :d]
+                add_two_scaled(row, dscore[r, h, k], q, weight[r, h, k], g)
 
 
 @parallel_kernel

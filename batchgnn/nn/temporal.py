@@ -28,9 +28,9 @@ from batchgnn.kernels.meetings import (
     sum_by_row,
 )
 from batchgnn.kernels.recent import entries_by_row
+from batchgnn.nn.blas import column_sums, multiply, multiply_columns
 from batchgnn.nn.dropout import DropoutStream
 from batchgnn.nn.init import Declared, kaiming, zeros
-from batchgnn.nn.linear import linear, linear_onto, weight_gradient
 from batchgnn.nn.model import ModelSpec
 from batchgnn.nn.norm import LayerNorm
 from batchgnn.nn.operator import Aggregation
@@ -43,13 +43,12 @@ DECADES = 9
 class Mails(NamedTuple):
     """What the states of some vertices are made from; row 0 is of all that never had a mail.
 
-    memory, other  float (n, d)    the vertex's own memory, and that of whom it met last
-    features       float (n, d_e)  of that event
-    span           float64 (n,)    time from its event before to that event
+    memories  float (n, 2 d)  the vertex's own memory, and that of whom it met last
+    features  float (n, d_e)  of that event
+    span      float64 (n,)    time from its event before to that event
     """
 
-    memory: np.ndarray
-    other: np.ndarray
+    memories: np.ndarray
     features: np.ndarray
     span: np.ndarray
 
@@ -59,6 +58,7 @@ class Batch(NamedTuple):
 
     num_queries  states of roots: the first ones
     span         float64 (R, K)  time from each event to the root's time
+    static       float (n, d)    what is added to the states, a constant; None = nothing
     """
 
     root_row: np.ndarray
@@ -67,6 +67,7 @@ class Batch(NamedTuple):
     span: np.ndarray
     features: np.ndarray
     num_queries: int
+    static: np.ndarray | None = None
 
 
 class TemporalModel:
@@ -138,7 +139,7 @@ class TemporalModel:
         """States (n, d) of vertices by their mails, and what `remember_backward` needs."""
         p, d, n = self.parameters, self.width, len(mails.span)
         x = buffers.empty((n, 2 * d + self.num_features + self.clock), p.buffer.dtype)
-        x[:, :d], x[:, d : 2 * d] = mails.memory, mails.other
+        x[:, : 2 * d] = mails.memories
         x[:, 2 * d : 2 * d + self.num_features] = mails.features
         place = np.zeros(n, np.int32)
         clock, sine = self._clock("memory", mails.span, place, self.learns_time)
@@ -147,32 +148,28 @@ class TemporalModel:
         weight[:d, : 2 * d] += p["memory.W_state"][:, : 2 * d]
         bias = p["memory.b_input"].copy()
         bias[: 2 * d] += p["memory.b_state"][: 2 * d]
-        gates = linear(x, weight)
-        gates += bias
-        memory = np.ascontiguousarray(mails.memory)
-        hidden = linear(memory, p["memory.W_state"][:, 2 * d :])
-        hidden += p["memory.b_state"][2 * d :]
+        gates = multiply(x, weight)
+        memory = np.ascontiguousarray(mails.memories[:, :d])
+        hidden = multiply(memory, p["memory.W_state"][:, 2 * d :])
         states = buffers.empty((n, d), x.dtype)
-        gru_gates(gates, hidden, memory, states)
+        gru_gates(gates, hidden, bias, p["memory.b_state"][2 * d :], memory, states)
         return states, (x, gates, hidden, memory, mails.span, sine)
 
     def remember_backward(self, dstates: np.ndarray, saved: Any) -> None:
         """Overwrite the gradients of what moves memories."""
         x, gates, hidden, memory, span, sine = saved
         p, grads, d = self.parameters, self.parameters.grads, self.width
-        dgates, dhidden = np.empty_like(gates), np.empty_like(hidden)
+        dgates, dhidden = (buffers.empty(each.shape, x.dtype) for each in (gates, hidden))
         gru_gates_adjoint(dstates, gates, hidden, memory, dgates, dhidden)
-        weight_gradient(dgates, x, grads["memory.W_input"])
+        multiply_columns(x, dgates, grads["memory.W_input"])
         grads["memory.W_state"][:, : 2 * d] = grads["memory.W_input"][:d, : 2 * d]
-        last = np.empty((d, d), x.dtype)
-        weight_gradient(dhidden, memory, last)
-        grads["memory.W_state"][:, 2 * d :] = last
-        dgates.sum(axis=0, out=grads["memory.b_input"])
+        multiply_columns(memory, dhidden, grads["memory.W_state"][:, 2 * d :])
+        column_sums(dgates, grads["memory.b_input"])
         grads["memory.b_state"][: 2 * d] = grads["memory.b_input"][: 2 * d]
-        dhidden.sum(axis=0, out=grads["memory.b_state"][2 * d :])
+        column_sums(dhidden, grads["memory.b_state"][2 * d :])
         if self.learns_time:
             first = 2 * d + self.num_features
-            slope = linear(dgates, p["memory.W_input"][first:].T)
+            slope = multiply(dgates, p["memory.W_input"][first:].T)
             slope *= -sine
             grads["memory.frequency"][:] = span.astype(x.dtype) @ slope
             slope.sum(axis=0, out=grads["memory.phase"])
@@ -180,6 +177,8 @@ class TemporalModel:
     def attend(self, batch: Batch, states: np.ndarray, *, training: bool) -> tuple[np.ndarray, Any]:
         """Rows (R, d) of the batch's roots, and what `attend_backward` needs."""
         p, d, heads = self.parameters, self.width, self.heads
+        if batch.static is not None:
+            states = states + batch.static
         num_roots, num_slots = batch.neighbor_row.shape
         span, place = batch.span.reshape(-1), batch.neighbor_row.reshape(-1)
         clock, sine = self._clock("attention", span, place, training and self.learns_time)
@@ -188,7 +187,7 @@ class TemporalModel:
         )
         roots = states[: batch.num_queries]
         now = np.cos(self.clocks["attention"][1])
-        asked = linear(roots, p["attention.W_query"][:d])
+        asked = multiply(roots, p["attention.W_query"][:d])
         asked += now @ p["attention.W_query"][d:] + p["attention.b_query"]
         query, offset = self._queries(asked)
         shape = (num_roots, heads, num_slots)
@@ -197,8 +196,8 @@ class TemporalModel:
         attend(met, query, offset, score, weight, seen)
         has_met = (batch.neighbor_row[:, 0] >= 0).astype(states.dtype)
         values = self._values(seen, has_met)
-        y = linear(values, p["attention.W_out"][:d])
-        y += linear(roots, p["attention.W_out"][d:])[batch.root_row]
+        y = multiply(values, p["attention.W_out"][:d])
+        y += multiply(roots, p["attention.W_out"][d:])[batch.root_row]
         y += p["attention.b_out"]
         np.maximum(y, 0, out=y)
         positive = y > 0
@@ -221,7 +220,7 @@ class TemporalModel:
         offset = buffers.empty((len(asked), self.heads), asked.dtype)
         for h in range(self.heads):
             head = self._head(h)
-            query[:, h] = linear(np.ascontiguousarray(asked[:, head]), key[:, head].T)
+            multiply(asked[:, head], key[:, head].T, query[:, h])
             offset[:, h] = asked[:, head] @ bias[head]
         return query, offset
 
@@ -231,9 +230,7 @@ class TemporalModel:
         values = buffers.empty((len(seen), self.width), seen.dtype)
         for h in range(self.heads):
             head = self._head(h)
-            values[:, head] = linear(
-                np.ascontiguousarray(seen[:, h]), p["attention.W_value"][:, head]
-            )
+            multiply(seen[:, h], p["attention.W_value"][:, head], values[:, head])
         values += has_met[:, None] * p["attention.b_value"]
         return values
 
@@ -248,31 +245,30 @@ class TemporalModel:
         roots = met.state[:num_queries]
         rows = _places(met.root_row, num_queries)
         dy_of_root = _summed(rows, dy)
-        grads["attention.W_out"][:d] = _product(values, dy)
-        grads["attention.W_out"][d:] = _product(roots, dy_of_root)
-        dy.sum(axis=0, out=grads["attention.b_out"])
-        dvalues = linear(dy, p["attention.W_out"][:d].T)
-        (dvalues * has_met[:, None]).sum(axis=0, out=grads["attention.b_value"])
-        dseen = np.empty_like(seen)
+        multiply_columns(values, dy, grads["attention.W_out"][:d])
+        multiply_columns(roots, dy_of_root, grads["attention.W_out"][d:])
+        column_sums(dy, grads["attention.b_out"])
+        dvalues = multiply(dy, p["attention.W_out"][:d].T)
+        np.matmul(has_met, dvalues, out=grads["attention.b_value"])
+        dseen = buffers.empty(seen.shape, seen.dtype)
         for h in range(self.heads):
             head = self._head(h)
-            dhead = np.ascontiguousarray(dvalues[:, head])
-            grads["attention.W_value"][:, head] = _product(seen[:, h], dhead)
-            dseen[:, h] = linear(dhead, p["attention.W_value"][:, head].T)
-        dscore, dquery = np.empty_like(score), np.empty_like(seen)
+            multiply_columns(seen[:, h], dvalues[:, head], grads["attention.W_value"][:, head])
+            multiply(dvalues[:, head], p["attention.W_value"][:, head].T, dseen[:, h])
+        dscore, dquery = np.empty_like(score), buffers.empty(seen.shape, seen.dtype)
         doffset = np.empty(score.shape[:2], score.dtype)
         attend_adjoint(met, dseen, score, weight, dscore, dquery, doffset)
         dquery = _summed(rows, dquery.reshape(len(dquery), -1)).reshape(query.shape)
         dasked = self._queries_backward(asked, dquery, _summed(rows, doffset))
-        grads["attention.W_query"][:d] = _product(roots, dasked)
+        multiply_columns(roots, dasked, grads["attention.W_query"][:d])
         total = dasked.sum(axis=0)
         grads["attention.W_query"][d:] = np.outer(now, total)
         grads["attention.b_query"][:] = total
         dstates = np.empty_like(met.state)
         places = _places(met.neighbor_row.reshape(-1), len(dstates))
         meeting_states_adjoint(met, query, dseen, weight, dscore, *places, dstates)
-        linear_onto(dasked, p["attention.W_query"][:d].T, dstates[:num_queries])
-        linear_onto(dy_of_root, p["attention.W_out"][d:].T, dstates[:num_queries])
+        dstates[:num_queries] += multiply(dasked, p["attention.W_query"][:d].T)
+        dstates[:num_queries] += multiply(dy_of_root, p["attention.W_out"][d:].T)
         if self.learns_time:
             self._clock_backward(met, query, dseen, weight, dscore, span, sine, total)
         return dstates
@@ -285,11 +281,11 @@ class TemporalModel:
         dasked = np.empty_like(asked)
         for h in range(self.heads):
             head = self._head(h)
-            dp, key = np.ascontiguousarray(dquery[:, h]), p["attention.W_key"][:, head]
-            mine = np.ascontiguousarray(asked[:, head])
-            grads["attention.W_key"][:, head] = _product(dp, mine)
+            dp, mine = dquery[:, h], asked[:, head]
+            multiply_columns(dp, mine, grads["attention.W_key"][:, head])
             grads["attention.b_key"][head] = doffset[:, h] @ mine
-            dasked[:, head] = linear(dp, key) + np.outer(doffset[:, h], p["attention.b_key"][head])
+            multiply(dp, p["attention.W_key"][:, head], dasked[:, head])
+            dasked[:, head] += np.outer(doffset[:, h], p["attention.b_key"][head])
         return dasked
 
     def _clock_backward(
@@ -343,13 +339,6 @@ class TemporalModel:
     def evaluate(self, operators: Sequence[Any], x: Any) -> np.ndarray:
         """As `Model.evaluate`."""
         return self.forward(operators, x, None)[0]
-
-
-def _product(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    """x^T dy."""
-    out = np.empty((x.shape[1], dy.shape[1]), dy.dtype)
-    weight_gradient(dy, np.ascontiguousarray(x), out)
-    return out
 
 
 def _places(row: np.ndarray, num_rows: int) -> tuple[np.ndarray, np.ndarray]:

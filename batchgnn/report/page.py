@@ -12,6 +12,7 @@ from batchgnn.report.html import Html, tag
 from batchgnn.report.run import Run
 from batchgnn.report.slots import slots_section
 from batchgnn.report.spans import timeline_section
+from batchgnn.report.stream import stream_section
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 "Nothing may be loaded from anywhere."
@@ -47,6 +48,7 @@ def page(runs: Sequence[Run], command: str) -> str:
 SECTIONS: list[tuple[str, str, Callable[[Sequence[Run]], Html]]] = [
     ("summary", "Summary", summary),
     ("learning", "Loss and scores", learning),
+    ("stream", "Along the stream", stream_section),
     ("time", "Where the time went", time_section),
     ("communication", "Communication", communication),
     ("balance", "Balance of the ranks", balance),

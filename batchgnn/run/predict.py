@@ -14,6 +14,7 @@ from batchgnn.comm.exchange import exchange_counts, exchange_parts
 from batchgnn.comm.failure import fail_together
 from batchgnn.modes.open import make_inference
 from batchgnn.modes.share import Share
+from batchgnn.run.predict_pairs import predict_pairs
 from batchgnn.run.session import load_best, open_run
 from batchgnn.store.format import make_folder_of
 from batchgnn.store.prediction import (
@@ -33,6 +34,7 @@ def predict(
     *,
     output: Literal["prediction", "embedding"] = "prediction",
     shards: Path | None = None,
+    pairs: Path | None = None,
 ) -> None:
     """Write what is predicted of all vertices, or their embeddings, to an HDF5 file.
 
@@ -48,6 +50,9 @@ def predict(
     shards
         shard store, when it has moved since training, or another cut, or another graph with the
         same features and classes
+    pairs
+        of a run on events: .npz file with `source`, `target` (your ids) and `time`; `probability`
+        (n,) is written, of each pair's meeting at its time
     """
     with open_run(run, shards) as share:
         world, num_vertices = share.grid.world, share.manifest.num_vertices
@@ -57,6 +62,11 @@ def predict(
             if share.is_first:
                 make_folder_of(out)
             load_best(share, run, shards)
+        if pairs is not None:
+            count = predict_pairs(share, run, out, pairs)
+            if share.is_first:
+                print(f"{out}: probability of {count:,} pairs", flush=True)
+            return
         predicted = predicted_rows(share, output)
         try:
             write_prediction(share, out, {**predicted, "original_id": share.own.names()}, run)

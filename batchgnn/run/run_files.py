@@ -42,7 +42,9 @@ RESULT_KEYS: Kinds = {
     **RANKS_OF_RESULT,
     "higher_is_better?": bool,
     "epoch_seconds?": BY_RANK,
-    "feature_cache_hit_rate?": MAYBE,
+    **dict.fromkeys(("feature_cache_hit_rate?", "events_per_second?", "updates_lost?"), MAYBE),
+    "ways?": [int],
+    "mrr_along?": {str: BY_RANK},
     "versions?": {str: TEXT},
     "plan?": (NOTHING, {str: (str, [{str: (*NUMBER, *TEXT)}])}),
 }

@@ -13,6 +13,7 @@ from batchgnn.modes.options import Messages
 from batchgnn.modes.share import Share
 from batchgnn.nn.model import Model
 from batchgnn.plan.auto import choose_mode
+from batchgnn.plan.choose_ways import choose_ways
 from batchgnn.run.finite import put_weights
 from batchgnn.run.folder import RunFolder
 from batchgnn.settings.settings import Settings
@@ -30,6 +31,7 @@ def open_session(shards: Path, settings: Settings, comm: Comm | None = None) -> 
     choose_threading_layer()
     with start(comm) as grid, abort_on_exception(grid.world):
         settings, why = choose_mode(grid, shards, settings)
+        settings = choose_ways(grid, shards, settings)
         with open_share(grid, shards, settings) as share:
             share.why_mode = why
             yield share

@@ -67,6 +67,8 @@ def _as_before(folder: RunFolder, options: dict[str, Any]) -> dict[str, Any]:
     before = folder.settings()
     chosen = {name: getattr(before[Chosen], name) for name in options_of(Chosen)}
     changed = [n for n, was in chosen.items() if options.get(n, was) not in (was, AUTO, None)]
+    if options.get("ways") == (AUTO,):
+        chosen |= {name: before.options().get(name) for name in ("ways", "batch_size")}
     _refuse_change(folder, changed)
     return options | chosen
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from batchgnn.base.errors import ConfigError
 from batchgnn.comm.grid import Comm
+from batchgnn.nn.blas import column_sums, multiply, multiply_columns
 from batchgnn.nn.init import Declared, kaiming, zeros
-from batchgnn.nn.linear import linear, weight_gradient
 from batchgnn.nn.parameters import Parameters
 from batchgnn.settings.settings import Settings
 from batchgnn.store.own_shards import OwnShards
@@ -22,10 +22,19 @@ from batchgnn.tasks.ranking import area, average_precision, reciprocal_ranks
 from batchgnn.tasks.score import Score
 from batchgnn.tasks.task import Inference, Loss, Roots, Seeds
 
+PARTS = 20
+"Of a split's events, for scores along the stream."
+
 
 @runtime_checkable
 class EventInference(Protocol):
     """What a mode of events gives for scores; collective."""
+
+    batch_size: int
+    "Events that were scored at a time."
+
+    def is_new(self, split: str) -> np.ndarray:
+        """bool (E,): which events of a split have an end that no training event has."""
 
     def of_splits(self, *splits: str) -> dict[str, np.ndarray]:
         """Logits (1 + n, E) of the events of each split, targets above negatives; by name."""
@@ -43,6 +52,7 @@ class Events:
     def __init__(self, metric: str, loss: str, width: int):
         """metric: of `score`, the one that chooses; loss: softmax or bce; width: of a row."""
         self.metric, self.is_softmax, self._width = metric, loss == "softmax", width
+        self.along: dict[str, list[float]] = {}
 
     def width(self, manifest: Manifest) -> int:
         """Columns of the model's rows."""
@@ -82,8 +92,8 @@ class Events:
         rows: float ((2 + n) B, d)
         """
         shape = (-1, num_events, rows.shape[1])
-        left = linear(rows[:num_events], self.p["W_source"]) + self.p["b"]
-        active = linear(rows[num_events:], self.p["W_target"]).reshape(shape)
+        left = multiply(rows[:num_events], self.p["W_source"]) + self.p["b"]
+        active = multiply(rows[num_events:], self.p["W_target"]).reshape(shape)
         active += left
         np.maximum(active, 0, out=active)
         return active @ self.p["w"] + self.p["c"], active
@@ -104,27 +114,31 @@ class Events:
         dactive = slope[:, :, None] * p["w"]
         dactive *= active > 0
         left, right = dactive.sum(axis=0), dactive.reshape(-1, width)
-        left.sum(axis=0, out=grads["b"])
-        weight_gradient(left, rows[:num_events], grads["W_source"])
-        weight_gradient(right, rows[num_events:], grads["W_target"])
-        return np.concatenate([linear(left, p["W_source"].T), linear(right, p["W_target"].T)])
+        column_sums(left, grads["b"])
+        multiply_columns(rows[:num_events], left, grads["W_source"])
+        multiply_columns(rows[num_events:], right, grads["W_target"])
+        drows = np.empty_like(rows)
+        multiply(left, p["W_source"].T, drows[:num_events])
+        multiply(right, p["W_target"].T, drows[num_events:])
+        return drows
 
-    def score(self, logits: np.ndarray) -> list[Score]:
+    def score(self, logits: np.ndarray, is_new: np.ndarray, batch_size: int) -> list[Score]:
         """`metric` first.
 
         logits  float (1 + n, E): `mrr` ranks a target among all n negatives, by the mean rank of
                 ties (`mrr-worst`: by the worst); `ap` and `roc-auc` are over all events with one
-                negative each, the first
+                negative each, the first; `batch-ap` is the mean of batches' own, as TGN has it
+        is_new  bool (E,): of these alone, with the same negatives: `new-mrr`, `new-ap`,
+                `new-roc-auc`; absent where there is none
         """
-        pair = logits[:2].ravel()
-        is_target = np.repeat([True, False], logits.shape[1])
-        mean, worst = reciprocal_ranks(logits)
-        found = {
-            "mrr": float(mean.mean()) if len(mean) else float("nan"),
-            "ap": average_precision(pair, is_target),
-            "roc-auc": area(pair, is_target),
-            "mrr-worst": float(worst.mean()) if len(worst) else float("nan"),
-        }
+        found = _scores(logits)
+        starts = range(0, logits.shape[1], batch_size)
+        batches = [_pairs(logits[:, begin : begin + batch_size]) for begin in starts]
+        if batches:
+            found["batch-ap"] = float(np.mean([average_precision(*pair) for pair in batches]))
+        if is_new.any():
+            new = _scores(logits[:, is_new])
+            found |= {f"new-{name}": new[name] for name in ("mrr", "ap", "roc-auc")}
         scores = [Score(name, value) for name, value in found.items()]
         return sorted(scores, key=lambda each: each.name != self.metric)
 
@@ -134,14 +148,39 @@ class Events:
         """Of the events of each split, in the order of time; collective."""
         if not isinstance(inference, EventInference):
             raise TypeError("events are scored by a mode of events")
-        return {name: self.score(each) for name, each in inference.of_splits(*splits).items()}
+        found = inference.of_splits(*splits)
+        self.along = {name: ranks_along(each) for name, each in found.items()}
+        new, size = inference.is_new, inference.batch_size
+        return {name: self.score(each, new(name), size) for name, each in found.items()}
 
     def predict(self, inference: Inference) -> dict[str, np.ndarray]:
         """Raises ConfigError: what is predicted are events, not vertices."""
         raise ConfigError(
             "predict writes a row for each vertex, and this run was trained on events: "
-            "batchgnn evaluate RUN scores them."
+            "give it pairs of vertices, --pairs FILE, or let batchgnn evaluate RUN score them."
         )
+
+
+def ranks_along(logits: np.ndarray) -> list[float]:
+    """mrr of up to PARTS consecutive and about equal parts of the events."""
+    ranks = reciprocal_ranks(logits)[0]
+    return [float(part.mean()) for part in np.array_split(ranks, PARTS) if len(part)]
+
+
+def _pairs(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(logits of targets, then of their first negatives; which are targets)."""
+    return logits[:2].ravel(), np.repeat([True, False], logits.shape[1])
+
+
+def _scores(logits: np.ndarray) -> dict[str, float]:
+    """Of all columns together; nan of none."""
+    mean, worst = reciprocal_ranks(logits)
+    return {
+        "mrr": float(mean.mean()) if len(mean) else float("nan"),
+        "ap": average_precision(*_pairs(logits)),
+        "roc-auc": area(*_pairs(logits)),
+        "mrr-worst": float(worst.mean()) if len(worst) else float("nan"),
+    }
 
 
 def softmax_loss(logits: np.ndarray) -> tuple[float, np.ndarray]:

@@ -3,8 +3,9 @@
 import numpy as np
 
 
-def gru_gates(gates, hidden, state, out):
-    r, z, n = np.split(gates.astype(np.float64), 3, axis=1)
+def gru_gates(gates, hidden, bias, hidden_bias, state, out):
+    r, z, n = np.split(gates.astype(np.float64) + bias, 3, axis=1)
+    hidden += hidden_bias
     r, z = 1 / (1 + np.exp(-r)), 1 / (1 + np.exp(-z))
     n = np.tanh(n + r * hidden)
     gates[:] = np.hstack([r, z, n])

@@ -10,7 +10,7 @@ from rich.console import Console
 from shards import accept_shards, edited
 
 from batchgnn.base.errors import ConfigError, StoreError
-from batchgnn.graph.missing import missing_updates
+from batchgnn.graph.missing import largest_batch, missing_updates
 from batchgnn.modes.assembly import resolved, settings_of
 from batchgnn.partition.partition import opened, partition
 from batchgnn.partition.tables import graph_tables, shard_tables
@@ -73,6 +73,10 @@ def test_what_batches_lose_is_counted_by_brute_force_and_rises():
         lost.append(missing_updates(source, target, 12, size))
         assert lost[-1] == pytest.approx(1 - kept / len(ends), abs=1e-12)
     assert lost == sorted(lost)
+    for size, most in zip((1, 2, 5, 20), lost, strict=False):
+        found = largest_batch(source, target, 12, most)
+        assert found >= size
+        assert missing_updates(source, target, 12, found) <= most
     assert lost[0] == 0
 
 
@@ -112,6 +116,8 @@ def test_events_and_vertices_are_told_apart():
     with pytest.raises(ConfigError, match="--task multiclass: take --mode macrobatch or"):
         resolved(settings_of(mode="temporal"), "multiclass")
     assert resolved(settings_of(mode="temporal"), "events").options()["batch_size"] == 600
+    chosen = resolved(settings_of(mode="temporal", ways=("auto",)), "events")
+    assert chosen.options()["batch_size"] is None
 
 
 def test_a_graph_without_time_has_no_stream(tmp_path):

@@ -5,6 +5,7 @@ import pytest
 from checks import assert_like_reference, poison
 
 from batchgnn.kernels.clock import encode_spans, encode_spans_exactly
+from batchgnn.kernels.embed import embed_pairs
 from batchgnn.kernels.gru import gru_gates, gru_gates_adjoint
 from batchgnn.kernels.meetings import (
     ROOTS_PER_CHUNK,
@@ -76,8 +77,13 @@ def test_places_entries_and_updates():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_gates(dtype):
     gates, hidden, state, dout = (RNG.normal(size=(9, w)).astype(dtype) for w in (12, 4, 4, 4))
-    assert_like_reference(gru_gates, gates, hidden, state, poison((9, 4), dtype))
-    gru_gates(gates, hidden, state, np.empty((9, 4), dtype))
+    gates[0] *= 40
+    bias, hidden_bias = (RNG.normal(size=width).astype(dtype) for width in (12, 4))
+    biases = bias, hidden_bias
+    assert_like_reference(
+        gru_gates, gates, hidden, *biases, state, poison((9, 4), dtype), atol=1e-6
+    )
+    gru_gates(gates, hidden, *biases, state, np.empty((9, 4), dtype))
     out = poison((9, 12), dtype), poison((9, 4), dtype)
     assert_like_reference(gru_gates_adjoint, dout, gates, hidden, state, *out)
 
@@ -120,3 +126,10 @@ def test_meetings(num_features):
     assert_like_reference(meeting_clock_adjoint, *args, span, sine, partial, rtol=1e-4, atol=1e-4)
     x = normal(len(flat), 3)
     assert_like_reference(sum_by_row, *places, x, poison((8, 3)), rtol=1e-4, atol=1e-5)
+
+
+def test_embeddings_of_pairs_also_of_a_vertex_with_itself():
+    pairs = RNG.integers(0, 5, (3, 40))
+    assert (pairs[0] == pairs[1]).any()
+    rows = RNG.normal(size=(5, 7)).astype(np.float32)
+    assert_like_reference(embed_pairs, *pairs, 0.1, rows, rtol=1e-4)

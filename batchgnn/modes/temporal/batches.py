@@ -10,7 +10,7 @@ from batchgnn.kernels.rng import fill_draws, stream_key
 from batchgnn.modes.temporal.stream import Stream
 from batchgnn.nn.temporal import Batch
 
-TRAINING, SCORING = 0, 1
+TRAINING, SCORING, STATIC = 0, 1, 2
 "Uses of negatives."
 
 
@@ -24,29 +24,37 @@ class Placed(NamedTuple):
 class Sampler:
     """Recent neighbours of vertices at times."""
 
-    def __init__(self, stream: Stream, recent: int):
-        """recent: most of a root."""
-        self.stream, self.recent = stream, recent
+    def __init__(self, stream: Stream, recent: int, static: np.ndarray | None = None):
+        """recent: most of a root; static: as `static.static_rows` has it, or None."""
+        self.stream, self.recent, self.static = stream, recent, static
         self.slot = np.full(stream.num_vertices, -1, np.int32)
+        self.anything = None if static is None else np.zeros(stream.num_vertices, np.int64)
 
     def place(self, vertex: np.ndarray, event: np.ndarray, mail: np.ndarray) -> Placed:
         """Roots `vertex` at the times of `event`, int64 (R,) each.
 
         mail: int64 (N,), the last event that each vertex was told of
         """
+        return self.place_at(vertex, self.stream.first_at[event], self.stream.time[event], mail)
+
+    def place_at(
+        self, vertex: np.ndarray, before: np.ndarray, time: np.ndarray, mail: np.ndarray
+    ) -> Placed:
+        """Roots `vertex` at times before which so many events were, int64 (R,)."""
         stream, shape = self.stream, (len(vertex), self.recent)
         other, met = np.empty(shape, np.int64), np.empty(shape, np.int64)
-        before = stream.first_at[event]
         recent_neighbors(
             *(stream.indptr, stream.other, stream.event, vertex, before, other, met),
         )
         root_row, neighbor_row = np.empty(len(vertex), np.int32), np.empty(shape, np.int32)
         member = np.empty(1 + len(vertex) * (self.recent + 1), np.int64)
+        told = mail if self.anything is None else self.anything  # each vertex has its own row
         num_queries, count = place_states(
-            vertex, other, mail, self.slot, root_row, neighbor_row, member
+            vertex, other, told, self.slot, root_row, neighbor_row, member
         )
-        span = (stream.time[event][:, None] - stream.time[met]).astype(np.float64)
-        batch = Batch(root_row, neighbor_row, met, span, stream.features, num_queries)
+        span = (time[:, None] - stream.time[met]).astype(np.float64)
+        static = None if self.static is None else np.take(self.static, member[:count], axis=0)
+        batch = Batch(root_row, neighbor_row, met, span, stream.features, num_queries, static)
         return Placed(batch, member[:count])
 
     def rows_of(self, vertex: np.ndarray, mail: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

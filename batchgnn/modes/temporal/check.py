@@ -1,6 +1,9 @@
 """Defaults of mode temporal, and what cannot be, also on a number of ranks."""
 
+from math import prod
+
 from batchgnn.base.errors import ConfigError
+from batchgnn.modes.chosen import AUTO
 from batchgnn.modes.deal import Dealt, deal_shards
 from batchgnn.modes.temporal.options import DEFAULT_BATCH_SIZE, Timeline
 from batchgnn.nn.options import States
@@ -10,13 +13,15 @@ from batchgnn.store.shard_store import ShardStore
 
 
 def resolve_temporal(settings: Settings) -> Settings:
-    """With the batch size; raises ConfigError where heads do not divide a state."""
+    """With a batch size, unless ways are chosen; ConfigError where heads do not divide a state."""
     states = settings[States]
     if rest := states.state_width % states.state_heads:
         raise ConfigError(
             f"--state-width {states.state_width} is not a multiple of --state-heads "
             f"{states.state_heads}: try --state-width {states.state_width - rest}."
         )
+    if is_auto(settings[Timeline]):
+        return settings  # the batch size is chosen with the ways
     return settings.replace(batch_size=settings[Batches].batch_size or DEFAULT_BATCH_SIZE)
 
 
@@ -26,12 +31,19 @@ def deal_vertices(store: ShardStore, num_ranks: int, settings: Settings) -> Deal
     return deal_shards(store, num_ranks, settings)
 
 
+def is_auto(options: Timeline) -> bool:
+    """Whether ways are to be chosen."""
+    return options.ways == (AUTO,)
+
+
 def ways_of(settings: Settings, num_ranks: int) -> tuple[int, int, int]:
-    """Slices, batches trained ahead, copies; raises ConfigError where they are not the ranks."""
-    slices, ahead, copies = settings[Timeline].ways or (num_ranks, 1, 1)
-    if slices * copies != num_ranks or ahead != 1:
+    """Slices, slots, copies; raises ConfigError where they are not the ranks."""
+    ways = settings[Timeline].ways or (num_ranks, 1, 1)
+    numbers = [each for each in ways if isinstance(each, int) and each > 0]
+    if len(numbers) != 3 or len(ways) != 3 or prod(numbers) != num_ranks:
         raise ConfigError(
-            f"--ways {slices} {ahead} {copies}: slices and copies have to make up the ranks, "
-            f"{num_ranks} here, and the number between them is 1: take --ways {num_ranks} 1 1."
+            f"--ways {' '.join(map(str, ways))}: three numbers, whose product is the number of "
+            f"ranks, {num_ranks} here, or auto: take --ways {num_ranks} 1 1."
         )
+    slices, ahead, copies = numbers
     return slices, ahead, copies

@@ -3,11 +3,17 @@
 from batchgnn.base import buffers
 from batchgnn.base.bytes import MemoryPlan
 from batchgnn.modes.extent import Extent
+from batchgnn.modes.temporal.check import ways_of
 from batchgnn.modes.temporal.inference import CHUNK_ROOTS
 from batchgnn.modes.temporal.options import Timeline
+from batchgnn.modes.temporal.published import num_negatives
+from batchgnn.modes.temporal.static import NONE
+from batchgnn.nn.model import Model
 from batchgnn.nn.temporal import TemporalModel
 from batchgnn.sampling.options import Batches
+from batchgnn.store.shard_store import Manifest
 
+MEMORIES = "memories of vertices"
 STREAM_BYTES = 8 + 8 + 8 + 8 + 4 + 1
 "Of an event in memory: source, target, time, the first of its time, and while they are read."
 ENTRY_BYTES = 8 + 8
@@ -21,16 +27,26 @@ def plan_temporal(extent: Extent) -> MemoryPlan:
         raise TypeError("mode temporal is of events")
     events, n = manifest.events, manifest.num_vertices
     options, size = extent.settings[Timeline], extent.settings[Batches].size
-    training, scoring = (2 + options.negatives) * size, (2 + options.eval_negatives) * size
+    training, scoring = (2 + options.negatives) * size, (2 + num_negatives(options)) * size
     columns = item + (events.feature_dtype == "float16") * 2
+    slices, ahead, copies = ways_of(extent.settings, extent.num_ranks)
+    of_copy, of_all = (_held(extent, ranks) for ranks in (slices * ahead, extent.num_ranks))
+    read = min(size * (2 + ahead * options.negatives) * (1 + options.recent), n) * (ahead > 1)
     return MemoryPlan(
         {
             **extent.held_bytes(per_vertex=48),
             "the stream": events.num_events * (STREAM_BYTES + columns * events.num_features)
             + ENTRY_BYTES * manifest.num_edges,
-            "memories of vertices": n * (2 * model.width * item + 16 + 4 + 8),
-            "a copy of them, for a checkpoint or for scores": n * (2 * model.width * item + 16),
-            "recent events of a batch": scoring * (options.recent * 44 + 24),
+            MEMORIES: of_copy + n * (16 + 4 + 8),
+            "a copy of them, for a checkpoint or for scores": max(
+                extent.num_own * (2 * 2 * model.width * item + 16),
+                (of_all + 16 * n) * (copies > 1),
+            ),
+            "static rows of vertices": 0
+            if options.static == NONE
+            else (n * 4 + 8 * min(n, max(training, scoring) * (1 + options.recent))) * model.width,
+            "recent events of a batch": max(scoring, ahead * training) * (options.recent * 44 + 24),
+            "what is read for several steps": 2 * read * (2 * model.width * item + 24),
             "a batch's rows": int(
                 buffers.GROWTH
                 * max(
@@ -40,6 +56,21 @@ def plan_temporal(extent: Extent) -> MemoryPlan:
             ),
         }
     )
+
+
+def _held(extent: Extent, num_ranks: int) -> int:
+    """Of memories that so many ranks have together: a rank may map all that it shares."""
+    num_bytes, where = (
+        copy_bytes(extent.manifest, extent.model),
+        extent.settings[Timeline].state_rows,
+    )
+    is_dealt = where == "dealt" or (where == "auto" and num_ranks > extent.ranks_per_node)
+    return -(-num_bytes // num_ranks) if is_dealt else num_bytes
+
+
+def copy_bytes(manifest: Manifest, model: Model) -> int:
+    """Of the memories of all vertices."""
+    return manifest.num_vertices * 2 * model.widths[-1] * model.parameters.buffer.itemsize
 
 
 def mail_bytes(model: TemporalModel, rows: int, item: int) -> int:

@@ -22,6 +22,8 @@ class Stream:
     ends                  name of a split -> first event behind it
     destinations          int64 (T,)  vertices that are targets of some event, in the user's order
     place                 int64 (N,)  where a vertex stands among them, -1 = nowhere
+    original              int64 (N,)  rows of the graph store
+    name                  int64 or bytes (N,)  the user's ids
     """
 
     source: np.ndarray
@@ -35,6 +37,8 @@ class Stream:
     ends: dict[str, int]
     destinations: np.ndarray
     place: np.ndarray
+    original: np.ndarray
+    name: np.ndarray
 
     @property
     def num_vertices(self) -> int:
@@ -46,6 +50,13 @@ class Stream:
         names = list(SPLITS)
         k = names.index(name)
         return range(self.ends[names[k - 1]] if k else 0, self.ends[name])
+
+    def is_new(self, name: str) -> np.ndarray:
+        """bool: which events of a part have an end that no training event has."""
+        known = np.zeros(self.num_vertices, bool)
+        trained, part = (slice(each.start, each.stop) for each in map(self.split, ("train", name)))
+        known[self.source[trained]] = known[self.target[trained]] = True
+        return ~(known[self.source[part]] & known[self.target[part]])
 
 
 def read_stream(store: ShardStore, dtype: DTypeLike = np.float32) -> Stream:
@@ -76,4 +87,6 @@ def read_stream(store: ShardStore, dtype: DTypeLike = np.float32) -> Stream:
         },
         destinations=destinations,
         place=place,
+        original=original.astype(np.int64),
+        name=np.concatenate([s.original_id if s.name is None else s.name for s in shards]),
     )
