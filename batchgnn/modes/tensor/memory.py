@@ -77,18 +77,18 @@ def _parts(extent: Extent) -> dict[str, int]:
     model, manifest, item = extent.model, extent.manifest, extent.itemsize
     num_vertices, num_own, num_ranks = manifest.num_vertices, extent.num_own, extent.num_ranks
     kept, _ = activation_bytes(model, num_own, 0, 0, item)
-    widest, ways = max(model.widths), _ways(extent)
-    propagates = MODELS[model.spec.model].propagates
+    attends, propagates = model.aggregation == "attention", MODELS[model.spec.model].propagates
+    widest, ways = max(model.widths[attends:]), _ways(extent)  # attention is over what is projected
     rows, exchanged = num_vertices, 0
     if ways != num_ranks:
         rows, exchanged = (num_own + 1) * ways, 2 * num_vertices * -(-widest // ways) * item
     slices = rows * -(-(model.widths[-1] if propagates else widest) // ways) * item
     packed = num_own * widest * item
-    if propagates and model.aggregation == "attention":
+    if propagates and attends:
         slices = (model.num_layers + 3) * slices // 2 + 8 * num_vertices * item
     elif propagates:
         slices += slices // 2 + 20 * num_vertices
-    elif model.aggregation == "attention":
+    elif attends:
         slices += len(model.widths) * slices + 8 * num_vertices * model.spec.heads * item
     inputs = num_own * manifest.num_features * item
     if extent.settings[KeptInputs].is_kept:
