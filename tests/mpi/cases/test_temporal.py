@@ -161,7 +161,7 @@ def test_slots_that_stop_in_an_epoch_go_on_with_what_they_had_read(
     comm, shards, shared_folder, monkeypatch
 ):
     """And learn: an epoch trains each batch so many times."""
-    ways, calls = (1, comm.size, 1), iter(range(STEPS))
+    ways, calls = (1, comm.size, 1), iter(range(STEPS + comm.size + 4))  # in the second epoch
     expected, memories = train(comm, shards, shared_folder / "slots", ways=ways, epochs=2)
     assert expected[-1] < expected[0]
     assert result(shared_folder / "slots")["ways"] == [*ways]
@@ -194,7 +194,7 @@ def test_replayed_scores_are_those_of_evaluate(comm, shards, tmp_path):
         load_best(share, tmp_path / "replay")
         scores = share.evaluate(make_inference(share), "test")["test"]
     assert {each.name: each.value for each in scores} == pytest.approx(
-        {name: replayed[f"test_{name}"] for name in ("mrr", "ap", "roc-auc", "mrr-worst")}
+        {each.name: replayed[f"test_{each.name}"] for each in scores}
     )
 
 
