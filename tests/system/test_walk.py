@@ -73,6 +73,7 @@ def wrong(found):
 
 
 @pytest.mark.skipif(not can_mount(), reason="needs a root that may mount disks")
+@pytest.mark.timeout(3000)
 @pytest.mark.parametrize("walks", [QUICK, pytest.param(ALL, marks=pytest.mark.slow)])
 def test_one_sentence_and_nothing_left_behind(root, walks):
     line = ["unshare", "-m", "setpriv", f"--bounding-set={CAPABILITIES}", sys.executable]
