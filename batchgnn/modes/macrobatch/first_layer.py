@@ -62,7 +62,9 @@ class FirstLayer:
         dtype = self.share.own.feature_dtype
         remarks = ["first layer unsampled"]
         if dtype != np.float32:
-            remarks.append(f"its inputs aggregated to {dtype_name(dtype)}")
+            some = self.sampling.aggregate_memory is not None
+            those = f", those that {self.share.grid.size} ranks keep" * some
+            remarks.append(f"its inputs aggregated to {dtype_name(dtype)}{those}")
         return remarks
 
     def _some_kept(self, fetching: Comm) -> SomeKeptInputs | None:
