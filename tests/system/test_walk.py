@@ -18,6 +18,9 @@ CAPABILITIES = "-dac_override,-dac_read_search"
 LEFT = {"plan", "slurm submit"}
 "Commands that may leave what is whole: the folder of a cache, scripts that Slurm did not take."
 
+WHOLE = {("small disk", None), *((place, "launch") for place in OUTPUTS)}
+"Where a command may end well: what fits, and what mpirun prints, which drops what nobody reads."
+
 QUICK = {
     "full disk": [name for name in WRITING if name not in ("demo", "plan")],
     "read-only": ["partition", "train", "predict", "slurm write"],
@@ -60,7 +63,7 @@ def wrong(found):
     """What is not as it should be of one command at one place; None where all is."""
     place, command, said = found["place"], found["command"], found["said"].splitlines()
     own = [line for line in said if line.startswith("batchgnn: ") and "compiling" not in line]
-    if place == "small disk" and found["status"] == 0:
+    if found["status"] == 0 and {(place, command), (place, None)} & WHOLE:
         return None if found["left"] == ["out"] else "left nothing, or more than that"
     if found["status"] != 2:
         return f"status {found['status']}"

@@ -77,8 +77,9 @@ def _parts(extent: Extent) -> dict[str, int]:
     model, manifest, item = extent.model, extent.manifest, extent.itemsize
     num_vertices, num_own, num_ranks = manifest.num_vertices, extent.num_own, extent.num_ranks
     kept, _ = activation_bytes(model, num_own, 0, 0, item)
-    attends, propagates = model.aggregation == "attention", MODELS[model.spec.model].propagates
-    widest, ways = max(model.widths[attends:]), _ways(extent)  # attention is over what is projected
+    kind, attends = MODELS[model.spec.model], model.aggregation == "attention"
+    propagates, of_features = kind.propagates, not kind.learned_inputs
+    widest, ways = max(model.widths[not of_features :]), _ways(extent)
     rows, exchanged = num_vertices, 0
     if ways != num_ranks:
         rows, exchanged = (num_own + 1) * ways, 2 * num_vertices * -(-widest // ways) * item
