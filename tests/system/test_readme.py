@@ -120,7 +120,8 @@ def test_the_example_with_events_runs_as_printed(tmp_path):
     ]
     (tmp_path / "events.csv").write_text("\n".join(lines))
     scores = json.loads(run_as_printed(block, tmp_path)["evaluate"])
-    assert set(scores) == {"test_mrr", "test_ap", "test_roc-auc", "test_mrr-worst"}
+    names = {"mrr", "ap", "roc-auc", "mrr-worst", "batch-ap"}
+    assert set(scores) == {f"test_{name}" for name in names}
     told = json.loads((tmp_path / "stream-run" / "result.json").read_text())
     assert told["metric"] == "mrr"
     assert told["events_per_second"] > 0
