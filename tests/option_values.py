@@ -107,7 +107,7 @@ CHECKED = {
     *(GRAPH, "mode", "model", "task", "loss", "metric", "layers", "hidden", "heads", "norm"),
     *("input_dropout", "fanouts", "topology", "aggregate_cache", "aggregate_memory", "chunks"),
     *("tensor_ways", "feature_dtype", "gradient", "event_loss"),
-    *("pipeline_ways", "wavefront", "recompute"),
+    *("pipeline_ways", "wavefront", "recompute", "history_every", "history_init", "guard_every"),
 }
 "What is compared with each other when settings are resolved."
 

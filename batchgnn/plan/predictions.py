@@ -6,6 +6,7 @@ from typing import Any
 
 from batchgnn.modes.assembly import changed
 from batchgnn.modes.chosen import model_of
+from batchgnn.modes.pipeline.check import not_of_wavefront
 from batchgnn.modes.pipeline.options import Stages
 from batchgnn.modes.tensor.options import Slices
 from batchgnn.nn.models import MODELS
@@ -59,7 +60,7 @@ def _tensor_variants(settings: Settings, num_ranks: int) -> list[dict[str, Any]]
 def _exact_pipeline(settings: Settings, num_ranks: int) -> list[dict[str, Any]]:
     """The exact order of the chunks, where there are stages."""
     stages = changed(settings, mode="pipeline")[Stages]
-    others = stages.wavefront or stages.recompute or stages.pipeline_ways > 1
+    others = stages.wavefront or not_of_wavefront(stages)
     return [] if others or num_ranks == 1 else [{"wavefront": True}]
 
 

@@ -378,6 +378,10 @@ LACKING = [
     ({"mode": "pipeline", "model": "gat", "gradient": "stale"}, "take double or drop"),
     ({"mode": "pipeline", "wavefront": True, "pipeline_ways": 2}, "leave --pipeline-ways out"),
     ({"mode": "pipeline", "wavefront": True, "recompute": True}, "leave --recompute out"),
+    (
+        {"mode": "pipeline", "wavefront": True, "guard_every": 5, "gradient": "drop"},
+        "leave --gradient, --guard-every out, or --wavefront",
+    ),
     ({"mode": "pipeline", "stages": 0}, "--stages 0: needed a number of stages, at least 1"),
     ({"mode": "pipeline", "model": "decoupled-gcn"}, "take --mode tensor"),
 ]

@@ -1,6 +1,6 @@
 """What options of mode pipeline mean together, and with the number of ranks."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from batchgnn.base.errors import ConfigError
 from batchgnn.modes.chosen import model_of
@@ -9,7 +9,7 @@ from batchgnn.modes.pipeline.options import Stages
 from batchgnn.modes.whole.check import resolve_whole
 from batchgnn.nn.options import Attention, BetweenLayers, Layers
 from batchgnn.sampling.options import KeptInputs
-from batchgnn.settings.settings import Settings
+from batchgnn.settings.settings import Settings, flag
 from batchgnn.store.shard_store import ShardStore
 
 MOST_PLAIN_LAYERS = 8
@@ -30,18 +30,24 @@ def resolve_pipeline(settings: Settings) -> Settings:
     stages = settings[Stages].stages
     if isinstance(stages, int) and stages < 1:
         raise ConfigError(f"--stages {stages}: needed a number of stages, at least 1, or auto.")
-    if settings[Stages].wavefront and settings[Stages].pipeline_ways > 1:
+    if settings[Stages].wavefront and (others := not_of_wavefront(settings[Stages])):
         raise ConfigError(
-            "--wavefront takes the chunks of one way: leave --pipeline-ways out, or --wavefront."
+            "--wavefront is exact, in one way, and keeps what forward makes: leave "
+            f"{', '.join(map(flag, others))} out, or --wavefront."
         )
-    if settings[Stages].wavefront and settings[Stages].recompute:
-        raise ConfigError("--wavefront keeps what forward makes: leave --recompute out.")
     if settings[Stages].gradient == "stale" and Attention in settings:
         raise ConfigError(
             f"--gradient stale cannot serve --model {model_of(settings).name}, whose gradients "
             "belong to edges and are not kept from epoch to epoch: take double or drop."
         )
     return settings
+
+
+def not_of_wavefront(stages: Stages) -> list[str]:
+    """Options that are not as they are by default, and that the exact order does not have."""
+    kept = ("stages", "wavefront")
+    names = [field.name for field in fields(Stages) if field.name not in kept]
+    return [name for name in names if getattr(stages, name) != getattr(Stages(), name)]
 
 
 def deal_stages(store: ShardStore, num_ranks: int, settings: Settings) -> Dealt:

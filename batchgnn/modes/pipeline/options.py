@@ -32,7 +32,7 @@ class Stages:
     gradient: Literal["double", "drop", "stale"] = "double"
     """What of a chunk's gradient comes through edges to others: that of those behind it in the
     order of the epoch, doubled, since the other half is missing; the same, once; or all, with last
-    epoch's gradients for those that are missing."""
+    epoch's gradients for those that are missing, which --model gat does not have."""
 
     guard_every: Annotated[int, NOT_NEGATIVE] = 20
     """Epochs between comparisons with an exact forward; where the rows have drifted too far from
@@ -42,7 +42,7 @@ class Stages:
     """Exact: chunks in an order in which edges join near ones, and a layer goes on with a chunk
     when those that it reads have left the layer before. For graphs whose chunks are a chain, such
     as grids and roads; in others a layer waits for nearly all of the one before. There is no
-    history then."""
+    history then: of the options of this mode it goes with --stages alone."""
 
     recompute: bool = False
     """Keep of a chunk what enters the stage alone, and compute its layers again in backward: less
