@@ -4,6 +4,7 @@ cyclopts says them in a frame; and it rounds 1.5 to a whole number without a wor
 """
 
 import contextlib
+import re
 from typing import Any, get_args
 
 from cyclopts import CycloptsError
@@ -13,6 +14,10 @@ from batchgnn.base.errors import ConfigError
 
 MESSAGES = 'Command "', "Invalid value", "Parameter ", "Unable to", "Unknown "
 "Beginnings of cyclopts' messages, which go on after a colon."
+
+
+WORD_OR_NUMBER = re.compile(r"Literal\[(\w+)\]\|int(?:\|None)?")
+"How they have a type that is a word or a whole number."
 
 
 def mistake(error: CycloptsError) -> ConfigError:
@@ -38,7 +43,7 @@ def _text(error: CycloptsError) -> str:
         name = error.argument.name
         name = name if error.argument.index is None else name.lstrip("-").upper()
         return f"{name} is missing.{meant}"
-    return str(error)
+    return WORD_OR_NUMBER.sub(r"a whole number or \1", str(error))
 
 
 def whole_numbers(app: Any, commands: tuple[str, ...], arguments: Any) -> None:
