@@ -1,10 +1,15 @@
 """What tests of mode pipeline share: models, and the mode opened on some ranks, in float64."""
 
+from typing import NamedTuple
+
 import numpy as np
-from mpi.together import WHOLE, changed, with_model
+from mpi.together import WHOLE, changed, counted_epoch, sent_bytes, with_model
 
 from batchgnn.modes.open import make_mode
+from batchgnn.plan.beside import plan_of
+from batchgnn.plan.prediction import Prediction
 from batchgnn.run.session import open_session
+from batchgnn.watch import trace
 
 LAYERS = 5
 BASE = changed(WHOLE, mode="pipeline", layers=LAYERS, hidden=10, overlap=True)
@@ -60,3 +65,24 @@ def exactly(comm, shards, settings):
     with open_session(shards, exact(settings), comm) as session:
         mode = make_mode(with_model(session, np.float64))
         return mode.gradient(0) / mode.num_seeds, session.model.parameters.grad.copy()
+
+
+class Sent(NamedTuple):
+    """Of all ranks in an epoch: bytes between stages, between ways, all bytes and calls; a plan."""
+
+    stages: int
+    ways: int
+    num_bytes: int
+    num_calls: int
+    prediction: Prediction
+
+
+def sent_in_an_epoch(session, mode, shards):
+    """Of the second epoch, the first of which an exact pass comes before; collective."""
+    comm, (prediction, _) = session.grid.world, plan_of(session, shards)
+    list(mode.epoch(0))
+    counts = counted_epoch(mode, 1)
+    num_bytes, num_calls = map(comm.allreduce, trace.sent())
+    stages = sent_bytes(comm, counts, "stage rows", "stage gradients")
+    ways = sent_bytes(comm, counts, "rows of ways", "rows of ways adjoint")
+    return Sent(stages, ways, num_bytes, num_calls, prediction)

@@ -13,7 +13,11 @@ MISTAKES = {
     "--hidden 1.5: needed a whole number.": [*TRAIN, "--hidden", "1.5"],
     "--fanouts 2.5: needed a whole number.": [*TRAIN, "--fanouts", "3", "2.5"],
     "--seed inf: needed a whole number.": [*TRAIN, "--seed", "inf"],
-    'unable to convert "two" into a whole number or auto.': [*TRAIN, "--stages", "two"],
+    'invalid value for --stages: unable to convert "two" into a whole number or auto.': [
+        *TRAIN,
+        "--stages",
+        "two",
+    ],
     'invalid value for --hidden: unable to convert "x" into int.': [*TRAIN, "--hidden", "x"],
     "there is no option --hiden. Did you mean --hidden?": [*TRAIN, "--hiden", "5"],
     'invalid value "2.0" for --dropout. Must be < 1.': [*TRAIN, "--dropout", "2"],

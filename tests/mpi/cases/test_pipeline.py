@@ -12,25 +12,21 @@ from mpi.in_folder import trained
 from mpi.together import (
     assert_same_training,
     changed,
-    counted_epoch,
     mean_loss,
     on_one_rank,
-    sent_bytes,
     train_whole,
     wait_asleep,
     written,
 )
 from mpi4py import MPI
-from pipelines import LAYERS, Opened, exact, exactly, settings_of
+from pipelines import LAYERS, Opened, exact, exactly, sent_in_an_epoch, settings_of
 
 from batchgnn.modes.open import make_mode
 from batchgnn.operators.history import ChunkedGraph
 from batchgnn.partition.write import write_shards
-from batchgnn.plan.beside import plan_of
 from batchgnn.run.folder import RunFolder
 from batchgnn.run.session import open_session
 from batchgnn.store.shard_store import ShardStore
-from batchgnn.watch import trace
 from batchgnn.watch.timeline import read_timeline
 
 train_alone, exactly_alone = on_one_rank(train_whole), on_one_rank(exactly)
@@ -161,16 +157,13 @@ def test_bytes_are_rows_between_stages_there_and_back(comm, stores, model, overl
     """2 (S - 1) N H numbers, whatever the halo; GCNII's first rows travel beside the others."""
     settings = settings_of(model, overlap=overlap)
     with open_session(stores["undirected"], settings, comm) as session:
-        prediction, _ = plan_of(session, stores["undirected"])
         mode = make_mode(session)
-        list(mode.epoch(0))
-        counts = counted_epoch(mode, 1)
-        num_bytes, num_calls = map(comm.allreduce, trace.sent())
+        sent = sent_in_an_epoch(session, mode, stores["undirected"])
     width = 10 * (1 + (model == "gcnii"))
     expected = 2 * (comm.size - 1) * 97 * width * 4
-    assert sent_bytes(comm, counts, "stage rows", "stage gradients") == expected
-    assert num_bytes == prediction.bytes
-    assert num_calls == pytest.approx(comm.size * prediction.calls)
+    assert sent.stages == expected
+    assert sent.num_bytes == sent.prediction.bytes
+    assert sent.num_calls == pytest.approx(comm.size * sent.prediction.calls)
 
 
 def ways_of(comm):
@@ -218,20 +211,15 @@ def test_ways_send_their_halo_besides(comm, stores):
     """2 (S - 1) N H numbers between stages, and 2 L h H between ways, h rows of their halos."""
     ways = ways_of(comm)
     with open_session(stores["uneven"], settings_of("gcnii", pipeline_ways=ways), comm) as session:
-        prediction, _ = plan_of(session, stores["uneven"])
         mode = make_mode(session)
-        list(mode.epoch(0))
-        counts = counted_epoch(mode, 1)
-        num_bytes, num_calls = map(comm.allreduce, trace.sent())
+        sent = sent_in_an_epoch(session, mode, stores["uneven"])
         swaps, stages = mode.line.graph.swaps, comm.size // ways
         halo = comm.allreduce(swaps.num_far if swaps else 0) // stages
         assert mode.totals()["slots"]["each_way"] == -(-5 // ways) + stages - 1
-    between = sent_bytes(comm, counts, "stage rows", "stage gradients")
-    assert between == 2 * (stages - 1) * 103 * 20 * 4
-    swapped = sent_bytes(comm, counts, "rows of ways", "rows of ways adjoint")
-    assert swapped == 2 * LAYERS * halo * 10 * 4
-    assert num_bytes == pytest.approx(prediction.bytes, rel=0.3)
-    assert num_calls == pytest.approx(comm.size * prediction.calls)
+    assert sent.stages == 2 * (stages - 1) * 103 * 20 * 4
+    assert sent.ways == 2 * LAYERS * halo * 10 * 4
+    assert sent.num_bytes == pytest.approx(sent.prediction.bytes, rel=0.3)
+    assert sent.num_calls == pytest.approx(comm.size * sent.prediction.calls)
 
 
 def test_histories_of_ways_go_through_a_checkpoint(comm, stores):
@@ -247,26 +235,28 @@ def test_histories_of_ways_go_through_a_checkpoint(comm, stores):
         assert losses[0] == losses[1]
 
 
+def without_a_gap(session):
+    """Opened, after an epoch in which the guard saw none."""
+    opened = Opened(session)
+    opened.loss(0)
+    assert (opened.mode.exact_from, opened.mode.reading.epoch) == (0, 1)
+    assert abs(opened.mode.reading.loss_gap) < 1e-12
+    assert opened.mode.reading.disagreement == 0
+    return opened
+
+
 def test_the_guard_compares_the_rows_of_all_ways(comm, stores):
     """After an exact pass, with dropout, there is no gap."""
     settings = settings_of("sage", guard_every=1, gradient="drop", pipeline_ways=ways_of(comm))
     with open_session(stores["directed"], settings, comm) as session:
-        opened = Opened(session)
-        opened.loss(0)
-        assert (opened.mode.exact_from, opened.mode.reading.epoch) == (0, 1)
-        assert abs(opened.mode.reading.loss_gap) < 1e-12
-        assert opened.mode.reading.disagreement == 0
+        without_a_gap(session)
 
 
 def test_rows_that_drift_are_seen_and_training_goes_on_exactly(comm, stores):
     """From the step of the reading on, in a resumed run too; before it the guard sees no gap."""
     settings = settings_of("sage", guard_every=1, gradient="drop")
     with open_session(stores["directed"], settings, comm) as session:
-        opened = Opened(session)
-        opened.loss(0)
-        assert (opened.mode.exact_from, opened.mode.reading.epoch) == (0, 1)
-        assert abs(opened.mode.reading.loss_gap) < 1e-12
-        assert opened.mode.reading.disagreement == 0
+        opened = without_a_gap(session)
         opened.make_wrong(100)
         losses = [mean_loss(comm, opened.mode.epoch(0))]
         assert opened.mode.exactness.endswith("old; exact from epoch 1 on")

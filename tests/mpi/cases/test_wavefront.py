@@ -10,20 +10,16 @@ from mpi.in_folder import trained
 from mpi.together import (
     assert_same_training,
     changed,
-    counted_epoch,
     on_one_rank,
-    sent_bytes,
     train_whole,
     written,
 )
 from mpi4py import MPI
-from pipelines import LAYERS, exact, settings_of
+from pipelines import LAYERS, exact, sent_in_an_epoch, settings_of
 
 from batchgnn.modes.open import make_mode
 from batchgnn.partition.write import write_shards
-from batchgnn.plan.beside import plan_of
 from batchgnn.run.session import open_session
-from batchgnn.watch import trace
 from batchgnn.watch.timeline import read_timeline
 
 CHUNKS = 12
@@ -77,12 +73,8 @@ def test_slots_and_bytes_are_as_many_as_the_formulas_say(comm, stores, shared_fo
         spans = [span for rank in timeline.ranks for span in rank.spans if span.name == way]
         assert {span.about["slot"] for span in spans} == set(range(expected))
     with open_session(stores["chain"], settings, comm) as session:
-        prediction, _ = plan_of(session, stores["chain"])
         mode = make_mode(session)
-        list(mode.epoch(0))
-        counts = counted_epoch(mode, 1)
-        num_bytes, num_calls = map(comm.allreduce, trace.sent())
-    between = sent_bytes(comm, counts, "stage rows", "stage gradients")
-    assert between == 2 * (comm.size - 1) * 131 * 10 * 4
-    assert num_bytes == prediction.bytes
-    assert num_calls == pytest.approx(comm.size * prediction.calls)
+        sent = sent_in_an_epoch(session, mode, stores["chain"])
+    assert sent.stages == 2 * (comm.size - 1) * 131 * 10 * 4
+    assert sent.num_bytes == sent.prediction.bytes
+    assert sent.num_calls == pytest.approx(comm.size * sent.prediction.calls)
