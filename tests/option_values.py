@@ -84,7 +84,7 @@ VALUES = {
     "gradient": ("double", "drop", "stale"),
     "guard_every": (20, 1, 0),
     "recompute": (False, True),
-    "ways": (None, (1, 1, 1)),
+    "ways": (None, (1, 1, 1), ("auto",)),
     "lost_updates": (0.73, 0.5),
     "static": ("none", "pretrain"),
     "state_rows": ("auto", "shared", "dealt"),
@@ -108,6 +108,7 @@ CHECKED = {
     *("input_dropout", "fanouts", "topology", "aggregate_cache", "aggregate_memory", "chunks"),
     *("tensor_ways", "feature_dtype", "gradient", "event_loss"),
     *("pipeline_ways", "wavefront", "recompute", "history_every", "history_init", "guard_every"),
+    *("ways", "lost_updates", "eval_negatives", "eval_negatives_file"),
 }
 "What is compared with each other when settings are resolved."
 

@@ -11,6 +11,7 @@ from batchgnn.comm.failure import fail_together
 from batchgnn.comm.grid import Grid
 from batchgnn.comm.values import values_of_all
 from batchgnn.comm.vertex_rows import OwnRows
+from batchgnn.graph.missing import LOST_UPDATES
 from batchgnn.modes.assembly import resolved, task_of
 from batchgnn.modes.open import build_model
 from batchgnn.modes.temporal.batches import TRAINING, Sampler, negative_key, training_negatives
@@ -50,7 +51,8 @@ def choose_ways(grid: Grid, shards: Path, settings: Settings) -> Settings:
             said = [found.ways, found.batch_size]
             print(f"batchgnn: {found.why}.", flush=True)
     ways, batch_size = next(each for each in values_of_all(grid.world, said) if each)
-    return settings.replace(ways=tuple(ways), batch_size=batch_size)
+    chosen = {"ways": tuple(ways), "batch_size": batch_size, "lost_updates": LOST_UPDATES}
+    return settings.replace(**chosen)
 
 
 def measured(manifest: Manifest, shards: Path, settings: Settings) -> int:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from batchgnn.base.errors import ConfigError
+from batchgnn.modes.assembly import resolved, settings_of
 from batchgnn.plan.choose_ways import SIZES, saturating_batch
 from batchgnn.plan.ways import plan_ways
 
@@ -26,3 +28,15 @@ def test_slices_come_first_then_copies_then_slots(
 def test_a_batch_saturates_where_a_larger_one_is_hardly_quicker():
     assert saturating_batch(lambda size: 1 + 20 / size) == 200
     assert saturating_batch(lambda size: 1.0) == SIZES[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"lost_updates": 0.5}, "--lost-updates is of --ways auto"),
+        ({"eval_negatives_file": "n.npy", "eval_negatives": 5}, "leave --eval-negatives out"),
+    ],
+)
+def test_options_that_would_not_be_read_are_refused(options, said):
+    with pytest.raises(ConfigError, match=said):
+        resolved(settings_of(mode="temporal", **options), "events")

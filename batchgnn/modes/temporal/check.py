@@ -3,9 +3,10 @@
 from math import prod
 
 from batchgnn.base.errors import ConfigError
+from batchgnn.graph.missing import LOST_UPDATES
 from batchgnn.modes.chosen import AUTO
 from batchgnn.modes.deal import Dealt, deal_shards
-from batchgnn.modes.temporal.options import DEFAULT_BATCH_SIZE, Timeline
+from batchgnn.modes.temporal.options import DEFAULT_BATCH_SIZE, EVAL_NEGATIVES, Timeline
 from batchgnn.nn.options import States
 from batchgnn.sampling.options import Batches
 from batchgnn.settings.settings import Settings
@@ -13,15 +14,21 @@ from batchgnn.store.shard_store import ShardStore
 
 
 def resolve_temporal(settings: Settings) -> Settings:
-    """With a batch size, unless ways are chosen; ConfigError where heads do not divide a state."""
-    states = settings[States]
+    """With a batch size, unless ways are chosen; ConfigError where options do not go together."""
+    states, options = settings[States], settings[Timeline]
     if rest := states.state_width % states.state_heads:
         raise ConfigError(
             f"--state-width {states.state_width} is not a multiple of --state-heads "
             f"{states.state_heads}: try --state-width {states.state_width - rest}."
         )
-    if is_auto(settings[Timeline]):
+    if options.eval_negatives_file is not None and options.eval_negatives != EVAL_NEGATIVES:
+        raise ConfigError(
+            "--eval-negatives-file says how many negatives there are: leave --eval-negatives out."
+        )
+    if is_auto(options):
         return settings  # the batch size is chosen with the ways
+    if options.lost_updates != LOST_UPDATES:
+        raise ConfigError("--lost-updates is of --ways auto, which was not given: leave it out.")
     return settings.replace(batch_size=settings[Batches].batch_size or DEFAULT_BATCH_SIZE)
 
 

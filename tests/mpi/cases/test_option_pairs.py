@@ -5,6 +5,7 @@ Here a third of the covering array's rows is trained, each on one number of rank
 """
 
 import os
+from math import prod
 
 import numpy as np
 import pytest
@@ -15,11 +16,14 @@ from mpi4py import MPI
 from option_values import GRAPH, GRAPHS, STAGE, option_rows, options_in, write_shards
 
 from batchgnn.base.errors import BatchGNNError, NotFiniteError
+from batchgnn.graph.missing import LOST_UPDATES
 from batchgnn.modes.assembly import changed, settings_of
-from batchgnn.modes.chosen import Chosen
+from batchgnn.modes.chosen import AUTO, Chosen
 from batchgnn.modes.kept_check import decisive
+from batchgnn.modes.temporal.options import Timeline
 from batchgnn.run.folder import RunFolder
 from batchgnn.run.train import train
+from batchgnn.sampling.options import Batches
 
 ALL = "BATCHGNN_TEST_ALL_PAIRS"
 WORLD = MPI.COMM_WORLD
@@ -42,16 +46,23 @@ def graphs(shared_folder):
 
 
 def on_few_ranks(comm, shards, out, options):
-    """Losses of those options that decide about numbers, on one rank, or on one stage's ways."""
+    """Losses of those options that decide about numbers, on one rank, or on one stage's ways.
+
+    Ways that were chosen are given, on all ranks.
+    """
     settings = RunFolder(out).settings()
     decide = decisive(settings).keys() | {"epochs"}
     kept = {name: value for name, value in options.items() if name in decide}
     if kept.get("aggregate_cache") == "store":
         kept["aggregate_cache"] = "memory"
+    if kept.get("ways") == (AUTO,):
+        chosen = {"ways": settings[Timeline].ways, "batch_size": settings[Batches].batch_size}
+        kept = kept | chosen | {"lost_updates": LOST_UPDATES}
+    num_ranks = prod(kept.get("ways") or [kept.get("pipeline_ways", 1)])
     again = out.with_name(f"{out.name}-alone")
     alone = changed(settings_of(kept), mode=settings[Chosen].mode, overlap=False)
-    few = comm.Split(comm.rank >= kept.get("pipeline_ways", 1))
-    if comm.rank < kept.get("pipeline_ways", 1):
+    few = comm.Split(comm.rank >= num_ranks)
+    if comm.rank < num_ranks:
         with trained(few, shards, again, alone):
             pass
     wait_asleep()
