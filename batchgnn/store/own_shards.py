@@ -196,10 +196,6 @@ class OwnShards:
         """The user's own ids of the own vertices: int64 or bytes (num_own,)."""
         return np.concatenate(self._name) if self._name else self.original_id
 
-    def shard_of_row(self, rows: np.ndarray) -> np.ndarray:
-        """Which of the own shards holds each own row, int64 (n,)."""
-        return np.searchsorted(self.first_row, rows, side="right") - 1
-
     def rows(self, ids: np.ndarray) -> np.ndarray:
         """int64 (n,): own rows of own vertices."""
         return self.ownership.local_rows(ids)
