@@ -5,6 +5,7 @@ from pathlib import Path
 from batchgnn.base.errors import StoreError
 from batchgnn.modes.assembly import resolved, task_of
 from batchgnn.modes.open import build_model
+from batchgnn.nn.model import Model
 from batchgnn.nn.pyg import pyg_state
 from batchgnn.run.folder import RunFolder
 from batchgnn.run.session import put_best
@@ -28,13 +29,21 @@ def export(run: Path, model: Path, *, shards: Path | None = None) -> None:
 
     if model.exists():
         raise StoreError(f"{model} exists: nothing is written over. Choose another name.")
-    folder = RunFolder(run)
-    where, settings = folder.shards_and_settings()
-    manifest = read_manifest(shards or where)
-    settings = resolved(settings, manifest.task, manifest.feature_name)
-    built = build_model(manifest, settings, task_of(settings).make(settings))
-    put_best(built, run, manifest, shards)
+    built = best_model(run, shards)
     name = built.spec.model
     with atomic_file(model) as beside:
         beside.write_bytes(save(pyg_state(built), metadata={"model": name, "format": "pt"}))
     print(f"{model}: {built.parameters.size:,} parameters of {name}")
+
+
+def best_model(run: Path, shards: Path | None = None) -> Model:
+    """The model of a run with its best parameters; raises StoreError.
+
+    shards: as `put_best` takes it
+    """
+    where, settings = RunFolder(run).shards_and_settings()
+    manifest = read_manifest(shards or where)
+    settings = resolved(settings, manifest.task, manifest.feature_name)
+    built = build_model(manifest, settings, task_of(settings).make(settings))
+    put_best(built, run, manifest, shards)
+    return built
