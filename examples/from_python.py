@@ -34,8 +34,17 @@ def main(folder: Path) -> pandas.DataFrame:
     )
     print(said)
     shards = batchgnn.prepare(folder / "graph.h5", folder / "shards", num_shards=2)
-    model = {"layers": 2, "fanouts": [8, 8], "hidden": 32}
-    run = batchgnn.train(shards, folder / "run", ranks=2, batch_size=90, lr=0.01, epochs=8, **model)
+    run = batchgnn.train(
+        shards,
+        folder / "run",
+        ranks=2,
+        layers=2,
+        fanouts=[8, 8],
+        hidden=32,
+        batch_size=90,
+        lr=0.01,
+        epochs=8,
+    )
     print(f"test accuracy {run.result['test_accuracy']:.3f}, {run.evaluate('val')}")
     frame = pandas.DataFrame(run.predictions())
     print(frame.head())
