@@ -8,7 +8,8 @@ import json
 from typing import Any
 
 import numpy as np
-from mpi4py import MPI
+
+from batchgnn.comm.mpi import MPI
 
 
 def values_of_all(comm: MPI.Comm, value: Any) -> list[Any]:
