@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from batchgnn.store.format import atomic_file, create_aligned, create_store, writing
-from batchgnn.store.prediction_table import CLASSES, WRITERS, table_of
+from batchgnn.store.prediction_table import CHANCES, CLASSES, WRITERS, table_of
 from batchgnn.store.shard_store import Manifest
 
 FORMAT = "batchgnn-prediction"
@@ -32,7 +32,8 @@ def create_prediction(path: Path, run: Path, of: Manifest, columns: dict[str, tu
         part_path(path).unlink(missing_ok=True)
         with create_store(part_path(path), FORMAT) as file:
             file.attrs.update(name=of.name, run=str(run), task=of.task)
-            file[CLASSES] = np.array([name.encode() for name in of.class_names], "S")
+            if len(columns.get(CHANCES, ((), ()))[1]) == 2:
+                file[CLASSES] = np.array([name.encode() for name in of.class_names], "S")
             for name, (dtype, shape) in columns.items():
                 create_aligned(file, name, shape, dtype)
 

@@ -18,7 +18,7 @@ from batchgnn.store.labels import MULTICLASS
 CHUNK_CELLS = 1 << 20
 "Cells that are held at a time."
 
-ID, PREDICTED, CLASSES = "original_id", "predicted", "class_name"
+ID, PREDICTED, CLASSES, CHANCES = "original_id", "predicted", "class_name", "probability"
 
 Table = dict[str, np.ndarray]
 "Columns (k,) by name."
@@ -78,7 +78,7 @@ def _pyarrow(path: Path) -> tuple[Any, Any]:
 def table_of(file: Path) -> Iterator[Table]:
     """The rows of a prediction file of HDF5, in chunks of a bounded number of cells."""
     with h5py.File(file, "r", locking=False) as store:
-        names = [name.decode() for name in store[CLASSES]]
+        names = [name.decode() for name in store.get(CLASSES, ())]
         columns = sorted(store.keys() - {CLASSES}, key=lambda name: (name != ID, name))
         width = sum(int(np.prod(store[name].shape[1:])) for name in columns)
         step, rows = max(CHUNK_CELLS // width, 1), len(store[columns[0]])
@@ -99,7 +99,7 @@ def _columns(
         if rows.ndim == 1:
             yield name, np.char.decode(rows, "utf-8") if rows.dtype.kind == "S" else rows
             continue
-        of_class = name == "probability"
+        of_class = name == CHANCES
         if of_class and is_one_class:
             yield PREDICTED, np.array(names, object)[rows.argmax(axis=1)]
         for c, column in enumerate(rows.T):
