@@ -1,6 +1,5 @@
 """A run folder, for Python: metrics, the result, predictions, parameters, a plot."""
 
-import json
 import os
 import tempfile
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from batchgnn.api.command import Word, command
+from batchgnn.base.parse import parse_json
 from batchgnn.nn.pyg import pyg_state
 from batchgnn.run.export import best_model
 from batchgnn.run.folder import RunFolder
@@ -50,7 +50,7 @@ class Run:
     def evaluate(self, split: str = "test", *, ranks: int = 1) -> dict[str, float]:
         """Exact scores of the best model on a split: train, val or test."""
         words: list[Word] = ["evaluate", self.path, "--split", split]
-        return json.loads(command(words, ranks=ranks, show=False).strip().splitlines()[-1])
+        return parse_json(command(words, ranks=ranks, show=False).strip().splitlines()[-1])
 
     def predictions(
         self,

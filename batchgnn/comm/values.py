@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from batchgnn.base.parse import parse_json
 from batchgnn.comm.mpi import MPI
 
 
@@ -44,7 +45,7 @@ def encode(value: Any) -> np.ndarray:
 
 def decode(part: np.ndarray) -> Any:
     """What `encode` was given."""
-    return json.loads(part.tobytes()) if len(part) else None
+    return parse_json(part.tobytes()) if len(part) else None
 
 
 def _parts(everything: np.ndarray, sizes: np.ndarray) -> list[Any]:

@@ -13,6 +13,7 @@ import numba
 from batchgnn.base.bytes import format_bytes
 from batchgnn.base.environment import rank_from_environment
 from batchgnn.base.errors import RankError
+from batchgnn.base.parse import parse_json
 from batchgnn.base.threads import choose_threading_layer, own_cores, threads_for, use_threads
 from batchgnn.comm.failure import abort_on_exception
 from batchgnn.comm.grid import describe, start
@@ -169,7 +170,7 @@ def diagnose(job: Job) -> Iterator[Finding]:
 def _different_software(ranks: list[dict[str, Any]]) -> Iterator[Finding]:
     kinds = Counter(json_format.dumps(each["versions"]) for each in ranks)
     if len(kinds) > 1:
-        usual = json_format.loads(kinds.most_common(1)[0][0])
+        usual = parse_json(kinds.most_common(1)[0][0])
         other = next(each for each in ranks if each["versions"] != usual)
         name = next(name for name in usual if other["versions"][name] != usual[name])
         yield Finding(

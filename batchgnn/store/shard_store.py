@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from batchgnn.base.errors import StoreError
+from batchgnn.base.parse import parse_json
 from batchgnn.kernels.half import FEATURE_DTYPES
 from batchgnn.store.events import ATTRIBUTE as ATTRIBUTE_OF_EVENTS
 from batchgnn.store.events import spec_of
@@ -361,7 +362,7 @@ def encode_attributes(manifest: Manifest) -> dict[str, object]:
 def _decode(field: Field, value: Any) -> Any:
     """A manifest's field from its HDF5 attribute."""
     if field.name == "options":
-        return json.loads(text(value))
+        return parse_json(text(value))
     if field.name.endswith("_dtype"):
         known = text(value)
         return np.dtype(FEATURE_DTYPES.get(known, known)) if known else None
