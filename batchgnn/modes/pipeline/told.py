@@ -41,7 +41,7 @@ class Idle:
 
     def told(self, num_chunks: int, each_way: int, bubble: float) -> dict[str, Any]:
         """For result.json: means over the epochs but the first, which compiles."""
-        idle = np.mean(self.shares[1:] or self.shares or [[]], axis=0).round(4)
+        idle = np.mean(self.shares[1:] or self.shares or [np.empty(0)], axis=0).round(4)
         least = np.mean(self.least[1:] or self.least or [bubble])
         return {
             "chunks": num_chunks,
