@@ -258,7 +258,7 @@ def test_the_guard_compares_the_rows_of_all_ways(comm, stores):
 def test_rows_that_drift_are_seen_and_training_goes_on_exactly(comm, stores, several):
     """From the step of the reading on, in a resumed run too; before it the guard sees no gap."""
     ways = ways_of(comm) if several else 1
-    settings = settings_of("sage", guard_every=1, gradient="drop", pipeline_ways=ways)
+    settings = settings_of("gcnii", guard_every=1, gradient="drop", pipeline_ways=ways)
     with open_session(stores["directed"], settings, comm) as session:
         opened = without_a_gap(session)
         opened.make_wrong(100)
