@@ -6,7 +6,7 @@ from batchgnn.data.convert_events import convert_events
 from batchgnn.data.event_options import EventOptions
 from batchgnn.partition.partition import partition
 from batchgnn.store.event_writer import StreamSpec, write_events
-from batchgnn.store.events import FEATURES, SOURCE, TARGET, TIME, EventSpec
+from batchgnn.store.events import FEATURES, LABEL, SOURCE, TARGET, TIME, EventSpec
 from batchgnn.store.graph_store import GraphStore
 
 TEXT = """source,target,time,label,size
@@ -25,7 +25,9 @@ def of_text(folder, text=TEXT, name="e.csv", **options):
     return GraphStore(folder / "e.h5")
 
 
-def random_events(num_vertices=12, num_events=80, num_features=0, seed=0, *, bipartite=False):
+def random_events(
+    num_vertices=12, num_events=80, num_features=0, seed=0, *, bipartite=False, num_classes=0
+):
     """Columns of a stream with ties, repeats, and (not bipartite) events of one vertex."""
     rng = np.random.default_rng(seed)
     half = num_vertices // 2 if bipartite else num_vertices
@@ -37,6 +39,8 @@ def random_events(num_vertices=12, num_events=80, num_features=0, seed=0, *, bip
     }
     if num_features:
         columns[FEATURES] = rng.normal(size=(num_events, num_features)).astype(np.float32)
+    if num_classes:  # and some events without a label
+        columns[LABEL] = rng.integers(-1, num_classes, num_events).astype(np.int32)
     return columns
 
 
@@ -46,7 +50,11 @@ def stored(path, columns, num_vertices=12, shares=(0.7, 0.15, 0.15)):
     spec = StreamSpec(
         name="stream",
         num_vertices=num_vertices,
-        events=EventSpec(time_dtype=columns[TIME].dtype.name, num_features=features.shape[1]),
+        events=EventSpec(
+            time_dtype=columns[TIME].dtype.name,
+            num_features=features.shape[1],
+            has_label=LABEL in columns,
+        ),
         shares=shares,
     )
     with write_events(path, spec) as writer:

@@ -30,8 +30,11 @@ class Alone(Ways):
 class Walk:
     """A model, its task, memories and sampler on one stream."""
 
-    def __init__(self, folder, columns, *, loss="bce", time_encoder="learned", **options):
-        self.stream = read_stream(ShardStore(shards_of(folder, columns, **options)), np.float64)
+    def __init__(
+        self, folder, columns, *, loss="bce", time_encoder="learned", task=None, **options
+    ):
+        store = ShardStore(shards_of(folder, columns, **options))
+        self.stream = read_stream(store, np.float64)
         spec = ModelSpec(
             model="tgn",
             state_width=WIDTH,
@@ -39,7 +42,8 @@ class Walk:
             state_heads=2,
             time_encoder=time_encoder,
         )
-        self.task = Events("mrr", loss, WIDTH)
+        self.task = task or Events("mrr", loss, WIDTH)
+        self.task.width(store.manifest)
         self.model = TemporalModel(
             spec,
             self.stream.features.shape[1],
@@ -71,3 +75,25 @@ class Walk:
 
     def tell(self, first, last, now, placed):
         self.ways.tell(self.states, first, last, now, placed.batch.root_row)
+
+
+def slope_at(flat, i, before, total, step=3e-6):
+    """Central difference of fourth order by one element."""
+    ends = []
+    for factor in (2, 1, -1, -2):
+        flat[i] = before + factor * step
+        ends.append(total())
+    flat[i] = before
+    return (8 * (ends[1] - ends[2]) - (ends[0] - ends[3])) / (12 * step)
+
+
+def assert_gradients(parameters, total, zero=()):
+    """`parameters.grads` are central differences of a loss; zero: names whose slope may be 0."""
+    gradient = {name: each.copy() for name, each in parameters.grads.items()}
+    for name, values in parameters.items():
+        flat, slopes = values.reshape(-1), np.empty(values.size)
+        for i, before in enumerate(flat.copy()):
+            slopes[i] = slope_at(flat, i, before, total)
+        assert np.abs(slopes).max() > 0 or name in zero, name
+        found = gradient[name].ravel()
+        np.testing.assert_allclose(found, slopes, rtol=2e-9, atol=1e-9, err_msg=name)

@@ -144,6 +144,7 @@ def _with_task(settings: Settings, manifest_task: str) -> Settings:
             f"--metric {metric} is no score of --task {name}: take "
             f"{', '.join(task.metrics[:-1])} or {task.metrics[-1]}."
         )
+    task.check(settings)
     return settings.replace(metric=metric or task.metrics[0])
 
 

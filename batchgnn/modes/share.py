@@ -1,5 +1,6 @@
 """One rank's share of a job, below the modes: what a mode is made from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,16 +59,22 @@ class Share:
         column = self.own.split[:, self.split_index]
         return {name: column == SPLITS[name] for name in splits}
 
-    def make_optimizer(self) -> Optimizer:
-        """The optimiser of the settings, for the model's parameters."""
+    def make_optimizer(self, frozen: Sequence[str] = ()) -> Optimizer:
+        """The optimiser of the settings, for the model's parameters.
+
+        frozen: names of parameters whose gradient is 0: they do not decay either
+        """
         options, convs = self.settings[Optimiser], self.settings.get(Convolutions)
         decay = None if convs is None else convs.conv_weight_decay
+        decays = [(name, 0.0) for name in frozen]
+        if decay is not None:
+            decays.append(("convs.", decay))
         return make_optimizer(
             options.optimizer,
             self.model.parameters,
             lr=options.lr,
             weight_decay=options.weight_decay,
-            decays=[] if decay is None else [("convs.", decay)],
+            decays=decays,
         )
 
     def evaluate(self, inference: Inference, *splits: str) -> dict[str, list[Score]]:

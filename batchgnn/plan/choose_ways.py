@@ -17,6 +17,7 @@ from batchgnn.modes.open import build_model
 from batchgnn.modes.temporal.batches import TRAINING, Sampler, negative_key, training_negatives
 from batchgnn.modes.temporal.check import is_auto
 from batchgnn.modes.temporal.options import Timeline
+from batchgnn.modes.temporal.published import num_trained_negatives
 from batchgnn.modes.temporal.states import VertexStates
 from batchgnn.modes.temporal.stream import read_stream
 from batchgnn.nn.temporal import TemporalModel
@@ -25,7 +26,7 @@ from batchgnn.plan.ways import planned
 from batchgnn.settings.general import Run
 from batchgnn.settings.settings import Settings
 from batchgnn.store.shard_store import Manifest, ShardStore, read_manifest
-from batchgnn.tasks.events import Events
+from batchgnn.tasks.stream import StreamTask
 from batchgnn.tasks.task import Roots
 
 SIZES = (25, 50, 100, 200, 400, 800)
@@ -76,25 +77,26 @@ def _pace(store: ShardStore, settings: Settings) -> Callable[[int], float]:
     """Seconds of an event in a step forward and backward, by the batch size."""
     task = task_of(settings).make(settings)
     model = build_model(store.manifest, settings, task)
-    if not isinstance(model, TemporalModel) or not isinstance(task, Events):
-        raise TypeError("mode temporal trains the model of events, on the task of events")
+    if not isinstance(model, TemporalModel) or not isinstance(task, StreamTask):
+        raise TypeError("mode temporal trains the model of events, on tasks of events")
     task.attach(model.parameters)
     stream = read_stream(store, model.parameters.buffer.dtype)
-    options, buffer = settings[Timeline], model.parameters.buffer
+    negatives, buffer = num_trained_negatives(settings), model.parameters.buffer
     rows = OwnRows(stream.num_vertices, 2 * model.width, buffer.dtype)
     states = VertexStates(stream, rows)
-    sampler, middle = Sampler(stream, options.recent), len(stream.source) // 2
+    sampler, middle = Sampler(stream, settings[Timeline].recent), len(stream.source) // 2
     states.tell(0, middle)
     key = negative_key(0, 0, TRAINING)
 
     def step(size: int) -> None:
         events = np.arange(middle, min(middle + size, len(stream.source)))
-        others = training_negatives(stream, events, options.negatives, key)
+        others = training_negatives(stream, events, negatives, key)
         vertex = np.concatenate([stream.source[events], stream.target[events], others.ravel()])
         placed = sampler.place(vertex, np.tile(events, 2 + len(others)), states.mail)
         now, remembered = model.remember(states.read(placed.member).mails(stream))
         rows, attended = model.attend(placed.batch, now, training=True)
-        _, gradient = task.loss(rows, Roots(events, np.empty(0, np.int64), len(events)), 1.0)
+        roots = Roots(events, np.zeros(len(events), np.int32), len(events))
+        _, gradient = task.loss(rows, roots, 1.0)
         model.remember_backward(model.attend_backward(gradient, attended), remembered)
 
     def seconds(size: int) -> float:

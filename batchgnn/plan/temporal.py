@@ -9,6 +9,7 @@ from dataclasses import replace
 from batchgnn.modes.open import plan_memory
 from batchgnn.modes.temporal.check import is_auto, ways_of
 from batchgnn.modes.temporal.options import Timeline
+from batchgnn.modes.temporal.published import num_trained_negatives
 from batchgnn.nn.temporal import TemporalModel
 from batchgnn.plan.job import Job
 from batchgnn.plan.prediction import (
@@ -43,7 +44,7 @@ def predict_temporal(job: Job, rates: Rates) -> Prediction:
     num_ranks = job.num_ranks
     slices, ahead, copies = ways_of(job.settings, num_ranks)
     steps = max(1, -(-events // size) + ahead - 1)
-    roots = (2 + options.negatives) * min(size, max(events, 1)) / slices
+    roots = (2 + num_trained_negatives(job.settings)) * min(size, max(events, 1)) / slices
     met = min(job.manifest.num_edges / max(job.manifest.num_vertices, 1), options.recent)
     vertices = min(roots * (1 + met), job.manifest.num_vertices)
     queries = min(roots, vertices)

@@ -18,8 +18,9 @@ COLUMNS = ("source", "target", "time")
 
 
 def predict_pairs(share: Share, run: Path, out: Path, pairs: Path) -> int:
-    """Write `probability` float32 (n,) of the pairs of a file, in their order; returns n.
+    """Write `probability` of the pairs of a file, in their order; returns n.
 
+    float32 (n,) that they meet, or (n, classes) of an event of theirs.
     Collective. Raises ConfigError where the run is not of events, or the file does not fit.
     """
     found = make_inference(share)
@@ -28,8 +29,7 @@ def predict_pairs(share: Share, run: Path, out: Path, pairs: Path) -> int:
     world = share.grid.world
     with fail_together(world, f"reading {pairs}"):
         asked = read_pairs(pairs, found.stream)
-    logits = score_pairs(found, asked).astype(np.float64)
-    chance = (1 / (1 + np.exp(-logits))).astype(np.float32)
+    chance = found.task.probability(score_pairs(found, asked))
     with fail_together(world, f"writing {out}"):
         if share.is_first:
             columns = {"probability": (chance.dtype, chance.shape)}

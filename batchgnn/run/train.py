@@ -16,6 +16,7 @@ from batchgnn.run.folder import RunFolder
 from batchgnn.run.loop import TrainingLoop
 from batchgnn.run.record import Record
 from batchgnn.run.session import open_session
+from batchgnn.run.trained import take_trained, with_trained
 from batchgnn.settings.general import Training
 from batchgnn.settings.settings import flag, options_of
 from batchgnn.watch import interrupt
@@ -45,7 +46,8 @@ def train(
     folder = RunFolder(run)
     if resume:
         options = _as_before(folder, options)
-    with interrupt.listening(), open_session(shards, settings_of(options)) as share, folder.lock:
+    settings = settings_of(options if resume else with_trained(options))
+    with interrupt.listening(), open_session(shards, settings) as share, folder.lock:
         with fail_together(share.grid.world, f"opening {run}"):
             _require_seeds(share)
             _require_memory(share)
@@ -126,15 +128,23 @@ def train_share(share: Share, folder: RunFolder, shards: Path, resume: bool) -> 
         loop.restore()
         if _nothing_is_left(share, folder, loop):
             return
-    elif share.is_first and resume:
-        print(f"batchgnn: {folder.path} has no checkpoint yet: it begins anew.")
-        folder.cut_metrics(0)
-    elif share.is_first:
-        folder.write_settings(shards, share.settings)
+    else:
+        with fail_together(share.grid.world, "--trained"):
+            take_trained(share)
+        _begin(share, folder, shards, resume)
     if share.is_first:
         folder.note_job(share.grid.size, share.grid.host, share.settings[Training].epochs)
     loop.train()
     record.end(loop.state, mode)
+
+
+def _begin(share: Share, folder: RunFolder, shards: Path, resume: bool) -> None:
+    """Say how the run begins."""
+    if share.is_first and resume:
+        print(f"batchgnn: {folder.path} has no checkpoint yet: it begins anew.")
+        folder.cut_metrics(0)
+    elif share.is_first:
+        folder.write_settings(shards, share.settings)
 
 
 def _nothing_is_left(share: Share, folder: RunFolder, loop: TrainingLoop) -> bool:

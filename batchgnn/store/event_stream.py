@@ -44,6 +44,11 @@ class EventStream:
         """uint8 (E,): 1 train, then 2 validation, then 3 test."""
         return self._column("event_split")
 
+    @cached_property
+    def label(self) -> np.ndarray | None:
+        """int32 (E,), -1 = none; None where the stream has no labels."""
+        return self._column("event_label") if self.spec.has_label else None
+
     def features(self) -> np.ndarray | None:
         """float32 or float16 (E, D), or None."""
         return self._column("event_features") if self.spec.num_features else None

@@ -14,7 +14,7 @@ ALLOWED = {
     TARGET: "below num_vertices",
     TIME: "finite, ascending",
     SPLIT: "1 to 3, ascending",
-    LABEL: "-1 or a class",
+    LABEL: "-1 or below num_classes",
     FEATURES: "finite",
 }
 
@@ -39,7 +39,8 @@ class StreamCheck:
         columns |= {name: rows for name, rows in more.items() if rows is not None}
         for name, rows in columns.items():
             ahead = self.ahead.get(name, rows[:0])
-            good = good_rows(name, rows, ahead, self.manifest.num_vertices)
+            most = self.manifest.num_vertices, self.manifest.num_classes
+            good = good_rows(name, rows, ahead, *most)
             yield f"{name}: {ALLOWED[name]}", bool(good.all())
             self.ahead[name] = rows[-1:] if len(rows) else ahead
         falls = np.flatnonzero(np.diff(event) <= 0) + 1

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from batchgnn.base.errors import DataError
-from batchgnn.store.events import FEATURES, SOURCE, SPLIT, TARGET, TIME, EventSpec
+from batchgnn.store.events import FEATURES, LABEL, SOURCE, SPLIT, TARGET, TIME, EventSpec
 from batchgnn.store.format import FORMAT_GRAPH, atomic_file, create_aligned, create_store
 from batchgnn.store.graph_store import id_dtype_of
 from batchgnn.store.graph_writer import COPY_CHUNK_BYTES, FixedColumn, GrowingColumn
@@ -48,6 +48,7 @@ class EventWriter:
     """Appends vertices' names and events; made by `write_events`.
 
     num_loops, num_ties, num_by_part  counts, the last two once all is written
+    num_classes                       one more than the largest label
     """
 
     def __init__(self, file: h5py.File, folder: Path, spec: StreamSpec, stack: ExitStack):
@@ -56,6 +57,7 @@ class EventWriter:
         self.num_events = self.num_loops = self.num_ties = 0
         self.num_by_part = np.zeros(4, np.int64)
         self.is_sorted, self.last_time = True, None
+        self.num_classes = 0
         self.layout = spec.events.layout(0, id_dtype_of(spec.num_vertices))
         self.spools = {
             name: GrowingColumn(folder, name, dtype) for name, (dtype, _) in self.layout.items()
@@ -86,6 +88,8 @@ class EventWriter:
             self.is_sorted &= bool((np.diff(time, prepend=ahead) >= 0).all())
             self.last_time = time[-1]
         self.num_loops += int(np.count_nonzero(columns[SOURCE] == columns[TARGET]))
+        if len(labels := columns.get(LABEL, time[:0])):
+            self.num_classes = max(self.num_classes, 1 + int(labels.max()))
         self.num_events += len(time)
         for name, spool in self.spools.items():
             spool.append(np.ravel(columns[name]))
@@ -127,7 +131,7 @@ class EventWriter:
             num_vertices=spec.num_vertices,
             num_edges=self.num_events,
             num_features=0,
-            num_classes=0,
+            num_classes=self.num_classes,
             task=EVENTS,
             num_splits=1,
             events=replace(spec.events, num_events=self.num_events).to_json(),

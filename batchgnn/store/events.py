@@ -84,7 +84,9 @@ def spec_of(text: str) -> EventSpec | None:
     return spec
 
 
-def good_rows(name: str, rows: np.ndarray, ahead: np.ndarray, num_vertices: int) -> np.ndarray:
+def good_rows(
+    name: str, rows: np.ndarray, ahead: np.ndarray, num_vertices: int, num_classes: int
+) -> np.ndarray:
     """bool, shaped as the rows: whether each of consecutive rows may stand where it does.
 
     name   dataset that the rows are of
@@ -93,7 +95,7 @@ def good_rows(name: str, rows: np.ndarray, ahead: np.ndarray, num_vertices: int)
     if name in (SOURCE, TARGET):
         return np.asarray(rows < num_vertices)
     if name == LABEL:
-        return np.asarray(rows >= -1)
+        return np.asarray((rows >= -1) & (rows < num_classes))
     if name not in (TIME, SPLIT):
         return np.isfinite(rows)
     before = np.concatenate([ahead if len(ahead) else rows[:1], rows[:-1]])

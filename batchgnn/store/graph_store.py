@@ -256,7 +256,8 @@ class GraphStore:
         column = self.event_columns[name]
         found = np.array(column[begin:end])
         ahead = column[max(begin - 1, 0) : begin]
-        self._require(name, begin, good_rows(name, found, ahead, self.num_vertices))
+        most = self.num_vertices, self.num_classes
+        self._require(name, begin, good_rows(name, found, ahead, *most))
         return found
 
     def _require(self, name: str, first: int, good: np.ndarray) -> None:

@@ -5,58 +5,36 @@ were not, drawn uniformly among the targets of the whole stream, anew in each ep
 """
 
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
-from batchgnn.base.errors import ConfigError
 from batchgnn.comm.grid import Comm
 from batchgnn.nn.blas import column_sums, multiply, multiply_columns
 from batchgnn.nn.init import Declared, kaiming, zeros
-from batchgnn.nn.parameters import Parameters
 from batchgnn.settings.settings import Settings
 from batchgnn.store.own_shards import OwnShards
-from batchgnn.store.shard_store import Manifest
 from batchgnn.tasks.options import EventLoss, Scoring
 from batchgnn.tasks.ranking import area, average_precision, reciprocal_ranks
 from batchgnn.tasks.score import Score
-from batchgnn.tasks.task import Inference, Loss, Roots, Seeds
+from batchgnn.tasks.stream import StreamTask, of_events
+from batchgnn.tasks.task import Inference, Loss, Roots
 
 PARTS = 20
 "Of a split's events, for scores along the stream."
 
 
-@runtime_checkable
-class EventInference(Protocol):
-    """What a mode of events gives for scores; collective."""
-
-    batch_size: int
-    "Events that were scored at a time."
-
-    def is_new(self, split: str) -> np.ndarray:
-        """bool (E,): which events of a split have an end that no training event has."""
-
-    def of_splits(self, *splits: str) -> dict[str, np.ndarray]:
-        """Logits (1 + n, E) of the events of each split, targets above negatives; by name."""
-
-
-class Events:
+class Events(StreamTask):
     """A decoder of two vertices' rows: w . ReLU(x_u W_s + x_v W_t + b) + c.
 
-    Its parameters lie behind the model's. Rows come in groups of as many events: sources, targets,
-    then negatives of each.
+    Its parameters lie behind the model's.
     """
 
-    seeds_are = "events of the stream"
-
     def __init__(self, metric: str, loss: str, width: int):
-        """metric: of `score`, the one that chooses; loss: softmax or bce; width: of a row."""
-        self.metric, self.is_softmax, self._width = metric, loss == "softmax", width
+        """loss: softmax or bce."""
+        super().__init__(metric, width)
+        self.is_softmax = loss == "softmax"
         self.along: dict[str, list[float]] = {}
-
-    def width(self, manifest: Manifest) -> int:
-        """Columns of the model's rows."""
-        return self._width
 
     def head(self) -> Mapping[str, Declared]:
         """The decoder."""
@@ -69,22 +47,9 @@ class Events:
             "decoder.c": zeros(1),
         }
 
-    def attach(self, parameters: Parameters) -> None:
-        """Keep the decoder's parameters and gradients."""
-        self.p, self.grads = parameters.scope("decoder."), parameters.scope_grads("decoder.")
-
-    def seeds(self, own: OwnShards, split_index: int) -> Seeds:
-        """Numbers of the training events in the runs of own shards: the first of the stream."""
-        counts = own.manifest.num_seeds[:, split_index]
-        first = [own.manifest.event_run(int(s)).start for s in own.shards]
-        mine = [
-            np.arange(begin, begin + counts[s]) for s, begin in zip(own.shards, first, strict=True)
-        ]
-        return Seeds(mine, counts)
-
-    def roots(self, own: OwnShards, seeds: np.ndarray) -> Roots:
-        """As many roots as the mode asks for; it draws the negatives."""
-        return Roots(seeds, np.empty(0, np.int64), len(seeds))
+    def num_logits(self, num_negatives: int) -> int:
+        """The target's, and one for each negative."""
+        return 1 + num_negatives
 
     def logits(self, rows: np.ndarray, num_events: int) -> tuple[np.ndarray, np.ndarray]:
         """((1 + n, B) logits, targets first, then n negatives; (1 + n, B, d) what ReLU left).
@@ -146,19 +111,19 @@ class Events:
         self, comm: Comm, own: OwnShards, inference: Inference, splits: Mapping[str, np.ndarray]
     ) -> dict[str, list[Score]]:
         """Of the events of each split, in the order of time; collective."""
-        if not isinstance(inference, EventInference):
-            raise TypeError("events are scored by a mode of events")
-        found = inference.of_splits(*splits)
+        events = of_events(inference)
+        found = events.of_splits(*splits)
         self.along = {name: ranks_along(each) for name, each in found.items()}
-        new, size = inference.is_new, inference.batch_size
+        new, size = events.is_new, events.batch_size
         return {name: self.score(each, new(name), size) for name, each in found.items()}
 
-    def predict(self, inference: Inference) -> dict[str, np.ndarray]:
-        """Raises ConfigError: what is predicted are events, not vertices."""
-        raise ConfigError(
-            "predict writes a row for each vertex, and this run was trained on events: "
-            "give it pairs of vertices, --pairs FILE, or let batchgnn evaluate RUN score them."
-        )
+    def probability(self, logits: np.ndarray) -> np.ndarray:
+        """That a source meets its target."""
+        return (1 / (1 + np.exp(-logits[0].astype(np.float64)))).astype(np.float32)
+
+    def totals(self) -> dict[str, Any]:
+        """mrr along each split."""
+        return {"mrr_along": self.along}
 
 
 def ranks_along(logits: np.ndarray) -> list[float]:

@@ -5,8 +5,15 @@ from dataclasses import dataclass
 
 from batchgnn.settings.settings import Settings
 from batchgnn.tasks.classes import Classes, ManyLabels
+from batchgnn.tasks.event_labels import (
+    EventLabels,
+    VertexLabels,
+    make_event_labels,
+    make_vertex_labels,
+    require_trained,
+)
 from batchgnn.tasks.events import make_events
-from batchgnn.tasks.options import EventLoss, NumberLoss, Scoring
+from batchgnn.tasks.options import EventLoss, Negatives, NumberLoss, Scoring, Trained
 from batchgnn.tasks.regression import make_regression
 from batchgnn.tasks.task import Task
 
@@ -20,6 +27,7 @@ class TaskKind:
     metrics        its scores, the default first
     manifest_task  `task` of the manifest of shards that have what it learns
     of_events      its seeds are events, not vertices
+    check          raises ConfigError where options do not go together
     """
 
     name: str
@@ -28,6 +36,7 @@ class TaskKind:
     metrics: tuple[str, ...]
     manifest_task: str
     of_events: bool = False
+    check: Callable[[Settings], None] = lambda settings: None
 
 
 TASKS = {
@@ -56,11 +65,28 @@ TASKS = {
         ),
         TaskKind(
             name="events",
-            options=(Scoring, EventLoss),
+            options=(Scoring, EventLoss, Negatives),
             make=make_events,
             metrics=("mrr", "ap", "roc-auc"),
             manifest_task="events",
             of_events=True,
+        ),
+        TaskKind(
+            name="event-labels",
+            options=(Scoring,),
+            make=make_event_labels,
+            metrics=EventLabels.metrics,
+            manifest_task="events",
+            of_events=True,
+        ),
+        TaskKind(
+            name="vertex-labels",
+            options=(Scoring, Trained),
+            make=make_vertex_labels,
+            metrics=VertexLabels.metrics,
+            manifest_task="events",
+            of_events=True,
+            check=require_trained,
         ),
     )
 }

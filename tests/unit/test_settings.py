@@ -19,7 +19,8 @@ from batchgnn.sampling.options import Batches, KeptInputs, Sampling
 from batchgnn.settings.files import read_options, write_settings
 from batchgnn.settings.general import FeatureDtype, Features, Optimiser, Training
 from batchgnn.settings.settings import options_of, table_of
-from batchgnn.tasks.options import Scoring
+from batchgnn.tasks.kinds import TASKS
+from batchgnn.tasks.options import Scoring, Trained
 
 OTHER = {
     "layers": 2,
@@ -73,18 +74,12 @@ OTHER = {
     "checkpoint_keep": 1,
     "timeline_epoch": 5,
     "collective_timeout": 0.0,
-    "ways": (2, 1, 2),
-    "lost_updates": 0.5,
-    "state_rows": "dealt",
-    "static": "pretrain",
-    "eval_negatives_file": "n.npy",
-    "recent": 3,
-    "negatives": 2,
-    "eval_negatives": 7,
+    **{"ways": (2, 1, 2), "lost_updates": 0.5, "state_rows": "dealt", "static": "pretrain"},
+    **{"recent": 3, "negatives": 2, "eval_negatives": 7, "eval_negatives_file": "n.npy"},
     "protocol": "replay",
     **{"state_width": 8, "time_width": 6, "state_heads": 4},
     "time_encoder": "learned",
-    "event_loss": "softmax",
+    **{"event_loss": "softmax", "trained": "run"},
 }
 "A value of every option that is not its default, but for the choices."
 
@@ -260,15 +255,20 @@ def test_fanouts_are_one_a_layer_and_positive_or_all(fanouts, layers):
 
 @pytest.mark.parametrize("task", TABLES["task"].values(), ids=TABLES["task"])
 def test_a_task_follows_from_the_labels_and_its_first_score_chooses(task):
-    mode = "temporal" if task.of_events else "macrobatch"
-    settings = resolved(settings_of(mode=mode), task.manifest_task)
+    """Where several learn from the same shards, from those of the first."""
+    given = {"mode": "temporal" if task.of_events else "macrobatch"}
+    if task is not next(t for t in TASKS.values() if t.manifest_task == task.manifest_task):
+        given["task"] = task.name
+    if Trained in task.options:
+        given["trained"] = "run"
+    settings = resolved(settings_of(given), task.manifest_task)
     assert settings[Chosen].task == task.name
     assert settings[Scoring].metric == task.metrics[0]
     for metric in task.metrics:
-        chosen = resolved(settings_of(mode=mode, metric=metric), task.manifest_task)
+        chosen = resolved(settings_of(given, metric=metric), task.manifest_task)
         assert chosen[Scoring].metric == metric
     with pytest.raises(ConfigError, match=f"--metric hits is no score of --task {task.name}"):
-        resolved(settings_of(mode=mode, metric="hits"), task.manifest_task)
+        resolved(settings_of(given, metric="hits"), task.manifest_task)
 
 
 def test_a_task_needs_its_labels():

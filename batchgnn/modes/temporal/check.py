@@ -6,11 +6,13 @@ from batchgnn.base.errors import ConfigError
 from batchgnn.graph.missing import LOST_UPDATES
 from batchgnn.modes.chosen import AUTO
 from batchgnn.modes.deal import Dealt, deal_shards
-from batchgnn.modes.temporal.options import DEFAULT_BATCH_SIZE, EVAL_NEGATIVES, Timeline
+from batchgnn.modes.temporal.options import DEFAULT_BATCH_SIZE, Timeline
+from batchgnn.modes.temporal.published import negatives_file
 from batchgnn.nn.options import States
 from batchgnn.sampling.options import Batches
 from batchgnn.settings.settings import Settings
 from batchgnn.store.shard_store import ShardStore
+from batchgnn.tasks.options import EVAL_NEGATIVES, Negatives
 
 
 def resolve_temporal(settings: Settings) -> Settings:
@@ -21,7 +23,10 @@ def resolve_temporal(settings: Settings) -> Settings:
             f"--state-width {states.state_width} is not a multiple of --state-heads "
             f"{states.state_heads}: try --state-width {states.state_width - rest}."
         )
-    if options.eval_negatives_file is not None and options.eval_negatives != EVAL_NEGATIVES:
+    if (
+        negatives_file(settings) is not None
+        and settings[Negatives].eval_negatives != EVAL_NEGATIVES
+    ):
         raise ConfigError(
             "--eval-negatives-file says how many negatives there are: leave --eval-negatives out."
         )

@@ -12,8 +12,9 @@ from batchgnn.modes.temporal.published import PublishedNegatives, num_negatives
 from batchgnn.modes.temporal.states import VertexStates
 from batchgnn.modes.temporal.ways import Ways
 from batchgnn.nn.temporal import Batch, TemporalModel
+from batchgnn.settings.settings import Settings
 from batchgnn.store.seeds import SPLITS
-from batchgnn.tasks.events import Events
+from batchgnn.tasks.stream import StreamTask
 
 CHUNK_ROOTS = 4096
 "Roots that attend at a time."
@@ -33,12 +34,12 @@ class StreamInference:
     def __init__(
         self,
         model: TemporalModel,
-        task: Events,
+        task: StreamTask,
         states: VertexStates,
         sampler: Sampler,
         ways: Ways,
         batch_size: int,
-        options: Timeline,
+        settings: Settings,
         published: PublishedNegatives | None,
         *,
         replays: bool = False,
@@ -50,11 +51,12 @@ class StreamInference:
         self.ways = ways
         self.model, self.task, self.states, self.sampler = model, task, states, sampler
         self.stream, self.batch_size = states.stream, batch_size
-        self.num_negatives, self.published = num_negatives(options), published
-        self.replays = replays or options.protocol == "replay"
+        self.num_negatives, self.published = num_negatives(settings), published
+        self.num_logits = task.num_logits(self.num_negatives)
+        self.replays = replays or settings[Timeline].protocol == "replay"
 
     def of_splits(self, *splits: str) -> dict[str, np.ndarray]:
-        """Logits (1 + n, E) of the events of each split, targets above their negatives."""
+        """Logits (k, E) of the events of each split, as the task has them."""
         names = list(SPLITS)
         first = names.index(splits[0])
         if self.replays:
@@ -89,7 +91,7 @@ class StreamInference:
         row, member = self.sampler.rows_of(ends, self.states.mail)
         now, _ = self.model.remember(self.states.read(member).mails(self.stream))
         self.ways.tell(self.states, first, last, now, row)
-        return np.empty((1 + self.num_negatives, 0), now.dtype)
+        return np.empty((self.num_logits, 0), now.dtype)
 
     def _score(self, first: int, last: int) -> np.ndarray:
         """Logits of some events, and tell memories of them."""
@@ -101,7 +103,7 @@ class StreamInference:
         placed = self.sampler.place(vertex, event, states.mail)
         now, _ = self.model.remember(states.read(placed.member).mails(stream))
         self.ways.tell(states, first, last, now, placed.batch.root_row)
-        logits = np.empty((1 + self.num_negatives, 0), now.dtype)
+        logits = np.empty((self.num_logits, 0), now.dtype)
         if len(events):
             rows = np.concatenate([self._attend(part, now) for part in chunks(placed.batch)])
             logits = self.task.logits(rows, len(events))[0]

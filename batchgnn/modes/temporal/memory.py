@@ -6,7 +6,7 @@ from batchgnn.modes.extent import Extent
 from batchgnn.modes.temporal.check import ways_of
 from batchgnn.modes.temporal.inference import CHUNK_ROOTS
 from batchgnn.modes.temporal.options import Timeline
-from batchgnn.modes.temporal.published import num_negatives
+from batchgnn.modes.temporal.published import num_negatives, num_trained_negatives
 from batchgnn.modes.temporal.static import NONE
 from batchgnn.nn.model import Model
 from batchgnn.nn.temporal import TemporalModel
@@ -14,8 +14,9 @@ from batchgnn.sampling.options import Batches
 from batchgnn.store.shard_store import Manifest
 
 MEMORIES = "memories of vertices"
-STREAM_BYTES = 8 + 8 + 8 + 8 + 4 + 1
-"Of an event in memory: source, target, time, the first of its time, and while they are read."
+STREAM_BYTES = 8 + 8 + 8 + 8 + 4 + 1 + 5
+"""Of an event in memory: source, target, time, the first of its time, what is held while they are
+read, and what a task compares with."""
 ENTRY_BYTES = 8 + 8
 "Of a vertex's entry: whom it met, in which event."
 
@@ -27,11 +28,12 @@ def plan_temporal(extent: Extent) -> MemoryPlan:
         raise TypeError("mode temporal is of events")
     events, n = manifest.events, manifest.num_vertices
     options, size = extent.settings[Timeline], extent.settings[Batches].size
-    training, scoring = (2 + options.negatives) * size, (2 + num_negatives(options)) * size
+    negatives = num_trained_negatives(extent.settings)
+    training, scoring = (2 + negatives) * size, (2 + num_negatives(extent.settings)) * size
     columns = item + (events.feature_dtype == "float16") * 2
     slices, ahead, copies = ways_of(extent.settings, extent.num_ranks)
     of_copy, of_all = (_held(extent, ranks) for ranks in (slices * ahead, extent.num_ranks))
-    read = min(size * (2 + ahead * options.negatives) * (1 + options.recent), n) * (ahead > 1)
+    read = min(size * (2 + ahead * negatives) * (1 + options.recent), n) * (ahead > 1)
     return MemoryPlan(
         {
             **extent.held_bytes(per_vertex=48),

@@ -23,7 +23,11 @@ from batchgnn.modes.temporal.batches import Sampler
 from batchgnn.modes.temporal.check import ways_of
 from batchgnn.modes.temporal.inference import StreamInference
 from batchgnn.modes.temporal.options import Timeline
-from batchgnn.modes.temporal.published import PublishedNegatives
+from batchgnn.modes.temporal.published import (
+    PublishedNegatives,
+    negatives_file,
+    num_trained_negatives,
+)
 from batchgnn.modes.temporal.schedule import Schedule
 from batchgnn.modes.temporal.slot import Slot
 from batchgnn.modes.temporal.states import VertexStates
@@ -33,8 +37,8 @@ from batchgnn.modes.temporal.ways import Ways
 from batchgnn.nn.temporal import TemporalModel
 from batchgnn.sampling.options import Batches
 from batchgnn.store.mode_state import ModeState
-from batchgnn.tasks.events import Events
 from batchgnn.tasks.score import Score
+from batchgnn.tasks.stream import StreamTask
 from batchgnn.watch import trace
 
 
@@ -43,7 +47,7 @@ class TemporalMode:
 
     def __init__(self, share: Share):
         """Reads the whole stream; raises ConfigError where `--ways` are not the ranks."""
-        self.share, self.options = share, share.settings[Timeline]
+        self.share = share
         self.model, self.task = temporal_parts(share)
         self.ways = ways = Ways(share.grid, *ways_of(share.settings, share.grid.size))
         self.dtype = share.model.parameters.buffer.dtype
@@ -52,12 +56,13 @@ class TemporalMode:
         self._scored: VertexStates | None = None
         self.published = read_negatives(share, self.stream)
         self.sampler = make_sampler(share, self.stream)
-        self.optimizer = share.make_optimizer()
+        self.optimizer = share.make_optimizer(frozen=self._frozen())
         self.step_sum = StepSum(share.grid.world, self.model.parameters.grad)
         self.batch_size = share.settings[Batches].size
         num_events = len(self.stream.split("train"))
         self.schedule = Schedule(num_events, self.batch_size, ways.ahead, ways.copies)
-        self.slot = Slot(self.sampler, self.states, ways, share.seed, self.options.negatives)
+        negatives = num_trained_negatives(share.settings)
+        self.slot = Slot(self.sampler, self.states, ways, share.seed, negatives)
         self.seconds, self.num_trained = 0.0, 0
 
     @property
@@ -108,12 +113,13 @@ class TemporalMode:
             if turn is None or not len(row):
                 model.parameters.grad[:] = 0
                 return 0.0, 0
-            rows, attended = model.attend(placed.batch, now, training=True)
+            rows, attended = model.attend(placed.batch, now, training=self.task.trains_model)
         with trace.phase("backward"):
             events = np.arange(*ways.mine(turn.first, turn.last))
             roots = self.task.roots(self.share.own, events)
             loss_sum, drows = self.task.loss(rows, roots, 1 / schedule.count(step))
-            model.remember_backward(model.attend_backward(drows, attended), remembered)
+            if self.task.trains_model:  # else its gradient stays 0
+                model.remember_backward(model.attend_backward(drows, attended), remembered)
         return loss_sum, len(events)
 
     def inference(self) -> StreamInference:
@@ -124,7 +130,8 @@ class TemporalMode:
         if ways.copies * ways.ahead > 1:
             ways = Ways(self.share.grid, self.share.grid.size)
         parts = self.model, self.task, states, self.sampler, ways
-        return StreamInference(*parts, self.batch_size, self.options, self.published)
+        rest = self.batch_size, self.share.settings, self.published
+        return StreamInference(*parts, *rest)
 
     def evaluate(self) -> dict[str, list[Score]]:
         """Scores of the splits "val" and "test", from the memories of the first copy on."""
@@ -155,6 +162,11 @@ class TemporalMode:
         self.seconds = float(state.scalars["seconds"])
         self.num_trained = int(state.scalars["num_trained"])
 
+    def _frozen(self) -> list[str]:
+        """Parameters that are not moved: the model's, where the task takes its rows as they are."""
+        head = self.task.head()
+        return [n for n in self.model.parameters if n not in head and not self.task.trains_model]
+
     def _vertices(self) -> np.ndarray:
         """Those that this rank saves: its own, or of each copy an equal part."""
         if self.ways.copies == 1:
@@ -180,39 +192,39 @@ class TemporalMode:
         return {"events_per_second": round(self.num_trained / max(self.seconds, 1e-9), 1)}
 
     def totals(self) -> dict[str, Any]:
-        """The same over all epochs, the ways, what batches lose, mrr along the last scores."""
+        """The same over all epochs, the ways, what batches lose, what the task tells."""
         trained, stream = self.stream.split("train").stop, self.stream
         ends = stream.source[:trained], stream.target[:trained]
         lost = missing_updates(*ends, stream.num_vertices, self.batch_size)
         return self.counts() | {
             "ways": self.ways.numbers,
             "updates_lost": round(lost, 4),
-            "mrr_along": self.task.along,
+            **self.task.totals(),
         }
 
 
-def temporal_parts(share: Share) -> tuple[TemporalModel, Events]:
+def temporal_parts(share: Share) -> tuple[TemporalModel, StreamTask]:
     """The model and the task."""
-    if not isinstance(share.model, TemporalModel) or not isinstance(share.task, Events):
-        raise TypeError("mode temporal trains the model of events, on the task of events")
+    if not isinstance(share.model, TemporalModel) or not isinstance(share.task, StreamTask):
+        raise TypeError("mode temporal trains the model of events, on tasks of events")
     return share.model, share.task
 
 
 def replay(share: Share) -> StreamInference:
     """Scores by a trained model, of which no memories are left: they are replayed; collective."""
     model, task = temporal_parts(share)
-    options, dtype = share.settings[Timeline], model.parameters.buffer.dtype
+    settings, dtype = share.settings, model.parameters.buffer.dtype
     stream = read_stream(share.own.whole, dtype)
     states = make_states(share, stream, share.grid.world)
     sampler, size = make_sampler(share, stream), share.settings[Batches].size
     ways = Ways(share.grid, share.grid.size)
-    parts = model, task, states, sampler, ways, size, options, read_negatives(share, stream)
+    parts = model, task, states, sampler, ways, size, settings, read_negatives(share, stream)
     return StreamInference(*parts, replays=True)
 
 
 def read_negatives(share: Share, stream: Stream) -> PublishedNegatives | None:
     """Those of a file, if there is one; collective, raises ConfigError."""
-    path = share.settings[Timeline].eval_negatives_file
+    path = negatives_file(share.settings)
     with fail_together(share.grid.world, "--eval-negatives-file"):
         return None if path is None else PublishedNegatives(path, stream)
 

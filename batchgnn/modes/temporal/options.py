@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from batchgnn.graph.missing import LOST_UPDATES
 from batchgnn.settings.checks import AT_LEAST_ONE, PROBABILITY
 
-DEFAULT_BATCH_SIZE, EVAL_NEGATIVES = 600, 49
+DEFAULT_BATCH_SIZE = 600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,18 +42,6 @@ class Timeline:
 
     recent: Annotated[int, AT_LEAST_ONE] = 10
     "Most recent events of a vertex that it attends to; all are strictly earlier."
-
-    negatives: Annotated[int, AT_LEAST_ONE] = 1
-    "Vertices that an event's target is compared with in training, drawn anew in each epoch."
-
-    eval_negatives: Annotated[int, AT_LEAST_ONE] = EVAL_NEGATIVES
-    """Vertices that an event's target is ranked among in scores: the same in every run, and never
-    the target itself."""
-
-    eval_negatives_file: str | None = None
-    """A .npy file of your ids, a row for each event behind training's: the vertices that its target
-    is ranked among, in place of drawn ones, as benchmarks publish them. Not with
-    --eval-negatives."""
 
     protocol: Literal["carry", "replay"] = "carry"
     """Memories that scores begin with: carry those that training left, as TGN and DistTGL do, or

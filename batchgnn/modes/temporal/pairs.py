@@ -22,20 +22,20 @@ class TimedPairs(NamedTuple):
 
 
 def score_pairs(found: StreamInference, pairs: TimedPairs) -> np.ndarray:
-    """Logits (n,), on every rank; collective.
+    """Logits (k, n), on every rank; collective.
 
     A pair is scored with the batch that its time falls into, before memories are told of it, by
     the events strictly before its time; behind the last event by all.
     """
     stream = found.stream
     before = np.searchsorted(stream.time, pairs.time, side="left")
-    logits = np.empty(len(before), found.model.parameters.buffer.dtype)
+    logits = np.empty((found.task.num_logits(0), len(before)), found.model.parameters.buffer.dtype)
     found.states.reset()
 
     def score(first: int, last: int) -> None:
         rows = np.flatnonzero((before >= first) & (before < last))
         if len(rows):
-            logits[rows] = _logits(found, pairs.of(rows), before[rows])
+            logits[:, rows] = _logits(found, pairs.of(rows), before[rows])
 
     for name in SPLITS:
         for first, last in found.batches(name):
@@ -46,7 +46,7 @@ def score_pairs(found: StreamInference, pairs: TimedPairs) -> np.ndarray:
 
 
 def _logits(found: StreamInference, pairs: TimedPairs, before: np.ndarray) -> np.ndarray:
-    """Logits (n,) by the memories of now; ranks share the pairs."""
+    """Logits (k, n) by the memories of now; ranks share the pairs."""
     ways, states = found.ways, found.states
     bounds = ways.bounds(0, len(before))
     mine = np.arange(bounds[ways.part], bounds[ways.part + 1])
@@ -55,8 +55,8 @@ def _logits(found: StreamInference, pairs: TimedPairs, before: np.ndarray) -> np
     twice = np.tile(mine, 2)
     placed = found.sampler.place_at(ends, before[twice], pairs.time[twice], states.mail)
     now, _ = found.model.remember(states.read(placed.member).mails(found.stream))
-    logits = np.empty((0, 1), now.dtype)
+    logits = np.empty((0, found.task.num_logits(0)), now.dtype)
     if count:
         rows = [found.model.attend(each, now, training=False)[0] for each in chunks(placed.batch)]
         logits = found.task.logits(np.concatenate(rows), count)[0].T
-    return gather_rows(ways.comm, np.ascontiguousarray(logits), np.diff(bounds), "scores")[:, 0]
+    return gather_rows(ways.comm, np.ascontiguousarray(logits), np.diff(bounds), "scores").T

@@ -6,16 +6,32 @@ import numpy as np
 
 from batchgnn.base.errors import ConfigError
 from batchgnn.modes.temporal.names import Names
-from batchgnn.modes.temporal.options import Timeline
 from batchgnn.modes.temporal.stream import Stream
+from batchgnn.settings.settings import Settings
+from batchgnn.tasks.options import Negatives
 
 CHUNK_ROWS = 1 << 12
 
 
-def num_negatives(options: Timeline) -> int:
+def negatives_file(settings: Settings) -> str | None:
+    """The file, where a task with negatives has one."""
+    options = settings.get(Negatives)
+    return None if options is None else options.eval_negatives_file
+
+
+def num_negatives(settings: Settings) -> int:
     """How many an event's target is ranked among. Raises ConfigError."""
+    options = settings.get(Negatives)
+    if options is None:
+        return 0
     path = options.eval_negatives_file
     return options.eval_negatives if path is None else int(_rows(path).shape[1])
+
+
+def num_trained_negatives(settings: Settings) -> int:
+    """How many an event's target is compared with in training."""
+    options = settings.get(Negatives)
+    return 0 if options is None else options.negatives
 
 
 class PublishedNegatives:
