@@ -53,7 +53,7 @@ DRIFTING = Recipe(
     "amazon-photo",
     [],
     ["--model", "gcnii", "--layers", 16, "--hidden", 64, "--dropout", 0, "--lr", 0.005],
-    *(160, 20, ("exact", "double"), 0.01),
+    *(240, 20, ("exact", "double"), 0.01),
 )
 "Without dropout and decay the rows leave the exact ones within the first 20 epochs."
 
