@@ -16,6 +16,8 @@ from shards import DATA
 from batchgnn.run.folder import RunFolder
 
 SEEDS = range(int(os.environ.get("BATCHGNN_SEEDS", "1")))
+SEED_NOISE = 0.008
+"Standard deviation of a test accuracy over seeds."
 STEPS = {
     "exact": ["--mode", "fullgraph"],
     **{way: ["--mode", "pipeline", "--gradient", way] for way in ("double", "drop", "stale")},
@@ -43,7 +45,7 @@ class Recipe(NamedTuple):
 
 
 RECIPES = [
-    Recipe("cora", ["--normalize-features", "row"], GCNII, 300, 5, tuple(STEPS), 0.01),
+    Recipe("cora", ["--normalize-features", "row"], GCNII, 400, 2, tuple(STEPS), 0.01),
     Recipe("pubmed", [], GCNII, 200, 10, ("exact", "double"), 0.02),
     Recipe("amazon-photo", [], RESIDUAL, 100, 10, ("exact", "double"), 0.02),
     Recipe("coauthor-cs", [], RESIDUAL, 40, 5, ("exact", "double"), 0.02),
@@ -111,7 +113,8 @@ def test_scores_are_those_of_exact_steps(recipe, tmp_path):
     }
     print_table(recipe, found)
     means = {way: np.mean([run.test for run in runs]) for way, runs in found.items()}
-    assert min(means.values()) >= means["exact"] - recipe.margin
+    noise = SEED_NOISE * np.sqrt(2 / len(SEEDS))
+    assert min(means.values()) >= means["exact"] - recipe.margin - noise
     assert all(run.exact_from is None for runs in found.values() for run in runs)
 
 
