@@ -3,6 +3,7 @@ what it should be; exact where it has to be, and bytes.
 """
 
 import json
+import time
 from functools import partial
 
 import numpy as np
@@ -22,6 +23,7 @@ from mpi4py import MPI
 from pipelines import LAYERS, Opened, exact, exactly, sent_in_an_epoch, settings_of
 
 from batchgnn.modes.open import make_mode
+from batchgnn.modes.pipeline.stage import Stage
 from batchgnn.operators.history import ChunkedGraph
 from batchgnn.partition.write import write_shards
 from batchgnn.run.folder import RunFolder
@@ -166,6 +168,35 @@ def test_bytes_are_rows_between_stages_there_and_back(comm, stores, model, overl
     assert sent.stages == expected
     assert sent.num_bytes == sent.prediction.bytes
     assert sent.num_calls == pytest.approx(comm.size * sent.prediction.calls)
+
+
+def slowly(function):
+    """A slot that sleeps takes as long on processors that others use too."""
+
+    def called(*args, **options):
+        time.sleep(0.15)
+        return function(*args, **options)
+
+    return called
+
+
+def test_stages_of_equal_slots_are_idle_for_the_bubble_and_little_more(comm, stores, monkeypatch):
+    """(S - 1)/(C + S - 1), and at most 5 points: messages and sums are beside the slots.
+
+    Two stages: more of them would wait for a machine's few processors.
+    """
+    if comm.size != 2:
+        return
+    for name in ("forward", "backward"):
+        monkeypatch.setattr(Stage, name, slowly(getattr(Stage, name)))
+    idle = []
+    with open_session(stores["undirected"], settings_of("sage", guard_every=0), comm) as session:
+        mode = make_mode(session)
+        for epoch in range(2):
+            list(mode.epoch(epoch))
+            idle.append(mode.counts()["idle"])
+    bubble = 1 / (5 + 1)
+    assert bubble - 0.01 <= min(idle) <= bubble + 0.05
 
 
 def ways_of(comm):
