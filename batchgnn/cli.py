@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from typing import Literal
 
 from cyclopts import App, CycloptsError
 
@@ -44,6 +45,7 @@ COMMANDS = {
         "batchgnn.doctor.command:doctor",
         "Print what a job would run on, and what is wrong.",
     ),
+    "completion": ("batchgnn.cli:completion", "Print the script that completes words in a shell."),
 }
 "Name: where it is, and its line in `batchgnn --help`, which loads none of them."
 
@@ -91,6 +93,19 @@ def main(arguments: list[str] | None = None) -> None:
             tell_success()
         let_the_first_rank_speak(is_first)
         sys.exit(error.exit_status)
+
+
+def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
+    """Print the script that lets a shell complete commands and options.
+
+    For bash: `batchgnn completion bash > ~/.local/share/bash-completion/completions/batchgnn`
+
+    Parameters
+    ----------
+    shell
+        the shell that will read it
+    """
+    print(app.generate_completion(prog_name="batchgnn", shell=shell))
 
 
 def run_command(given: list[str]) -> None:

@@ -8,6 +8,7 @@ Arrays of the archive, by name:
 - features: dense `x` (N, D), or CSR `x_indptr, x_indices, x_shape` and `x_data` (absent: all ones)
 - labels: `y` (N,), -1 or NaN = none; or 0/1 (N, C) multi-label; or numbers (N,), NaN = none;
   optional `class_names` (C,)
+- `ids` (N,), integers or text: the user's own; else rows are the ids
 - splits: `train_mask, val_mask, test_mask`, (N,) or (N, R), or row numbers `train_idx, val_idx,
   test_idx`; none: a random split
 
@@ -23,6 +24,7 @@ import numpy as np
 from batchgnn.base.errors import DataError
 from batchgnn.base.progress import progress
 from batchgnn.data import debian_files
+from batchgnn.data.arrays import Arrays
 from batchgnn.data.checks import (
     Origin,
     check_finite,
@@ -48,6 +50,7 @@ from batchgnn.data.npz_arrays import (
     check_edge_arrays,
     class_names,
     feature_kind,
+    ids_of,
     is_directed,
     misfit,
     num_edges,
@@ -76,32 +79,44 @@ def convert_npz(
     Raises DataError for a bad archive, ConfigError for a bad option, StoreError when `out` exists.
     """
     options = options or ConvertOptions()
-    options.check()
-    refuse_existing(out)
     with NpzFile(source) as npz:
         if debian_files.recognises(npz):
+            options.check()
+            refuse_existing(out)
             return debian_files.convert(npz, Path(out), options, show=show)
-        name_usually(npz)
-        split = NpzSplit(npz, num_vertices(npz), drawn=options.split is not None)
-        spec = read_spec(npz, split, options)
-        with write_graph(out, spec) as writer:
-            with progress(f"{spec.name}: features", spec.num_vertices, "rows", show=show) as bar:
-                for rows in append_all_features(npz, writer, options):
-                    bar.advance(rows)
-            append_labels(npz, writer, split, options)
-            with progress(f"{spec.name}: edges", num_edges(npz), "edges", show=show) as bar:
-                of_edges = append_edges(
-                    *(writer, lambda: read_edges(npz, spec.num_vertices), arcs_of(npz, options)),
-                    *(options, str(npz.path), bar.advance),
-                )
-            return report(out, writer, taken_of(npz, split, options) | of_edges, options)
+        return convert_arrays(npz, out, options, show=show)
 
 
-def taken_of(npz: NpzFile, split: NpzSplit, options: ConvertOptions) -> Record:
+def convert_arrays(
+    npz: Arrays, out: str | os.PathLike, options: ConvertOptions, *, show: bool = False
+) -> Report:
+    """As `convert_npz`, of arrays that are open."""
+    options.check()
+    refuse_existing(out)
+    name_usually(npz)
+    split = NpzSplit(npz, num_vertices(npz), drawn=options.split is not None)
+    ids = ids_of(npz, split.num_vertices)
+    spec = read_spec(npz, split, options, None if ids is None else ids.dtype)
+    with write_graph(out, spec) as writer:
+        with progress(f"{spec.name}: features", spec.num_vertices, "rows", show=show) as bar:
+            for rows in append_all_features(npz, writer, options):
+                bar.advance(rows)
+        if ids is not None:
+            writer.append_names(ids)
+        append_labels(npz, writer, split, options)
+        with progress(f"{spec.name}: edges", num_edges(npz), "edges", show=show) as bar:
+            of_edges = append_edges(
+                *(writer, lambda: read_edges(npz, spec.num_vertices), arcs_of(npz, options)),
+                *(options, str(npz.path), bar.advance),
+            )
+        return report(out, writer, taken_of(npz, split, options) | of_edges, options)
+
+
+def taken_of(npz: Arrays, split: NpzSplit, options: ConvertOptions) -> Record:
     """What the arrays were taken as, for the report."""
     edges = next(keys for keys in EDGE_ARRAYS if keys[0] in npz)
     features = [key for key in ("x", "x_indptr", "x_indices", "x_data") if key in npz]
-    used = {*edges, *features, *split.keys, "edge_weight", "y", "directed", "x_shape"}
+    used = {*edges, *features, *split.keys, "edge_weight", "y", "directed", "x_shape", "ids"}
     names = "class_names" if "class_names" in npz else ""
 
     def called(*keys: str) -> str:
@@ -109,6 +124,7 @@ def taken_of(npz: NpzFile, split: NpzSplit, options: ConvertOptions) -> Record:
 
     return {
         "edges": f"{called(*edges)}",
+        "id": called("ids") if "ids" in npz else "the number of the row",
         "weight": called("edge_weight") if "edge_weight" in npz else "none",
         "features": called(*features) or "none",
         "label": called("y") if "y" in npz else "none",
@@ -118,15 +134,20 @@ def taken_of(npz: NpzFile, split: NpzSplit, options: ConvertOptions) -> Record:
     }
 
 
-def arcs_of(npz: NpzFile, options: ConvertOptions) -> Arcs:
+def arcs_of(npz: Arrays, options: ConvertOptions) -> Arcs:
     """The convention of the edges: the option, else what `directed` says, else both directions."""
     if options.arcs is not None:
         return options.arcs
     return "directed" if is_directed(npz) else "both"
 
 
-def read_spec(npz: NpzFile, split: NpzSplit, options: ConvertOptions) -> GraphSpec:
-    """The graph as the headers tell it; raises DataError when they contradict each other."""
+def read_spec(
+    npz: Arrays, split: NpzSplit, options: ConvertOptions, name_dtype: np.dtype | None = None
+) -> GraphSpec:
+    """The graph as the headers tell it; raises DataError when they contradict each other.
+
+    name_dtype: of the user's ids, where there are any
+    """
     n = split.num_vertices
     check_edge_arrays(npz)
     features, width = feature_kind(npz, n, options)
@@ -152,13 +173,14 @@ def read_spec(npz: NpzFile, split: NpzSplit, options: ConvertOptions) -> GraphSp
         task=task,
         num_classes=classes,
         num_splits=split.num_splits if split.keys and split.are_masks else 0,
+        name_dtype=name_dtype,
         weighted="edge_weight" in npz or options.double_edges == "sum",
         class_names=names if names is not None and classes == len(names) else None,
     )
 
 
 def append_all_features(
-    npz: NpzFile, writer: GraphStoreWriter, options: ConvertOptions
+    npz: Arrays, writer: GraphStoreWriter, options: ConvertOptions
 ) -> Iterator[int]:
     """Append the features chunk by chunk; yields the rows of each."""
     if writer.spec.features == "dense":
@@ -180,7 +202,7 @@ def append_all_features(
         yield len(pointers) - 1
 
 
-def _append_dense(npz: NpzFile, writer: GraphStoreWriter, options: ConvertOptions) -> Iterator[int]:
+def _append_dense(npz: Arrays, writer: GraphStoreWriter, options: ConvertOptions) -> Iterator[int]:
     n, width = writer.spec.num_vertices, writer.spec.num_features
     if "x" not in npz:
         writer.append_features(np.empty((n, 0), np.float32))
@@ -206,7 +228,7 @@ def _check_columns(columns: np.ndarray, counts: np.ndarray, width: int, origin: 
 class Chunks:
     """A vector of the archive, taken in pieces of any length, in order."""
 
-    def __init__(self, npz: NpzFile, key: str):
+    def __init__(self, npz: Arrays, key: str):
         """Nothing is read yet."""
         self.parts, self.rest = npz.rows(key, EDGE_CHUNK), np.empty(0, npz.dtype(key))
 
@@ -220,7 +242,7 @@ class Chunks:
         return values[:count]
 
 
-def csr_blocks(npz: NpzFile, key: str, end: int) -> Iterator[tuple[int, np.ndarray]]:
+def csr_blocks(npz: Arrays, key: str, end: int) -> Iterator[tuple[int, np.ndarray]]:
     """(first row, int64 (k + 1,) pointers) of blocks of a CSR's rows; checked."""
     first, last = 0, np.zeros(1, np.int64)
     n = npz.shape(key)[0] - 1
@@ -247,7 +269,7 @@ def row_blocks(pointers: np.ndarray, most: int) -> Iterator[tuple[int, int]]:
 
 
 def append_labels(
-    npz: NpzFile, writer: GraphStoreWriter, split: NpzSplit, options: ConvertOptions
+    npz: Arrays, writer: GraphStoreWriter, split: NpzSplit, options: ConvertOptions
 ) -> None:
     """Append labels and splits."""
     spec, first = writer.spec, 0
@@ -263,7 +285,7 @@ def append_labels(
         first += len(labels)
 
 
-def _label_chunks(npz: NpzFile, spec: GraphSpec) -> Iterator[np.ndarray]:
+def _label_chunks(npz: Arrays, spec: GraphSpec) -> Iterator[np.ndarray]:
     if "y" in npz:
         yield from npz.rows("y", VERTEX_CHUNK)
         return
@@ -271,7 +293,7 @@ def _label_chunks(npz: NpzFile, spec: GraphSpec) -> Iterator[np.ndarray]:
         yield np.full(min(VERTEX_CHUNK, spec.num_vertices - first), np.nan, np.float32)
 
 
-def read_edges(npz: NpzFile, n: int) -> Iterator[EdgeChunk]:
+def read_edges(npz: Arrays, n: int) -> Iterator[EdgeChunk]:
     """(source, target, weight or None) in chunks: int64, checked."""
     weights = npz.rows("edge_weight", EDGE_CHUNK) if "edge_weight" in npz else None
     first = 0
@@ -289,7 +311,7 @@ def read_edges(npz: NpzFile, n: int) -> Iterator[EdgeChunk]:
         first += len(source)
 
 
-def _read_ends(npz: NpzFile) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _read_ends(npz: Arrays) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Sources and targets, `EDGE_CHUNK` at a time but for the last."""
     if "indptr" in npz:
         yield from _read_csr(npz)
@@ -299,7 +321,7 @@ def _read_ends(npz: NpzFile) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield from zip(npz.rows("source", EDGE_CHUNK), npz.rows("target", EDGE_CHUNK), strict=True)
 
 
-def _read_csr(npz: NpzFile) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _read_csr(npz: Arrays) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     blocks = csr_blocks(npz, "indptr", npz.shape("indices")[0])
     first, pointers = next(blocks, (0, np.zeros(1, np.int64)))
     done = 0

@@ -1,18 +1,20 @@
 """Which arrays an .npz archive has, by their headers: checked before any is read."""
 
+import numpy as np
+
 from batchgnn.base.errors import ConfigError, DataError
+from batchgnn.data.arrays import Arrays
 from batchgnn.data.convert import ConvertOptions
-from batchgnn.data.npz_file import NpzFile
 
 
-def num_edges(npz: NpzFile) -> int:
+def num_edges(npz: Arrays) -> int:
     """Rows of the edge list."""
     if "indices" in npz:
         return npz.shape("indices")[0]
     return npz.shape("edge_index")[-1] if "edge_index" in npz else npz.shape("source")[0]
 
 
-def num_vertices(npz: NpzFile) -> int:
+def num_vertices(npz: Arrays) -> int:
     """Vertices, by the first array that says it."""
     if "indptr" in npz:
         return max(npz.length("indptr") - 1, 0)
@@ -28,7 +30,7 @@ def num_vertices(npz: NpzFile) -> int:
     )
 
 
-def sparse_shape(npz: NpzFile) -> tuple[int, int]:
+def sparse_shape(npz: Arrays) -> tuple[int, int]:
     """(vertices, features) of sparse features; raises DataError for anything else."""
     shape = npz.shape("x_shape")
     stated = npz.read("x_shape") if npz.dtype("x_shape").kind in "iu" and shape == (2,) else None
@@ -37,7 +39,7 @@ def sparse_shape(npz: NpzFile) -> tuple[int, int]:
     return int(stated[0]), int(stated[1])
 
 
-def class_names(npz: NpzFile) -> list[str] | None:
+def class_names(npz: Arrays) -> list[str] | None:
     """The names of the classes, where there are any; raises DataError unless they are texts."""
     if "class_names" not in npz:
         return None
@@ -51,7 +53,7 @@ def class_names(npz: NpzFile) -> list[str] | None:
     return [name.decode(errors="replace") if kind == "S" else name for name in found]
 
 
-def is_directed(npz: NpzFile) -> bool:
+def is_directed(npz: Arrays) -> bool:
     """What the array `directed` says; raises DataError unless it is one value."""
     if "directed" not in npz:
         return False
@@ -61,7 +63,7 @@ def is_directed(npz: NpzFile) -> bool:
     return bool(said[0])
 
 
-def misfit(npz: NpzFile, key: str, n: int) -> DataError:
+def misfit(npz: Arrays, key: str, n: int) -> DataError:
     """The error for an array that has not a row for each vertex."""
     return DataError(
         f"{npz.path}: {key} has shape {npz.shape(key)}, but the graph has {n:,} vertices; needed "
@@ -69,7 +71,7 @@ def misfit(npz: NpzFile, key: str, n: int) -> DataError:
     )
 
 
-def check_edge_arrays(npz: NpzFile) -> None:
+def check_edge_arrays(npz: Arrays) -> None:
     """Raise DataError unless the archive has edges in a known form, as integers."""
     if "indptr" in npz:
         keys: tuple[str, ...] = ("indptr", "indices")
@@ -111,7 +113,7 @@ def check_edge_arrays(npz: NpzFile) -> None:
         raise DataError(f"{npz.path}: edge_weight is {npz.dtype('edge_weight')}, needed numbers")
 
 
-def feature_kind(npz: NpzFile, n: int, options: ConvertOptions) -> tuple[str, int]:
+def feature_kind(npz: Arrays, n: int, options: ConvertOptions) -> tuple[str, int]:
     """(`dense`, `sparse` or `binary`, columns)."""
     if "x" in npz:
         if len(npz.shape("x")) != 2 or npz.shape("x")[0] != n:
@@ -133,3 +135,25 @@ def feature_kind(npz: NpzFile, n: int, options: ConvertOptions) -> tuple[str, in
         raise DataError(f"{npz.path}: x_data and x_indices differ in length")
     has_values = "x_data" in npz or options.normalize_features == "row"
     return "sparse" if has_values else "binary", shape[1]
+
+
+def ids_of(npz: Arrays, n: int) -> np.ndarray | None:
+    """The user's ids of the vertices, int64 or S* (N,), distinct; None where rows are the ids."""
+    if "ids" not in npz:
+        return None
+    if npz.shape("ids") != (n,):
+        raise misfit(npz, "ids", n)
+    ids = npz.read("ids")
+    if ids.dtype.kind not in "iuUS":
+        raise DataError(f"{npz.path}: ids is {ids.dtype}, needed integers or text")
+    ids = np.char.encode(ids, "utf-8") if ids.dtype.kind == "U" else ids
+    ids = ids if ids.dtype.kind == "S" else ids.astype(np.int64)
+    order = np.argsort(ids, kind="stable")
+    again = np.flatnonzero(ids[order[1:]] == ids[order[:-1]])
+    if len(again):
+        first, second = order[again[0]], order[again[0] + 1]
+        raise DataError(
+            f"{npz.path}: ids: rows {first} and {second} are both {ids[first]}, needed another for "
+            f"each vertex"
+        )
+    return ids

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from batchgnn.base.errors import DataError
+from batchgnn.data.arrays import Arrays, Header
 
 READ_HEADER = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 MAX_COLUMNS = 64
@@ -26,7 +27,7 @@ DAMAGED = (
 "What a damaged or encrypted archive raises."
 
 
-def read_npy_header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+def read_npy_header(file: IO[bytes], where: str) -> Header:
     """(shape, whether Fortran order, dtype) of the .npy that `file` stands at the beginning of."""
     try:
         shape, fortran, dtype = READ_HEADER[npy.read_magic(file)](file)
@@ -46,7 +47,7 @@ def skip(file: IO[bytes], num_bytes: int) -> None:
         num_bytes -= done
 
 
-class NpzFile:
+class NpzFile(Arrays):
     """An .npz archive opened for streaming; a context manager."""
 
     def __init__(self, path: str | os.PathLike):
@@ -76,17 +77,12 @@ class NpzFile:
     def _entries(self) -> list[str]:
         return [entry.removesuffix(".npy") for entry in self.zip.namelist()]
 
-    def _header(self, key: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    def _header(self, key: str) -> Header:
         try:
             with self.zip.open(self._entry(key)) as file:
                 return read_npy_header(file, f"{self.path}: {key}")
         except DAMAGED as error:
             raise self._damaged(key, error) from error
-
-    def rename(self, key: str, name: str) -> None:
-        """Let the array `key` go by the name `name`."""
-        self.header[name] = self.header.pop(key)
-        self.names[name] = key
 
     def _entry(self, name: str) -> str:
         key = self.names.get(name, name)
@@ -103,32 +99,6 @@ class NpzFile:
         """Close the archive, whatever is still reading it."""
         self.zip.close()
         self.file.close()
-
-    def __contains__(self, key: str) -> bool:
-        """Whether there is an array `key`."""
-        return key in self.header
-
-    def shape(self, key: str) -> tuple[int, ...]:
-        """Shape of an array; raises DataError when it is missing."""
-        if key not in self.header:
-            raise DataError(
-                f"{self.path}: there is no array {key}; found {', '.join(sorted(self.header))}"
-            )
-        return self.header[key][0]
-
-    def length(self, key: str) -> int:
-        """Rows of an array; raises DataError when it is missing, or one value without a shape."""
-        shape = self.shape(key)
-        if not shape:
-            raise DataError(
-                f"{self.path}: {key} is one value, not an array of rows. Save it anew as an array"
-            )
-        return shape[0]
-
-    def dtype(self, key: str) -> np.dtype:
-        """Dtype of an array."""
-        self.shape(key)
-        return self.header[key][2]
 
     def read(self, key: str) -> np.ndarray:
         """A small array, whole."""

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from batchgnn.base.errors import DataError
+from batchgnn.data.arrays import Arrays
 from batchgnn.data.checks import Origin, check_ids
 from batchgnn.data.convert import split_of_masks
 from batchgnn.data.headers import SPLIT_NAMES, part_of
-from batchgnn.data.npz_file import NpzFile
 from batchgnn.data.split import first_again
 from batchgnn.store.graph_writer import NONE
 from batchgnn.store.seeds import SPLITS
@@ -22,12 +22,12 @@ ALIASES = {
 
 KNOWN = (
     "indptr", "indices", "edge_index", "source", "target", "edge_weight", "directed", "x",
-    "x_indptr", "x_indices", "x_shape", "x_data", "y", "class_names",
+    "x_indptr", "x_indices", "x_shape", "x_data", "y", "class_names", "ids",
 )  # fmt: skip
 ROW_CHUNK = 1 << 16
 
 
-def name_usually(npz: NpzFile) -> None:
+def name_usually(npz: Arrays) -> None:
     """Let arrays go by their usual names; raises DataError where two may be meant."""
     for usual, others in ALIASES.items():
         found = [key for key in others if key in npz and not (key == "target" and "source" in npz)]
@@ -47,7 +47,7 @@ class NpzSplit:
     keys   names of the arrays for train, val and test; empty when there are none
     """
 
-    def __init__(self, npz: NpzFile, num_vertices: int, *, drawn: bool):
+    def __init__(self, npz: Arrays, num_vertices: int, *, drawn: bool):
         """Find the arrays; raises DataError where there are too many or too few.
 
         drawn  whether the user wants a random split instead

@@ -54,6 +54,7 @@ def launch(
     dry_run
         print the command line and what is added to the environment, start nothing
     """
+    command = command[1:] if command[:1] == ("batchgnn",) else command
     if not command:
         raise ConfigError("nothing to launch. Try: batchgnn launch -n 2 -- train SHARDS --run RUN")
     on = None if hosts is None else parse_hosts(hosts)

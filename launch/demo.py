@@ -2,13 +2,13 @@
 
 import contextlib
 import itertools
-import json
 import shlex
 import subprocess
 import time
 from pathlib import Path
 
 from batchgnn.base.errors import BatchGNNError, StoreError
+from batchgnn.base.parse import parse_json
 from batchgnn.launch.local import own_command
 
 RANKS = 2
@@ -71,7 +71,7 @@ def say_and_run(command: list[str]) -> None:
 
 def report(folder: Path, seconds: float) -> str:
     """What was reached, what was made, what to try next."""
-    result = json.loads((folder / "run" / "result.json").read_text())
+    result = parse_json((folder / "run" / "result.json").read_text())
     name = result["metric"]
     resume = ["launch", "-n", "1", "--", "train", str(folder / "shards")]
     resume += ["--run", str(folder / "run"), "--resume", "--epochs", "40"]

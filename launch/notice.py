@@ -1,6 +1,5 @@
 """What mpirun says when a job ends badly: read, so that one clear sentence can say it instead."""
 
-import json
 import re
 import signal
 from collections.abc import Iterable, Iterator
@@ -8,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from batchgnn.base.environment import HOSTS
+from batchgnn.base.parse import parse_json
 
 RULE = re.compile(r"^[-=]{60,}\s*$")
 LONGEST, MOST_NAMED = 20, 8
@@ -106,7 +106,7 @@ def with_rank(killed: Killed, folder: Path) -> Killed:
 def hosts_of_ranks(folder: Path) -> list[str]:
     """The host of each rank; empty where no rank of this machine has told."""
     path = folder / HOSTS
-    return json.loads(path.read_text()) if path.exists() else []
+    return parse_json(path.read_text()) if path.exists() else []
 
 
 def ranks_on(hosts: list[str], of_ranks: list[str]) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from batchgnn.base.errors import BatchGNNError
+from batchgnn.base.parse import parse_json
 from batchgnn.run.run_files import Kinds, checked, damaged, read_text
 from batchgnn.store.format import atomic_file
 
@@ -160,7 +161,7 @@ def read_jobs(path: Path) -> list[Submitted]:
     if text is None:
         return []
     try:
-        listed = json.loads(text)
+        listed = parse_json(text)
     except (ValueError, RecursionError) as error:
         raise damaged(str(path), str(error) if text.strip() else "it is empty") from error
     if not isinstance(listed, list):

@@ -4,7 +4,6 @@ import dataclasses
 import shlex
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from cyclopts import App
 from cyclopts.config import Dict
 
 from batchgnn.base.errors import BatchGNNError, ConfigError, StoreError
+from batchgnn.base.parse import parse_toml
 from batchgnn.launch import queue
 from batchgnn.launch.mpirun import Flavour, find_mpirun
 from batchgnn.launch.slurm import Pipeline, scripts
@@ -31,7 +31,7 @@ def pipeline_file(app: Any, commands: tuple[str, ...], arguments: Any) -> None:
     if path is None:
         return
     try:
-        values = tomllib.loads(Path(path).read_text())
+        values = parse_toml(Path(path).read_text())
     except OSError as error:
         raise ConfigError(f"--config {path}: {error.strerror}.") from error
     except ValueError as error:  # also of bytes that are no UTF-8

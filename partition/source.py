@@ -1,6 +1,6 @@
 """What the partitioner reads: a graph store, or arrays in memory that look like one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -27,6 +27,7 @@ class GraphSource(Protocol):
     feature_dtype: np.dtype
     id_dtype: np.dtype
     events: EventSpec | None
+    class_names: Sequence[str] | None
 
     @property
     def event_columns(self) -> Mapping[str, np.ndarray]:
@@ -73,6 +74,7 @@ class GraphArrays:
     names: np.ndarray | None = None
     directed: bool = False
     name: str = "arrays"
+    class_names: Sequence[str] | None = None
     events: EventSpec | None = None
     event_columns: Mapping[str, np.ndarray] = field(default_factory=dict)
 

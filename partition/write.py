@@ -23,12 +23,13 @@ from batchgnn.partition.quality import Arcs, quality, quotient_csr
 from batchgnn.partition.rebalance import count_seeds
 from batchgnn.partition.source import GraphSource
 from batchgnn.partition.spill import Spill, csr_of
+from batchgnn.store.degrees import count_degrees
 from batchgnn.store.events import ARC
 from batchgnn.store.format import atomic_folder
 from batchgnn.store.narrow import converted
 from batchgnn.store.schema import Schema
 from batchgnn.store.seeds import is_seed
-from batchgnn.store.shard_store import Manifest, count_degrees
+from batchgnn.store.shard_store import Manifest
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +145,7 @@ def _write(job: ShardWriting, made_by: dict) -> Manifest:
         shard_edges=shard_edges,
         num_seeds=num_seeds,
         num_halo=num_halo,
+        class_name=np.array([name.encode() for name in job.graph.class_names or ()], "S"),
         degree_count=np.sum([_count_degrees(draft) for draft in drafts], axis=0),
         quotient_indptr=indptr,
         quotient_indices=indices,

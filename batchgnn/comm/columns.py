@@ -4,9 +4,9 @@ One all-to-all of uneven blocks each way, which is the inverse and the adjoint o
 """
 
 import numpy as np
-from mpi4py import MPI
 
 from batchgnn.comm.exchange import exchange_parts
+from batchgnn.comm.mpi import MPI
 from batchgnn.watch import trace
 
 

@@ -9,9 +9,9 @@ from copy import copy
 from typing import Protocol
 
 import numpy as np
-from mpi4py import MPI
 
 from batchgnn.base import buffers
+from batchgnn.comm.mpi import MPI
 from batchgnn.comm.pieces import OFFERED, cut, finish, move, rows_of_a_piece
 from batchgnn.watch import trace
 

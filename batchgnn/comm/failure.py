@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
-from mpi4py import MPI
 
 from batchgnn.base import errors
 from batchgnn.base.environment import HOSTS, LAST_CALLS_VARIABLE
 from batchgnn.base.errors import BatchGNNError, RankError
 from batchgnn.base.refused import refused
 from batchgnn.comm.grid import Grid
+from batchgnn.comm.mpi import MPI
 from batchgnn.comm.values import decode, encode, values_of_all
 from batchgnn.watch import trace
 

@@ -10,8 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import cast
 
-from mpi4py import MPI
-
 from batchgnn.base.environment import (
     LAST_CALLS_VARIABLE,
     SEGMENTS,
@@ -21,6 +19,7 @@ from batchgnn.base.environment import (
 )
 from batchgnn.base.errors import RankError
 from batchgnn.base.leftovers import remove_segments, segments_of, sweep
+from batchgnn.comm.mpi import MPI
 from batchgnn.comm.shared import Layout, SharedArrays
 from batchgnn.comm.values import values_of_all
 from batchgnn.watch import trace

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 
 import numpy as np
-from mpi4py import MPI
+
+from batchgnn.comm.mpi import MPI
 
 PIECE_BYTES = 256 << 10
 ASKED = 8

@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from mpi4py import MPI
 
 from batchgnn.base.bytes import format_bytes
 from batchgnn.base.errors import MemoryPlanError
+from batchgnn.comm.mpi import MPI
 
 ALIGNMENT = 64
 OVERHEAD_BYTES = 1 << 20

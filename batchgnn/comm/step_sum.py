@@ -4,9 +4,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from mpi4py import MPI
 
 from batchgnn.comm.exchange import allreduce_sum
+from batchgnn.comm.mpi import MPI
 from batchgnn.watch import interrupt, trace
 
 NUM_WORDS = 4

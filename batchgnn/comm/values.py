@@ -8,7 +8,9 @@ import json
 from typing import Any
 
 import numpy as np
-from mpi4py import MPI
+
+from batchgnn.base.parse import parse_json
+from batchgnn.comm.mpi import MPI
 
 
 def values_of_all(comm: MPI.Comm, value: Any) -> list[Any]:
@@ -43,7 +45,7 @@ def encode(value: Any) -> np.ndarray:
 
 def decode(part: np.ndarray) -> Any:
     """What `encode` was given."""
-    return json.loads(part.tobytes()) if len(part) else None
+    return parse_json(part.tobytes()) if len(part) else None
 
 
 def _parts(everything: np.ndarray, sizes: np.ndarray) -> list[Any]:

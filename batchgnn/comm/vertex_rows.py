@@ -8,12 +8,12 @@ over the ranks, unless it says otherwise.
 from typing import Literal, Protocol
 
 import numpy as np
-from mpi4py import MPI
 from numpy.typing import DTypeLike
 
 from batchgnn.base.errors import ConfigError
 from batchgnn.comm.exchange import ArrayRows, RowExchange, exchange_parts, starts
 from batchgnn.comm.grid import Comm, Grid
+from batchgnn.comm.mpi import MPI
 from batchgnn.comm.shared import Layout, has_room, layout_bytes, require_room
 from batchgnn.comm.values import values_of_all
 from batchgnn.watch import trace

@@ -13,14 +13,19 @@ import numba
 from batchgnn.base.bytes import format_bytes
 from batchgnn.base.environment import rank_from_environment
 from batchgnn.base.errors import RankError
+from batchgnn.base.parse import parse_json
 from batchgnn.base.threads import choose_threading_layer, own_cores, threads_for, use_threads
 from batchgnn.comm.failure import abort_on_exception
-from batchgnn.comm.grid import Grid, describe, start
+from batchgnn.comm.grid import describe, start
+from batchgnn.comm.mpi import NoMpiError
 from batchgnn.comm.values import values_at_first, values_of_all
 from batchgnn.doctor import machine
 
 SEGMENT_BYTES = 16 << 20
 "What Open MPI takes of /dev/shm for every rank of a node."
+
+NO_MPI = {"vendor": "none", "version": "", "threads": "MPI_THREAD_MULTIPLE", "library": "none"}
+"In place of what `describe` says; nothing is wrong with its threads."
 
 Job = dict[str, Any]
 "What is the same on all ranks (`mpi`, `safe_layer`), and `ranks`, the facts of each."
@@ -47,12 +52,17 @@ def doctor(*, json: bool = False) -> None:
     safe = choose_threading_layer()
     try:
         with start() as grid, abort_on_exception(grid.world):
-            ranks = values_at_first(grid.world, _facts(grid))
+            threads = threads_for(None, own_cores(), values_of_all(grid.node, own_cores()))
+            ranks = values_at_first(grid.world, _facts(grid.rank, threads))
             failed = False
             if ranks is not None:
                 job = {"mpi": describe(), "safe_layer": safe, "ranks": ranks}
                 failed = report(job, list(diagnose(job)), json)
             failed = any(values_of_all(grid.world, failed))
+    except NoMpiError as error:
+        threads = threads_for(None, own_cores(), [own_cores()])
+        job = {"mpi": NO_MPI, "safe_layer": safe, "ranks": [_facts(0, threads)]}
+        failed = report(job, [Finding("error", str(error)), *diagnose(job)], json)
     except RankError as error:
         if error.on_all_ranks or rank_from_environment() != 0:
             raise
@@ -61,12 +71,11 @@ def doctor(*, json: bool = False) -> None:
         sys.exit(1)
 
 
-def _facts(grid: Grid) -> dict[str, Any]:
-    """The facts of this rank, with the threads that a run would have; collective on the node."""
-    threads = threads_for(None, own_cores(), values_of_all(grid.node, own_cores()))
+def _facts(rank: int, threads: int) -> dict[str, Any]:
+    """The facts of this process, with the threads that a run would have."""
     with use_threads(threads):
         found = {"kernel_threads": numba.get_num_threads(), "layer": numba.threading_layer()}
-        return machine.facts() | found | {"rank": grid.rank, "threads": threads}
+        return machine.facts() | found | {"rank": rank, "threads": threads}
 
 
 def report(job: Job | None, findings: list[Finding], as_json: bool) -> bool:
@@ -161,7 +170,7 @@ def diagnose(job: Job) -> Iterator[Finding]:
 def _different_software(ranks: list[dict[str, Any]]) -> Iterator[Finding]:
     kinds = Counter(json_format.dumps(each["versions"]) for each in ranks)
     if len(kinds) > 1:
-        usual = json_format.loads(kinds.most_common(1)[0][0])
+        usual = parse_json(kinds.most_common(1)[0][0])
         other = next(each for each in ranks if each["versions"] != usual)
         name = next(name for name in usual if other["versions"][name] != usual[name])
         yield Finding(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from batchgnn.base.errors import StoreError
+from batchgnn.base.parse import parse_json
 from batchgnn.store.format import atomic_file
 
 FORMAT, VERSION = "batchgnn-plan-rates", 2
@@ -155,7 +156,7 @@ def read_rates(path: Path, fingerprint: str) -> Rates | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text())
+        value = parse_json(path.read_text())
         found = value["format"], value["format_version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from error

@@ -1,10 +1,14 @@
 """`batchgnn export`: a best model as safetensors, named and shaped as in PyTorch Geometric."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
+from batchgnn import __version__
 from batchgnn.base.errors import StoreError
 from batchgnn.modes.assembly import resolved, task_of
 from batchgnn.modes.open import build_model
+from batchgnn.nn.model import Model
 from batchgnn.nn.pyg import pyg_state
 from batchgnn.run.folder import RunFolder
 from batchgnn.run.session import put_best
@@ -28,13 +32,39 @@ def export(run: Path, model: Path, *, shards: Path | None = None) -> None:
 
     if model.exists():
         raise StoreError(f"{model} exists: nothing is written over. Choose another name.")
-    folder = RunFolder(run)
-    where, settings = folder.shards_and_settings()
+    built = best_model(run, shards)
+    with atomic_file(model) as beside:
+        beside.write_bytes(save(pyg_state(built), metadata=about(built, run, shards)))
+    print(f"{model}: {built.parameters.size:,} parameters of {built.spec.model}")
+
+
+def about(model: Model, run: Path, shards: Path | None = None) -> dict[str, str]:
+    """The metadata of an exported model: all that is needed to build it again, as text.
+
+    model, layers, heads and other fields of `ModelSpec`; widths, task, class_names (JSON); name and
+    fingerprint of the shards that it was trained on.
+    """
+    manifest = read_manifest(shards or RunFolder(run).shards_and_settings()[0])
+    return {
+        "format": "pt",
+        "made_by": f"batchgnn {__version__}",
+        **{name: str(value) for name, value in asdict(model.spec).items()},
+        "widths": json.dumps([int(width) for width in model.widths]),
+        "task": manifest.task,
+        "class_names": json.dumps(manifest.class_names),
+        "trained_on": manifest.name,
+        "fingerprint": manifest.fingerprint,
+    }
+
+
+def best_model(run: Path, shards: Path | None = None) -> Model:
+    """The model of a run with its best parameters; raises StoreError.
+
+    shards: as `put_best` takes it
+    """
+    where, settings = RunFolder(run).shards_and_settings()
     manifest = read_manifest(shards or where)
     settings = resolved(settings, manifest.task, manifest.feature_name)
     built = build_model(manifest, settings, task_of(settings).make(settings))
     put_best(built, run, manifest, shards)
-    name = built.spec.model
-    with atomic_file(model) as beside:
-        beside.write_bytes(save(pyg_state(built), metadata={"model": name, "format": "pt"}))
-    print(f"{model}: {built.parameters.size:,} parameters of {name}")
+    return built

@@ -10,6 +10,7 @@ from typing import Any
 
 from batchgnn import __version__
 from batchgnn.base.errors import ConfigError, StoreError
+from batchgnn.base.parse import parse_json
 from batchgnn.modes.assembly import every_subject, settings_of
 from batchgnn.run.finite import require_finite_weights
 from batchgnn.run.lock import RunLock
@@ -172,7 +173,7 @@ class RunFolder:
 
     def summary(self) -> str:
         """Two lines for the end of a run."""
-        result = json.loads((self.path / RESULT).read_text())
+        result = parse_json((self.path / RESULT).read_text())
         name = result["metric"]
         return (
             f"best epoch {result['best_epoch']}: validation {name} {result[f'val_{name}']}, "

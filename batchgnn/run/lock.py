@@ -21,6 +21,7 @@ from typing import Any
 import psutil
 
 from batchgnn.base.errors import StoreError
+from batchgnn.base.parse import parse_json
 from batchgnn.run.run_state import LOCK, slurm_number
 
 BEAT_S = 2.0
@@ -230,7 +231,7 @@ def said(holder: dict[str, Any]) -> str:
 def json_of(path: Path) -> dict[str, Any] | None:
     """The lock's values; None without the file, empty where nobody can read what is in it."""
     try:
-        found = json.loads(path.read_text())
+        found = parse_json(path.read_text())
     except FileNotFoundError:
         return {} if path.is_symlink() else None  # a link to nothing
     except ValueError:

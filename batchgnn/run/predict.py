@@ -23,6 +23,7 @@ from batchgnn.store.prediction import (
     publish_prediction,
     write_slab,
 )
+from batchgnn.store.prediction_table import check_name
 
 Rank = TypeVar("Rank", int, np.ndarray)
 "A rank, or several."
@@ -36,15 +37,17 @@ def predict(
     shards: Path | None = None,
     pairs: Path | None = None,
 ) -> None:
-    """Write what is predicted of all vertices, or their embeddings, to an HDF5 file.
+    """Write what is predicted of all vertices, or their embeddings, to a file.
 
     Parameters
     ----------
     run
         run folder, made by `batchgnn train`
     out
-        HDF5 file to write: `probability` (N, C), `number` (N,) or `embedding` (N, hidden), float32,
-        and `original_id` (N,), the ids of the user's graph; must not exist
+        file to write; must not exist. One that ends in .csv or .parquet is a table: `original_id`,
+        the ids of the user's graph; of classes `predicted`, by name, and `probability_NAME` of
+        each; `number`; or `embedding_0` and so on. Any other is HDF5, with `original_id` (N,) and
+        `probability` (N, C), `number` (N,) or `embedding` (N, hidden), float32
     output
         what the task predicts (class probabilities, or a number), or the last layer's input rows
     shards
@@ -57,6 +60,7 @@ def predict(
     with open_run(run, shards) as share:
         world, num_vertices = share.grid.world, share.manifest.num_vertices
         with fail_together(world, f"opening {run}"):
+            check_name(out)
             if out.exists():
                 raise StoreError(f"{out} exists: nothing is written over. Choose another name.")
             if share.is_first:
@@ -84,7 +88,7 @@ def write_prediction(share: Share, out: Path, columns: dict[str, np.ndarray], ru
     with fail_together(world, f"writing {out}"):
         if share.is_first:
             shapes = {k: (v.dtype, (num_vertices, *v.shape[1:])) for k, v in columns.items()}
-            create_prediction(out, {"name": share.manifest.name, "run": str(run)}, shapes)
+            create_prediction(out, run, share.manifest, shapes)
     slabs = {k: to_slab(share, rows) for k, rows in columns.items()}
     with fail_together(world, f"writing {out}"):
         for name, slab in slabs.items():

@@ -32,8 +32,8 @@ def predict_pairs(share: Share, run: Path, out: Path, pairs: Path) -> int:
     chance = found.task.probability(score_pairs(found, asked))
     with fail_together(world, f"writing {out}"):
         if share.is_first:
-            about = {"name": share.manifest.name, "run": str(run)}
-            create_prediction(out, about, {"probability": (chance.dtype, chance.shape)})
+            columns = {"probability": (chance.dtype, chance.shape)}
+            create_prediction(out, run, share.manifest, columns)
             write_slab(out, "probability", 0, chance)
             publish_prediction(out)
     return len(chance)

@@ -3,13 +3,12 @@
 Damage is a StoreError with the file and what is wrong. Needs neither MPI nor HDF5.
 """
 
-import json
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from batchgnn.base.errors import StoreError
+from batchgnn.base.parse import parse_json, parse_toml
 from batchgnn.settings.tables import flattened
 
 Kind = Any
@@ -79,7 +78,7 @@ def read_settings(file: Path) -> dict[str, Any]:
     """config.toml, without its tables; empty when it is not there. Raises StoreError."""
     text = read_text(file)
     try:
-        values = flattened(tomllib.loads(text or ""))
+        values = flattened(parse_toml(text or ""))
     except ValueError as error:
         raise damaged(str(file), str(error)) from error
     return checked(values, SETTINGS_KEYS, str(file))
@@ -126,8 +125,8 @@ def read_text(file: Path) -> str | None:
 def parsed(text: str, kinds: Kinds, where: str) -> dict[str, Any]:
     """One object of JSON with what is needed of it; raises StoreError."""
     try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        values = parse_json(text)
+    except ValueError as error:
         raise damaged(where, str(error) if text.strip() else "it is empty") from error
     if not isinstance(values, dict):
         raise damaged(where, f"it holds a {type(values).__name__}, not names and values")

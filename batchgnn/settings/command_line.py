@@ -90,13 +90,16 @@ class Options:
         given = {a.name: a.tokens[0].value for a in used}
         paths = [Path(given["--config"])] if "--config" in given else []
         resume = any(a.name == "--resume" and a.tokens[0].keyword == "--resume" for a in used)
-        if resume and "--run" in given:
-            paths.append(Path(given["--run"]) / "config.toml")
         for path in paths:
             self._take_file(path, app, commands, arguments)
+        if resume and "--run" in given:
+            path = Path(given["--run"]) / "config.toml"
+            if not self._take_file(path, app, commands, arguments):
+                raise ConfigError(f"{path} names no shards: it is not what a run wrote.")
         self._said = {a.field_info.name for a in arguments if a.tokens}
 
-    def _take_file(self, path: Path, app: App, commands: tuple[str, ...], arguments: Any) -> None:
+    def _take_file(self, path: Path, app: App, commands: tuple[str, ...], arguments: Any) -> bool:
+        """Take them from a file; whether it names shards."""
         shards, options = read_options(path, self.titles)
         values = {
             name.replace("_", "-"): list(value) if isinstance(value, tuple) else value
@@ -110,3 +113,4 @@ class Options:
             raise ConfigError(f"{path}: there is no option {wrong}.{did_you_mean(wrong, known)}")
         source = Dict(values, allow_unknown=True, use_commands_as_keys=False, source=str(path))
         source(app, commands, arguments)
+        return shards is not None

@@ -1,6 +1,5 @@
 """Settings in TOML: a table a subject, or all options flat at the top."""
 
-import tomllib
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import tomli_w
 
 from batchgnn.base.errors import ConfigError
+from batchgnn.base.parse import parse_toml
 from batchgnn.settings.settings import Settings, options_of, table_of
 
 MOVED = {("sampling", "batch-size")}
@@ -38,7 +38,7 @@ def write_settings(path: Path, shards: Path, settings: Settings) -> None:
 def read_options(path: Path, subjects: Iterable[type]) -> tuple[Path | None, dict[str, Any]]:
     """The shard store, where it is named, and the options by name; raises ConfigError."""
     try:
-        values = tomllib.loads(path.read_text())
+        values = parse_toml(path.read_text())
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: no such settings file. Check --config, or --run with --resume."

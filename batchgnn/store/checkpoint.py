@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from batchgnn.base.errors import StoreError
+from batchgnn.base.parse import parse_json
 from batchgnn.store.format import atomic_file, checksum, writing
 from batchgnn.store.mode_state import StateFile, damaged, missing, require_fitting
 
@@ -50,13 +51,13 @@ class Index:
         """With a checksum of its own; floats survive to the last bit, infinities too."""
         head = {"format": FORMAT, "format_version": FORMAT_VERSION}
         body = json.dumps(head | asdict(self), default=lambda scalar: scalar.item())
-        return json.dumps(json.loads(body) | {"checksum": _digest(body)})
+        return json.dumps(parse_json(body) | {"checksum": _digest(body)})
 
     @classmethod
     def from_json(cls, written: str, path: Path) -> "Index":
         """What `to_json` was called on; raises StoreError, naming `path`, when it is damaged."""
         try:
-            values = json.loads(written)
+            values = parse_json(written)
             version = int(values["format_version"])
             if version > FORMAT_VERSION:
                 raise StoreError(

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from batchgnn.base.parse import parse_json
 from batchgnn.store.labels import EVENTS
 
 SOURCE, TARGET, TIME, SPLIT = "event/source", "event/target", "event/time", "event/split"
@@ -75,7 +76,7 @@ def spec_of(text: str) -> EventSpec | None:
     if not text:
         return None
     try:
-        spec = EventSpec(**json.loads(text))
+        spec = EventSpec(**parse_json(text))
     except TypeError as error:
         raise ValueError(f"{text!r} does not describe events") from error
     if np.dtype(spec.time_dtype) not in TIMES or min(spec.num_events, spec.num_features) < 0:

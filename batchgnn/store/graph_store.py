@@ -6,7 +6,7 @@ stays bounded whatever the size of the graph. data/FORMAT.md is the table of the
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,7 +143,7 @@ class GraphStore:
             or (self._name.dtype != np.int64 and self._name.dtype.kind != "S")
         ):
             raise self._misfit("vertex/name", self._name, (n,), "int64 or S*")
-        self.class_names = (
+        self.class_names: Sequence[str] | None = (
             [name.decode() for name in file["class/name"][...]] if "class/name" in file else None
         )
 

@@ -49,6 +49,10 @@ def claims_of(m: "Manifest") -> Iterator[tuple[str, bool]]:
         "degree/count: of every vertex, arc and seed",
         m.degree_count.shape == (3 + m.num_splits, 0) or _adds_up(m),
     )
+    yield (
+        "class/name: UTF-8, one for each class, or none",
+        m.class_name.shape in ((0,), (m.num_classes,)) and _are_texts(m.class_name),
+    )
     ends = m.quotient_indptr
     yield (
         "quotient: CSR of every shard",
@@ -92,3 +96,10 @@ def _most_seeds(m: "Manifest") -> np.ndarray:
     if m.events is None:
         return m.shard_vertices
     return np.diff([m.event_run(s).start for s in range(m.num_shards)], append=m.events.num_events)
+
+
+def _are_texts(names: np.ndarray) -> bool:
+    try:
+        return names.dtype.kind == "S" and all(name.decode() is not None for name in names)
+    except UnicodeDecodeError:
+        return False

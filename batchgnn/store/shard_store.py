@@ -7,6 +7,7 @@ table of attributes and datasets; `shard_writer` writes them, `shard_verify` che
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import h5py
 import numpy as np
 
 from batchgnn.base.errors import StoreError
+from batchgnn.base.parse import parse_json
 from batchgnn.kernels.half import FEATURE_DTYPES
 from batchgnn.store.events import ATTRIBUTE as ATTRIBUTE_OF_EVENTS
 from batchgnn.store.events import spec_of
@@ -57,6 +59,7 @@ ARRAYS = {
     "shard/num_seeds": "num_seeds",
     "shard/num_halo": "num_halo",
     "degree/count": "degree_count",
+    "class/name": "class_name",
     "quotient/indptr": "quotient_indptr",
     "quotient/indices": "quotient_indices",
     "quotient/weight": "quotient_weight",
@@ -67,8 +70,11 @@ ARRAYS = {
 }
 "Dataset of the manifest -> attribute of `Manifest`."
 
-DEGREES = 256
-"Degrees that are counted each; the last stands for all from there on."
+LATER: dict[str, Callable[[int], np.ndarray]] = {
+    "degree_count": lambda num_splits: np.zeros((3 + num_splits, 0), np.int64),
+    "class_name": lambda _: np.zeros(0, "S1"),
+}
+"What an older manifest lacks, and what stands for it, of so many splits."
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -79,9 +85,10 @@ class Manifest(Schema):
     shard_edges    int64 (K,)       in-arcs of each shard
     num_seeds      int64 (K, R)     training vertices with a label of each shard, per split
     num_halo       int64 (K,)       distinct in-neighbours that other shards own
-    degree_count   int64 (3 + R, DEGREES)  vertices by in-degree, by out-degree, arcs by the
-                   in-degree of their source, seeds of each split by in-degree; (3 + R, 0) where
+    degree_count   int64 (3 + R, degrees.DEGREES)  vertices by in-degree, by out-degree, arcs by
+                   the in-degree of their source, seeds of each split by in-degree; (3 + R, 0) where
                    the manifest is of version 3
+    class_name     bytes (num_classes,) UTF-8; (0,) where classes have numbers only
     quotient_*     int64            symmetric CSR over shards without the diagonal; weight[s, t] =
                                     arcs with one end in s and the other in t, either direction
     checksum       bytes (K, num_datasets)   of each dataset of each shard, hexadecimal
@@ -105,6 +112,7 @@ class Manifest(Schema):
     num_seeds: np.ndarray
     num_halo: np.ndarray
     degree_count: np.ndarray
+    class_name: np.ndarray
     quotient_indptr: np.ndarray
     quotient_indices: np.ndarray
     quotient_weight: np.ndarray
@@ -122,6 +130,12 @@ class Manifest(Schema):
     def shard_vertices(self) -> np.ndarray:
         """int64 (K,): vertices of each shard."""
         return np.diff(self.offset)
+
+    @property
+    def class_names(self) -> list[str]:
+        """What the classes are called: by their numbers where they have no names."""
+        known = [name.decode() for name in self.class_name]
+        return known or [str(c) for c in range(self.num_classes)]
 
     def event_run(self, s: int) -> slice:
         """The events that lie in shard s; none where edges have no time."""
@@ -282,16 +296,6 @@ _places: dict[tuple[str | int, ...], Places] = {}
 "Of the files that this process has opened."
 
 
-def count_degrees(into: np.ndarray, out: np.ndarray, is_seed: np.ndarray) -> np.ndarray:
-    """int64 (3 + R, DEGREES), as `Manifest.degree_count`, of some vertices.
-
-    into, out  int64 (n,) degrees; is_seed: bool (n, R)
-    """
-    rows = [(into, None), (out, None), (into, out), *((into[s], None) for s in is_seed.T)]
-    counted = [np.bincount(np.minimum(d, DEGREES - 1), each, DEGREES) for d, each in rows]
-    return np.stack(counted).astype(np.int64)
-
-
 def shard_name(s: int) -> str:
     """File name of shard s."""
     return f"shard-{s:05d}.h5"
@@ -301,13 +305,8 @@ def read_manifest(path: str | os.PathLike) -> Manifest:
     """The manifest of the shard store at `path`; raises StoreError."""
     path = Path(path)
     if not (path / MANIFEST).exists():
-        what = (
-            "is a file"
-            if path.is_file()
-            else "has no manifest.h5"
-            if path.exists()
-            else "does not exist"
-        )
+        there = "has no manifest.h5" if path.exists() else "does not exist"
+        what = "is a file" if path.is_file() else there
         raise StoreError(
             f"{path} {what}: needed a shard store, a folder made by: "
             f"batchgnn partition GRAPH.h5 {path} --shards K"
@@ -322,10 +321,10 @@ def read_manifest(path: str | os.PathLike) -> Manifest:
             values = {
                 attribute: file[name][()]
                 for name, attribute in ARRAYS.items()
-                if name in file or attribute != "degree_count"
+                if name in file or attribute not in LATER
             }
-            rows = 3 + values["num_seeds"].shape[1]
-            values.setdefault("degree_count", np.zeros((rows, 0), np.int64))
+            for attribute, stand_in in LATER.items():
+                values.setdefault(attribute, stand_in(values["num_seeds"].shape[1]))
             for field in fields(Manifest):
                 if field.name == ATTRIBUTE_OF_EVENTS:
                     values[field.name] = spec_of(text(file.attrs.get(field.name, "")))
@@ -363,7 +362,7 @@ def encode_attributes(manifest: Manifest) -> dict[str, object]:
 def _decode(field: Field, value: Any) -> Any:
     """A manifest's field from its HDF5 attribute."""
     if field.name == "options":
-        return json.loads(text(value))
+        return parse_json(text(value))
     if field.name.endswith("_dtype"):
         known = text(value)
         return np.dtype(FEATURE_DTYPES.get(known, known)) if known else None

@@ -13,12 +13,13 @@ import numpy as np
 from batchgnn.base.errors import StoreError
 from batchgnn.base.progress import progress
 from batchgnn.kernels.half import as_floats
+from batchgnn.store.degrees import count_degrees
 from batchgnn.store.event_verify import StreamCheck
 from batchgnn.store.format import FORMAT_SHARD, checksum, open_store
 from batchgnn.store.labels import MULTICLASS, MULTILABEL, REGRESSION, in_range
 from batchgnn.store.seeds import TRAIN, is_seed
 from batchgnn.store.shard_check import RESTORE, check_frame
-from batchgnn.store.shard_store import Manifest, Shard, ShardStore, count_degrees
+from batchgnn.store.shard_store import Manifest, Shard, ShardStore
 from batchgnn.store.shard_writer import fingerprint_of
 
 ALLOWED = {MULTICLASS: "-1 or a class", MULTILABEL: "0, 1 or 255", REGRESSION: "finite or NaN"}

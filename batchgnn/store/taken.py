@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from batchgnn.base.parse import parse_json
 from batchgnn.store.labels import MULTICLASS, MULTILABEL, NOT_KNOWN
 from batchgnn.store.seeds import SPLITS, has_label
 
@@ -89,7 +90,7 @@ def to_json(record: Mapping[str, Value]) -> str:
 def from_json(text: str) -> Record:
     """The record as a store keeps it; an empty one where it cannot be read."""
     try:
-        record = json.loads(text)
+        record = parse_json(text)
     except ValueError:
         return {}
     return record if isinstance(record, dict) else {}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from batchgnn.base.errors import StoreError
+from batchgnn.base.parse import parse_json
 from batchgnn.watch.trace import Span
 
 FORMAT = "batchgnn-timeline"
@@ -94,7 +95,7 @@ def _event(process: int, thread: int, span: Span) -> dict[str, Any]:
 def read_timeline(path: Path) -> Timeline:
     """Read what `chrome_trace` wrote; raises StoreError when it is none, newer or damaged."""
     try:
-        whole = json.loads(path.read_text())
+        whole = parse_json(path.read_text())
         about, events = whole["otherData"], whole["traceEvents"]
         if about["format"] != FORMAT:
             raise KeyError("format")

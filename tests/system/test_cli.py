@@ -56,6 +56,15 @@ def test_help_names_every_command_and_every_command_has_help():
         assert "Usage:" in done.stdout
 
 
+def test_a_shell_completes_commands_and_options():
+    script = run("completion", "bash").stdout
+    for words, expected in ((["tr"], "train"), (["train", "--fano"], "--fanouts")):
+        typed = " ".join(["batchgnn", *words])
+        ask = f"COMP_WORDS=({typed}); COMP_CWORD={len(words)}; _batchgnn; echo ${{COMPREPLY[@]}}"
+        done = subprocess.run(["bash", "-c", f"{script}\n{ask}"], capture_output=True, text=True)
+        assert done.stdout.split() == [expected], done.stderr
+
+
 def test_version():
     assert run("--version").stdout.strip() == __version__
 
@@ -87,8 +96,10 @@ def test_only_the_first_rank_prints():
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
 
 
-def test_launch_prints_its_plan():
-    done = run("launch", "-n", "1", "--threads", "1", "--dry-run", "--", "train", "s", "--run", "r")
+@pytest.mark.parametrize("named", [[], ["batchgnn"]])
+def test_launch_prints_its_plan(named):
+    words = [*named, "train", "s", "--run", "r"]
+    done = run("launch", "-n", "1", "--threads", "1", "--dry-run", "--", *words)
     assert done.returncode == 0, done.stderr
     assert "NUMBA_NUM_THREADS=1" in done.stdout
-    assert done.stdout.rstrip().endswith("train s --run r")
+    assert done.stdout.rstrip().endswith("-m batchgnn train s --run r")

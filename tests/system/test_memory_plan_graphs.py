@@ -4,7 +4,7 @@ A line a rank is printed: pytest -m slow -s
 """
 
 import pytest
-from commands import succeed
+from commands import run, succeed
 from plans import planned
 from shards import DATA
 
@@ -51,10 +51,15 @@ def test_plans_are_above_the_peak_and_at_most_twice_that(shards, tmp_path, mode)
     options = SMALLER if name == LARGE else []
     options = options if mode == "macrobatch" else options[:4]
     for model in MODELS[mode]:
-        run = tmp_path / model
+        out = tmp_path / model
         line = ["--mode", mode, "--model", model, "--epochs", 1, *options]
-        succeed("train", path, "--run", run, *line, ranks=RANKS, timeout_s=3600)
-        for rank, each in enumerate(planned(run, RANKS)):
+        done = run("train", path, "--run", out, *line, ranks=RANKS, timeout_s=3600)
+        if name == LARGE and done.returncode == 2:
+            assert "batchgnn: this needs" in done.stderr, done.stderr
+            print(f"{name} {mode} {model} refused: {done.stderr.splitlines()[0]}")
+            continue
+        assert done.returncode == 0, done.stderr
+        for rank, each in enumerate(planned(out, RANKS)):
             print(f"{name} {mode} {model} rank {rank} {each}")
             wrong += [f"{model} {each}"] * (not 1 <= each.ratio <= 2)
     assert wrong == []

@@ -1,5 +1,6 @@
 """Whole runs: early stopping, several labels, several splits, predictions, against plain NumPy."""
 
+import csv
 import json
 from dataclasses import replace
 
@@ -63,6 +64,14 @@ def test_predictions_come_in_the_order_of_the_graph(shards, names, tmp_path):
     together = predicted(run, tmp_path / "3.h5", ranks=3)
     np.testing.assert_array_equal(together["original_id"], names)
     np.testing.assert_allclose(together["probability"], alone["probability"], rtol=1e-4, atol=1e-6)
+    succeed("predict", run, tmp_path / "t.csv", ranks=2)
+    with (tmp_path / "t.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["original_id"].encode() for row in rows] == names.tolist()
+    classes = [int(row["predicted"]) for row in rows]
+    chances = [[float(row[f"probability_{c}"]) for c in range(4)] for row in rows]
+    np.testing.assert_allclose(chances, alone["probability"], rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(classes, np.argmax(chances, axis=1))
     embedding = predicted(run, tmp_path / "e.h5", "--output", "embedding", ranks=3)
     assert embedding["embedding"].shape == (400, 16)
 

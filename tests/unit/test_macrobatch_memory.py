@@ -18,9 +18,11 @@ from batchgnn.modes.macrobatch.memory import (
     plan_macrobatch,
     usual_sources,
     usually_drawn,
+    usually_remote,
 )
 from batchgnn.modes.macrobatch.options import Macrobatches
 from batchgnn.modes.open import build_model
+from batchgnn.partition.partition import partition
 from batchgnn.store.seeds import is_seed
 from batchgnn.store.shard_store import ShardStore
 
@@ -32,8 +34,10 @@ MODE = MODES["macrobatch"]
 def extent(tmp_path_factory):
     """Of a graph of 220,000 vertices on 16 ranks of a machine with 20 GB, with some options."""
     path = shards_of(learnable_graph(), tmp_path_factory.mktemp("memory") / "shards", RANKS)
+    small = ShardStore(path).manifest
     manifest = replace(
-        ShardStore(path).manifest,
+        small,
+        quotient_weight=np.full_like(small.quotient_weight, 2 * 9_000_000 // RANKS**2),
         num_vertices=VERTICES,
         num_edges=9_000_000,
         num_features=768,
@@ -124,6 +128,27 @@ def test_random_edges_have_so_many_sources_which_draw_so_much(tmp_path):
         degree = np.bincount(target, minlength=3000)
         mean = np.mean([np.minimum(degree[source[edges]], 4).sum() for edges in picks])
         assert usually_drawn(store.manifest, drawn, 4, SOURCES) == pytest.approx(mean, rel=0.03)
+
+
+@pytest.mark.parametrize("method", ["random", "metis"])
+def test_walks_end_with_others_as_often_as_is_planned(tmp_path, extent, method):
+    """From an own vertex, over three in-edges drawn as a fanout of 1 draws them."""
+    partition(learnable_graph(num_vertices=3000), tmp_path / "shards", method, 4)
+    store = ShardStore(tmp_path / "shards")
+    shards = [store.shard(s) for s in range(4)]
+    sources = np.concatenate([each.in_indices for each in shards]).astype(np.int64)
+    degree = np.concatenate([each.degree_in for each in shards])
+    first, own = np.r_[0, np.cumsum(degree)], np.array([0, 1])
+    rng, num_own = np.random.default_rng(0), int(store.manifest.offset[2])
+    at = rng.integers(0, num_own, 20_000)
+    for _ in range(3):
+        at = at[degree[at] > 0]
+        at = sources[first[at] + rng.integers(0, degree[at])]
+    of = replace(
+        extent(), manifest=store.manifest, shards=own, num_own=num_own, num_edges=first[num_own]
+    )
+    share = usually_remote(of, len(at)) / len(at)
+    assert (at >= num_own).mean() <= share <= 3 * (at >= num_own).mean()
 
 
 def test_seeds_draw_what_seeds_have(tmp_path):

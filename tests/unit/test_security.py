@@ -1,9 +1,12 @@
 """What the sources never do: read pickles, open ports, or send objects by mpi4py's own methods."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
+
+from batchgnn.base.parse import parse_json, parse_toml
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(
@@ -43,6 +46,14 @@ def faults(tree):
 def test_all_sources_are_looked_at():
     assert len(SOURCES) > 100
     assert {path.name for path in SOURCES} >= {"failure.py", "convert_npz.py", "mpirun.py"}
+
+
+def test_text_is_parsed_in_one_place_which_bears_any_depth():
+    parsers = re.compile(r"\b(json\w*|tomllib)\.loads?\b")
+    assert {path.name for path in SOURCES if parsers.search(path.read_text())} == {"parse.py"}
+    for parse in (parse_json, parse_toml):
+        with pytest.raises(ValueError, match="nested too deeply"):
+            parse("a = " * (parse is parse_toml) + "[" * 100_000)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -1,6 +1,7 @@
 """What is damaged in a store is refused before it is used, whichever bit it is."""
 
 import shutil
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -18,9 +19,11 @@ SHARDS = 3
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
-    """A weighted graph of 180 vertices in three shards."""
+    """A weighted graph of 180 vertices in three shards, whose classes have names."""
     folder = tmp_path_factory.mktemp("sound") / "s"
-    partition(random_graph(180, 900, weighted=True), folder, "random", SHARDS)
+    graph = random_graph(180, 900, weighted=True)
+    names = [f"class {c}" for c in range(graph.num_classes)]
+    partition(replace(graph, class_names=names), folder, "random", SHARDS)
     return folder
 
 
@@ -110,6 +113,7 @@ CLAIMS = {
     "shard/num_seeds": ("data", 10**6, "shard/num_seeds: a row per shard"),
     "shard/num_halo": ("data", 10**6, "shard/num_halo: adds up"),
     "degree/count": ("data", 10**6, "degree/count: of every vertex"),
+    "class/name": ("data", b"\xff", "class/name: UTF-8"),
 }
 
 

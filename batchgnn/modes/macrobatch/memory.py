@@ -141,10 +141,11 @@ def macrobatch_bytes(extent: Extent, frontier: int, num_edges: int, budget: int)
     options, overlap = extent.settings[Macrobatches], bool(extent.settings[Messages].overlap)
     row_bytes = _row_bytes(extent)
     num_remote = extent.manifest.num_vertices - extent.num_own
+    remote = min(frontier, usually_remote(extent, num_edges))
     steps = num_steps(extent.num_seeds, extent.settings[Batches].size)
 
     def of_size(size: int) -> dict[str, int]:
-        fetched = min(size * frontier, num_remote)
+        fetched = min(size * remote, num_remote)
         minibatches = min(size * (1 + 2 * overlap), steps)
         macrobatches = min(1 + overlap, -(-steps // size))
         return {
@@ -234,6 +235,21 @@ def frontier_sizes(extent: Extent) -> tuple[list[int], list[int]]:
         edges.append(drawn)
         frontiers.append(min(frontiers[-1] + sources, manifest.num_vertices))
     return frontiers, edges
+
+
+def usually_remote(extent: Extent, drawn: int) -> int:
+    """Sources that others own, of so many edges that this rank's samples have: seldom more.
+
+    A walk from a seed has left the own shards if one of its edges did, each as often as edges do.
+    """
+    manifest, own = extent.manifest, extent.shards
+    shard = np.repeat(np.arange(manifest.num_shards), np.diff(manifest.quotient_indptr))
+    leaves = np.isin(shard, own) & ~np.isin(manifest.quotient_indices, own)
+    arcs = int(manifest.quotient_weight[leaves].sum())
+    into = arcs if manifest.directed else arcs / 2
+    share = min(into / max(extent.num_edges, 1), 1)
+    hops = len(extent.settings[Sampling].hops(extent.settings[KeptInputs]))
+    return int(MARGIN * drawn * (1 - (1 - share) ** hops))
 
 
 def most_drawn(manifest: Manifest, targets: int, fanout: int) -> int:

@@ -1,0 +1,169 @@
+"""Graphs of other libraries as `Graph`: known by what they offer, so that none is needed here."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from batchgnn.api.graph import Graph, plain
+from batchgnn.base.errors import DataError
+from batchgnn.data.convert import Arcs
+
+MASKS = {"train": "train_mask", "val": "val_mask", "test": "test_mask"}
+
+
+def from_pyg(data: Any, **more: Any) -> Graph:
+    """Of a `torch_geometric.data.Data`: edge_index, x, y, edge_weight and the three masks.
+
+    more: other fields of `Graph`, which win over what is there
+    """
+    directed = not data.is_undirected()
+    found: dict[str, Any] = {
+        "edges": data.edge_index,
+        "arcs": "directed" if directed else "both",
+        "features": getattr(data, "x", None),
+        "labels": getattr(data, "y", None),
+        "weights": getattr(data, "edge_weight", None),
+        "num_vertices": data.num_nodes,
+    }
+    masks = {part: getattr(data, name, None) for part, name in MASKS.items()}
+    if all(mask is not None for mask in masks.values()):
+        found["split"] = masks
+    return Graph(**(found | more))
+
+
+def from_scipy(adjacency: Any, **more: Any) -> Graph:
+    """Of a sparse matrix (N, N): entry (u, v) is the edge u -> v; symmetric ones are undirected.
+
+    Values other than 1 are weights.
+
+    >>> import scipy.sparse
+    >>> graph = from_scipy(scipy.sparse.csr_array([[0, 1], [1, 0]]), labels=[0, 1])
+    >>> graph.arcs, graph.edges.tolist()
+    ('both', [[0, 1], [1, 0]])
+    """
+    if len(set(adjacency.shape)) != 1:
+        raise DataError(f"the matrix has shape {adjacency.shape}, needed a square one: (N, N)")
+    entries = adjacency.tocoo()
+    is_symmetric = (adjacency != adjacency.T).nnz == 0
+    found: dict[str, Any] = {
+        "edges": np.stack([entries.row, entries.col]),
+        "arcs": "both" if is_symmetric else "directed",
+        "weights": None if (entries.data == 1).all() else entries.data,
+        "num_vertices": adjacency.shape[0],
+    }
+    return Graph(**(found | more))
+
+
+def from_networkx(
+    graph: Any,
+    *,
+    features: Sequence[str] = (),
+    label: str | None = None,
+    split: str | None = None,
+    weight: str | None = None,
+    **more: Any,
+) -> Graph:
+    """Of a `networkx.Graph` or `DiGraph`: its nodes are the vertices, and their names the ids.
+
+    features, label, split: names of node attributes; weight: of an edge attribute
+    """
+    row = {node: number for number, node in enumerate(graph)}
+    listed = list(graph.edges(data=weight) if weight else graph.edges())
+    ends = np.array([[row[u] for u, *_ in listed], [row[v] for _, v, *_ in listed]], np.int64)
+    found: dict[str, Any] = {
+        "edges": ends.reshape(2, -1),
+        "arcs": "directed" if graph.is_directed() else "once",
+        "ids": _names(list(row)),
+        "weights": np.array([w for *_, w in listed], float) if weight else None,
+    }
+    if features:
+        columns = [_attribute(graph, name) for name in features]
+        found["features"] = np.stack(columns, axis=1).astype(float)
+    if label is not None:
+        found["labels"] = _attribute(graph, label)
+    if split is not None:
+        found["split"] = _attribute(graph, split)
+    return Graph(**(found | more))
+
+
+def from_pandas(
+    edges: Any,
+    vertices: Any = None,
+    *,
+    arcs: Arcs,
+    source: str = "source",
+    target: str = "target",
+    weight: str | None = None,
+    id: str = "id",
+    label: str | None = "label",
+    split: str | None = "split",
+    features: Sequence[str] | None = None,
+    **more: Any,
+) -> Graph:
+    """Of data frames (or mappings of names to columns): a row an edge, and a row a vertex.
+
+    vertices: its column `id` has what `source` and `target` name; without it, ids are those of the
+    edges. features: names of its columns; None: all that are left. `label` and `split` are taken
+    where such columns are.
+    """
+    ends = [plain(edges[source]), plain(edges[target])]
+    columns = {} if vertices is None else {str(name): plain(vertices[name]) for name in vertices}
+    ids = columns.pop(id) if id in columns else np.unique(np.concatenate(ends))
+    found: dict[str, Any] = {
+        "edges": np.stack([_rows(each, ids) for each in ends]),
+        "arcs": arcs,
+        "ids": ids,
+        "weights": None if weight is None else plain(edges[weight]),
+        "labels": None if label is None else columns.pop(label, None),
+        "split": None if split is None else columns.pop(split, None),
+    }
+    taken = list(columns) if features is None else list(features)
+    if taken:
+        found["features"] = np.stack([_numbers(columns, name) for name in taken], axis=1)
+    return Graph(**(found | more))
+
+
+def _rows(values: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """int64 (k,): where the ids have the values; raises DataError for one that is not there."""
+    order = np.argsort(ids, kind="stable")
+    place = np.minimum(np.searchsorted(ids, values, sorter=order), len(ids) - 1)
+    rows = order[place]
+    unknown = ids[rows] != values
+    if unknown.any():
+        row = int(np.argmax(unknown))
+        raise DataError(
+            f"edges, row {row}: no vertex has the id {values[row]}. Add it to vertices, or leave "
+            "the edge out"
+        )
+    return rows
+
+
+def _numbers(columns: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """A column of features; raises DataError where it has anything but numbers."""
+    if name not in columns:
+        raise DataError(f"vertices have no column {name}; found {', '.join(columns)}")
+    if columns[name].dtype.kind not in "iufb":
+        raise DataError(
+            f"vertices: column {name} is {columns[name].dtype}, needed numbers. Say which columns "
+            "are features: features=[...]"
+        )
+    return columns[name]
+
+
+def _names(nodes: Sequence[Any]) -> np.ndarray | None:
+    """Ids of nodes: integers as such, anything else as text; None where they are row numbers."""
+    if nodes == list(range(len(nodes))):
+        return None
+    if all(isinstance(node, int) for node in nodes):
+        return np.array(nodes, np.int64)
+    return np.array([str(node) for node in nodes])
+
+
+def _attribute(graph: Any, name: str) -> np.ndarray:
+    """(N,) of all nodes; raises DataError for a node without it."""
+    values = [data.get(name) for _, data in graph.nodes(data=True)]
+    if any(value is None for value in values):
+        node = list(graph)[values.index(None)]
+        raise DataError(f"node {node!r} has no attribute {name}: give all of them one")
+    return plain(values)

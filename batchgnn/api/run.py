@@ -1,0 +1,97 @@
+"""A run folder, for Python: metrics, the result, predictions, parameters, a plot."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from batchgnn.api.command import Word, command
+from batchgnn.base.parse import parse_json
+from batchgnn.nn.pyg import pyg_state
+from batchgnn.run.export import best_model
+from batchgnn.run.folder import RunFolder
+from batchgnn.run.run_files import read_result
+from batchgnn.run.run_state import RESULT
+from batchgnn.store.prediction_table import table_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class Run:
+    """A run that has begun: what is there is read anew each time."""
+
+    def __init__(self, path: str | os.PathLike):
+        """Raises StoreError when `path` is no run folder."""
+        self.path = Path(path)
+        self._folder = RunFolder(self.path)
+        self._folder.settings()
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """A mapping an epoch: loss, scores, seconds, bytes; `pandas.DataFrame` takes the list."""
+        return self._folder.read_metrics()
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """result.json: best scores, seconds, ranks; empty until training has ended."""
+        return read_result(self.path / RESULT)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every option, as it was."""
+        return self._folder.settings().options()
+
+    def evaluate(self, split: str = "test", *, ranks: int = 1) -> dict[str, float]:
+        """Exact scores of the best model on a split: train, val or test."""
+        words: list[Word] = ["evaluate", self.path, "--split", split]
+        return parse_json(command(words, ranks=ranks, show=False).strip().splitlines()[-1])
+
+    def predictions(
+        self,
+        *,
+        output: str = "prediction",
+        shards: str | os.PathLike | None = None,
+        ranks: int = 1,
+    ) -> dict[str, np.ndarray]:
+        """Columns (N,) by name, which `pandas.DataFrame` takes, as `batchgnn predict` writes them.
+
+        output  `prediction`: of classes `predicted`, by name, and `probability_NAME` of each, or
+                `number`; `embedding`: the last layer's input rows
+        shards  another store: another cut, or another graph with the same features and classes
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "predictions.h5"
+            words: list[Word] = ["predict", self.path, file, "--output", output]
+            if shards is not None:
+                words += ["--shards", shards]
+            command(words, ranks=ranks, show=False)
+            chunks = list(table_of(file))
+        return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """The best model's parameters, named and shaped as in PyTorch Geometric."""
+        return pyg_state(best_model(self.path))
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """Draw loss and validation score by epoch with matplotlib; returns the axes of the loss."""
+        from matplotlib import pyplot
+
+        axes = axes or pyplot.figure(layout="constrained").add_subplot()
+        lines = self.metrics
+        (loss,) = axes.plot([line["epoch"] for line in lines], [line["loss"] for line in lines])
+        axes.set(xlabel="epoch", ylabel="training loss", title=self.path.name)
+        name = f"val_{self.settings['metric']}"
+        scored = [line for line in lines if line.get(name) is not None]
+        other = axes.twinx()
+        other.set_ylabel(name)
+        (score,) = other.plot(
+            [line["epoch"] for line in scored], [line[name] for line in scored], color="tab:orange"
+        )
+        axes.legend([loss, score], ["training loss", name])
+        return axes
