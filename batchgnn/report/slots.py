@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from batchgnn.report import svg
 from batchgnn.report.html import Html, join, number, seconds, share, table, tag
 from batchgnn.report.layout import figure, run_name
@@ -45,8 +47,10 @@ def _said(run: Run) -> str:
     said = (
         f"{slots['chunks']} chunks pass {len(run.result['stages'])} stages in "
         f"{slots['each_way']} slots each way, so that a stage has nothing to do in "
-        f"{slots['bubble']:.1%} of them; beside that stands what was measured, which also has "
-        "slots of unequal length and messages in it."
+        f"{slots['bubble']:.1%} of them (the bubble). Slots of unequal length make that "
+        f"{slots['bubble'] + slots.get('imbalance', 0):.1%}; measured were "
+        f"{np.mean(slots['idle'] or [0.0]):.1%}, in which stages also wait for messages and for "
+        "the processor."
     )
     if stale.get("epochs"):
         said += (
@@ -85,10 +89,14 @@ def _stage_table(run: Run, slots: Slots) -> Html:
     each = ["slots", "seconds", "longest"]
     keys = ["", "stage", "layers", *each, *each, "idle"]
     groups = [("", 3), ("forward", 3), ("backward", 3), ("", 1)]
-    foot: list[object] = ["bubble", *[""] * 8, share(run.result["slots"]["bubble"])]
+    bubble, more = (run.result["slots"].get(name, 0.0) for name in ("bubble", "imbalance"))
+    feet: list[list[object]] = [
+        [name, *[""] * 8, share(value)]
+        for name, value in (("bubble", bubble), ("bubble of unequal slots", bubble + more))
+    ]
     caption = "Stages: slots of the timeline's epoch; idle, the mean without the first epoch"
     return table(
-        caption, keys, rows, groups=groups, foot=[foot], class_="many",
+        caption, keys, rows, groups=groups, foot=feet, class_="many",
         label=f"Stages of {run.name}",
     )  # fmt: skip
 

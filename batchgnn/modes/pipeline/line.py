@@ -9,7 +9,7 @@ from batchgnn.base.rng import Purpose
 from batchgnn.comm.background import Background
 from batchgnn.comm.pipe import Pipe
 from batchgnn.kernels.rng import fill_draws, stream_key
-from batchgnn.modes.pipeline.slots import BACKWARD, FORWARD, Slots
+from batchgnn.modes.pipeline.slots import BACKWARD, FORWARD, Slots, num_slots
 from batchgnn.modes.pipeline.stage import Stage
 from batchgnn.store.own_shards import OwnShards
 from batchgnn.tasks.task import Roots, Task
@@ -28,7 +28,8 @@ class Line:
     ):
         """mine: the shards of this rank's way; every: epochs between two histories."""
         self.stage, self.pipe, self.task, self.every = stage, pipe, task, every
-        self.graph, self.model, self.slots = stage.graph, stage.model, Slots()
+        self.graph, self.model = stage.graph, stage.model
+        self.slots = Slots(num_slots(self.graph.num_chunks, pipe.num_stages))
         self.dtype = self.model.parameters.buffer.dtype
         seeds = task.seeds(mine, split_index)
         self.num_seeds = seeds.total

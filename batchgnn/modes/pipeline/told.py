@@ -10,7 +10,7 @@ from batchgnn.comm.values import values_of_all
 from batchgnn.modes.pipeline.guard import Reading
 from batchgnn.modes.pipeline.layout import Layout
 from batchgnn.modes.pipeline.line import Line
-from batchgnn.modes.pipeline.slots import Slots, bubble, num_slots
+from batchgnn.modes.pipeline.slots import Slots, least_idle, num_slots
 from batchgnn.modes.share import Share
 
 
@@ -20,23 +20,34 @@ def history_age(epoch: int, every: int) -> int:
 
 
 class Idle:
-    """How idle the stages were: shares of an epoch's passage in no slot, by rank."""
+    """How idle the stages were: shares of an epoch's passage in no slot, by rank.
 
-    def __init__(self, comm: Comm):
-        self.comm, self.shares = comm, list[list[float]]()
+    least  what of it slots of such lengths leave, did nobody wait for messages
+    """
+
+    def __init__(self, comm: Comm, num_stages: int):
+        self.comm, self.num_stages = comm, num_stages
+        self.shares, self.least = list[np.ndarray](), list[float]()
 
     def epoch(self, slots: Slots) -> float:
         """Of an epoch, the mean over the ranks; collective."""
-        self.shares.append(values_of_all(self.comm, slots.idle))
+        of_all = values_of_all(self.comm, [slots.passage_s, slots.seconds.tolist()])
+        passages, seconds = zip(*of_all, strict=True)
+        lengths = np.array(seconds)
+        self.shares.append(1 - lengths.sum(axis=(1, 2)) / max(passages))
+        ways = lengths.reshape(self.num_stages, -1, *lengths.shape[1:])
+        self.least.append(least_idle(ways.max(axis=1)))
         return float(np.mean(self.shares[-1]))
 
-    def told(self, num_chunks: int, each_way: int) -> dict[str, Any]:
-        """For result.json; idle: means over the epochs but the first, which compiles."""
-        idle = np.mean(self.shares[1:] or self.shares or [[]], axis=0).round(4)
+    def told(self, num_chunks: int, each_way: int, bubble: float) -> dict[str, Any]:
+        """For result.json: means over the epochs but the first, which compiles."""
+        idle = np.mean(self.shares[1:] or self.shares or [np.empty(0)], axis=0).round(4)
+        least = np.mean(self.least[1:] or self.least or [bubble])
         return {
             "chunks": num_chunks,
             "each_way": each_way,
-            "bubble": round(bubble(num_chunks, each_way), 4),
+            "bubble": round(bubble, 4),
+            "imbalance": round(float(least - bubble), 4),
             "idle": idle.tolist(),
         }
 
@@ -47,7 +58,7 @@ class Told:
     def __init__(self, share: Share, layout: Layout, every: int):
         """every: epochs between two histories."""
         self.share, self.layout, self.every = share, layout, every
-        self.idle = Idle(share.grid.world)
+        self.idle = Idle(share.grid.world, layout.num_stages)
 
     def epoch(self, epoch: int, line: Line, reading: Reading) -> dict[str, float]:
         """For the line of metrics of an epoch that went through the pipeline; collective."""
@@ -60,7 +71,8 @@ class Told:
     def run(self) -> dict[str, Any]:
         """For result.json."""
         chunks, stages = self.layout.num_chunks, self.layout.num_stages
-        slots = self.idle.told(chunks, num_slots(chunks, stages))
+        each_way = num_slots(chunks, stages)
+        slots = self.idle.told(chunks, each_way, (stages - 1) / each_way)
         layers = np.diff(self.layout.layers).tolist()
         return {"stages": layers, "slots": slots, "staleness": self._stale()}
 

@@ -71,6 +71,14 @@ class Waves:
         for slot, found in turned:
             yield self.num_slots - 1 - slot, found[::-1]
 
+    def lengths(self) -> np.ndarray:
+        """int64 (2, num_slots): how many chunks of a layer this stage has in each slot."""
+        out = np.zeros((2, self.num_slots), np.int64)
+        for way, slots in enumerate((self.forward(), self.backward())):
+            for slot, found in slots:
+                out[way, slot] = len(found)
+        return out
+
     def last_read(self, chunk: int) -> int:
         """The last chunk that a chunk reads."""
         return min(chunk + self.width, self.num_chunks - 1)
@@ -98,7 +106,8 @@ class Wave:
     ):
         """chunks: in their order; whole: all shards."""
         self.model, self.waves, self.chunks, self.pipe = model, waves, chunks, pipe
-        self.whole, self.task, self.seed, self.slots = whole, task, seed, Slots()
+        self.whole, self.task, self.seed = whole, task, seed
+        self.slots = Slots(waves.num_slots)
         self.layers, self.dtype = waves.layers, model.parameters.buffer.dtype
         self.is_first = self.layers.start == 0
         self.is_last = self.layers.stop == model.num_layers

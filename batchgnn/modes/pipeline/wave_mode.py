@@ -4,6 +4,7 @@ The steps are those of mode fullgraph, whose optimiser, evaluation and checkpoin
 the gradient is computed by stages (`wave.py`).
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from batchgnn.graph.ownership import Ownership
 from batchgnn.modes.options import Messages
 from batchgnn.modes.pipeline.layout import layout_of
 from batchgnn.modes.pipeline.owners import Owners
+from batchgnn.modes.pipeline.slots import least_idle
 from batchgnn.modes.pipeline.start import kept_rows, open_shards
 from batchgnn.modes.pipeline.told import Idle
 from batchgnn.modes.pipeline.wave import Wave, WaveChunk, Waves
@@ -43,7 +45,7 @@ class WavefrontMode(WholeGraphMode):
         )  # fmt: skip
         pipe = Pipe(grid, overlap=bool(share.settings[Messages].overlap))
         args = pipe, whole, share.task, share.split_index, share.seed
-        self.wave, self.idle = Wave(model, waves, chunks, *args), Idle(grid.world)
+        self.wave, self.idle = Wave(model, waves, chunks, *args), Idle(grid.world, grid.size)
 
     def gradient(self, epoch: int) -> float:
         """Fill `parameters.grad` with this stage's part, 0 elsewhere; the last one's losses."""
@@ -55,8 +57,10 @@ class WavefrontMode(WholeGraphMode):
 
     def totals(self) -> dict[str, Any]:
         """Stages and slots; width: how far apart the chunks are that edges join."""
-        waves = self.wave.waves
-        slots = self.idle.told(waves.num_chunks, waves.num_slots) | {"width": waves.width}
+        waves, layers_of = self.wave.waves, self.layout.layers_of
+        every = [replace(waves, layers=layers_of(s), stage=s) for s in range(waves.num_stages)]
+        bubble = least_idle(np.array([each.lengths() for each in every]))
+        slots = self.idle.told(waves.num_chunks, waves.num_slots, bubble) | {"width": waves.width}
         return {"stages": np.diff(self.layout.layers).tolist(), "slots": slots}
 
 

@@ -109,6 +109,8 @@ def check_what_files_tell(out, ranks):
     result = json.loads((out / "result.json").read_text())
     slots = result["slots"]
     assert (slots["chunks"], slots["each_way"], len(slots["idle"])) == (4, 4 + ranks - 1, ranks)
+    assert slots["bubble"] == pytest.approx((ranks - 1) / (4 + ranks - 1), abs=1e-4)
+    assert slots["bubble"] + slots["imbalance"] <= np.mean(slots["idle"]) + 1e-3
     assert 0 < result["staleness"]["share_of_edges"] < 0.5
     lines = RunFolder(out).read_metrics()
     assert [line["history_age"] for line in lines] == [0, 1, 2, 1]
@@ -252,9 +254,11 @@ def test_the_guard_compares_the_rows_of_all_ways(comm, stores):
         without_a_gap(session)
 
 
-def test_rows_that_drift_are_seen_and_training_goes_on_exactly(comm, stores):
+@pytest.mark.parametrize("several", [False, True], ids=["one way", "ways"])
+def test_rows_that_drift_are_seen_and_training_goes_on_exactly(comm, stores, several):
     """From the step of the reading on, in a resumed run too; before it the guard sees no gap."""
-    settings = settings_of("sage", guard_every=1, gradient="drop")
+    ways = ways_of(comm) if several else 1
+    settings = settings_of("gcnii", guard_every=1, gradient="drop", pipeline_ways=ways)
     with open_session(stores["directed"], settings, comm) as session:
         opened = without_a_gap(session)
         opened.make_wrong(100)
@@ -267,5 +271,6 @@ def test_rows_that_drift_are_seen_and_training_goes_on_exactly(comm, stores):
         again = make_mode(session)
         again.load(state)
         losses += [mean_loss(comm, again.epoch(epoch)) for epoch in (1, 2)]
-    exactly = train_alone(stores["directed"], exact(settings), epochs=3)
+    alone = exact(changed(settings, pipeline_ways=1))
+    exactly = train_alone(stores["directed"], alone, epochs=3)
     np.testing.assert_allclose(losses, exactly.losses, rtol=1e-10)

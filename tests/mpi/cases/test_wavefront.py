@@ -69,6 +69,7 @@ def test_slots_and_bytes_are_as_many_as_the_formulas_say(comm, stores, shared_fo
     assert (result["exactness"], result["slots"]["width"]) == ("exact", 1)
     expected = CHUNKS + (LAYERS - 1) * 1 + comm.size - 1
     assert result["slots"]["each_way"] == expected
+    assert (result["slots"]["bubble"] == 0) == (comm.size == 1)
     for way in ("chunk forward", "chunk backward"):
         spans = [span for rank in timeline.ranks for span in rank.spans if span.name == way]
         assert {span.about["slot"] for span in spans} == set(range(expected))
