@@ -97,6 +97,7 @@ VALUES = {
     "state_width": (12, 8),
     "time_width": (6, 4),
     "state_heads": (2, 1),
+    "state_layers": (1, 2),
     "time_encoder": ("fixed", "learned"),
     "metric": (None, "accuracy", "macro-f1", "roc-auc", "mae", "ap"),
     "loss": ("mse", "mae"),

@@ -11,7 +11,7 @@ from batchgnn.modes.temporal.states import VertexStates
 from batchgnn.modes.temporal.stream import read_stream
 from batchgnn.modes.temporal.ways import Ways
 from batchgnn.nn.model import ModelSpec
-from batchgnn.nn.temporal import TemporalModel
+from batchgnn.nn.temporal_layers import DeepTemporalModel
 from batchgnn.store.shard_store import ShardStore
 from batchgnn.tasks.events import Events
 
@@ -30,21 +30,18 @@ class Alone(Ways):
 class Walk:
     """A model, its task, memories and sampler on one stream."""
 
-    def __init__(
-        self, folder, columns, *, loss="bce", time_encoder="learned", task=None, **options
-    ):
-        store = ShardStore(shards_of(folder, columns, **options))
-        self.stream = read_stream(store, np.float64)
+    def __init__(self, folder, columns, *, loss="bce", time_encoder="learned", layers=1, **options):
+        self.stream = read_stream(ShardStore(shards_of(folder, columns, **options)), np.float64)
         spec = ModelSpec(
             model="tgn",
             state_width=WIDTH,
             time_width=5,
             state_heads=2,
+            state_layers=layers,
             time_encoder=time_encoder,
         )
-        self.task = task or Events("mrr", loss, WIDTH)
-        self.task.width(store.manifest)
-        self.model = TemporalModel(
+        self.task = Events("mrr", loss, WIDTH)
+        self.model = DeepTemporalModel(
             spec,
             self.stream.features.shape[1],
             extra=self.task.head(),
@@ -58,7 +55,7 @@ class Walk:
         self.states = VertexStates(
             self.stream, OwnRows(self.stream.num_vertices, 2 * WIDTH, np.float64)
         )
-        self.sampler, self.ways = Sampler(self.stream, RECENT), Alone()
+        self.sampler, self.ways = Sampler(self.stream, RECENT, hops=layers), Alone()
 
     def place(self, first, last, negatives):
         events = np.arange(first, last)
@@ -74,7 +71,7 @@ class Walk:
         return rows, now, (remembered, attended), placed
 
     def tell(self, first, last, now, placed):
-        self.ways.tell(self.states, first, last, now, placed.batch.root_row)
+        self.ways.tell(self.states, first, last, now, placed.batch.state_row)
 
 
 def slope_at(flat, i, before, total, step=3e-6):

@@ -13,11 +13,11 @@ def sigmoid(x):
 class Oracle:
     """The model of `nn.temporal` on a stream (source, target, time, features (E, d_e))."""
 
-    def __init__(self, parameters, heads, recent, source, target, time, features):
+    def __init__(self, parameters, heads, recent, source, target, time, features, layers=1):
         self.p, self.heads, self.recent = parameters, heads, recent
         self.source, self.target, self.time, self.features = source, target, time, features
         self.d = parameters["attention.W_query"].shape[1]
-        self.static = {}
+        self.static, self.layers = {}, layers
         self.reset()
 
     def reset(self):
@@ -55,11 +55,15 @@ class Oracle:
                 found.append((other, e))
         return found[: self.recent]
 
-    def row(self, v, t):
-        """The model's output for a vertex at a time."""
-        p, d = self.p, self.d
-        h = self.known(v)
-        q = np.concatenate([h, self.clock("attention", 0)]) @ p["attention.W_query"]
+    def row(self, v, t, layer=None):
+        """The model's output for a vertex at a time, or what a layer below makes of it."""
+        layer, d = self.layers if layer is None else layer, self.d
+        if not layer:
+            return self.known(v)
+        scope = f"layer{layer}." if layer > 1 else ""
+        p = {n.removeprefix(scope): each for n, each in self.p.items() if n.startswith(scope)}
+        h, attention = self.row(v, t, layer - 1), f"{scope}attention"
+        q = np.concatenate([h, self.clock(attention, 0)]) @ p["attention.W_query"]
         q = q + p["attention.b_query"]
         met, out = self.meetings(v, t), np.zeros(d)
         if met:
@@ -67,9 +71,9 @@ class Oracle:
                 [
                     np.concatenate(
                         [
-                            self.known(w),
+                            self.row(w, self.time[e], layer - 1),
                             self.features[e],
-                            self.clock("attention", t - self.time[e]),
+                            self.clock(attention, t - self.time[e]),
                         ]
                     )
                     for w, e in met

@@ -32,7 +32,8 @@ class ModelSpec:
     state_width: int = 100
     time_width: int = 100
     state_heads: int = 2
-    "Of tgn: columns of a vertex's state and of an encoded time, and heads of its attention."
+    state_layers: int = 1
+    "Of tgn: columns of a vertex's state and of an encoded time, heads and layers of its attention."
     time_encoder: Literal["learned", "fixed"] = "fixed"
     residual: bool = False
     "Hidden layers of equal width add their input to their output."

@@ -20,7 +20,7 @@ from batchgnn.nn.options import (
     States,
 )
 from batchgnn.nn.stack import ConvolutionModel
-from batchgnn.nn.temporal import TemporalModel
+from batchgnn.nn.temporal_layers import DeepTemporalModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ _KINDS = (
     ),
     ModelKind(
         name="tgn",
-        make=TemporalModel,
+        make=DeepTemporalModel,
         options=(States,),
         of_events=True,
         learned_inputs="whose inputs are states that move with the events",

@@ -84,6 +84,10 @@ class States:
     state_heads: Annotated[int, AT_LEAST_ONE] = 2
     "Heads of the attention over recent events."
 
+    state_layers: Annotated[int, AT_LEAST_ONE] = 1
+    """Layers of that attention, which see as many hops of events: each takes about --recent times
+    as long as the one before."""
+
     time_encoder: Literal["learned", "fixed"] = "fixed"
     """Frequencies of encoded times: fixed, from 1 to 10^-9 per unit of time, or trained. Trained
     ones make runs that differ in the last digit differ in all after some steps."""

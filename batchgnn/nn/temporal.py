@@ -59,6 +59,7 @@ class Batch(NamedTuple):
     num_queries  states of roots: the first ones
     span         float64 (R, K)  time from each event to the root's time
     static       float (n, d)    what is added to the states, a constant; None = nothing
+    below        whose rows are the states here; None: they are vertices' states
     """
 
     root_row: np.ndarray
@@ -68,6 +69,16 @@ class Batch(NamedTuple):
     features: np.ndarray
     num_queries: int
     static: np.ndarray | None = None
+    below: "Batch | None" = None
+
+    def hops(self) -> "list[Batch]":
+        """From the lowest one up to this."""
+        return [*(self.below.hops() if self.below else []), self]
+
+    @property
+    def state_row(self) -> np.ndarray:
+        """int32 (R,): the row of each root among vertices' states."""
+        return self.root_row if self.below is None else self.below.state_row[self.root_row]
 
 
 class TemporalModel:

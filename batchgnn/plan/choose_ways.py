@@ -84,7 +84,10 @@ def _pace(store: ShardStore, settings: Settings) -> Callable[[int], float]:
     negatives, buffer = num_trained_negatives(settings), model.parameters.buffer
     rows = OwnRows(stream.num_vertices, 2 * model.width, buffer.dtype)
     states = VertexStates(stream, rows)
-    sampler, middle = Sampler(stream, settings[Timeline].recent), len(stream.source) // 2
+    sampler, middle = (
+        Sampler(stream, settings[Timeline].recent, None, model.spec.state_layers),
+        len(stream.source) // 2,
+    )
     states.tell(0, middle)
     key = negative_key(0, 0, TRAINING)
 

@@ -46,7 +46,9 @@ def predict_temporal(job: Job, rates: Rates) -> Prediction:
     steps = max(1, -(-events // size) + ahead - 1)
     roots = (2 + num_trained_negatives(job.settings)) * min(size, max(events, 1)) / slices
     met = min(job.manifest.num_edges / max(job.manifest.num_vertices, 1), options.recent)
-    vertices = min(roots * (1 + met), job.manifest.num_vertices)
+    layers = model.spec.state_layers
+    vertices = min(roots * (1 + met) ** layers, job.manifest.num_vertices)
+    roots *= sum((1 + met) ** hop for hop in range(layers))
     queries = min(roots, vertices)
     d, seen = model.width, model.width + model.num_features + model.clock
     mail = d + seen

@@ -13,7 +13,7 @@ from batchgnn.settings.settings import flag
 from batchgnn.tasks.options import Trained
 
 ALIKE = (
-    *("model", "layers", "state_width", "time_width", "state_heads", "time_encoder"),
+    *("model", "state_width", "time_width", "state_heads", "state_layers", "time_encoder"),
     *("recent", "static", "batch_size", "seed"),
 )
 "Options that the model's rows follow from; the seed is that of pretrained static rows."

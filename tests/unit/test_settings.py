@@ -77,7 +77,7 @@ OTHER = {
     **{"ways": (2, 1, 2), "lost_updates": 0.5, "state_rows": "dealt", "static": "pretrain"},
     **{"recent": 3, "negatives": 2, "eval_negatives": 7, "eval_negatives_file": "n.npy"},
     "protocol": "replay",
-    **{"state_width": 8, "time_width": 6, "state_heads": 4},
+    **{"state_width": 8, "time_width": 6, "state_heads": 4, "state_layers": 2},
     "time_encoder": "learned",
     **{"event_loss": "softmax", "trained": "run"},
 }

@@ -16,9 +16,9 @@ from batchgnn.tasks.task import Roots
 NOBODY = np.empty(0, np.int64)
 
 
-@pytest.mark.parametrize(("loss", "num_features"), [("bce", 2), ("softmax", 0)])
-def test_gradients_are_central_differences_of_every_parameter(loss, num_features, tmp_path):
-    walk = Walk(tmp_path, random_events(num_features=num_features), loss=loss)
+@pytest.mark.parametrize(("loss", "num_features", "layers"), [("bce", 2, 1), ("softmax", 0, 2)])
+def test_gradients_are_central_differences_of_every_parameter(loss, num_features, layers, tmp_path):
+    walk = Walk(tmp_path, random_events(num_features=num_features), loss=loss, layers=layers)
     rng = np.random.default_rng(1)
     for first in (0, 10, 20):
         _, now, _, placed = walk.forward(first, first + 10, np.empty((0, 10), np.int64))
@@ -36,17 +36,22 @@ def test_gradients_are_central_differences_of_every_parameter(loss, num_features
     assert_gradients(parameters, total, zero=["decoder.c"] * (loss == "softmax"))
 
 
-@pytest.mark.parametrize(("bipartite", "with_static"), [(False, True), (True, False)])
-def test_the_model_is_the_oracle_over_twenty_batches(bipartite, with_static, tmp_path):
+@pytest.mark.parametrize(
+    ("bipartite", "with_static", "layers"), [(False, True, 2), (True, False, 1)]
+)
+def test_the_model_is_the_oracle_over_twenty_batches(bipartite, with_static, layers, tmp_path):
     """Logits and memories, with ties, repeats, events of one vertex, features, static rows."""
     columns = random_events(num_features=2, bipartite=bipartite)
-    walk = Walk(tmp_path, columns)
+    walk = Walk(tmp_path, columns, layers=layers)
     stream, rng = walk.stream, np.random.default_rng(2)
-    ends = stream.source, stream.target
-    oracle = Oracle(walk.model.parameters, 2, RECENT, *ends, stream.time, stream.features)
+    events = stream.source, stream.target, stream.time, stream.features
+    oracle = Oracle(walk.model.parameters, 2, RECENT, *events, layers)
     if with_static:
         static = rng.normal(size=(12, 4))
-        walk.sampler, oracle.static = Sampler(stream, RECENT, static), dict(enumerate(static))
+        walk.sampler, oracle.static = (
+            Sampler(stream, RECENT, static, layers),
+            dict(enumerate(static)),
+        )
     for first in range(0, 80, 4):
         negatives = rng.integers(0, 12, (2, 4))
         rows, now, _, placed = walk.forward(first, first + 4, negatives)

@@ -21,12 +21,40 @@ class Placed(NamedTuple):
     member: np.ndarray
 
 
+class Times(NamedTuple):
+    """Vertices at times, before which so many events were.
+
+    vertex, before  int64 (n,)
+    time            (n,) of the stream's dtype
+    """
+
+    vertex: np.ndarray
+    before: np.ndarray
+    time: np.ndarray
+
+
+def distinct(roots: Times, seen: Times) -> tuple[Times, np.ndarray, int]:
+    """(all without repeats, roots first; int32: where each of both went; how many are roots)."""
+    both = Times(*(np.concatenate(pair) for pair in zip(roots, seen, strict=True)))
+    when = np.unique(both.time, return_inverse=True)[1]
+    key = both.vertex * (1 + when.max(initial=0)) + when
+    _, first, place = np.unique(key, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    row = np.empty(len(order), np.int32)
+    row[order] = np.arange(len(order))
+    first = first[order]
+    num_roots = int(np.searchsorted(first, len(roots.vertex)))
+    return Times(*(column[first] for column in both)), row[place], num_roots
+
+
 class Sampler:
     """Recent neighbours of vertices at times."""
 
-    def __init__(self, stream: Stream, recent: int, static: np.ndarray | None = None):
+    def __init__(
+        self, stream: Stream, recent: int, static: np.ndarray | None = None, hops: int = 1
+    ):
         """recent: most of a root; static: as `static.static_rows` has it, or None."""
-        self.stream, self.recent, self.static = stream, recent, static
+        self.stream, self.recent, self.static, self.hops = stream, recent, static, hops
         self.slot = np.full(stream.num_vertices, -1, np.int32)
         self.anything = None if static is None else np.zeros(stream.num_vertices, np.int64)
 
@@ -35,27 +63,57 @@ class Sampler:
 
         mail: int64 (N,), the last event that each vertex was told of
         """
-        return self.place_at(vertex, self.stream.first_at[event], self.stream.time[event], mail)
-
-    def place_at(
-        self, vertex: np.ndarray, before: np.ndarray, time: np.ndarray, mail: np.ndarray
-    ) -> Placed:
-        """Roots `vertex` at times before which so many events were, int64 (R,)."""
-        stream, shape = self.stream, (len(vertex), self.recent)
-        other, met = np.empty(shape, np.int64), np.empty(shape, np.int64)
-        recent_neighbors(
-            *(stream.indptr, stream.other, stream.event, vertex, before, other, met),
+        return self.place_at(
+            Times(vertex, self.stream.first_at[event], self.stream.time[event]), mail
         )
-        root_row, neighbor_row = np.empty(len(vertex), np.int32), np.empty(shape, np.int32)
-        member = np.empty(1 + len(vertex) * (self.recent + 1), np.int64)
+
+    def place_at(self, roots: Times, mail: np.ndarray) -> Placed:
+        """Roots at any times."""
+        return self._place(roots, mail, self.hops)
+
+    def _place(self, roots: Times, mail: np.ndarray, hops: int) -> Placed:
+        other, met = self._met(roots)
+        span = (roots.time[:, None] - self.stream.time[met]).astype(np.float64)
+        if hops > 1:
+            return self._above(roots, other, met, span, mail, hops)
+        num_roots = len(roots.vertex)
+        root_row, neighbor_row = np.empty(num_roots, np.int32), np.empty(met.shape, np.int32)
+        member = np.empty(1 + num_roots * (self.recent + 1), np.int64)
         told = mail if self.anything is None else self.anything  # each vertex has its own row
         num_queries, count = place_states(
-            vertex, other, told, self.slot, root_row, neighbor_row, member
+            roots.vertex, other, told, self.slot, root_row, neighbor_row, member
         )
-        span = (time[:, None] - stream.time[met]).astype(np.float64)
         static = None if self.static is None else np.take(self.static, member[:count], axis=0)
-        batch = Batch(root_row, neighbor_row, met, span, stream.features, num_queries, static)
-        return Placed(batch, member[:count])
+        rest = span, self.stream.features, num_queries, static
+        return Placed(Batch(root_row, neighbor_row, met, *rest), member[:count])
+
+    def _above(
+        self,
+        roots: Times,
+        other: np.ndarray,
+        met: np.ndarray,
+        span: np.ndarray,
+        mail: np.ndarray,
+        hops: int,
+    ) -> Placed:
+        """Over a hop of the roots, and of those whom they met, when they met."""
+        stream, there = self.stream, other >= 0
+        event = met[there]
+        seen = Times(other[there], stream.first_at[event], stream.time[event])
+        wanted, row, num_queries = distinct(roots, seen)
+        below = self._place(wanted, mail, hops - 1)
+        neighbor_row = np.full(met.shape, -1, np.int32)
+        root_row, neighbor_row[there] = np.split(row, [len(roots.vertex)])
+        rest = span, stream.features, num_queries, None, below.batch
+        return Placed(Batch(root_row, neighbor_row, met, *rest), below.member)
+
+    def _met(self, roots: Times) -> tuple[np.ndarray, np.ndarray]:
+        """(whom (R, K), in which event): int64, newest first, -1 where there are fewer."""
+        stream, shape = self.stream, (len(roots.vertex), self.recent)
+        other, met = np.empty(shape, np.int64), np.empty(shape, np.int64)
+        entries = stream.indptr, stream.other, stream.event
+        recent_neighbors(*entries, roots.vertex, roots.before, other, met)
+        return other, met
 
     def rows_of(self, vertex: np.ndarray, mail: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(row of each root, members) without neighbours: for memories that are only kept up."""

@@ -11,13 +11,10 @@ from batchgnn.modes.temporal.options import Timeline
 from batchgnn.modes.temporal.published import PublishedNegatives, num_negatives
 from batchgnn.modes.temporal.states import VertexStates
 from batchgnn.modes.temporal.ways import Ways
-from batchgnn.nn.temporal import Batch, TemporalModel
+from batchgnn.nn.temporal import TemporalModel
 from batchgnn.settings.settings import Settings
 from batchgnn.store.seeds import SPLITS
 from batchgnn.tasks.stream import StreamTask
-
-CHUNK_ROOTS = 4096
-"Roots that attend at a time."
 
 NO_VERTICES = (
     "--output embedding is of vertices, and a vertex has another embedding at every time: "
@@ -102,10 +99,10 @@ class StreamInference:
         event = np.tile(events, 2 + len(others))
         placed = self.sampler.place(vertex, event, states.mail)
         now, _ = self.model.remember(states.read(placed.member).mails(stream))
-        self.ways.tell(states, first, last, now, placed.batch.root_row)
+        self.ways.tell(states, first, last, now, placed.batch.state_row)
         logits = np.empty((self.num_logits, 0), now.dtype)
         if len(events):
-            rows = np.concatenate([self._attend(part, now) for part in chunks(placed.batch)])
+            rows, _ = self.model.attend(placed.batch, now, training=False)
             logits = self.task.logits(rows, len(events))[0]
         counts = np.diff(self.ways.bounds(first, last))
         return gather_rows(self.ways.comm, np.ascontiguousarray(logits.T), counts, "scores").T
@@ -117,9 +114,6 @@ class StreamInference:
             return scoring_negatives(self.stream, events, self.num_negatives)
         return published.of(events)
 
-    def _attend(self, batch: Batch, now: np.ndarray) -> np.ndarray:
-        return self.model.attend(batch, now, training=False)[0]
-
     def logits(self) -> np.ndarray:
         """Raises ConfigError: there are no logits of vertices."""
         raise ConfigError(NO_VERTICES)
@@ -127,19 +121,3 @@ class StreamInference:
     def rows(self, num_layers: int) -> np.ndarray:
         """Raises ConfigError: a vertex has another row at every time."""
         raise ConfigError(NO_VERTICES)
-
-
-def chunks(batch: Batch) -> list[Batch]:
-    """The batch in parts of consecutive roots, so that encoded times fit into a cache."""
-    parts = []
-    for begin in range(0, len(batch.root_row), CHUNK_ROOTS):
-        rows = slice(begin, begin + CHUNK_ROOTS)
-        parts.append(
-            batch._replace(
-                root_row=batch.root_row[rows],
-                neighbor_row=batch.neighbor_row[rows],
-                event=batch.event[rows],
-                span=batch.span[rows],
-            )
-        )
-    return parts

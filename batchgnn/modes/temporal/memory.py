@@ -4,12 +4,12 @@ from batchgnn.base import buffers
 from batchgnn.base.bytes import MemoryPlan
 from batchgnn.modes.extent import Extent
 from batchgnn.modes.temporal.check import ways_of
-from batchgnn.modes.temporal.inference import CHUNK_ROOTS
 from batchgnn.modes.temporal.options import Timeline
 from batchgnn.modes.temporal.published import num_negatives, num_trained_negatives
 from batchgnn.modes.temporal.static import NONE
 from batchgnn.nn.model import Model
 from batchgnn.nn.temporal import TemporalModel
+from batchgnn.nn.temporal_layers import CHUNK_ROOTS
 from batchgnn.sampling.options import Batches
 from batchgnn.store.shard_store import Manifest
 
@@ -33,7 +33,8 @@ def plan_temporal(extent: Extent) -> MemoryPlan:
     columns = item + (events.feature_dtype == "float16") * 2
     slices, ahead, copies = ways_of(extent.settings, extent.num_ranks)
     of_copy, of_all = (_held(extent, ranks) for ranks in (slices * ahead, extent.num_ranks))
-    read = min(size * (2 + ahead * negatives) * (1 + options.recent), n) * (ahead > 1)
+    met = (1 + options.recent) ** model.spec.state_layers
+    read = min(size * (2 + ahead * negatives) * met, n) * (ahead > 1)
     return MemoryPlan(
         {
             **extent.held_bytes(per_vertex=48),
@@ -46,13 +47,14 @@ def plan_temporal(extent: Extent) -> MemoryPlan:
             ),
             "static rows of vertices": 0
             if options.static == NONE
-            else (n * 4 + 8 * min(n, max(training, scoring) * (1 + options.recent))) * model.width,
-            "recent events of a batch": max(scoring, ahead * training) * (options.recent * 44 + 24),
+            else (n * 4 + 8 * min(n, max(training, scoring) * met)) * model.width,
+            "recent events of a batch": max(scoring, ahead * training)
+            * event_bytes(options.recent, model.spec.state_layers),
             "what is read for several steps": 2 * read * (2 * model.width * item + 24),
             "a batch's rows": int(
                 buffers.GROWTH
                 * max(
-                    training_bytes(model, training, options.recent, item),
+                    training_bytes(model, training, options.recent, item, n),
                     scoring_bytes(model, scoring, options.recent, item, n),
                 )
             ),
@@ -90,12 +92,27 @@ def root_bytes(model: TemporalModel, recent: int, item: int) -> int:
     )
 
 
-def training_bytes(model: TemporalModel, roots: int, recent: int, item: int) -> int:
+def rows_of_hops(recent: int, layers: int) -> int:
+    """Roots of all hops, for one of the last."""
+    return sum((1 + recent) ** hop for hop in range(layers))
+
+
+def event_bytes(recent: int, layers: int) -> int:
+    """Of whom a root met, hop by hop, and of telling those of the lower hops apart."""
+    hops = rows_of_hops(recent, layers)
+    return hops * (recent * 44 + 24) + (hops - 1) * 128
+
+
+def training_bytes(model: TemporalModel, roots: int, recent: int, item: int, vertices: int) -> int:
     """Of a step, forward and backward."""
-    return mail_bytes(model, roots * (recent + 1), item) + roots * root_bytes(model, recent, item)
+    layers = model.spec.state_layers
+    mails = mail_bytes(model, min(roots * (recent + 1) ** layers, vertices + 1), item)
+    return mails + roots * rows_of_hops(recent, layers) * root_bytes(model, recent, item)
 
 
 def scoring_bytes(model: TemporalModel, roots: int, recent: int, item: int, vertices: int) -> int:
     """Of a batch's scores: states of all that are seen, then roots in chunks."""
-    mails = mail_bytes(model, min(roots * (recent + 1), vertices + 1), item)
-    return mails + CHUNK_ROOTS * root_bytes(model, recent, item) + 4 * roots * model.width * item
+    layers = model.spec.state_layers
+    mails = mail_bytes(model, min(roots * (recent + 1) ** layers, vertices + 1), item)
+    rows = 4 * roots * rows_of_hops(recent, layers) * model.width * item
+    return mails + CHUNK_ROOTS * root_bytes(model, recent, item) + rows

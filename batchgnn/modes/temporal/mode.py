@@ -34,6 +34,7 @@ from batchgnn.modes.temporal.states import VertexStates
 from batchgnn.modes.temporal.static import static_rows
 from batchgnn.modes.temporal.stream import Stream, read_stream
 from batchgnn.modes.temporal.ways import Ways
+from batchgnn.nn.options import States
 from batchgnn.nn.temporal import TemporalModel
 from batchgnn.sampling.options import Batches
 from batchgnn.store.mode_state import ModeState
@@ -107,7 +108,7 @@ class TemporalMode:
             if turn is not None:
                 placed, mails = self.slot.batch(epoch, turn)
                 now, remembered = model.remember(mails)
-                row = placed.batch.root_row
+                row = placed.batch.state_row
             if told is not None:
                 ways.tell(self.states, told.first, told.last, now, row, schedule.active(step))
             if turn is None or not len(row):
@@ -234,7 +235,7 @@ def make_sampler(share: Share, stream: Stream) -> Sampler:
     options, width = share.settings[Timeline], share.model.widths[-1]
     with fail_together(share.grid.world, "--static"):
         static = static_rows(stream, options.static, width, share.seed)
-    return Sampler(stream, options.recent, static)
+    return Sampler(stream, options.recent, static, share.settings[States].state_layers)
 
 
 def make_states(share: Share, stream: Stream, comm: Comm) -> VertexStates:

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from batchgnn.comm.exchange import gather_rows
-from batchgnn.modes.temporal.inference import StreamInference, chunks
+from batchgnn.modes.temporal.batches import Times
+from batchgnn.modes.temporal.inference import StreamInference
 from batchgnn.store.seeds import SPLITS
 
 
@@ -53,10 +54,11 @@ def _logits(found: StreamInference, pairs: TimedPairs, before: np.ndarray) -> np
     part, count = pairs.of(mine), len(mine)
     ends = np.concatenate([part.source, part.target])
     twice = np.tile(mine, 2)
-    placed = found.sampler.place_at(ends, before[twice], pairs.time[twice], states.mail)
+    roots = Times(ends, before[twice], pairs.time[twice])
+    placed = found.sampler.place_at(roots, states.mail)
     now, _ = found.model.remember(states.read(placed.member).mails(found.stream))
     logits = np.empty((0, found.task.num_logits(0)), now.dtype)
     if count:
-        rows = [found.model.attend(each, now, training=False)[0] for each in chunks(placed.batch)]
-        logits = found.task.logits(np.concatenate(rows), count)[0].T
+        rows, _ = found.model.attend(placed.batch, now, training=False)
+        logits = found.task.logits(rows, count)[0].T
     return gather_rows(ways.comm, np.ascontiguousarray(logits), np.diff(bounds), "scores").T

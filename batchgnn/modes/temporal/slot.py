@@ -74,7 +74,8 @@ class Slot:
     def capacity(self, batch_size: int) -> int:
         """Most vertices of a reading."""
         roots = -(-batch_size // self.ways.slices) * (2 + self.ways.ahead * self.negatives)
-        return 1 + min(roots * (1 + self.sampler.recent), self.sampler.stream.num_vertices)
+        met = roots * (1 + self.sampler.recent) ** self.sampler.hops
+        return 1 + min(met, self.sampler.stream.num_vertices)
 
     def arrays(self, capacity: int, width: int, dtype: DTypeLike) -> dict[str, np.ndarray]:
         """The reading by name, as in a checkpoint: as many rows at any time; width: of memories."""

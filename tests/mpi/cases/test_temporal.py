@@ -55,8 +55,8 @@ def whole(shards, tmp_path_factory):
 
 
 @on_one_rank
-def trained_alone(comm, shards, out):
-    return *train(comm, shards, out), result(out)
+def trained_alone(comm, shards, out, **options):
+    return *train(comm, shards, out, **options), result(out)
 
 
 def test_slices_of_a_batch_are_one_batch(comm, shards, whole, shared_folder):
@@ -73,6 +73,15 @@ def test_slices_of_a_batch_are_one_batch(comm, shards, whole, shared_folder):
     for name in ("test_mrr", "test_ap", "test_roc-auc", "val_mrr"):
         assert mine[name] == pytest.approx(told[name], abs=0.01)
     assert mine["events_per_second"] > 0
+
+
+def test_slices_of_a_batch_are_one_batch_over_two_hops(comm, shards, shared_folder, tmp_path):
+    options = {"state_layers": 2, "epochs": 1, "eval_every": 1, "recent": 3}
+    expected, memories, told = trained_alone(shards, tmp_path / "alone", **options)
+    found, kept = train(comm, shards, shared_folder / "hops", **options)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(kept["memory"], memories["memory"], rtol=1e-3, atol=1e-4)
+    assert result(shared_folder / "hops")["test_mrr"] == pytest.approx(told["test_mrr"], abs=0.01)
 
 
 def test_memories_are_the_same_bits_wherever_they_lie(comm, shards, shared_folder):
