@@ -1,7 +1,7 @@
 PYTHON ?= python
 VENV := .venv
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint pytest wheel check check-all bench bench-ablation bench-cluster bench-peers bench-peers-whole format
+.PHONY: help demo test lint pytest wheel check check-all bench bench-ablation bench-cluster bench-peers bench-peers-whole bench-peers-temporal format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,3 +67,9 @@ bench-peers-whole: ## whole-graph epochs beside DGL and PyG, in throw-away envir
 	$$peers/pyg/bin/pip install -q --no-build-isolation torch-scatter torch-sparse; \
 	$(PYTHON) tests/bench/peers_whole.py --dgl $$peers/dgl/bin/python --pyg $$peers/pyg/bin/python \
 	    --out build/bench/peers-whole.json
+
+bench-peers-temporal: ## steps beside PyG's TGN (SHARDS=FOLDER of a stream), in a throw-away environment of 2 GB
+	set -e; peers=$$(mktemp -d); trap "rm -rf $$peers" EXIT; python3.11 -m venv $$peers; \
+	$$peers/bin/pip install -q 'torch==2.13.0' 'torch-geometric==2.8.1'; \
+	$(PYTHON) tests/bench/peers_temporal.py --pyg $$peers/bin/python --shards $(SHARDS) \
+	    --out build/bench/peers-temporal.json

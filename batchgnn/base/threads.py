@@ -82,6 +82,11 @@ def use_threads(count: int) -> Iterator[None]:
         numba.set_num_threads(before)
 
 
+def num_threads() -> int:
+    """How many threads `for_each` has."""
+    return 1 if _helpers is None else 1 + _helpers[1]
+
+
 def for_each(work: Callable[[int], object], count: int) -> None:
     """work(0) ... work(count - 1), on the threads of `use_threads`; the order is not fixed."""
     todo = iter(range(count))  # taking from it is one step for the interpreter

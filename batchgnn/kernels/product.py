@@ -5,17 +5,18 @@ Here nothing is copied or allocated. Every number of a result is one chain of fu
 the order of its terms, so that a row has the same bits wherever it stands.
 """
 
-from numba.core.errors import TypingError
-from numba.extending import overload
+from numba.extending import overload, register_jitable
 
 from batchgnn.kernels.jit import kernel
 from batchgnn.kernels.tile import ROWS, VECTOR_BYTES, VECTORS, sum_tile
 
-CACHED_ROWS = 96
-"Rows of the tall matrix that stay in a core's cache until all tiles that need them are summed."
+CACHED_ROWS, CACHED_TERMS, SUMMED_ROWS = 96, 64, 48
+"""Of the tall matrix, rows that stay in a core's second cache until all tiles that need them are
+summed; rows of its weight, and of a gradient, a tile's columns of which stay in the first."""
 
 _tile, _row_of_tile = sum_tile(ROWS, VECTORS, False), sum_tile(1, VECTORS, False)
-_narrow, _row_of_narrow = sum_tile(ROWS, 1, True), sum_tile(1, 1, True)
+_one, _two, _three, _four = (sum_tile(ROWS, min(v, VECTORS), True) for v in (1, 2, 3, 4))
+_row_of_end = sum_tile(1, VECTORS, True)
 
 
 def _multiply(x, weight, out, onto, ahead, more):
@@ -28,33 +29,41 @@ def _multiply(x, weight, out, onto, ahead, more):
 
 @overload(_multiply, inline="always")
 def _multiply_tiles(x, weight, out, onto, ahead, more):
-    if weight.layout != "C" or out.layout != "C":
-        raise TypingError("only the tall factor of a product may have rows with gaps")
     lanes = VECTOR_BYTES // (out.dtype.bitwidth // 8)
     width = VECTORS * lanes
 
     def implementation(x, weight, out, onto, ahead, more):
-        num_columns, begin = out.shape[1], 0
-        while begin < num_columns:
-            wide = begin + width <= num_columns
-            end = begin + width if wide else min(begin + lanes, num_columns)
-            w = weight[:, begin:end]
+        num_columns = out.shape[1]
+        for begin in range(0, num_columns, width):
+            end = min(begin + width, num_columns)
+            w, vectors = weight[:, begin:end], -(-(end - begin) // lanes)
             for i in range(0, len(out), ROWS):
                 a, target = x[i : i + ROWS], out[i : i + ROWS, begin:end]
-                if len(a) == ROWS:
-                    if wide:
-                        _tile(a, w, target, onto, ahead, more)
-                    else:
-                        _narrow(a, w, target, onto, ahead, more)
-                    continue
-                for r in range(len(a)):
-                    if wide:
-                        _row_of_tile(a[r : r + 1], w, target[r : r + 1], onto, ahead, more)
-                    else:
-                        _row_of_narrow(a[r : r + 1], w, target[r : r + 1], onto, ahead, more)
-            begin = end
+                if len(a) < ROWS:
+                    for r in range(len(a)):
+                        if end - begin == width:
+                            _row_of_tile(a[r : r + 1], w, target[r : r + 1], onto, ahead, more)
+                        else:
+                            _row_of_end(a[r : r + 1], w, target[r : r + 1], onto, ahead, more)
+                elif end - begin == width:
+                    _tile(a, w, target, onto, ahead, more)
+                elif vectors == 1:
+                    _one(a, w, target, onto, ahead, more)
+                elif vectors == 2:
+                    _two(a, w, target, onto, ahead, more)
+                elif vectors == 3:
+                    _three(a, w, target, onto, ahead, more)
+                else:
+                    _four(a, w, target, onto, ahead, more)
 
     return implementation
+
+
+@register_jitable
+def _refuse_gaps(x):
+    """Raises ValueError unless numbers lie side by side in each row."""
+    if x.size > 0 and x.shape[1] > 1 and x.strides[1] != x.itemsize:
+        raise ValueError("only the tall factor of a product may have gaps in its rows")
 
 
 @kernel
@@ -62,14 +71,20 @@ def multiply_rows(x, weight, out, onto):
     """out = x @ weight, or += where `onto`.
 
     x       float (n, d_in)
-    weight  of the same dtype (d_in, d_out), C-contiguous
-    out     (n, d_out), C-contiguous
+    weight  of the same dtype (d_in, d_out), rows without gaps
+    out     (n, d_out), rows without gaps
 
     n d_in d_out fused multiply-adds at nearly the peak rate; the next rows are prefetched.
     """
+    _refuse_gaps(weight)
+    _refuse_gaps(out)
+    next_terms = ROWS * x.itemsize
     for begin in range(0, len(x), CACHED_ROWS):
-        rows = slice(begin, begin + CACHED_ROWS)
-        _multiply(x[rows], weight, out[rows], onto, ROWS * x.strides[0], ROWS * x.itemsize)
+        rows, step = slice(begin, begin + CACHED_ROWS), ROWS * x.strides[0]
+        _multiply(x[rows, :CACHED_TERMS], weight[:CACHED_TERMS], out[rows], onto, step, next_terms)
+        for first in range(CACHED_TERMS, len(weight), CACHED_TERMS):
+            terms = slice(first, first + CACHED_TERMS)
+            _multiply(x[rows, terms], weight[terms], out[rows], True, step, next_terms)
 
 
 @kernel
@@ -77,10 +92,12 @@ def multiply_columns(x, dy, out):
     """out = x^T @ dy, summed in the order of the rows.
 
     x    float (n, d_in)
-    dy   of the same dtype (n, d_out), C-contiguous
-    out  (d_in, d_out), C-contiguous, overwritten
+    dy   of the same dtype (n, d_out), rows without gaps
+    out  (d_in, d_out), rows without gaps, overwritten
     """
+    _refuse_gaps(dy)
+    _refuse_gaps(out)
     out[:] = 0
-    for begin in range(0, len(x), CACHED_ROWS):
-        rows = slice(begin, begin + CACHED_ROWS)
-        _multiply(x[rows].T, dy[rows], out, True, CACHED_ROWS * x.strides[0], x.strides[0])
+    for begin in range(0, len(x), SUMMED_ROWS):
+        rows = slice(begin, begin + SUMMED_ROWS)
+        _multiply(x[rows].T, dy[rows], out, True, SUMMED_ROWS * x.strides[0], x.strides[0])

@@ -34,7 +34,7 @@ def sum_tile(rows: int, vectors: int, masked: bool) -> Any:
     """The intrinsic (x, weight, out, onto, ahead, more) -> None: out = x @ weight, += where `onto`.
 
     x       (rows, k)  of any strides
-    weight  (k, c), rows contiguous: c is `vectors` of numbers; masked: not more than one
+    weight  (k, c), rows contiguous: c is `vectors` of numbers; masked: or fewer
     out     (rows, c), rows contiguous
     ahead, more  bytes: term i prefetches the memory so far after x: ahead + i more
 
@@ -90,36 +90,30 @@ class _Code:
         """of_x, of_weight, of_out: where an array begins, and its strides in bytes."""
         (x, x_row, x_step), (weight, weight_row, _), (out, out_row, _) = of_x, of_weight, of_out
         builder = self.builder
-        if self.masked:
-            lanes = ir.Constant(ir.VectorType(INT, self.num_lanes), [*range(self.num_lanes)])
-            self.mask = builder.icmp_signed("<", lanes, self._splat(columns, lanes.type))
+        self.masks = [self._mask(columns, c) for c in range(self.vectors)] if self.masked else []
         row_of = [self._at(out, builder.mul(out_row, INT(r))) for r in range(self.rows)]
-        places = [self._at(row, INT(c)) for row in row_of for c in self._columns()]
+        places = [(row, c) for row in row_of for c in range(self.vectors)]
         sums = [builder.alloca(self.vector) for _ in places]
         with builder.if_else(onto) as (added, overwritten):
             with added:
                 for place, total in zip(places, sums, strict=True):
-                    builder.store(self._load(place), total)
+                    builder.store(self._load(*place), total)
             with overwritten:
                 for place, total in zip(places, sums, strict=True):
-                    self._prefetch(place, for_writing=True)
+                    self._prefetch(self._vector_of(*place), for_writing=True)
                     builder.store(ir.Constant(self.vector, None), total)
         with cgutils.for_range(builder, num_terms) as loop:
             self._prefetch(self._at(x, builder.add(ahead, builder.mul(loop.index, more))))
             x_now = self._at(x, builder.mul(loop.index, x_step))
             weight_now = self._at(weight, builder.mul(loop.index, weight_row))
-            right = [self._load(self._at(weight_now, INT(c))) for c in self._columns()]
+            right = [self._load(weight_now, c) for c in range(self.vectors)]
             for r in range(self.rows):
                 left = self._broadcast(self._at(x_now, builder.mul(x_row, INT(r))))
                 for c, total in enumerate(sums[r * self.vectors :][: self.vectors]):
                     terms = left, right[c], builder.load(total)
                     builder.store(self._call("fmuladd", self.vector, *terms), total)
         for place, total in zip(places, sums, strict=True):
-            self._store(builder.load(total), place)
-
-    def _columns(self):
-        """Where the vectors of a row begin, in bytes."""
-        return range(0, self.vectors * VECTOR_BYTES, VECTOR_BYTES)
+            self._store(builder.load(total), *place)
 
     def _at(self, pointer, num_bytes):
         return self.builder.gep(pointer, [num_bytes], source_etype=BYTE)
@@ -134,20 +128,30 @@ class _Code:
         pointer = self.builder.bitcast(pointer, self.number.as_pointer())
         return self._splat(self.builder.load(pointer, align=self.itemsize), self.vector)
 
-    def _load(self, pointer):
-        pointer = self.builder.bitcast(pointer, self.vector.as_pointer())
+    def _mask(self, columns, c):
+        """Which lanes of vector c hold columns."""
+        lanes = [c * self.num_lanes + lane for lane in range(self.num_lanes)]
+        numbers = ir.Constant(ir.VectorType(INT, self.num_lanes), lanes)
+        return self.builder.icmp_signed("<", numbers, self._splat(columns, numbers.type))
+
+    def _load(self, row, c):
+        pointer = self.builder.bitcast(self._vector_of(row, c), self.vector.as_pointer())
         if not self.masked:
             return self.builder.load(pointer, align=self.itemsize)
         zeros = ir.Constant(self.vector, None)
-        where = pointer, WORD(self.itemsize), self.mask, zeros
+        where = pointer, WORD(self.itemsize), self.masks[c], zeros
         return self._call("masked.load", self.vector, *where)
 
-    def _store(self, value, pointer):
-        pointer = self.builder.bitcast(pointer, self.vector.as_pointer())
+    def _store(self, value, row, c):
+        pointer = self.builder.bitcast(self._vector_of(row, c), self.vector.as_pointer())
         if self.masked:
-            self._call("masked.store", NOTHING, value, pointer, WORD(self.itemsize), self.mask)
+            self._call("masked.store", NOTHING, value, pointer, WORD(self.itemsize), self.masks[c])
         else:
             self.builder.store(value, pointer, align=self.itemsize)
+
+    def _vector_of(self, row, c):
+        """Where vector c of a row begins."""
+        return self._at(row, INT(c * VECTOR_BYTES))
 
     def _prefetch(self, pointer, for_writing=False):
         """Into the second-level cache, as `address.prefetch_line`."""

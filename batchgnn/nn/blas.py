@@ -1,44 +1,35 @@
-"""Products by the BLAS, of factors that may be columns of wider matrices; nothing is copied.
+"""Products of some hundred columns on both sides, of factors that may be columns of wider matrices.
 
-For products of some hundred columns on both sides, where the BLAS is quicker than
-`kernels.product`. They are cut into parts that do not depend on the number of threads, so the bits
-do not either; but a row's bits may depend on how many rows there are.
+Each number of a result is one chain of fused multiply-adds (`kernels.product`), so that its bits
+depend neither on the threads that share a product nor on how many rows there are.
 """
 
 import numpy as np
 
 from batchgnn.base import buffers
-from batchgnn.base.threads import for_each
+from batchgnn.base.threads import for_each, num_threads
+from batchgnn.kernels import product
+from batchgnn.kernels.tile import ROWS
 
-PART_ROWS, LEAST_ROWS = 1024, 512
-"Rows of a part, and fewest rows that are cut in two."
+LEAST_ROWS = 8 * ROWS
+"Of a result, that are worth a thread."
 
 
-def multiply(x: np.ndarray, weight: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """x (n, k) @ weight (k, m), into `out` where it is given."""
+def multiply(
+    x: np.ndarray, weight: np.ndarray, out: np.ndarray | None = None, onto: bool = False
+) -> np.ndarray:
+    """x (n, k) @ weight (k, m), into `out` where it is given, or added to it."""
     if out is None:
         out = buffers.empty((len(x), weight.shape[1]), x.dtype)
-    parts = _parts(len(x))
-    if len(parts) == 1:
-        return np.matmul(x, weight, out=out)
-    for_each(lambda k: np.matmul(x[parts[k]], weight, out=out[parts[k]]), len(parts))
+    parts, weight = _parts(len(x)), _gapless(weight)
+    for_each(lambda k: product.multiply_rows(x[parts[k]], weight, out[parts[k]], onto), len(parts))
     return out
 
 
 def multiply_columns(x: np.ndarray, dy: np.ndarray, out: np.ndarray) -> None:
-    """out (k, m) = x^T dy of x (n, k), dy (n, m), in a fixed order of parts."""
-    parts = _parts(len(x))
-    if not parts:
-        out[:] = 0
-        return
-    if len(parts) == 1:
-        np.matmul(x.T, dy, out=out)
-        return
-    products = buffers.empty((len(parts), *out.shape), x.dtype)
-    for_each(lambda k: np.matmul(x[parts[k]].T, dy[parts[k]], out=products[k]), len(parts))
-    np.add(products[0], products[1], out=out)
-    for each in products[2:]:
-        out += each
+    """out (k, m) = x^T dy of x (n, k), dy (n, m), in the order of rows."""
+    parts, dy = _parts(x.shape[1]), _gapless(dy)
+    for_each(lambda k: product.multiply_columns(x[:, parts[k]], dy, out[parts[k]]), len(parts))
 
 
 def column_sums(dy: np.ndarray, out: np.ndarray) -> None:
@@ -46,10 +37,13 @@ def column_sums(dy: np.ndarray, out: np.ndarray) -> None:
     np.matmul(np.ones(len(dy), dy.dtype), dy, out=out)
 
 
+def _gapless(x: np.ndarray) -> np.ndarray:
+    """x, copied where it is turned."""
+    return x if x.strides[1] == x.itemsize else np.ascontiguousarray(x)
+
+
 def _parts(num_rows: int) -> list[slice]:
-    """Consecutive rows, about equal."""
-    if not num_rows:
-        return []
-    count = 1 if num_rows < LEAST_ROWS else max(2, -(-num_rows // PART_ROWS))
-    size = -(-num_rows // count)
+    """Consecutive rows of a result, about equal, one part a thread; whole tiles."""
+    count = max(1, min(num_threads(), num_rows // LEAST_ROWS))
+    size = ROWS * -(-num_rows // (ROWS * count)) or 1
     return [slice(b, min(b + size, num_rows)) for b in range(0, num_rows, size)]

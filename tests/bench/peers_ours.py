@@ -80,13 +80,13 @@ def serve(share: Share) -> None:
     trainer = Trainer(make_mode(share))
     if share.is_first:
         say(ready=True, ranks=world.size, threads=share.threads, peak_rss_bytes=peak_rss_bytes())
-    while steps := _told(world):
+    while steps := told(world):
         said = world.gather({**trainer.train(steps), "peak_rss_bytes": peak_rss_bytes()})
         if share.is_first:
-            say(**_joined(said))
+            say(**joined(said))
 
 
-def _told(world) -> int:
+def told(world) -> int:
     """The steps that the driver wants, on every rank; 0 at the end."""
     if world.rank == 0:
         steps = int(sys.stdin.readline() or 0)
@@ -98,7 +98,7 @@ def _told(world) -> int:
     return world.recv(source=0)
 
 
-def _joined(ranks: list[dict]) -> dict:
+def joined(ranks: list[dict]) -> dict:
     """The slowest rank's seconds and phases, the sums of everything else."""
     phases = {name: max(r["phases"][name] for r in ranks) for name in ranks[0]["phases"]}
     seeds = sum(r["num_seeds"] for r in ranks)

@@ -154,12 +154,12 @@ class Worker:
     def train(self, steps: int) -> dict:
         """Its answer to so many steps; `others` is the share of the cores that others used."""
         assert self.process.stdin
-        begin, busy, mine = time.perf_counter(), _busy_s(), self._cpu_s()
+        begin, busy, mine = time.perf_counter(), _busy_s(), self.cpu_s()
         with suppress(BrokenPipeError):  # the log says more
             self.process.stdin.write(f"{steps}\n")
             self.process.stdin.flush()
         said = self._answer()
-        others = _busy_s() - busy - (self._cpu_s() - mine)
+        others = _busy_s() - busy - (self.cpu_s() - mine)
         cores = (time.perf_counter() - begin) * psutil.cpu_count()
         return {**said, "others": max(0.0, others / cores)}
 
@@ -205,7 +205,8 @@ class Worker:
                     process.kill()
             self.process.wait()
 
-    def _cpu_s(self) -> float:
+    def cpu_s(self) -> float:
+        """Processor seconds of all its processes so far."""
         return self._sum(lambda process: sum(process.cpu_times()[:2]))
 
     def _sum(self, quantity: Callable[[psutil.Process], float]) -> float:

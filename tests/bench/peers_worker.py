@@ -71,6 +71,14 @@ class WholeTask(AnyTask):
         return [num_features, *[self.hidden] * (self.layers - 1), num_classes]
 
 
+@dataclass(frozen=True, kw_only=True)
+class TemporalTask(AnyTask):
+    """Training on a stream of events; hidden: of states, times and rows."""
+
+    batch: int
+    recent: int = 10
+
+
 class Tally:
     """Seconds by phase and sums of sizes over the steps of one answer."""
 

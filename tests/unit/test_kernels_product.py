@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numba.core.errors import TypingError
 from reference import product as reference
 
 from batchgnn.kernels.product import CACHED_ROWS, multiply_columns, multiply_rows
@@ -78,7 +77,7 @@ def test_a_row_has_the_same_bits_wherever_it_stands(n, d_in, d_out, onto, seed):
             np.testing.assert_array_equal(alone, together[rows])
 
 
-def test_the_tall_factor_may_have_rows_with_gaps_and_no_other():
+def test_the_tall_factor_may_have_gaps_and_no_other():
     rng = np.random.default_rng(0)
     gaps = rng.normal(size=(100, 60))[:, 7:40]
     weight, out = rng.normal(size=(33, 50)), np.full((100, 50), np.nan)
@@ -87,10 +86,21 @@ def test_the_tall_factor_may_have_rows_with_gaps_and_no_other():
     dweight = np.full((33, 50), np.nan)
     multiply_columns(gaps, out, dweight)
     np.testing.assert_allclose(dweight, gaps.T @ out, atol=1e-9)
-    if hasattr(multiply_rows, "overloads"):  # not with NUMBA_DISABLE_JIT
-        for wrong in (weight.T, weight[:, ::2]):
-            with pytest.raises(TypingError, match="rows with gaps"):
-                multiply_rows(out, wrong, gaps, False)
+    for wrong in (weight.T, np.ones((33, 100))[:, ::2]):
+        with pytest.raises(ValueError, match="gaps"):
+            multiply_rows(gaps, wrong, out, False)
+        with pytest.raises(ValueError, match="gaps"):
+            multiply_columns(weight, wrong, dweight)
+
+
+def test_a_product_may_be_columns_of_a_wider_matrix():
+    rng = np.random.default_rng(0)
+    x, weight, around = rng.normal(size=(20, 33)), rng.normal(size=(33, 70)), np.full((20, 99), 7.0)
+    multiply_rows(x, weight[:, 20:], around[:, 10:60], False)
+    np.testing.assert_allclose(around[:, 10:60], x @ weight[:, 20:], atol=1e-12)
+    np.testing.assert_array_equal(np.delete(around, range(10, 60), axis=1), 7)
+    multiply_columns(x.T, weight[:, :50], around[:, 10:60])
+    np.testing.assert_allclose(around[:, 10:60], x @ weight[:, :50], atol=1e-12)
 
 
 def test_terms_of_zero_width_leave_zeros_or_what_is_there():

@@ -20,7 +20,7 @@ PAGES = (
 )  # fmt: skip
 APPS = (
     "batchgnn.cli", "bench.ablation", "bench.ablation_cluster", "bench.peers", "bench.peers_whole",
-    "cluster.contest", "cluster.hosts",
+    "bench.peers_temporal", "cluster.contest", "cluster.hosts",
 )  # fmt: skip
 OTHERS = {
     "mpirun": {"--map-by", "--bind-to", "--oversubscribe"},
