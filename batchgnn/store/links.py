@@ -16,10 +16,6 @@ import numpy as np
 from batchgnn.base.rng import Purpose
 from batchgnn.kernels.pairs import hash_pairs
 from batchgnn.kernels.rng import stream_key
-from batchgnn.store.labels import LINKS
-
-ATTRIBUTE = LINKS
-"Attribute of a manifest, and field of it, that has the `LinkSpec`."
 
 HELD_OUT = {"val": "link/val", "test": "link/test"}
 "By split: dataset of its arcs, (m, 2), source and target."

@@ -1,15 +1,19 @@
 """What every shard of a store has in common, and what follows from it: datasets and dtypes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from batchgnn.kernels.half import dtype_name
-from batchgnn.store.events import ARC, EventSpec
-from batchgnn.store.labels import label_layout
-from batchgnn.store.links import LinkSpec, link_layout
+from batchgnn.store.events import ARC, EventSpec, spec_of
+from batchgnn.store.labels import EVENTS, LINKS, label_layout
+from batchgnn.store.links import LinkSpec, link_layout, split_of
+
+SPECS: dict[str, Callable[[str], Any]] = {EVENTS: spec_of, LINKS: split_of}
+"Attributes of a manifest, and its fields, that are JSON in its file; empty where there is none."
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

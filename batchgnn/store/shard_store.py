@@ -18,14 +18,10 @@ import numpy as np
 from batchgnn.base.errors import StoreError
 from batchgnn.base.parse import parse_json
 from batchgnn.kernels.half import FEATURE_DTYPES
-from batchgnn.store.events import ATTRIBUTE as ATTRIBUTE_OF_EVENTS
-from batchgnn.store.events import spec_of
 from batchgnn.store.format import FORMAT_SHARD, FORMAT_SHARDS, open_store, parsing, text, whole
-from batchgnn.store.links import ATTRIBUTE as ATTRIBUTE_OF_LINKS
-from batchgnn.store.links import split_of
 from batchgnn.store.manifest_check import claims_of
 from batchgnn.store.places import Places, place_of
-from batchgnn.store.schema import Schema
+from batchgnn.store.schema import SPECS, Schema
 from batchgnn.store.seal import check_seal
 from batchgnn.store.shard_check import RESTORE, check_datasets, check_frame, first_bad_row
 
@@ -83,12 +79,6 @@ LATER: dict[str, Callable[[int], np.ndarray]] = {
 }
 "What an older manifest lacks, and what stands for it, of so many splits."
 
-SPECS: dict[str, Callable[[str], Any]] = {
-    ATTRIBUTE_OF_EVENTS: spec_of,
-    ATTRIBUTE_OF_LINKS: split_of,
-}
-"Fields of a manifest that are JSON in its file, empty where there is none."
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Manifest(Schema):
@@ -97,8 +87,7 @@ class Manifest(Schema):
     offset         int64 (K + 1,)   shard s owns the ids offset[s] : offset[s + 1]
     shard_edges    int64 (K,)       in-arcs of each shard
     num_seeds      int64 (K, R)     what is trained on of each shard, per split (`seeds`)
-    num_links      int64 (K, 2)     arcs of validation and of test of each shard, 0 where edges
-                                    are not split; (0, 0) in manifests before version 5
+    num_links      int64 (K, 2)     arcs of validation and test of each shard; (0, 0) of version 4
     num_halo       int64 (K,)       distinct in-neighbours that other shards own
     degree_count   int64 (3 + R, degrees.DEGREES)  vertices by in-degree, by out-degree, arcs by
                    the in-degree of their source, seeds of each split by in-degree; (3 + R, 0) where
