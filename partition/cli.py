@@ -10,7 +10,7 @@ from rich.console import Console
 from batchgnn.base.bytes import format_bytes, parse_bytes
 from batchgnn.base.errors import StoreError
 from batchgnn.partition.cut import Cut
-from batchgnn.partition.partition import available, cut_into, memory_plan, opened
+from batchgnn.partition.partition import as_split, available, cut_into, memory_plan, opened
 from batchgnn.partition.plan import disk_bytes
 from batchgnn.partition.tables import graph_tables, shard_tables
 from batchgnn.partition.write import schema_of
@@ -105,10 +105,12 @@ def _show_plan(
     graph: Path, shards: Path, cut: Cut, allowed: int, feature_dtype: str | None
 ) -> None:
     refuse_existing(shards)
-    source = opened(graph)
-    cut.check(source.num_vertices)
+    whole = opened(graph)
+    cut.check(whole.num_vertices)
+    source = as_split(whole, cut)
     plan = memory_plan(source, cut)
-    disk = disk_bytes(schema_of(source, feature_dtype), source.num_edges, cut.num_shards)
+    counts = source.num_edges, cut.num_shards, whole.num_edges - source.num_edges
+    disk = disk_bytes(schema_of(source, feature_dtype), *counts)
     for name, size in plan.parts.items():
         print(f"{format_bytes(size):>12}  {name}")
     print(f"{format_bytes(plan.total):>12}  memory in all, of {format_bytes(allowed)}")

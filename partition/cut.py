@@ -7,6 +7,7 @@ from cyclopts import Parameter
 
 from batchgnn.base.errors import ConfigError
 from batchgnn.partition.supernode import CLUSTERS_PER_SHARD
+from batchgnn.store.links import LinkSpec
 
 Method = Literal["metis", "random", "supernode"]
 Order = Literal["rcm", "natural"]
@@ -34,6 +35,11 @@ class Cut:
     clusters: int | None = None
     "Number of METIS clusters of the supernode method; default 32 per shard."
 
+    links: Annotated[tuple[float, float, float] | None, Parameter(consume_multiple=False)] = None
+    """Shares of the edges for training, validation and test of link prediction, for example
+    0.85 0.05 0.10: each pair of vertices draws its part by --seed, with all its edges. Edges that
+    are held out are no part of the graph that is cut and trained on; labels are left out."""
+
     even_seeds: bool = True
     """After the cut, move vertices until seeds (training vertices that have a label) and edges per
     shard are even within 5 %, and vertices as far as that cuts no more edges."""
@@ -46,6 +52,11 @@ class Cut:
         ):
             if value not in known:
                 raise ConfigError(f"{option} {value}: needed one of {', '.join(known)}")
+        if self.links is not None and not _are_shares(self.links):
+            raise ConfigError(
+                f"--links {' '.join(map(str, self.links))}: needed three numbers of 0 or more that "
+                "add up to 1, the first above 0, for example 0.85 0.05 0.10"
+            )
         if not 1 <= self.num_shards <= num_vertices:
             raise ConfigError(
                 f"--shards {self.num_shards}: needed between 1 and {num_vertices:,}, the number of "
@@ -56,6 +67,11 @@ class Cut:
                 f"--clusters {self.clusters}: needed between {self.num_shards} (--shards) and "
                 f"{num_vertices:,} (vertices)"
             )
+
+    @property
+    def split(self) -> LinkSpec | None:
+        """How edges are split; None: they are not."""
+        return None if self.links is None else LinkSpec(*self.links, seed=self.seed)
 
     def num_clusters(self, num_vertices: int) -> int:
         """Clusters of the supernode method."""
@@ -79,3 +95,7 @@ class Cut:
         if self.method == "supernode":
             kept["clusters"] = self.num_clusters(num_vertices)
         return kept
+
+
+def _are_shares(links: tuple[float, float, float]) -> bool:
+    return links[0] > 0 and min(links) >= 0 and abs(sum(links) - 1) < 1e-6

@@ -7,6 +7,7 @@ import numpy as np
 from batchgnn.base.bytes import MemoryPlan, memory_here
 from batchgnn.partition.cut import Cut, Method, Order
 from batchgnn.partition.cut_graph import CutGraph, cut_graph
+from batchgnn.partition.links import SplitGraph
 from batchgnn.partition.metis import metis_shards
 from batchgnn.partition.numbering import rcm_order
 from batchgnn.partition.plan import cut_plan, write_plan
@@ -33,6 +34,7 @@ def partition(
     *,
     order: Order | None = None,
     clusters: int | None = None,
+    links: tuple[float, float, float] | None = None,
     even_seeds: bool = True,
     memory: int | None = None,
     show: bool = False,
@@ -45,6 +47,7 @@ def partition(
         seed=seed,
         order=order,
         clusters=clusters,
+        links=links,
         even_seeds=even_seeds,
     )
     return cut_into(graph, shards, cut, memory=memory, show=show, feature_dtype=feature_dtype)
@@ -72,6 +75,7 @@ def cut_into(
     refuse_existing(shards)
     source = open_whole(graph) if isinstance(graph, str | Path) else graph
     cut.check(source.num_vertices)
+    source = as_split(source, cut)
     allowed = available() if memory is None else memory
     require(source, cut, allowed)
     shard, inside = cut_vertices(source, cut)
@@ -93,6 +97,11 @@ def cut_into(
 def opened(graph: GraphSource | Path | str) -> GraphSource:
     """The graph store at a path, or the source itself."""
     return GraphStore(graph) if isinstance(graph, str | Path) else graph
+
+
+def as_split(graph: GraphSource, cut: Cut) -> GraphSource:
+    """The graph without the edges that are held out; the graph itself where none are."""
+    return graph if cut.split is None else SplitGraph(graph, cut.split)
 
 
 def cut_vertices(graph: GraphSource, cut: Cut) -> tuple[np.ndarray, np.ndarray | None]:

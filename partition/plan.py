@@ -69,12 +69,17 @@ def sort_plan(schema: Schema, largest: int) -> MemoryPlan:
     )
 
 
-def disk_bytes(schema: Schema, num_edges: int, num_shards: int) -> int:
-    """Bytes of the shards and of the raw files beside them while they are written."""
+def disk_bytes(schema: Schema, num_edges: int, num_shards: int, held_out: int = 0) -> int:
+    """Bytes of the shards and of the raw files beside them while they are written.
+
+    num_edges, held_out: edges of the topology, and those that are no part of it
+    """
     n, ident = schema.num_vertices, schema.id_dtype.itemsize
     arcs = num_edges if schema.directed else 2 * num_edges
     has_events = schema.events is not None
-    layout = schema.layout(n, arcs, arcs, num_edges * has_events)
+    held_arcs = held_out if schema.directed else 2 * held_out
+    layout = schema.layout(n, arcs, arcs, num_edges * has_events, (held_arcs, 0))
     stored = sum(dtype.itemsize * int(np.prod(shape)) for dtype, shape in layout.values())
     raw = (2 * ident + 4 * schema.weighted + 8 * has_events) * arcs * (1 + schema.directed)
+    raw += 2 * ident * held_arcs
     return stored + raw + 8192 * num_shards

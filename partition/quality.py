@@ -82,7 +82,8 @@ def shard_bytes(manifest: Manifest) -> np.ndarray:
     sizes = []
     for s, (n, m) in enumerate(zip(manifest.shard_vertices, manifest.shard_edges, strict=True)):
         run = manifest.event_run(s)
-        layout = manifest.layout(int(n), int(m), int(m), run.stop - run.start)
+        counts = int(n), int(m), int(m), run.stop - run.start
+        layout = manifest.layout(*counts, manifest.held_out(s))
         sizes.append(sum(dtype.itemsize * int(np.prod(shape)) for dtype, shape in layout.values()))
     return np.array(sizes, np.int64)
 

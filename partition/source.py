@@ -8,6 +8,7 @@ import numpy as np
 
 from batchgnn.store.events import EventSpec
 from batchgnn.store.labels import MULTICLASS, MULTILABEL, REGRESSION
+from batchgnn.store.links import LinkSpec
 
 Edges = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
@@ -28,6 +29,7 @@ class GraphSource(Protocol):
     id_dtype: np.dtype
     events: EventSpec | None
     class_names: Sequence[str] | None
+    links: LinkSpec | None
 
     @property
     def event_columns(self) -> Mapping[str, np.ndarray]:
@@ -76,6 +78,7 @@ class GraphArrays:
     name: str = "arrays"
     class_names: Sequence[str] | None = None
     events: EventSpec | None = None
+    links: LinkSpec | None = None
     event_columns: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property

@@ -13,7 +13,8 @@ from batchgnn.partition.label_counts import LabelCounts, labels_of_graph, labels
 from batchgnn.partition.quality import rank_loads, shard_bytes
 from batchgnn.partition.source import GraphSource
 from batchgnn.store.event_stream import EventStream
-from batchgnn.store.seeds import TRAIN
+from batchgnn.store.links import LinkSpec
+from batchgnn.store.seeds import SPLITS, TRAIN
 from batchgnn.store.shard_store import Manifest, ShardStore
 from batchgnn.store.taken import lines_of
 
@@ -114,14 +115,27 @@ def _label_facts(m: Manifest, counts: LabelCounts) -> list[tuple[str, str]]:
     """Of vertices' features and labels; nothing of a stream of events, whose vertices have none."""
     if m.events is not None:
         return []
+    features = ("features", f"{m.num_features:,} {m.feature_name}")
+    if m.links is not None:
+        return [features, ("task", m.task), ("edges that are split", _split_facts(m, m.links))]
     return [
-        ("features", f"{m.num_features:,} {m.feature_name}"),
+        features,
         ("task", f"{counts.task(m.task, m.num_classes)}, {m.num_splits} split(s)"),
         *(
             (f"split {r}", f"train {numbers[TRAIN]:,}; {_lacking(counts, r)}")
             for r, numbers in enumerate(counts.roles[:SHOWN_SPLITS])
         ),
     ]
+
+
+def _split_facts(m: Manifest, links: LinkSpec) -> str:
+    """How many edges are of which part, each once, and how they were drawn."""
+    held_out = (m.num_links.sum(axis=0) // (1 if m.directed else 2)).tolist()
+    counts = dict(zip(SPLITS, [int(m.num_seeds.sum()), *held_out], strict=True))
+    said = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    return (
+        f"{said}  drawn by pairs, {links.train:g} {links.val:g} {links.test:g}, seed {links.seed}"
+    )
 
 
 def _shard_table(m: Manifest) -> Table:

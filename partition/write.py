@@ -17,6 +17,12 @@ from batchgnn.base.progress import Progress, progress
 from batchgnn.kernels.half import FEATURE_DTYPES, dtype_name
 from batchgnn.kernels.partition import count_neighbor_shards, row_sums
 from batchgnn.partition.events import beside_of, with_events, write_runs
+from batchgnn.partition.links import (
+    HeldOut,
+    bucket_held_out,
+    count_link_seeds,
+    write_held_out,
+)
 from batchgnn.partition.numbering import Numbering, number
 from batchgnn.partition.plan import EDGE_CHUNK, feature_chunk, sort_plan
 from batchgnn.partition.quality import Arcs, quality, quotient_csr
@@ -26,6 +32,7 @@ from batchgnn.partition.spill import Spill, csr_of
 from batchgnn.store.degrees import count_degrees
 from batchgnn.store.events import ARC
 from batchgnn.store.format import atomic_folder
+from batchgnn.store.links import HELD_OUT
 from batchgnn.store.narrow import converted
 from batchgnn.store.schema import Schema
 from batchgnn.store.seeds import is_seed
@@ -68,6 +75,7 @@ def schema_of(graph: GraphSource, feature_dtype: str | None = None) -> Schema:
         id_dtype=np.dtype(np.uint32 if graph.num_vertices < 2**32 else np.uint64),
         name_dtype=None if names is None else names.dtype,
         events=graph.events,
+        links=graph.links,
     )
 
 
@@ -114,17 +122,21 @@ def _rounding(graph: GraphSource, schema: Schema) -> dict[str, str]:
 
 def _write(job: ShardWriting, made_by: dict) -> Manifest:
     """All files of the store."""
-    spills = _bucket_arcs(job)
-    largest = max(int(spill.count.max()) for spill in spills)
+    spills, held_out = _bucket_arcs(job), _bucket_held_out(job)
+    largest = max(int(spill.count.max()) for spill in [*spills, *held_out.spills])
     if job.memory is not None:
         sort_plan(job.schema, largest).require(
             job.memory, "Cut the graph into more shards (--shards), or allow more (--memory)."
         )
-    drafts, num_halo, arcs = _write_topology(job, spills)
+    drafts, num_halo, arcs, num_links = _write_topology(job, spills, held_out)
     shutil.rmtree(job.folder / "spill")
     num_seeds = _write_vertices(job, drafts)
     if job.schema.events is not None:
         num_seeds = write_runs(job.graph, job.numbering.new_id, drafts)
+    if job.schema.links is not None:
+        firsts = job.numbering.offset[:-1].tolist()
+        counts = [count_link_seeds(*each, job.schema) for each in zip(drafts, firsts, strict=True)]
+        num_seeds = np.array(counts, np.int64)[:, None]
     sums, names = writer.take_checksums(drafts)
     offset, shard_edges = job.numbering.offset, spills[0].count
     fingerprint = writer.fingerprint_of(sums, names, offset)
@@ -144,6 +156,7 @@ def _write(job: ShardWriting, made_by: dict) -> Manifest:
         offset=offset,
         shard_edges=shard_edges,
         num_seeds=num_seeds,
+        num_links=num_links,
         num_halo=num_halo,
         class_name=np.array([name.encode() for name in job.graph.class_names or ()], "S"),
         degree_count=np.sum([_count_degrees(draft) for draft in drafts], axis=0),
@@ -181,21 +194,33 @@ def _bucket_arcs(job: ShardWriting) -> list[Spill]:
     return spills
 
 
+def _bucket_held_out(job: ShardWriting) -> HeldOut:
+    """Held-out arcs by the shard of their source, in raw files."""
+    folder, schema = job.folder / "spill", job.schema
+    names = HELD_OUT if schema.links is not None else ()
+    spills = [Spill(folder / name, job.numbering.offset, schema.id_dtype) for name in names]
+    return bucket_held_out(job.graph, spills, job.numbering.new_id)
+
+
 def _write_topology(
-    job: ShardWriting, spills: list[Spill]
-) -> tuple[list[writer.Draft], np.ndarray, Arcs]:
+    job: ShardWriting, spills: list[Spill], held_out: HeldOut
+) -> tuple[list[writer.Draft], np.ndarray, Arcs, np.ndarray]:
     """Second pass: adjacency and degrees of every shard.
 
-    Returns (drafts, num_halo int64 (K,), arcs as triplets of `quality`).
+    Returns (drafts, num_halo int64 (K,), arcs as triplets of `quality`, num_links int64 (K, 2)).
     """
     offset, num_shards = job.numbering.offset, job.num_shards
     seen = np.full(job.schema.num_vertices, -1, np.int32)
     num_halo, arcs = np.zeros(num_shards, np.int64), np.empty(num_shards, np.int64)
+    num_links = np.zeros((num_shards, 2), np.int64)
     drafts, triplets = [], []
     with job.progress("sorting", num_shards, "shards") as bar:
         for s in range(num_shards):
             n, counts = int(offset[s + 1] - offset[s]), [int(spill.count[s]) for spill in spills]
-            draft = _create(job, s, n, counts)
+            held = held_out.of_shard(s)
+            num_links[s, : len(held)] = list(map(len, held))
+            draft = _create(job, s, n, counts, num_links[s])
+            write_held_out(draft, held)
             for side, spill in zip(("in", "out"), spills, strict=False):
                 _write_side(draft, side, spill, s, n, job.schema)
             if not job.schema.directed:
@@ -206,16 +231,18 @@ def _write_topology(
             drafts.append(draft)
             bar.advance()
     into, out_of, count = (np.concatenate(part) for part in zip(*triplets, strict=True))
-    return drafts, num_halo, (into, out_of, count)
+    return drafts, num_halo, (into, out_of, count), num_links
 
 
-def _create(job: ShardWriting, s: int, n: int, counts: list[int]) -> writer.Draft:
+def _create(
+    job: ShardWriting, s: int, n: int, counts: list[int], held_out: np.ndarray
+) -> writer.Draft:
     """The file of shard s, empty; counts: of in-arcs, and out-arcs of a directed graph."""
     first, events = int(job.numbering.offset[s]), job.schema.events
     run = slice(0, 0) if events is None else events.run(s, job.num_shards)
     num_in, num_out = counts[0], counts[1] if len(counts) > 1 else 0
-    num_events = run.stop - run.start
-    return writer.create_shard(job.folder, job.schema, s, first, n, num_in, num_out, num_events)
+    sizes = n, num_in, num_out, run.stop - run.start
+    return writer.create_shard(job.folder, job.schema, s, first, *sizes, held_out.tolist())
 
 
 def _write_side(

@@ -58,7 +58,13 @@ def with_numbers(graph: GraphArrays) -> GraphArrays:
     return replace(graph, label=number.astype(np.float32), num_classes=1)
 
 
-def shards_of(graph: GraphArrays, path: Path, num_shards: int = 4, method: str = "random") -> Path:
-    """Cut the graph into a new shard store."""
-    partition(graph, path, method, num_shards, 0)
+def shards_of(
+    graph: GraphArrays,
+    path: Path,
+    num_shards: int = 4,
+    method: str = "random",
+    links: tuple[float, float, float] | None = None,
+) -> Path:
+    """Cut the graph into a new shard store; links: shares of the edges, where they are split."""
+    partition(graph, path, method, num_shards, 0, links=links)
     return path

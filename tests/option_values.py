@@ -22,15 +22,16 @@ from batchgnn.tasks.options import Trained
 GRAPH, STAGE = "graph", "STAGE"
 "A factor that is no option; a path that the test names by its option."
 
-EVENTS = "events"
+EVENTS, LINKS = "events", "links"
 
 GRAPHS = {
     "multiclass": lambda: learnable_graph(num_vertices=203),
     "multilabel": lambda: learnable_graph(num_vertices=197, directed=True, multilabel=True),
     "regression": lambda: with_numbers(learnable_graph(num_vertices=199, directed=True)),
     EVENTS: partial(random_events, num_classes=3),
+    LINKS: lambda: learnable_graph(num_vertices=201),
 }
-"By the task of their shards: undirected, directed with weights, and a stream of events."
+"By the task of their shards: undirected, directed with weights, events, edges that are split."
 
 VALUES = {
     "mode": tuple(MODES),
@@ -99,8 +100,10 @@ VALUES = {
     "state_heads": (2, 1),
     "state_layers": (1, 2),
     "time_encoder": ("fixed", "learned"),
-    "metric": (None, "accuracy", "macro-f1", "roc-auc", "mae", "ap"),
-    "loss": ("mse", "mae"),
+    "metric": (None, "accuracy", "macro-f1", "roc-auc", "mae", "ap", "hits@10"),
+    "loss": (None, "mae", "bce", "softmax", "bpr"),
+    "embedding": (12, 8),
+    "decoder": ("dot", "distmult", "mlp"),
     "event_loss": ("bce", "softmax"),
 }
 "Small ones, so that a run takes a moment; the first is most often the default."
@@ -114,17 +117,21 @@ CHECKED = {
     *("tensor_ways", "feature_dtype", "gradient", "event_loss"),
     *("pipeline_ways", "wavefront", "recompute", "history_every", "history_init", "guard_every"),
     *("ways", "lost_updates", "negatives", "eval_negatives", "eval_negatives_file"),
+    *("decoder", "embedding"),
 }
 "What is compared with each other when settings are resolved."
 
 
 def write_shards(name, folder):
-    """Shards of one of GRAPHS in a folder to be; those of vertices have a second split."""
+    """Shards of one of GRAPHS in a folder to be; those with labels have a second split."""
     graph = GRAPHS[name]()
     if name == EVENTS:
         partition(stored(folder.with_suffix(".h5"), graph), folder, "random", 4, 0)
         with (folder.parent / "eval_negatives_file").open("wb") as file:  # of 24 scored events
             np.save(file, np.random.default_rng(5).integers(0, 12, (24, 4)))
+        return
+    if name == LINKS:
+        shards_of(graph, folder, links=(0.8, 0.1, 0.1))
         return
     split = np.stack([graph.split, np.roll(graph.split, 1)], axis=1)
     shards_of(replace(graph, split=split), folder)
@@ -159,6 +166,9 @@ def fits(row):
 def helps(pair):
     """What a pair may need: a number of layers for its fanouts, kept inputs for their memory."""
     yield {}
+    if "lost_updates" in pair:
+        yield {"ways": (AUTO,)}
+        yield {"ways": (AUTO,), "task": "event-labels"}
     if pair.keys() & {"fanouts", "aggregate_memory"}:
         for layers, keep in product((2, 1), (None, "memory")):
             yield {"layers": layers, "aggregate_cache": keep}
@@ -175,7 +185,7 @@ def pairs_array():
     def values_of(start):
         chosen = Chosen(mode=start["mode"], model=start["model"])
         there = [name for each in subjects_for(chosen) for name in options_of(each)]
-        absent = ELSEWHERE | ({"split_index"} if start[GRAPH] == EVENTS else set())
+        absent = ELSEWHERE | ({"split_index"} if start[GRAPH] in (EVENTS, LINKS) else set())
         return {name: VALUES[name] for name in there if name not in start.keys() | absent}
 
     return covering_array([each for each in starts if fits(each)], values_of, fits, helps)

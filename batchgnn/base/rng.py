@@ -19,3 +19,6 @@ class Purpose(IntEnum):
     SPLIT = 7
     PARTITION = 8
     GENERATE = 9
+    LINK_SPLIT = 10
+    LINK_SOURCE = 11
+    SCORING = 12

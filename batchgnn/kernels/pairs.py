@@ -1,4 +1,7 @@
-"""Is a list of arcs symmetric? Sums of hashes, one per direction, tell without keeping the arcs."""
+"""Hashes of unordered pairs: what a pair draws, and whether a list of arcs is symmetric.
+
+Sums of hashes, one per direction, tell the latter without keeping the arcs.
+"""
 
 import numpy as np
 from numba.extending import register_jitable
@@ -11,6 +14,13 @@ from batchgnn.kernels.rng import draw
 def pair_hash(key, u, v, weight_bits):
     """64 bits of the unordered pair {u, v} and the weight of its arc."""
     return draw(draw(draw(key, np.uint64(min(u, v))), np.uint64(max(u, v))), np.uint64(weight_bits))
+
+
+@kernel
+def hash_pairs(key, source, target, out):
+    """out[e] = 64 bits of the unordered pair {source[e], target[e]}; int64 (k,) to uint64 (k,)."""
+    for e in range(len(source)):
+        out[e] = pair_hash(key, source[e], target[e], np.uint32(0))
 
 
 @kernel

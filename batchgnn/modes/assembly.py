@@ -16,7 +16,7 @@ from batchgnn.nn.options import BetweenLayers, Heads, Layers
 from batchgnn.settings.general import FeatureDtype, Features, Optimiser, Run, Training
 from batchgnn.settings.settings import Settings, flag, options_of
 from batchgnn.tasks.kinds import TASKS, TaskKind
-from batchgnn.tasks.options import Scoring
+from batchgnn.tasks.options import Losses, Scoring
 
 ALWAYS: tuple[type, ...] = (Chosen, Training, Optimiser, Features, Run)
 TABLES: Mapping[str, Mapping[str, Any]] = {"mode": MODES, "model": MODELS, "task": TASKS}
@@ -145,13 +145,21 @@ def _with_task(settings: Settings, manifest_task: str) -> Settings:
             f"{', '.join(task.metrics[:-1])} or {task.metrics[-1]}."
         )
     task.check(settings)
-    return settings.replace(metric=metric or task.metrics[0])
+    loss = settings.get(Losses)
+    if loss is None:
+        return settings.replace(metric=metric or task.metrics[0])
+    if loss.loss not in (None, *task.losses):
+        raise ConfigError(
+            f"--loss {loss.loss} is no loss of --task {name}: take {' or '.join(task.losses)}."
+        )
+    return settings.replace(metric=metric or task.metrics[0], loss=loss.loss or task.losses[0])
 
 
 def _check_model(settings: Settings, mode: ModeKind) -> None:
     """Raise ConfigError where the model's widths do not fit, or the mode cannot train it."""
     model, heads, layers = model_of(settings), settings.get(Heads), settings.get(Layers)
     _check_events(settings, mode)
+    _check_roots(settings, mode)
     hidden = 0 if layers is None else layers.hidden
     if heads is not None and hidden % heads.heads:
         raise ConfigError(
@@ -184,6 +192,17 @@ def _check_events(settings: Settings, mode: ModeKind) -> None:
         raise ConfigError(
             f"--mode {mode.name} does not train on what these shards are for, --task {task.name}: "
             f"take --mode {' or '.join(fitting)}, or other shards."
+        )
+
+
+def _check_roots(settings: Settings, mode: ModeKind) -> None:
+    """Raise ConfigError where the task asks for rows of other ranks, and the mode has own ones."""
+    task = task_of(settings)
+    if task.far_roots and not mode.far_roots:
+        fitting = [each.name for each in MODES.values() if each.far_roots]
+        raise ConfigError(
+            f"--mode {mode.name} does not train --task {task.name}, whose edges join vertices of "
+            f"several ranks: take --mode {' or '.join(fitting)}."
         )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from batchgnn.base.bytes import allowed_bytes, parse_bytes
+from batchgnn.modes.chosen import Chosen
 from batchgnn.nn.model import Model
 from batchgnn.sampling import kept_inputs
 from batchgnn.sampling.options import KeptInputs, Sampling
@@ -16,6 +17,7 @@ from batchgnn.sampling.some_kept_inputs import rows_within
 from batchgnn.settings.general import Run, Training
 from batchgnn.settings.settings import Settings
 from batchgnn.store.shard_store import Manifest
+from batchgnn.tasks.kinds import TASKS
 
 INTERPRETER_BYTES = 360 << 20
 "Python, libraries, MPI's buffers, and kernels: a rank that compiles them holds 130 MiB more."
@@ -73,6 +75,15 @@ class Extent:
             "parameters, gradients and moments": 6 * self.model.parameters.buffer.nbytes,
             "what is known of own vertices": (self.manifest.told_bytes + per_vertex) * self.num_own,
         }
+
+    def step_bytes(self) -> int:
+        """What the task holds of a step over the rank's seeds, and of scores; by edges known."""
+        manifest, task = self.manifest, TASKS[self.settings[Chosen].task or ""]
+        num_seeds = int(self.num_seeds.sum())
+        if not manifest.directed:
+            num_seeds = min(num_seeds, self.num_edges)
+        counts = num_seeds, manifest.num_vertices, self.itemsize
+        return task.step_bytes(self.settings, *counts)
 
     def halo_bounds(self) -> tuple[int, int]:
         """Most distinct sources of own edges that others own; most rows that it sends them."""

@@ -73,6 +73,7 @@ class ModeKind:
     propagates    operators have the rounds of a decoupled model
     model         what --model is by default
     of_events     what it trains on are events: see `nn.models.ModelKind`
+    far_roots     steps have rows of other ranks' vertices, as `TaskKind.far_roots` asks
     random_rows   input rows are read at random, over and over: worth a copy in memory
     at_once       a layer is computed for all vertices at once: what is a mean over them can be had
     """
@@ -93,6 +94,7 @@ class ModeKind:
     random_rows: bool = False
     model: str = DEFAULT_MODEL
     of_events: bool = False
+    far_roots: bool = False
     at_once: bool = True
 
 
@@ -124,6 +126,7 @@ MODES = {
             memory=plan_halo_graph,
             advice=WITHOUT_SAMPLES,
             whole_graph=True,
+            far_roots=True,
         ),
         ModeKind(
             name="tensor",
@@ -136,6 +139,7 @@ MODES = {
             advice=WITHOUT_SAMPLES,
             whole_graph=True,
             propagates=True,
+            far_roots=True,
         ),
         ModeKind(
             name="pipeline",

@@ -47,9 +47,10 @@ def predict(
         file to write; must not exist. One that ends in .csv or .parquet is a table: `original_id`,
         the ids of the user's graph; of classes `predicted`, by name, and `probability_NAME` of
         each; `number`; or `embedding_0` and so on. Any other is HDF5, with `original_id` (N,) and
-        `probability` (N, C), `number` (N,) or `embedding` (N, hidden), float32
+        `probability` (N, C), `number` (N,) or `embedding` (N, width), float32
     output
-        what the task predicts (class probabilities, or a number), or the last layer's input rows
+        what the task predicts (class probabilities, a number, or for links an embedding), or the
+        last layer's input rows
     shards
         shard store, when it has moved since training, or another cut, or another graph with the
         same features and classes

@@ -19,6 +19,7 @@ from batchgnn.run.session import open_session
 from batchgnn.run.trained import take_trained, with_trained
 from batchgnn.settings.general import Training
 from batchgnn.settings.settings import flag, options_of
+from batchgnn.store.labels import TASKS
 from batchgnn.watch import interrupt
 
 
@@ -88,7 +89,7 @@ def _require_seeds(share: Share) -> None:
     index, manifest = share.split_index, share.manifest
     if share.task.seeds(share.own, index).total:
         return
-    if manifest.events is None and not manifest.num_classes:
+    if manifest.task in TASKS and not manifest.num_classes:
         raise ConfigError(
             f"{share.own.path}: no vertex of {manifest.name} has a label. Convert the graph with "
             "labels: batchgnn data convert --help"

@@ -11,8 +11,12 @@ from batchgnn.base.errors import ConfigError
 from batchgnn.base.parse import parse_toml
 from batchgnn.settings.settings import Settings, options_of, table_of
 
-MOVED = {("sampling", "batch-size")}
+MOVED = {("sampling", "batch-size"), ("timeline", "negatives"), ("timeline", "eval-negatives")}
+MOVED |= {("timeline", "eval-negatives-file"), ("negatives", "eval-negatives-file")}
 "(table, option) of files from before, where the option was in another table."
+
+RENAMED = {"number-loss": "losses"}
+"Tables of files from before, as they are called now."
 
 
 def write_settings(path: Path, shards: Path, settings: Settings) -> None:
@@ -63,7 +67,7 @@ def _out_of_tables(path: Path, values: dict[str, Any], subjects: Iterable[type])
         if not isinstance(value, dict):
             flat[name] = value
             continue
-        if name not in tables:
+        if (name := RENAMED.get(name, name)) not in tables:
             raise ConfigError(f"{path}: there is no table [{name}]. Tables: {', '.join(tables)}.")
         for option, each in value.items():
             is_known = option.replace("-", "_") in tables[name]

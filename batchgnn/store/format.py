@@ -30,7 +30,7 @@ FORMAT_SHARD = "batchgnn-shard"
 FORMAT_MODEL = "batchgnn-checkpoint"
 VERSIONS = {
     FORMAT_GRAPH: (1, 4),
-    FORMAT_SHARDS: (3, 4),
+    FORMAT_SHARDS: (3, 5),
     FORMAT_SHARD: (2, 2),
     FORMAT_MODEL: (1, 2),
 }

@@ -18,6 +18,7 @@ from batchgnn.base.errors import StoreError
 from batchgnn.store.events import ATTRIBUTE, SOURCE, TARGET, EventSpec, good_rows, spec_of
 from batchgnn.store.format import FORMAT_GRAPH, map_dataset, open_store, parsing, text, whole
 from batchgnn.store.labels import EVENTS, REGRESSION, TASKS, in_range, label_layout
+from batchgnn.store.links import LinkSpec
 from batchgnn.store.taken import from_json
 
 EDGE_CHUNK = 1 << 22
@@ -67,6 +68,7 @@ class GraphStore:
     task           one of `labels.TASKS`; `num_classes` of regression is 1
     weighted       bool, whether edges have weights
     feature_dtype, id_dtype  of what `read_features` and `iter_edges` return
+    links          None: edges are split when the graph is cut
     features       memory map (N, D), or None when the features are sparse
     sparse         `SparseRows`, or None when the features are dense
     features_checksum  of features in a file beside; empty when they are in the store
@@ -75,6 +77,8 @@ class GraphStore:
     events         of a stream of events (`events.EventSpec`), whose edges they are; else None
     event_columns  its datasets, memory maps by name, which `read_event` reads; empty of others
     """
+
+    links: LinkSpec | None = None
 
     def __init__(self, path: str | os.PathLike):
         """Map the datasets.

@@ -6,8 +6,8 @@ MULTICLASS, MULTILABEL, REGRESSION = "multiclass", "multilabel", "regression"
 TASKS = (MULTICLASS, MULTILABEL, REGRESSION)
 "Where vertices have labels."
 
-EVENTS = "events"
-"Of a stream of events, whose vertices have none."
+EVENTS, LINKS = "events", "links"
+"Of a stream of events, and of edges that are split: vertices have none."
 
 NOT_KNOWN = 255
 "Of several labels, one of which is not known whether the vertex has it: no part of loss and score."
@@ -19,9 +19,9 @@ def label_layout(task: str, n: int, num_classes: int) -> tuple[np.dtype, tuple[i
     multiclass  int32 (n,), -1 = none
     multilabel  uint8 (n, num_classes), 0, 1 or `NOT_KNOWN`
     regression  float32 (n,), NaN = none
-    events      uint8 (n, 0): there are none
+    events, links  uint8 (n, 0): there are none
     """
-    if task == EVENTS:
+    if task in (EVENTS, LINKS):
         return np.dtype(np.uint8), (n, 0)
     if task == MULTILABEL:
         return np.dtype(np.uint8), (n, num_classes)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from batchgnn.kernels.half import FEATURE_DTYPES
-from batchgnn.store.labels import EVENTS, REGRESSION, TASKS
+from batchgnn.store.labels import EVENTS, LINKS, REGRESSION, TASKS
 
 if TYPE_CHECKING:
     from batchgnn.store.shard_store import Manifest
@@ -17,13 +17,14 @@ def claims_of(m: "Manifest") -> Iterator[tuple[str, bool]]:
     """(claim, whether it holds): what a manifest says of itself, each on those before it."""
     shards, names = m.num_shards, len(m.checksum_dataset)
     kinds = [np.dtype(kind) for kind in FEATURE_DTYPES.values()]
-    tasks = (*TASKS, EVENTS)
+    tasks = (*TASKS, EVENTS, LINKS)
     yield "task: one of " + ", ".join(tasks), m.task in tasks
     yield "options: names and values", isinstance(m.options, dict)
     yield "num_features: 0 to 2^31", 0 <= m.num_features < 2**31
     yield "feature_dtype: one of " + ", ".join(FEATURE_DTYPES), m.feature_dtype in kinds
     yield "num_classes: at least 0, of regression 1", m.num_classes >= (m.task == REGRESSION)
     yield "events: of a stream of events alone", (m.events is not None) == (m.task == EVENTS)
+    yield "links: of shards whose edges are split", (m.links is not None) == (m.task == LINKS)
     yield "shard/offset: a number more than shards", m.offset.ndim == 1 and shards > 0
     yield (
         "shard/offset: from 0 to num_vertices, ascending",
@@ -36,10 +37,13 @@ def claims_of(m: "Manifest") -> Iterator[tuple[str, bool]]:
         and m.shard_edges.sum() == m.num_edges,
     )
     yield (
-        "shard/num_seeds: a row per shard, a column per split, at most its vertices or events",
+        "shard/num_seeds: a row per shard, a column per split, at most what there is",
         m.num_seeds.shape == (shards, m.num_splits)
         and bool(((m.num_seeds >= 0) & (m.num_seeds <= _most_seeds(m)[:, None])).all()),
     )
+    if m.links is not None:
+        is_pair = m.num_links.shape == (shards, 2)
+        yield "shard/num_links: of validation and test", is_pair and bool((m.num_links >= 0).all())
     yield (
         "shard/num_halo: adds up to halo_factor",
         m.num_halo.shape == (shards,)
@@ -73,7 +77,7 @@ def claims_of(m: "Manifest") -> Iterator[tuple[str, bool]]:
 
 def _adds_up(m: "Manifest") -> bool:
     vertices, arcs, seeds = m.num_vertices, m.num_edges, m.num_seeds.sum(axis=0)
-    expected = [vertices, vertices, arcs, *(seeds * (m.events is None))]
+    expected = [vertices, vertices, arcs, *(seeds * (m.task in TASKS))]
     total = m.degree_count.sum(axis=1).tolist()
     return total == expected and bool((m.degree_count >= 0).all())
 
@@ -85,14 +89,16 @@ def _sizes_follow(m: "Manifest") -> bool:
     for s, ((n, m_in), places) in enumerate(zip(counts, m.place, strict=True)):
         found = dict(zip(names, places[:-1, 1].tolist(), strict=True))
         m_out, run = found.get("out/indices", 0) // m.id_dtype.itemsize, m.event_run(s)
-        layout = m.layout(n, m_in, m_out, run.stop - run.start)
+        layout = m.layout(n, m_in, m_out, run.stop - run.start, m.held_out(s))
         if found != {k: kind.itemsize * math.prod(shape) for k, (kind, shape) in layout.items()}:
             return False
     return True
 
 
 def _most_seeds(m: "Manifest") -> np.ndarray:
-    """int64 (K,): what a shard has that may be trained on, vertices or events."""
+    """int64 (K,): what a shard has that may be trained on, vertices, events or edges."""
+    if m.links is not None:
+        return np.full(m.num_shards, m.num_edges)
     if m.events is None:
         return m.shard_vertices
     return np.diff([m.event_run(s).start for s in range(m.num_shards)], append=m.events.num_events)

@@ -19,6 +19,7 @@ from batchgnn.kernels.rows import Rows
 from batchgnn.kernels.spmm import BESIDE
 from batchgnn.kernels.walk import loop_weights
 from batchgnn.store.edges import ShardEdges
+from batchgnn.store.links import HELD_OUT, arc_numbers, link_seeds
 from batchgnn.store.narrow import converted
 from batchgnn.store.shard_store import Shard, ShardStore
 
@@ -191,6 +192,35 @@ class OwnShards:
         if before is None and self.feature_dtype == self.manifest.feature_dtype:
             return None
         return f"features rounded to {dtype_name(self.feature_dtype)}"
+
+    def link_seeds(self) -> list[np.ndarray]:
+        """Of each own shard, int64 (n,): edges that are trained on, as `links.link_seeds`."""
+        many = self.manifest.num_vertices
+        found: list[np.ndarray] = []
+        for shard in self._opened:
+            arcs = self._out_arcs(shard)
+            parts = link_seeds(*arcs, num_vertices=many, directed=self.manifest.directed)
+            found.append(np.concatenate([np.empty(0, np.int64), *parts]))
+        return found
+
+    def held_out(self, split: str) -> np.ndarray:
+        """Held-out arcs out of own vertices, ids (m, 2); split: of `links.HELD_OUT`."""
+        return np.concatenate([getattr(shard, f"link_{split}") for shard in self._opened])
+
+    def known_links(self) -> np.ndarray:
+        """int64 (m,), ascending: all arcs out of own vertices, held-out ones too, as numbers."""
+        many = self.manifest.num_vertices
+        arcs = [arc_numbers(*self._out_arcs(shard), many) for shard in self._opened]
+        held = np.concatenate([self.held_out(split) for split in HELD_OUT]).astype(np.int64)
+        arcs.append(held[:, 0] * many + held[:, 1])
+        return np.sort(np.concatenate(arcs), kind="stable")
+
+    def _out_arcs(self, shard: Shard) -> tuple[np.ndarray, np.ndarray, int]:
+        """indptr and indices of the arcs out of a shard's vertices, and the first of these."""
+        indptr, indices = shard.in_indptr, shard.in_indices
+        if shard.out_indptr is not None and shard.out_indices is not None:
+            indptr, indices = shard.out_indptr, shard.out_indices
+        return indptr, indices, shard.first_vertex
 
     def names(self) -> np.ndarray:
         """The user's own ids of the own vertices: int64 or bytes (num_own,)."""

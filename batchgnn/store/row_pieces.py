@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from batchgnn.graph.cut_rows import RowCut
 from batchgnn.store.shard_store import Shard, ShardStore
 
@@ -31,4 +33,10 @@ class RowPieces(ShardStore):
             for name, rows in arrays.items()
             if getattr(whole, name) is not None
         }
+        for name in ("link_val", "link_test"):
+            if (held_out := getattr(whole, name)) is not None:
+                first, last = np.searchsorted(
+                    held_out[:, 0], whole.first_vertex + np.array([begin, end])
+                )
+                cut[name] = held_out[first:last]
         return replace(whole, first_vertex=whole.first_vertex + begin, **cut)

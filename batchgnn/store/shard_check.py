@@ -129,8 +129,8 @@ def first_bad_row(
     if kind == "indptr":
         rises = np.logical_and(array[1:] >= array[:-1], array[1:] >= 0)
         good = np.concatenate([np.equal(array[:1], 0), rises])
-    elif kind in ("indices", "original_id", "source", "target"):
-        good = np.logical_and(array >= 0, array < num_vertices)
+    elif kind in ("indices", "original_id", "source", "target", "val", "test"):
+        good = np.all(np.logical_and(rows >= 0, rows < num_vertices), axis=1)
     elif kind == "split":
         good = np.all(rows <= 3, axis=1)
     elif name == "event/label":

@@ -18,11 +18,10 @@ import numpy as np
 from batchgnn.base.errors import StoreError
 from batchgnn.base.parse import parse_json
 from batchgnn.kernels.half import FEATURE_DTYPES
-from batchgnn.store.events import ATTRIBUTE as ATTRIBUTE_OF_EVENTS
-from batchgnn.store.events import spec_of
 from batchgnn.store.format import FORMAT_SHARD, FORMAT_SHARDS, open_store, parsing, text, whole
 from batchgnn.store.manifest_check import claims_of
-from batchgnn.store.schema import Schema
+from batchgnn.store.places import Places, place_of
+from batchgnn.store.schema import SPECS, Schema
 from batchgnn.store.seal import check_seal
 from batchgnn.store.shard_check import RESTORE, check_datasets, check_frame, first_bad_row
 
@@ -50,6 +49,8 @@ ATTRIBUTE = {
     "event/split": "event_split",
     "event/label": "event_label",
     "event/features": "event_features",
+    "link/val": "link_val",
+    "link/test": "link_test",
 }
 "Dataset of a shard file -> attribute of `Shard`, in the order in which they lie in the file."
 
@@ -58,6 +59,7 @@ ARRAYS = {
     "shard/num_edges": "shard_edges",
     "shard/num_seeds": "num_seeds",
     "shard/num_halo": "num_halo",
+    "shard/num_links": "num_links",
     "degree/count": "degree_count",
     "class/name": "class_name",
     "quotient/indptr": "quotient_indptr",
@@ -73,6 +75,7 @@ ARRAYS = {
 LATER: dict[str, Callable[[int], np.ndarray]] = {
     "degree_count": lambda num_splits: np.zeros((3 + num_splits, 0), np.int64),
     "class_name": lambda _: np.zeros(0, "S1"),
+    "num_links": lambda _: np.zeros((0, 0), np.int64),
 }
 "What an older manifest lacks, and what stands for it, of so many splits."
 
@@ -83,7 +86,8 @@ class Manifest(Schema):
 
     offset         int64 (K + 1,)   shard s owns the ids offset[s] : offset[s + 1]
     shard_edges    int64 (K,)       in-arcs of each shard
-    num_seeds      int64 (K, R)     training vertices with a label of each shard, per split
+    num_seeds      int64 (K, R)     what is trained on of each shard, per split (`seeds`)
+    num_links      int64 (K, 2)     arcs of validation and test of each shard; (0, 0) of version 4
     num_halo       int64 (K,)       distinct in-neighbours that other shards own
     degree_count   int64 (3 + R, degrees.DEGREES)  vertices by in-degree, by out-degree, arcs by
                    the in-degree of their source, seeds of each split by in-degree; (3 + R, 0) where
@@ -110,6 +114,7 @@ class Manifest(Schema):
     offset: np.ndarray
     shard_edges: np.ndarray
     num_seeds: np.ndarray
+    num_links: np.ndarray
     num_halo: np.ndarray
     degree_count: np.ndarray
     class_name: np.ndarray
@@ -140,6 +145,11 @@ class Manifest(Schema):
     def event_run(self, s: int) -> slice:
         """The events that lie in shard s; none where edges have no time."""
         return slice(0, 0) if self.events is None else self.events.run(s, self.num_shards)
+
+    def held_out(self, s: int) -> tuple[int, int]:
+        """Arcs of validation and of test of shard s."""
+        val, test = self.num_links[s].tolist() if self.links is not None else (0, 0)
+        return val, test
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -172,15 +182,13 @@ class Shard:
     event_split: np.ndarray | None = None
     event_label: np.ndarray | None = None
     event_features: np.ndarray | None = None
+    link_val: np.ndarray | None = None
+    link_test: np.ndarray | None = None
 
     @property
     def num_vertices(self) -> int:
         """Vertices that the shard owns."""
         return len(self.original_id)
-
-
-Places = dict[str, tuple[int, np.dtype, tuple[int, ...]]]
-"By dataset of a file: offset in it, -1 where it is empty; dtype; shape."
 
 
 class ShardStore:
@@ -252,7 +260,7 @@ class ShardStore:
         check_frame(path, s, m.place, m.fold, m.fingerprint)
         with parsing(path, RESTORE), open_store(path, FORMAT_SHARD, "shard file", MAKE) as file:
             self._check_identity(file, s)
-            return {name: _place(path, file, name) for name in self._layout(file, s)}
+            return {name: place_of(path, file, name) for name in self._layout(file, s)}
 
     def _check_identity(self, file: h5py.File, s: int) -> None:
         """Raise StoreError unless the file is shard s of this very partitioning."""
@@ -273,7 +281,8 @@ class ShardStore:
             for side in ("in", "out")
         )
         run = manifest.event_run(s)
-        layout = manifest.layout(int(manifest.shard_vertices[s]), m_in, m_out, run.stop - run.start)
+        counts = int(manifest.shard_vertices[s]), m_in, m_out, run.stop - run.start
+        layout = manifest.layout(*counts, manifest.held_out(s))
         if m_in != manifest.shard_edges[s]:
             raise StoreError(
                 f"{self.shard_path(s)}: in/indices holds {m_in:,} arcs, the manifest says "
@@ -326,8 +335,8 @@ def read_manifest(path: str | os.PathLike) -> Manifest:
             for attribute, stand_in in LATER.items():
                 values.setdefault(attribute, stand_in(values["num_seeds"].shape[1]))
             for field in fields(Manifest):
-                if field.name == ATTRIBUTE_OF_EVENTS:
-                    values[field.name] = spec_of(text(file.attrs.get(field.name, "")))
+                if field.name in SPECS:
+                    values[field.name] = SPECS[field.name](text(file.attrs.get(field.name, "")))
                 elif field.name not in values:
                     values[field.name] = _decode(field, file.attrs[field.name])
         except (KeyError, ValueError) as error:
@@ -349,7 +358,7 @@ def encode_attributes(manifest: Manifest) -> dict[str, object]:
             continue
         if field.name == "options":
             value = json.dumps(value, sort_keys=True)
-        elif field.name == ATTRIBUTE_OF_EVENTS:
+        elif field.name in SPECS:
             value = "" if value is None else value.to_json()
         elif field.name == "feature_dtype" and manifest.feature_name == "bfloat16":
             value = "bfloat16"  # its bits are int16, which would say nothing
@@ -368,19 +377,6 @@ def _decode(field: Field, value: Any) -> Any:
         return np.dtype(FEATURE_DTYPES.get(known, known)) if known else None
     kind: Any = {str: text, int: whole}.get(field.type, field.type)  # type: ignore[arg-type]
     return kind(value)
-
-
-def _place(path: Path, file: h5py.File, name: str) -> tuple[int, np.dtype, tuple[int, ...]]:
-    """(offset in the file, dtype, shape) of a contiguous dataset; offset -1 when it is empty."""
-    dataset = file[name]
-    if dataset.size == 0:
-        return -1, dataset.dtype, dataset.shape
-    offset = dataset.id.get_offset()
-    if offset is None:
-        raise StoreError(
-            f"{path}: dataset {name} is not contiguous, so it cannot be mapped. {RESTORE}"
-        )
-    return offset, dataset.dtype, dataset.shape
 
 
 def _map_shard(path: Path, s: int, first_vertex: int, places: dict) -> Shard:

@@ -17,6 +17,7 @@ from batchgnn.store.degrees import count_degrees
 from batchgnn.store.event_verify import StreamCheck
 from batchgnn.store.format import FORMAT_SHARD, checksum, open_store
 from batchgnn.store.labels import MULTICLASS, MULTILABEL, REGRESSION, in_range
+from batchgnn.store.link_verify import LinkCheck
 from batchgnn.store.seeds import TRAIN, is_seed
 from batchgnn.store.shard_check import RESTORE, check_frame
 from batchgnn.store.shard_store import Manifest, Shard, ShardStore
@@ -38,13 +39,14 @@ def verify(path: str | os.PathLike, *, show: bool = False) -> Manifest:
     _check_fingerprint(store)
     degree_count = np.zeros_like(manifest.degree_count)
     seen = np.zeros(-(-manifest.num_vertices // 8), np.uint8)
-    num_out, stream = 0, StreamCheck(manifest)
+    num_out, stream, links = 0, StreamCheck(manifest), LinkCheck(manifest)
     with progress("verifying", manifest.num_shards, "shards", show=show) as bar:
         for s in range(manifest.num_shards):
             store.places(s)  # raises when the file is missing, truncated or another's
             check_sums(manifest, store.shard_path(s), s)
             shard = store.shard(s)
-            for name, holds in chain(_invariants(manifest, shard), stream.claims(shard)):
+            claims = _invariants(manifest, shard), stream.claims(shard), links.claims(shard)
+            for name, holds in chain(*claims):
                 if not holds:
                     raise StoreError(f"{store.shard_path(s)}: {name} does not hold. {RESTORE}")
             _mark_originals(store, s, shard.original_id, seen)
@@ -58,6 +60,8 @@ def verify(path: str | os.PathLike, *, show: bool = False) -> Manifest:
             f"{path}: event/id and in/indices tell of other events than event/source and "
             f"event/target. {RESTORE}"
         )
+    if not links.agrees:
+        raise StoreError(f"{path}: a held-out arc lacks its reverse. {RESTORE}")
     if num_out != manifest.num_edges:
         raise StoreError(
             f"{path}: degree/out adds up to {num_out:,} arcs, the shards hold "
@@ -103,14 +107,15 @@ def _invariants(m: Manifest, shard: Shard) -> Iterator[tuple[str, bool]]:
     outside = (shard.in_indices < m.offset[s]) | (shard.in_indices >= m.offset[s + 1])
     halo = len(np.unique(shard.in_indices[outside]))
     yield "shard/num_halo of the manifest: distinct remote in-neighbours", halo == m.num_halo[s]
-    if shard.event_split is None:
-        seeds = is_seed(shard.label, shard.split).sum(axis=0)
-    else:
-        seeds = np.array([np.count_nonzero(shard.event_split == TRAIN)])
-    yield (
-        "shard/num_seeds of the manifest: labelled vertices, or events, of split 1",
-        np.array_equal(seeds, m.num_seeds[s]),
-    )
+    if m.links is None:
+        if shard.event_split is None:
+            seeds = is_seed(shard.label, shard.split).sum(axis=0)
+        else:
+            seeds = np.array([np.count_nonzero(shard.event_split == TRAIN)])
+        yield (
+            "shard/num_seeds of the manifest: labelled vertices, or events, of split 1",
+            np.array_equal(seeds, m.num_seeds[s]),
+        )
     yield "vertex/split: 0 to 3", bool((shard.split <= 3).all())
     known = in_range(m.task, shard.label, m.num_classes)
     yield f"vertex/label: {ALLOWED.get(m.task)}", bool(known.all())

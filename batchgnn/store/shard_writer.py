@@ -68,13 +68,15 @@ def create_shard(
     m_in: int,
     m_out: int = 0,
     num_events: int = 0,
+    held_out: Sequence[int] = (0, 0),
 ) -> Draft:
-    """Create shard s of n vertices, m_in in-arcs, (directed) m_out out-arcs and num_events events.
+    """Create shard s of n vertices, m_in in-arcs, (directed) m_out out-arcs, and more.
 
+    num_events, held_out: as `Schema.layout` takes them
     Raises OSError when the disk has no room for it.
     """
     path = folder / shard_name(s)
-    layout = schema.layout(n, m_in, m_out, num_events)
+    layout = schema.layout(n, m_in, m_out, num_events, held_out)
     with create_store(path, FORMAT_SHARD) as file:
         file.attrs["fingerprint"] = np.bytes_(NO_FINGERPRINT)
         file.attrs["shard"] = s

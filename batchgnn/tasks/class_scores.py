@@ -1,15 +1,13 @@
-"""Scores of predictions over all ranks: what is sent are counts, or one class's scores, sorted.
+"""Scores of predicted classes over all ranks: what is sent are counts, or one class's scores.
 
-Nothing gathers all predictions on one rank. The ROC-AUC is exact: scores are dealt to the ranks by
-value, each counts the pairs within its range, and pairs across ranges follow from the counts.
+Nothing gathers all predictions on one rank.
 """
 
 import numpy as np
 
-from batchgnn.comm.exchange import allreduce_sum, exchange_counts, exchange_parts
+from batchgnn.comm.exchange import allreduce_sum
 from batchgnn.comm.grid import Comm
-
-NUM_BUCKETS = 1 << 16
+from batchgnn.tasks.ordered import auc
 
 
 def class_score(comm: Comm, logits: np.ndarray, labels: np.ndarray, metric: str) -> float:
@@ -55,58 +53,3 @@ def _mean_auc(comm: Comm, logits: np.ndarray, labels: np.ndarray) -> float:
         columns = [(logits[:, c], labels == c) for c in classes]
     each = np.array([auc(comm, values, positive) for values, positive in columns])
     return float(np.nanmean(each)) if np.isfinite(each).any() else float("nan")
-
-
-def auc(comm: Comm, values: np.ndarray, positive: np.ndarray) -> float:
-    """Probability that a positive row scores above a negative one, ties counting half; exact.
-
-    values float32 (n,), positive bool (n,): the rows of this rank. nan without both kinds.
-    """
-    key = _ordered_bits(values)
-    bucket = (key >> np.uint32(16)).astype(np.int64)
-    counts = np.zeros((2, NUM_BUCKETS), np.int64)
-    for kind in (0, 1):
-        counts[kind] = np.bincount(bucket[positive == kind], minlength=NUM_BUCKETS)
-    allreduce_sum(comm, counts, "score histogram")
-    num_negative, num_positive = counts.sum(axis=1)
-    if not num_negative or not num_positive:
-        return float("nan")
-    before = np.cumsum(counts.sum(axis=0)) - counts.sum(axis=0)
-    rank_of_bucket = before * comm.size // int(counts.sum())
-    key, positive = _deal(comm, key, positive, rank_of_bucket[bucket])
-    mine = rank_of_bucket == comm.rank
-    below = int(counts[0][: np.argmax(mine)].sum()) if mine.any() else 0
-    wins = np.array([_pairs_won(key, positive, below)])
-    allreduce_sum(comm, wins, "score pairs")
-    return float(wins[0] / num_positive / num_negative)
-
-
-def _ordered_bits(values: np.ndarray) -> np.ndarray:
-    """uint32 keys in the order of the float32 values; -0.0 and 0.0 tie."""
-    bits = (values.astype(np.float32) + np.float32(0)).view(np.uint32)
-    return np.where(bits >> np.uint32(31), ~bits, bits | np.uint32(1 << 31))
-
-
-def _deal(
-    comm: Comm, key: np.ndarray, positive: np.ndarray, owner: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Send each (key, kind) to its owner; this rank's share of all rows."""
-    order = np.argsort(owner, kind="stable")
-    counts = np.bincount(owner, minlength=comm.size).astype(np.int64)
-    packed = key[order].astype(np.uint64) << np.uint64(1) | positive[order].astype(np.uint64)
-    received = exchange_counts(comm, counts, "scores")
-    out = np.empty(received.sum(), np.uint64)
-    exchange_parts(comm, packed, counts, out, received, "scores")
-    return out >> np.uint64(1), (out & np.uint64(1)).astype(bool)
-
-
-def _pairs_won(key: np.ndarray, positive: np.ndarray, below: int) -> float:
-    """Pairs (positive here, any negative) in which the positive is above; ties count half.
-
-    below: negatives on ranks that hold smaller values
-    """
-    unique, inverse = np.unique(key, return_inverse=True)
-    negatives = np.bincount(inverse[~positive], minlength=len(unique))
-    positives = np.bincount(inverse[positive], minlength=len(unique))
-    smaller = np.cumsum(negatives) - negatives
-    return float((positives * (below + smaller + negatives / 2)).sum())

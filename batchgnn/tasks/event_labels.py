@@ -68,7 +68,7 @@ class EventLabels(StreamTask):
         label = self._events(own).label
         return np.empty(0, np.int32) if label is None else label
 
-    def roots(self, own: OwnShards, seeds: np.ndarray) -> Roots:
+    def roots(self, own: OwnShards, seeds: np.ndarray, epoch: int = 0, step: int = 0) -> Roots:
         """The events' own vertices, and labels."""
         return Roots(seeds, self._labels(own)[seeds], len(seeds))
 

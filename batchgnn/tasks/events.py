@@ -15,6 +15,7 @@ from batchgnn.nn.init import Declared, kaiming, zeros
 from batchgnn.settings.settings import Settings
 from batchgnn.store.own_shards import OwnShards
 from batchgnn.tasks.options import EventLoss, Scoring
+from batchgnn.tasks.pair_losses import PAIR_LOSSES
 from batchgnn.tasks.ranking import area, average_precision, reciprocal_ranks
 from batchgnn.tasks.score import Score
 from batchgnn.tasks.stream import StreamTask, of_events
@@ -33,7 +34,7 @@ class Events(StreamTask):
     def __init__(self, metric: str, loss: str, width: int):
         """loss: softmax or bce."""
         super().__init__(metric, width)
-        self.is_softmax = loss == "softmax"
+        self._loss = loss
         self.along: dict[str, list[float]] = {}
 
     def head(self) -> Mapping[str, Declared]:
@@ -66,7 +67,7 @@ class Events(StreamTask):
     def loss(self, rows: np.ndarray, roots: Roots, scale: float) -> Loss:
         """Of softmax over each event's target and negatives, or of a binary cross-entropy each."""
         logits, active = self.logits(rows, roots.num_seeds)
-        total, slope = (softmax_loss if self.is_softmax else binary_loss)(logits)
+        total, slope = PAIR_LOSSES[self._loss](logits)
         slope *= scale
         return Loss(total, self._backward(rows, active, slope.astype(rows.dtype)))
 
@@ -146,28 +147,6 @@ def _scores(logits: np.ndarray) -> dict[str, float]:
         "roc-auc": area(*_pairs(logits)),
         "mrr-worst": float(worst.mean()) if len(worst) else float("nan"),
     }
-
-
-def softmax_loss(logits: np.ndarray) -> tuple[float, np.ndarray]:
-    """Cross-entropy of the first row among all, summed over columns, and its gradient."""
-    shifted = logits.astype(np.float64) - logits.max(axis=0)
-    share = np.exp(shifted)
-    total = share.sum(axis=0)
-    loss = float((np.log(total) - shifted[0]).sum())
-    share /= total
-    share[0] -= 1
-    return loss, share
-
-
-def binary_loss(logits: np.ndarray) -> tuple[float, np.ndarray]:
-    """-log sigmoid of the first row, plus the mean of -log(1 - sigmoid) of the others."""
-    x = logits.astype(np.float64)
-    num_negatives = len(x) - 1
-    loss = np.logaddexp(0, -x[0]).sum() + np.logaddexp(0, x[1:]).sum() / num_negatives
-    slope = 1 / (1 + np.exp(-x))
-    slope[0] -= 1
-    slope[1:] /= num_negatives
-    return float(loss), slope
 
 
 def make_events(settings: Settings) -> Events:

@@ -13,7 +13,16 @@ from batchgnn.tasks.event_labels import (
     require_trained,
 )
 from batchgnn.tasks.events import make_events
-from batchgnn.tasks.options import EventLoss, Negatives, NumberLoss, Scoring, Trained
+from batchgnn.tasks.links import link_bytes, make_links
+from batchgnn.tasks.options import (
+    Decoding,
+    EventLoss,
+    Losses,
+    Negatives,
+    NegativesFile,
+    Scoring,
+    Trained,
+)
 from batchgnn.tasks.regression import make_regression
 from batchgnn.tasks.task import Task
 
@@ -26,8 +35,12 @@ class TaskKind:
     make           the task of the settings
     metrics        its scores, the default first
     manifest_task  `task` of the manifest of shards that have what it learns
+    losses         values of --loss, the default first; none where there is no such option
     of_events      its seeds are events, not vertices
     check          raises ConfigError where options do not go together
+    far_roots      its seeds' roots may be vertices of other ranks
+    step_bytes     of settings, own seeds, the graph's vertices and bytes of a number: peak bytes of
+                   a step, and of scores, besides what the mode holds
     """
 
     name: str
@@ -35,8 +48,11 @@ class TaskKind:
     make: Callable[[Settings], Task]
     metrics: tuple[str, ...]
     manifest_task: str
+    losses: tuple[str, ...] = ()
     of_events: bool = False
     check: Callable[[Settings], None] = lambda settings: None
+    far_roots: bool = False
+    step_bytes: Callable[[Settings, int, int, int], int] = lambda *_: 0
 
 
 TASKS = {
@@ -58,14 +74,15 @@ TASKS = {
         ),
         TaskKind(
             name="regression",
-            options=(Scoring, NumberLoss),
+            options=(Scoring, Losses),
             make=make_regression,
+            losses=("mse", "mae"),
             metrics=("rmse", "mae", "r2"),
             manifest_task="regression",
         ),
         TaskKind(
             name="events",
-            options=(Scoring, EventLoss, Negatives),
+            options=(Scoring, EventLoss, Negatives, NegativesFile),
             make=make_events,
             metrics=("mrr", "ap", "roc-auc"),
             manifest_task="events",
@@ -87,6 +104,16 @@ TASKS = {
             manifest_task="events",
             of_events=True,
             check=require_trained,
+        ),
+        TaskKind(
+            name="links",
+            options=(Scoring, Losses, Decoding, Negatives),
+            make=make_links,
+            metrics=("mrr", "hits@10", "roc-auc", "ap"),
+            losses=("bce", "softmax", "bpr"),
+            manifest_task="links",
+            far_roots=True,
+            step_bytes=link_bytes,
         ),
     )
 }

@@ -1,7 +1,10 @@
 """Options of tasks."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 from batchgnn.settings.checks import AT_LEAST_ONE
 
@@ -14,8 +17,9 @@ class Scoring:
 
     metric: str | None = None
     """Score that chooses the best epoch: accuracy, micro-f1, macro-f1 or roc-auc of classes; rmse,
-    mae or r2 of numbers; mrr, ap or roc-auc of events. [default: accuracy; micro-f1 for several
-    labels and of events' labels; rmse for numbers; mrr for events; roc-auc of vertices' labels]"""
+    mae or r2 of numbers; mrr, ap or roc-auc of events and of links, and hits@10 of links. [default:
+    accuracy; micro-f1 for several labels and of events' labels; rmse for numbers; mrr for events
+    and links; roc-auc of vertices' labels]"""
 
     @property
     def score(self) -> str:
@@ -26,11 +30,61 @@ class Scoring:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NumberLoss:
-    """What is minimised where labels are numbers."""
+class Losses:
+    """What is minimised, of numbers and of links."""
 
-    loss: Literal["mse", "mae"] = "mse"
-    "Mean squared error, or mean absolute error, over the seeds of a step."
+    loss: Literal["mse", "mae", "bce", "softmax", "bpr"] | None = None
+    """Of numbers, mse or mae: mean squared or absolute error over a step's seeds. Of links, bce:
+    a binary cross-entropy of an edge and of its negatives; softmax: the cross-entropy among
+    all of them; bpr: of the edge above each negative. [default: mse; bce for links]"""
+
+    @property
+    def chosen(self) -> str:
+        """The loss, once resolved."""
+        if self.loss is None:
+            raise ValueError("the loss is not resolved yet")
+        return self.loss
+
+
+def _count(said: int | str) -> int:
+    """Of uniform:2, or 2; raises ValueError."""
+    found = re.fullmatch(r"(?:uniform:)?([1-9]\d*)", str(said))
+    if found is None:
+        raise ValueError("Must be a number of 1 or more, or uniform:NUMBER.")
+    return int(found[1])
+
+
+HOW_MANY = Parameter(validator=lambda kind, value: _count(value) and None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Negatives:
+    """What an edge or an event is compared with."""
+
+    negatives: Annotated[int | str, HOW_MANY] = 1
+    """Vertices that a target is compared with in training, drawn anew in each epoch: a number, or
+    uniform:NUMBER, of vertices of the whole graph; of events, of all that are met."""
+
+    eval_negatives: Annotated[int, AT_LEAST_ONE] = EVAL_NEGATIVES
+    """Vertices that a target is ranked among in scores: the same in every run, and never the target
+    itself; of links, never one that the source has an edge to."""
+
+    @property
+    def uniform(self) -> int:
+        """How many in training."""
+        return _count(self.negatives)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How links are read from embeddings."""
+
+    embedding: Annotated[int, AT_LEAST_ONE] = 64
+    "Columns of a vertex's embedding, the last layer's."
+
+    decoder: Literal["dot", "distmult", "mlp"] = "dot"
+    """From two embeddings to an edge: their product; the same with a learned weight a column; or an
+    MLP of 2 layers on their products by column."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,15 +97,8 @@ class EventLoss:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Negatives:
-    """What events that happened are compared with: vertices that were not met."""
-
-    negatives: Annotated[int, AT_LEAST_ONE] = 1
-    "Vertices that an event's target is compared with in training, drawn anew in each epoch."
-
-    eval_negatives: Annotated[int, AT_LEAST_ONE] = EVAL_NEGATIVES
-    """Vertices that an event's target is ranked among in scores: the same in every run, and never
-    the target itself."""
+class NegativesFile:
+    """Which vertices events are compared with in scores."""
 
     eval_negatives_file: str | None = None
     """A .npy file of your ids, a row for each event behind training's: the vertices that its target

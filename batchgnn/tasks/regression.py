@@ -8,7 +8,7 @@ from batchgnn.comm.exchange import allreduce_sum
 from batchgnn.comm.grid import Comm
 from batchgnn.nn.loss import absolute_loss, squared_loss
 from batchgnn.settings.settings import Settings
-from batchgnn.tasks.options import NumberLoss, Scoring
+from batchgnn.tasks.options import Losses, Scoring
 from batchgnn.tasks.score import Score
 from batchgnn.tasks.task import Inference, Loss, Roots
 from batchgnn.tasks.vertices import VertexTask
@@ -40,7 +40,7 @@ class Regression(VertexTask):
 
 def make_regression(settings: Settings) -> Regression:
     """The task of the settings."""
-    return Regression(settings[Scoring].score, settings[NumberLoss].loss)
+    return Regression(settings[Scoring].score, settings[Losses].chosen)
 
 
 def number_scores(comm: Comm, predicted: np.ndarray, labels: np.ndarray) -> list[Score]:

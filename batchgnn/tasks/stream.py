@@ -66,7 +66,7 @@ class StreamTask:
         ]
         return Seeds(mine, counts)
 
-    def roots(self, own: OwnShards, seeds: np.ndarray) -> Roots:
+    def roots(self, own: OwnShards, seeds: np.ndarray, epoch: int = 0, step: int = 0) -> Roots:
         """As many roots as the mode asks for, of events by their numbers."""
         return Roots(seeds, np.empty(0, np.int64), len(seeds))
 

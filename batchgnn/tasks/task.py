@@ -35,7 +35,7 @@ class Seeds:
 
 
 class Roots(NamedTuple):
-    """The vertices whose rows the loss of some seeds needs.
+    """The vertices whose rows the loss of some seeds needs: own ones, unless `TaskKind.far_roots`.
 
     ids        distinct global ids
     targets    what the loss compares their rows with
@@ -84,8 +84,8 @@ class Task(Protocol):
     def seeds(self, own: OwnShards, split_index: int) -> Seeds:
         """The training seeds of own shards, and how many every shard has."""
 
-    def roots(self, own: OwnShards, seeds: np.ndarray) -> Roots:
-        """The vertices that the loss of some own seeds needs, and their targets."""
+    def roots(self, own: OwnShards, seeds: np.ndarray, epoch: int = 0, step: int = 0) -> Roots:
+        """The vertices that the loss of some own seeds needs in a step, and their targets."""
 
     def loss(self, rows: np.ndarray, roots: Roots, scale: float) -> Loss:
         """rows: float (roots, width); scale: 1 / seeds of the step over all ranks."""

@@ -41,7 +41,7 @@ class VertexTask:
         mine = [own.ids[a:b][chosen[a:b]] for a, b in rows]
         return Seeds(mine, own.manifest.num_seeds[:, split_index])
 
-    def roots(self, own: OwnShards, seeds: np.ndarray) -> Roots:
+    def roots(self, own: OwnShards, seeds: np.ndarray, epoch: int = 0, step: int = 0) -> Roots:
         """The seeds themselves, and their labels."""
         return Roots(seeds, own.label[own.ownership.local_rows(seeds)], len(seeds))
 

@@ -94,8 +94,10 @@ class Trained(NamedTuple):
 
 def with_model(session, dtype):
     """The session with a model of this precision."""
-    sizes = session.manifest.num_features, session.manifest.num_classes
-    session.model = make_model(session.model.spec, *sizes, seed=session.seed, dtype=dtype)
+    task, manifest = session.task, session.manifest
+    sizes, head = (manifest.num_features, task.width(manifest)), task.head()
+    how = {"extra": head, "seed": session.seed, "dtype": dtype}
+    session.model = make_model(session.model.spec, *sizes, **how)
     session.task.attach(session.model.parameters)
     return session
 

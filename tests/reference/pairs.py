@@ -7,6 +7,11 @@ def pair_hash(key, u, v, weight_bits):
     return draw(draw(draw(key, min(u, v)), max(u, v)), weight_bits)
 
 
+def hash_pairs(key, source, target, out):
+    for e, (u, v) in enumerate(zip(source, target, strict=True)):
+        out[e] = pair_hash(key, u, v, 0)
+
+
 def add_pair_sums(key, source, target, weight_bits, sums):
     for e, (u, v) in enumerate(zip(source, target, strict=True)):
         h = pair_hash(key, u, v, weight_bits[e] if len(weight_bits) else 0)

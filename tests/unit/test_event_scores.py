@@ -14,7 +14,8 @@ from batchgnn.modes.temporal.batches import (
 from batchgnn.modes.temporal.published import PublishedNegatives
 from batchgnn.modes.temporal.stream import read_stream
 from batchgnn.store.shard_store import ShardStore
-from batchgnn.tasks.events import Events, binary_loss, ranks_along, softmax_loss
+from batchgnn.tasks.events import Events, ranks_along
+from batchgnn.tasks.pair_losses import PAIR_LOSSES
 from batchgnn.tasks.ranking import area, average_precision, reciprocal_ranks
 
 
@@ -88,7 +89,7 @@ def test_events_are_new_where_training_met_an_end_never(tmp_path):
     assert new["test"][-5:].all()
 
 
-@pytest.mark.parametrize("loss", [softmax_loss, binary_loss])
+@pytest.mark.parametrize("loss", PAIR_LOSSES.values(), ids=PAIR_LOSSES)
 def test_losses_have_the_slope_of_their_differences(loss):
     logits = np.random.default_rng(0).normal(size=(4, 3))
     total, slope = loss(logits)

@@ -117,6 +117,10 @@ def test_pair_sums_and_buckets_are_the_reference(weighted):
     pairs.pair_buckets(KEY, source, target, bits, 8, buckets)
     reference.pairs.pair_buckets(KEY, source, target, bits, 8, wanted)
     np.testing.assert_array_equal(buckets, wanted)
+    drawn, expected = np.empty(len(source), np.uint64), np.empty(len(source), np.uint64)
+    pairs.hash_pairs(KEY, source, target, drawn)
+    reference.pairs.hash_pairs(KEY, source, target, expected)
+    np.testing.assert_array_equal(drawn, expected)
 
 
 def test_pair_sums_are_equal_exactly_for_symmetric_arcs():

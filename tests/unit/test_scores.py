@@ -5,7 +5,8 @@ import pytest
 from mpi4py import MPI
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
-from batchgnn.tasks.class_scores import auc, class_score
+from batchgnn.tasks.class_scores import class_score
+from batchgnn.tasks.ordered import auc
 
 COMM = MPI.COMM_SELF
 pytestmark = pytest.mark.usefixtures("comm")  # which starts MPI

@@ -23,9 +23,7 @@ from batchgnn.tasks.kinds import TASKS
 from batchgnn.tasks.options import Scoring, Trained
 
 OTHER = {
-    "layers": 2,
-    "hidden": 12,
-    "heads": 3,
+    **{"layers": 2, "hidden": 12, "heads": 3, "embedding": 24, "decoder": "mlp"},
     "norm": "layer",
     "alpha": 0.2,
     "theta": 1.5,
@@ -256,7 +254,9 @@ def test_fanouts_are_one_a_layer_and_positive_or_all(fanouts, layers):
 @pytest.mark.parametrize("task", TABLES["task"].values(), ids=TABLES["task"])
 def test_a_task_follows_from_the_labels_and_its_first_score_chooses(task):
     """Where several learn from the same shards, from those of the first."""
-    given = {"mode": "temporal" if task.of_events else "macrobatch"}
+    given = {
+        "mode": "temporal" if task.of_events else "fullgraph" if task.far_roots else "macrobatch"
+    }
     if task is not next(t for t in TASKS.values() if t.manifest_task == task.manifest_task):
         given["task"] = task.name
     if Trained in task.options:

@@ -72,8 +72,8 @@ class Guard:
 
     def _loss(self, rows: np.ndarray) -> float:
         """The sum of the losses of own seeds."""
-        grad, exact = self.model.parameters.grad, self.exact
+        grad, roots = self.model.parameters.grad, self.exact.roots.at(0)
         before = grad.copy()  # a task's head writes its own
-        loss_sum, _ = self.share.task.loss(rows[exact.root_rows], exact.roots, 1.0)
+        loss_sum, _ = self.share.task.loss(roots.take(rows), roots.roots, 1.0)
         grad[:] = before
         return loss_sum

@@ -86,7 +86,7 @@ class PipelineMode:
             words = self.exact.step_sum(loss_sum)
         with trace.phase("update"):
             self.exact.optimizer.step()
-        num_seeds = self.exact.roots.num_seeds if self.line is None else self.line.num_own_seeds
+        num_seeds = self.exact.num_own_seeds if self.line is None else self.line.num_own_seeds
         return StepResult(0, loss_sum, num_seeds, words)
 
     def gradient(self, epoch: int) -> float:

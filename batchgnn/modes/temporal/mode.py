@@ -217,7 +217,7 @@ def replay(share: Share) -> StreamInference:
     settings, dtype = share.settings, model.parameters.buffer.dtype
     stream = read_stream(share.own.whole, dtype)
     states = make_states(share, stream, share.grid.world)
-    sampler, size = make_sampler(share, stream), share.settings[Batches].size
+    sampler, size = make_sampler(share, stream), settings[Batches].size
     ways = Ways(share.grid, share.grid.size)
     parts = model, task, states, sampler, ways, size, settings, read_negatives(share, stream)
     return StreamInference(*parts, replays=True)

@@ -8,14 +8,14 @@ from batchgnn.base.errors import ConfigError
 from batchgnn.modes.temporal.names import Names
 from batchgnn.modes.temporal.stream import Stream
 from batchgnn.settings.settings import Settings
-from batchgnn.tasks.options import Negatives
+from batchgnn.tasks.options import Negatives, NegativesFile
 
 CHUNK_ROWS = 1 << 12
 
 
 def negatives_file(settings: Settings) -> str | None:
     """The file, where a task with negatives has one."""
-    options = settings.get(Negatives)
+    options = settings.get(NegativesFile)
     return None if options is None else options.eval_negatives_file
 
 
@@ -24,14 +24,14 @@ def num_negatives(settings: Settings) -> int:
     options = settings.get(Negatives)
     if options is None:
         return 0
-    path = options.eval_negatives_file
+    path = negatives_file(settings)
     return options.eval_negatives if path is None else int(_rows(path).shape[1])
 
 
 def num_trained_negatives(settings: Settings) -> int:
     """How many an event's target is compared with in training."""
     options = settings.get(Negatives)
-    return 0 if options is None else options.negatives
+    return 0 if options is None else options.uniform
 
 
 class PublishedNegatives:

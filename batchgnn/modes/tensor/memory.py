@@ -100,5 +100,6 @@ def _parts(extent: Extent) -> dict[str, int]:
         "activations and their gradients": int(buffers.GROWTH * kept),
         "own columns of all rows": int(buffers.GROWTH * 2 * slices),
         "rows on their way": int(buffers.GROWTH * (2 * packed + exchanged)),
+        "pairs, their rows and gradients": extent.step_bytes(),
         ORDER: order_bytes(manifest) if num_ranks > 1 else 0,
     }

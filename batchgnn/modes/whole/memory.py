@@ -34,6 +34,7 @@ def plan_halo_graph(extent: Extent) -> MemoryPlan:
             "rows of the halo, and those for others": int(buffers.GROWTH * exchanged),
             "the first layer's input": inputs,
             "activations and their gradients": int(buffers.GROWTH * kept),
+            "pairs, their rows and gradients": extent.step_bytes(),
             "making the operators, beyond what training needs": max(0, int(preparing - training)),
         }
     )

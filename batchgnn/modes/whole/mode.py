@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from batchgnn.base import buffers
 from batchgnn.comm.exchange import allreduce_sum
 from batchgnn.comm.step_sum import StepSum
 from batchgnn.modes.mode import StepResult
 from batchgnn.modes.share import Share, load_optimizer, optimizer_state
+from batchgnn.modes.whole.roots import StepRoots
 from batchgnn.nn.dropout import DropoutStream
 from batchgnn.nn.model import Model
 from batchgnn.nn.operator import InputOperator
@@ -49,12 +49,15 @@ class WholeGraphMode:
         self.share, self.graph = share, graph
         self.model, self.task, self.optimizer = share.model, share.task, share.make_optimizer()
         self.step_sum = StepSum(share.grid.world, self.model.parameters.grad)
-        seeds = self.task.seeds(share.own, share.split_index)
-        self.num_seeds = seeds.total
-        self.roots = self.task.roots(share.own, np.concatenate(seeds.own))
-        self.root_rows = share.own.ownership.local_rows(self.roots.ids)
+        self.roots = StepRoots(share)
+        self.num_seeds = self.roots.total
         for A in graph.operators:
             A.prepare(adjoint=True)  # before activations need the memory
+
+    @property
+    def num_own_seeds(self) -> int:
+        """Of this rank."""
+        return len(self.roots.seeds)
 
     @property
     def exactness(self) -> str:
@@ -73,21 +76,22 @@ class WholeGraphMode:
             words = self.step_sum(loss_sum)
         with trace.phase("update"):
             self.optimizer.step()
-        return StepResult(0, loss_sum, self.roots.num_seeds, words)
+        return StepResult(0, loss_sum, self.num_own_seeds, words)
 
     def gradient(self, epoch: int) -> float:
         """Fill `parameters.grad` with this rank's share; the own seeds' sum of losses."""
         model, graph = self.model, self.graph
         with trace.phase("forward"):
+            roots = self.roots.at(epoch)
             stream = DropoutStream(self.share.seed, epoch, step=0)
             rows, saved = model.forward(graph.operators, graph.x, stream)
         with trace.phase("backward"):
-            chosen = rows[self.root_rows]
-            loss_sum, dchosen = self.task.loss(chosen, self.roots, 1.0 / max(self.num_seeds, 1))
-            drows = buffers.empty(rows.shape, rows.dtype)
-            drows[...] = 0
-            drows[self.root_rows] = dchosen
-            del rows, chosen, dchosen
+            num_own, chosen = len(rows), roots.take(rows)
+            del rows
+            scale = 1.0 / max(self.num_seeds, 1)
+            loss_sum, dchosen = self.task.loss(chosen, roots.roots, scale)
+            drows = roots.put(dchosen, num_own)
+            del chosen, dchosen
             model.backward(drows, saved)
         return loss_sum
 

@@ -1,0 +1,182 @@
+"""Link prediction as a task: decoders and losses, negatives, scores, and what is refused."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from checks import assert_gradient
+from graphs import learnable_graph, shards_of
+from shards import arcs_of
+
+from batchgnn.base.errors import ConfigError
+from batchgnn.graph.ownership import Ownership
+from batchgnn.modes.assembly import resolved, settings_of
+from batchgnn.nn.parameters import Parameters
+from batchgnn.settings.fitting import misfits
+from batchgnn.store.own_shards import OwnShards
+from batchgnn.store.shard_store import ShardStore
+from batchgnn.tasks.decoders import DECODERS
+from batchgnn.tasks.links import Links
+from batchgnn.tasks.negatives import NONE, scoring_negatives, training_negatives
+from batchgnn.tasks.options import Negatives
+from batchgnn.tasks.ordered import precision
+from batchgnn.tasks.pair_losses import PAIR_LOSSES
+from batchgnn.tasks.ranking import area, average_precision
+from batchgnn.tasks.task import Roots
+
+WIDTH, SPLITS = 5, ("train", "val", "test")
+
+
+def task_of(decoder="dot", loss="bce", negatives=(2, 9)):
+    return Links("mrr", loss, decoder, WIDTH, negatives, seed=3)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["undirected", "directed"])
+def stored(request, tmp_path_factory):
+    """A graph and its shards, all on one rank."""
+    graph = learnable_graph(directed=request.param, num_vertices=90)
+    path = shards_of(graph, tmp_path_factory.mktemp("links") / "s", links=(0.6, 0.2, 0.2))
+    store = ShardStore(path)
+    ownership = Ownership(store.manifest.offset, np.zeros(4, np.int32))
+    return graph, OwnShards(store, ownership, 0)
+
+
+@pytest.mark.parametrize("loss", PAIR_LOSSES)
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_gradients_are_those_of_differences(decoder, loss, monkeypatch):
+    monkeypatch.setattr("batchgnn.tasks.links.CHUNK_NUMBERS", 60)  # three edges at a time
+    task, rng = task_of(decoder, loss), np.random.default_rng(0)
+    parameters = Parameters(task.head(), seed=1, dtype=np.float64)
+    task.attach(parameters)
+    rows = rng.normal(size=(9, WIDTH))
+    roots = Roots(np.arange(9), rng.integers(0, 9, (4, 7)), 7)
+    _, gradient = task.loss(rows, roots, 0.1)
+    head = parameters.grad.copy()
+
+    def found():
+        return 0.1 * task.loss(rows, roots, 0.1).sum
+
+    assert_gradient(found, rows, gradient, rng, rtol=1e-5)
+    if len(head):
+        assert_gradient(found, parameters.buffer, head, rng, rtol=1e-5)
+
+
+def test_roots_are_the_ends_of_the_edges_and_their_negatives(stored):
+    own, task = stored[1], task_of()
+    seeds = np.concatenate(task.seeds(own, 0).own)
+    assert len(seeds) == task.seeds(own, 0).total
+    roots = task.roots(own, seeds[:20], epoch=4)
+    ends = roots.ids[roots.targets[:2]]
+    np.testing.assert_array_equal(ends[0] * own.num_own + ends[1], seeds[:20])
+    again, later = (task.roots(own, seeds[5:20], epoch=each) for each in (4, 5))
+    np.testing.assert_array_equal(again.ids[again.targets], roots.ids[roots.targets[:, 5:]])
+    assert (later.ids[later.targets[2:]] != again.ids[again.targets[2:]]).any()
+    assert len(np.unique(roots.ids)) == len(roots.ids)
+
+
+def test_scoring_negatives_are_joined_to_the_source_by_no_edge_of_any_part(stored):
+    graph, own = stored
+    source, target, _ = (np.array(each) for each in zip(*arcs_of(graph), strict=True))
+    row = {original: k for k, original in enumerate(own.original_id.tolist())}
+    edges = {(row[u], row[v]) for u, v in zip(source.tolist(), target.tolist(), strict=True)}
+    known = own.known_links()
+    assert {*map(tuple, np.transpose(np.divmod(known, own.num_own)).tolist())} == edges
+    asked = np.array([u * own.num_own + v for u, v in edges])
+    for negatives in scoring_negatives(asked, 5, own.num_own, 0, known):
+        pairs = set(zip((asked // own.num_own).tolist(), negatives.tolist(), strict=True))
+        assert not pairs & edges
+        assert all(u != v for u, v in pairs)
+    every = np.arange(own.num_own**2)
+    assert (scoring_negatives(every[:3], 5, own.num_own, 0, every) == NONE).all()
+
+
+def test_training_negatives_are_uniform():
+    drawn = training_negatives(np.arange(40_000), 1, 8, (0, 1, 0))
+    np.testing.assert_allclose(np.bincount(drawn[0]), 5000, atol=300)
+
+
+def brute_force(own, rows, edges, negatives):
+    """Scores by their definitions, one edge at a time."""
+    n, ranks, worst, pairs = own.num_own, [], [], []
+    for edge, others in zip(edges.tolist(), negatives.T.tolist(), strict=True):
+        u, v = divmod(edge, n)
+        mine, theirs = rows[u] @ rows[v], [rows[u] @ rows[w] for w in others]
+        above = sum(each > mine for each in theirs)
+        equal = sum(each == mine for each in theirs)
+        ranks.append(1 + above + equal / 2)
+        worst.append(1 + above + equal)
+        pairs.append((mine, theirs[0]))
+    values, kinds = np.array(pairs).T.ravel(), np.repeat([True, False], len(pairs))
+    ranks, worst = np.array(ranks), np.array(worst)
+    return {
+        "mrr": (1 / ranks).mean(),
+        "mrr-worst": (1 / worst).mean(),
+        "hits@1": (ranks <= 1).mean(),
+        "hits@10": (ranks <= 10).mean(),
+        "hits@50": 1.0,
+        "hits@100": 1.0,
+        "hits@10-worst": (worst <= 10).mean(),
+        "roc-auc": area(values, kinds),
+        "ap": average_precision(values, kinds),
+    }
+
+
+def test_scores_are_those_by_definition_ties_included(comm, stored, monkeypatch):
+    monkeypatch.setattr("batchgnn.tasks.links.CHUNK_NUMBERS", 400)
+    own, task = stored[1], task_of(negatives=(1, 12))
+    task.attach(Parameters(task.head(), seed=1))
+    rows = np.random.default_rng(1).integers(-1, 2, (own.num_own, WIDTH)).astype(np.float32)
+    found = task.scores(comm, own, SimpleNamespace(logits=lambda: rows), dict.fromkeys(SPLITS))
+    for split in SPLITS:
+        edges = task._chosen(own, split)
+        negatives = scoring_negatives(edges, 12, own.num_own, 0, own.known_links())
+        expected = brute_force(own, rows, edges, negatives)
+        assert {each.name: each.value for each in found[split]} == pytest.approx(expected)
+    assert next(each.name for each in found["val"]) == "mrr"
+
+
+def test_constant_scores_earn_nothing_by_ties(comm, stored):
+    own, task = stored[1], task_of(negatives=(1, 99))
+    task.attach(Parameters(task.head(), seed=1))
+    rows = np.ones((own.num_own, WIDTH), np.float32)
+    found = task.scores(comm, own, SimpleNamespace(logits=lambda: rows), {"test": None})
+    scores = {each.name: each.value for each in found["test"]}
+    assert (scores["mrr"], scores["mrr-worst"]) == pytest.approx((1 / 50.5, 1 / 100))
+    assert (scores["hits@50"], scores["hits@100"], scores["hits@10-worst"]) == (0, 1, 0)
+    assert (scores["roc-auc"], scores["ap"]) == pytest.approx((0.5, 0.5))
+
+
+def test_average_precision_of_dealt_values_is_that_of_all(comm):
+    rng = np.random.default_rng(2)
+    values = rng.integers(-5, 5, 300).astype(np.float32)
+    positive = rng.random(300) < 0.3
+    assert precision(comm, values, positive) == pytest.approx(average_precision(values, positive))
+    assert np.isnan(precision(comm, values[:0], positive[:0]))
+
+
+@pytest.mark.parametrize("said", [2, "2", "uniform:2"])
+def test_negatives_are_a_number_or_say_how(said):
+    settings = settings_of(mode="fullgraph", task="links", negatives=said)
+    assert settings[Negatives].uniform == 2
+    assert not list(misfits(settings))
+
+
+@pytest.mark.parametrize("said", [0, "shared", "uniform:0", "degree:2"])
+def test_other_negatives_are_refused(said):
+    settings = settings_of(mode="fullgraph", task="links", negatives=said)
+    assert "or uniform:NUMBER" in next(misfits(settings))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({}, "--mode macrobatch does not train --task links"),
+        ({"mode": "pipeline"}, "take --mode fullgraph or tensor"),
+        ({"mode": "fullgraph", "loss": "mse"}, "--loss mse is no loss of --task links"),
+        ({"mode": "fullgraph", "metric": "rmse"}, "--metric rmse is no score of --task links"),
+        ({"mode": "fullgraph", "task": "multiclass"}, "needs shards of multiclass"),
+    ],
+)
+def test_what_does_not_fit_links_is_refused_in_a_sentence(options, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        resolved(settings_of(options), "links")
