@@ -10,9 +10,8 @@ from numba.extending import overload, register_jitable
 from batchgnn.kernels.jit import kernel
 from batchgnn.kernels.tile import ROWS, VECTOR_BYTES, VECTORS, sum_tile
 
-CACHED_ROWS, CACHED_TERMS, SUMMED_ROWS = 96, 64, 48
-"""Of the tall matrix, rows that stay in a core's second cache until all tiles that need them are
-summed; rows of its weight, and of a gradient, a tile's columns of which stay in the first."""
+CACHED_ROWS = 96
+"Rows of the tall matrix that stay in a core's cache until all tiles that need them are summed."
 
 _tile, _row_of_tile = sum_tile(ROWS, VECTORS, False), sum_tile(1, VECTORS, False)
 _one, _two, _three, _four = (sum_tile(ROWS, min(v, VECTORS), True) for v in (1, 2, 3, 4))
@@ -78,13 +77,9 @@ def multiply_rows(x, weight, out, onto):
     """
     _refuse_gaps(weight)
     _refuse_gaps(out)
-    next_terms = ROWS * x.itemsize
     for begin in range(0, len(x), CACHED_ROWS):
-        rows, step = slice(begin, begin + CACHED_ROWS), ROWS * x.strides[0]
-        _multiply(x[rows, :CACHED_TERMS], weight[:CACHED_TERMS], out[rows], onto, step, next_terms)
-        for first in range(CACHED_TERMS, len(weight), CACHED_TERMS):
-            terms = slice(first, first + CACHED_TERMS)
-            _multiply(x[rows, terms], weight[terms], out[rows], True, step, next_terms)
+        rows = slice(begin, begin + CACHED_ROWS)
+        _multiply(x[rows], weight, out[rows], onto, ROWS * x.strides[0], ROWS * x.itemsize)
 
 
 @kernel
@@ -98,6 +93,6 @@ def multiply_columns(x, dy, out):
     _refuse_gaps(dy)
     _refuse_gaps(out)
     out[:] = 0
-    for begin in range(0, len(x), SUMMED_ROWS):
-        rows = slice(begin, begin + SUMMED_ROWS)
-        _multiply(x[rows].T, dy[rows], out, True, SUMMED_ROWS * x.strides[0], x.strides[0])
+    for begin in range(0, len(x), CACHED_ROWS):
+        rows = slice(begin, begin + CACHED_ROWS)
+        _multiply(x[rows].T, dy[rows], out, True, CACHED_ROWS * x.strides[0], x.strides[0])
