@@ -28,13 +28,13 @@ from batchgnn.kernels.meetings import (
     sum_by_row,
 )
 from batchgnn.kernels.recent import entries_by_row
-from batchgnn.nn.blas import column_sums, multiply, multiply_columns
 from batchgnn.nn.dropout import DropoutStream
 from batchgnn.nn.init import Declared, kaiming, zeros
 from batchgnn.nn.model import ModelSpec
 from batchgnn.nn.norm import LayerNorm
 from batchgnn.nn.operator import Aggregation
 from batchgnn.nn.parameters import Parameters
+from batchgnn.nn.products import column_sums, multiply, multiply_columns
 
 DECADES = 9
 "Frequencies fall from 1 to 10^-9 per unit of time."

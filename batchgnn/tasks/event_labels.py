@@ -11,9 +11,9 @@ import numpy as np
 from batchgnn.base.errors import ConfigError, StoreError
 from batchgnn.comm.grid import Comm
 from batchgnn.kernels.loss import softmax
-from batchgnn.nn.blas import column_sums, multiply, multiply_columns
 from batchgnn.nn.init import Declared, kaiming, zeros
 from batchgnn.nn.loss import softmax_loss
+from batchgnn.nn.products import column_sums, multiply, multiply_columns
 from batchgnn.settings.settings import Settings
 from batchgnn.store.event_stream import EventStream
 from batchgnn.store.own_shards import OwnShards

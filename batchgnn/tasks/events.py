@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from batchgnn.comm.grid import Comm
-from batchgnn.nn.blas import column_sums, multiply, multiply_columns
 from batchgnn.nn.init import Declared, kaiming, zeros
+from batchgnn.nn.products import column_sums, multiply, multiply_columns
 from batchgnn.settings.settings import Settings
 from batchgnn.store.own_shards import OwnShards
 from batchgnn.tasks.options import EventLoss, Scoring

@@ -17,7 +17,8 @@ from batchgnn.run.folder import RunFolder
 
 SEEDS = range(int(os.environ.get("BATCHGNN_SEEDS", "1")))
 SEED_NOISE = 0.008
-"Standard deviation of a test accuracy over seeds."
+"Standard deviation of a test accuracy over seeds: allowed for where there are fewer than ENOUGH."
+ENOUGH = 5
 STEPS = {
     "exact": ["--mode", "fullgraph"],
     **{way: ["--mode", "pipeline", "--gradient", way] for way in ("double", "drop", "stale")},
@@ -113,7 +114,7 @@ def test_scores_are_those_of_exact_steps(recipe, tmp_path):
     }
     print_table(recipe, found)
     means = {way: np.mean([run.test for run in runs]) for way, runs in found.items()}
-    noise = SEED_NOISE * np.sqrt(2 / len(SEEDS))
+    noise = SEED_NOISE * np.sqrt(2 / len(SEEDS)) * (len(SEEDS) < ENOUGH)
     assert min(means.values()) >= means["exact"] - recipe.margin - noise
     assert all(run.exact_from is None for runs in found.values() for run in runs)
 
