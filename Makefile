@@ -25,7 +25,7 @@ lint: ## formatting, style, types, import rules
 	ruff format --check .
 	ruff check .
 	mypy -p batchgnn
-	mypy --strict examples/from_python.py
+	mypy --strict --follow-imports=silent examples/from_python.py
 	lint-imports --no-logo
 
 pytest: ## tests, those on several ranks included
