@@ -5,13 +5,12 @@ input); an event's number is its place in that order. Its datasets are `event/*`
 and a run of consecutive events in each shard.
 """
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
-from batchgnn.base.parse import parse_json
 from batchgnn.store.labels import EVENTS
+from batchgnn.store.spec import Spec, parsed_spec
 
 SOURCE, TARGET, TIME, SPLIT = "event/source", "event/target", "event/time", "event/split"
 LABEL, FEATURES, ARC = "event/label", "event/features", "event/id"
@@ -26,7 +25,7 @@ Layout = dict[str, tuple[np.dtype, tuple[int, ...]]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class EventSpec:
+class EventSpec(Spec):
     """What is known of every event, and as what.
 
     time_dtype     int64 or float64
@@ -66,19 +65,12 @@ class EventSpec:
         """The events that lie in shard s: runs of equal length, up to one."""
         return slice(self.num_events * s // num_shards, self.num_events * (s + 1) // num_shards)
 
-    def to_json(self) -> str:
-        """As an attribute of a file has it."""
-        return json.dumps(asdict(self), sort_keys=True)
-
 
 def spec_of(text: str) -> EventSpec | None:
     """The `EventSpec` of an attribute; None of an empty one. Raises ValueError for another text."""
-    if not text:
+    spec = parsed_spec(EventSpec, text, EVENTS)
+    if spec is None:
         return None
-    try:
-        spec = EventSpec(**parse_json(text))
-    except TypeError as error:
-        raise ValueError(f"{text!r} does not describe events") from error
     if np.dtype(spec.time_dtype) not in TIMES or min(spec.num_events, spec.num_features) < 0:
         raise ValueError(f"{text!r} does not describe events")
     return spec

@@ -6,9 +6,8 @@ undirected graph in both directions, each once, ascending: what a vertex is join
 the vertex is.
 """
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from batchgnn.base.rng import Purpose
 from batchgnn.kernels.pairs import hash_pairs
 from batchgnn.kernels.rng import stream_key
+from batchgnn.store.spec import Spec, parsed_spec
 
 HELD_OUT = {"val": "link/val", "test": "link/test"}
 "By split: dataset of its arcs, (m, 2), source and target."
@@ -25,7 +25,7 @@ WALKED_ARCS = 1 << 20
 
 
 @dataclass(frozen=True)
-class LinkSpec:
+class LinkSpec(Spec):
     """Shares of the pairs that are for training, validation and test, and the seed of the draw."""
 
     train: float
@@ -41,19 +41,10 @@ class LinkSpec:
         drawn = pair_bits(self.seed, Purpose.LINK_SPLIT, source, target) / 2.0**64
         return np.searchsorted([self.train, self.train + self.val], drawn, side="right")
 
-    def to_json(self) -> str:
-        """As an attribute of a file has it."""
-        return json.dumps(asdict(self), sort_keys=True)
-
 
 def split_of(text: str) -> LinkSpec | None:
     """The `LinkSpec` of an attribute; None of an empty one. Raises ValueError for another text."""
-    if not text:
-        return None
-    try:
-        return LinkSpec(**json.loads(text))
-    except TypeError as error:
-        raise ValueError(f"{text!r} does not describe a split of edges") from error
+    return parsed_spec(LinkSpec, text, "a split of edges")
 
 
 def link_layout(
