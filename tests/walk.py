@@ -48,6 +48,7 @@ PRINTING = {
     "cancel": ["ROOT/r"],
     "evaluate": ["ROOT/r"],
     "doctor": [],
+    "completion": ["bash"],
 }
 "Commands that write to their standard output alone."
 
