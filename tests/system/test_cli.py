@@ -47,7 +47,7 @@ def seconds_of(words):
 
 def test_help_names_every_command_and_every_command_has_help(capsys):
     def help_of(*words):
-        with pytest.raises(SystemExit, match="^0$"):
+        with pytest.raises(SystemExit, match=r"^0$"):
             main([*words, "--help"])
         return capsys.readouterr().out
 
