@@ -36,6 +36,7 @@ default_role = "code"  # one backtick in a docstring
 
 COMMANDS = "<!-- all commands -->"
 FIELD = re.compile(r"(\w+)  +(?=\S)")
+"A name in the first column of a docstring, and the space up to the second."
 
 
 def put_commands(app: Any, page: str, source: list[str]) -> None:
@@ -46,13 +47,15 @@ def put_commands(app: Any, page: str, source: list[str]) -> None:
 
 
 def put_fields(app: Any, what: str, name: str, of: Any, options: Any, lines: list[str]) -> None:
-    """A docstring's columns of names and meanings, as a list of fields."""
-    made: list[str] = []
+    """A docstring's columns of names and meanings, as a list of definitions."""
+    made, inside = [], False
     for line in lines:
         field = FIELD.match(line)
-        if field and made and not made[-1].startswith((":", " ")) and made[-1]:
-            made.append("")
-        made.append(f":{field[1]}: {line[field.end() :]}" if field else line)
+        inside = bool(field) or (inside and line.startswith("  "))
+        if field:
+            made += ["", f"``{field[1]}``", f"    {line[field.end() :]}"]
+        else:
+            made.append(f"    {line.strip()}" if inside else line)
     lines[:] = made
 
 

@@ -5,7 +5,7 @@
 # jobs/ will have a script for each step, run/ the metrics, report.html and the best model.
 # More words are options that win over products.toml: --nodes 8 --partition cpu --dry-run
 set -eu
-data=$1 folder=$2
+data=$(realpath "$1") folder=$2
 shift 2
 batchgnn slurm submit "$folder" --config "$(dirname "$0")/products.toml" \
     --convert "convert ogb $data" "$@"

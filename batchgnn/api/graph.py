@@ -35,6 +35,10 @@ class Graph:
     ids          (N,) distinct integers or text; None: the numbers of the rows
     weights      float (E,)
     class_names  (C,) text; of labels that are text it follows
+
+    >>> graph = Graph(edges=[[0, 1], [1, 2]], arcs="once", features=[[1], [2], [3]])
+    >>> graph.split is None
+    True
     """
 
     edges: Any
@@ -55,17 +59,16 @@ class Graph:
 
         Raises DataError for arrays that do not fit, StoreError where `path` exists.
 
-        >>> import tempfile, numpy as np
-        >>> path = tempfile.mkdtemp() + "/g.h5"
+        >>> import numpy as np
         >>> ring = np.array([[0, 1, 2], [1, 2, 0]])
-        >>> said = Graph(edges=ring, arcs="once", features=np.eye(3), labels=[0, 1, 1]).write(path)
-        >>> said.lines[0]
+        >>> graph = Graph(edges=ring, arcs="once", features=np.eye(3), labels=[0, 1, 1])
+        >>> graph.write("triangle.h5").lines[0]
         '3 vertices, 3 undirected edges, 3 features, 2 classes'
         """
         chosen = ConvertOptions(arcs=self.arcs, **{"name": self.name, **options})
-        return convert_arrays(ArraysInMemory(self.name, self.arrays()), path, chosen)
+        return convert_arrays(ArraysInMemory(self.name, self._arrays()), path, chosen)
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def _arrays(self) -> dict[str, np.ndarray]:
         """By the names that `batchgnn data convert npz` knows."""
         edges = plain(self.edges)
         found = {"edge_index": edges, **self._features(), **self._labels()}
@@ -145,9 +148,9 @@ def write_graph(
 
     more: other fields of `Graph`, and options of `Graph.write`
 
-    >>> import tempfile, numpy as np
-    >>> path = tempfile.mkdtemp() + "/g.h5"
-    >>> said = write_graph(path, [[0, 1], [1, 2]], np.eye(3), ["a", "b", "a"], arcs="once")
+    >>> import numpy as np
+    >>> edges = [[0, 1], [1, 2]]
+    >>> said = write_graph("path.h5", edges, np.eye(3), ["a", "b", "a"], arcs="once")
     >>> said.lines[0]
     '3 vertices, 2 undirected edges, 3 features, 2 classes'
     """

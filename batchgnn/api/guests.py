@@ -16,6 +16,13 @@ def from_pyg(data: Any, **more: Any) -> Graph:
     """Of a `torch_geometric.data.Data`: edge_index, x, y, edge_weight and the three masks.
 
     more: other fields of `Graph`, which win over what is there
+
+    >>> from types import SimpleNamespace
+    >>> data = SimpleNamespace(  # in place of a torch_geometric.data.Data
+    ...     edge_index=[[0, 1], [1, 0]], y=[0, 1], num_nodes=2, is_undirected=lambda: True
+    ... )
+    >>> from_pyg(data, class_names=["cat", "dog"]).write("pyg.h5").lines[0]
+    '2 vertices, 1 undirected edges, 0 features, 2 classes'
     """
     directed = not data.is_undirected()
     found: dict[str, Any] = {
@@ -67,6 +74,11 @@ def from_networkx(
     """Of a `networkx.Graph` or `DiGraph`: its nodes are the vertices, and their names the ids.
 
     features, label, split: names of node attributes; weight: of an edge attribute
+
+    >>> import networkx
+    >>> club = networkx.karate_club_graph()
+    >>> from_networkx(club, label="club", weight="weight").write("club.h5").lines[0]
+    '34 vertices, 78 undirected edges, 0 features, 2 classes'
     """
     row = {node: number for number, node in enumerate(graph)}
     listed = list(graph.edges(data=weight) if weight else graph.edges())
@@ -106,6 +118,12 @@ def from_pandas(
     vertices: its column `id` has what `source` and `target` name; without it, ids are those of the
     edges. features: names of its columns; None: all that are left. `label` and `split` are taken
     where such columns are.
+
+    >>> import pandas
+    >>> edges = pandas.DataFrame({"source": ["a", "b"], "target": ["b", "c"]})
+    >>> vertices = pandas.DataFrame({"id": list("abc"), "x": [1.0, 2, 3], "label": [0, 1, 1]})
+    >>> from_pandas(edges, vertices, arcs="once").write("frames.h5").lines[0]
+    '3 vertices, 2 undirected edges, 1 features, 2 classes'
     """
     ends = [plain(edges[source]), plain(edges[target])]
     columns = {} if vertices is None else {str(name): plain(vertices[name]) for name in vertices}

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """A run that has begun: what is there is read anew each time."""
+    """A run that has begun: what is there is read anew each time.
+
+    >>> Run("run").path
+    PosixPath('run')
+    """
 
     def __init__(self, path: str | os.PathLike):
         """Raises StoreError when `path` is no run folder."""
@@ -34,21 +38,38 @@ class Run:
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """A mapping an epoch: loss, scores, seconds, bytes; `pandas.DataFrame` takes the list."""
+        """A mapping an epoch: loss, scores, seconds, bytes; `pandas.DataFrame` takes the list.
+
+        >>> [line["epoch"] for line in Run("run").metrics]
+        [1, 2, 3, 4]
+        """
         return self._folder.read_metrics()
 
     @property
     def result(self) -> dict[str, Any]:
-        """result.json: best scores, seconds, ranks; empty until training has ended."""
+        """result.json: best scores, seconds, ranks; empty until training has ended.
+
+        >>> result = Run("run").result
+        >>> result["metric"], result["epochs"], result["test_accuracy"] > 0.8
+        ('accuracy', 4, True)
+        """
         return read_result(self.path / RESULT)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Every option, as it was."""
+        """Every option, as it was.
+
+        >>> Run("run").settings["fanouts"]
+        (2, 2)
+        """
         return self._folder.settings().options()
 
     def evaluate(self, split: str = "test", *, ranks: int = 1) -> dict[str, float]:
-        """Exact scores of the best model on a split: train, val or test."""
+        """Exact scores of the best model on a split: train, val or test.
+
+        >>> list(Run("run").evaluate("val"))
+        ['val_accuracy']
+        """
         words: list[Word] = ["evaluate", self.path, "--split", split]
         return parse_json(command(words, ranks=ranks, show=False).strip().splitlines()[-1])
 
@@ -64,6 +85,12 @@ class Run:
         output  `prediction`: of classes `predicted`, by name, and `probability_NAME` of each, or
                 `number`; `embedding`: the last layer's input rows
         shards  another store: another cut, or another graph with the same features and classes
+
+        >>> columns = Run("run").predictions()
+        >>> list(columns)
+        ['original_id', 'predicted', 'probability_cat', 'probability_dog', 'probability_owl']
+        >>> columns["original_id"][:3].tolist(), columns["predicted"][:3].tolist()
+        ([0, 1, 2], ['cat', 'cat', 'cat'])
         """
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "predictions.h5"
@@ -75,11 +102,20 @@ class Run:
         return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
     def parameters(self) -> dict[str, np.ndarray]:
-        """The best model's parameters, named and shaped as in PyTorch Geometric."""
+        """The best model's parameters, named and shaped as in PyTorch Geometric.
+
+        >>> parameters = Run("run").parameters()
+        >>> parameters["convs.1.lin_l.weight"].shape
+        (3, 256)
+        """
         return pyg_state(best_model(self.path))
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
-        """Draw loss and validation score by epoch with matplotlib; returns the axes of the loss."""
+        """Draw loss and validation score by epoch with matplotlib; returns the axes of the loss.
+
+        >>> axes = Run("run").plot()
+        >>> axes.figure.savefig("curves.png")
+        """
         from matplotlib import pyplot
 
         axes = axes or pyplot.figure(layout="constrained").add_subplot()

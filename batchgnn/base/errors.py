@@ -11,6 +11,13 @@ class BatchGNNError(Exception):
     `on_all_ranks` is set on an error that every rank raises together, so that none waits.
     `severity` is how bad it is, in bytes or another unit of its kind: of many ranks that fail alike
     the worst is quoted.
+
+    >>> import batchgnn
+    >>> try:
+    ...     batchgnn.Run("elsewhere")
+    ... except batchgnn.BatchGNNError as error:
+    ...     print(str(error).partition(":")[0])
+    elsewhere/config.toml is missing
     """
 
     exit_status = 2

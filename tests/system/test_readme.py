@@ -11,6 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from stand_ins import write_events, write_tables
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -22,26 +23,6 @@ MOST_LINES = 100
 
 def environment():
     return dict(os.environ) | {"PYTHONPATH": str(ROOT), "NUMBA_NUM_THREADS": "1"}
-
-
-def write_tables(folder, rng, num_vertices=200):
-    """Two groups whose members know mostly each other; ids are words."""
-    group = np.arange(num_vertices) % 2
-    pairs = {tuple(sorted(pair)) for pair in rng.integers(0, num_vertices, (1500, 2)).tolist()}
-    with (folder / "edges.csv").open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["source", "target"])
-        for u, v in sorted(pairs):
-            if u != v and (group[u] == group[v] or (u + v) % 10 == 1):
-                rows.writerow([f"v{u}", f"v{v}"])
-    with (folder / "vertices.csv").open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["id", "label", "split", "x", "y"])
-        for v in range(num_vertices):
-            x, y = rng.normal(size=2) + 3 * group[v]
-            rows.writerow(
-                [f"v{v}", group[v], ("train", "val", "test")[v % 3], f"{x:.4f}", f"{y:.4f}"]
-            )
 
 
 def write_prices(folder, rng, num_vertices=200):
@@ -112,13 +93,7 @@ def test_the_example_with_numbers_and_a_settings_file_runs_as_printed(tmp_path):
 @pytest.mark.timeout(300)
 def test_the_example_with_events_runs_as_printed(tmp_path):
     block = blocks_of("sh", "runs the next block")[2]
-    rng = np.random.default_rng(0)
-    lines = ["source,target,time"]
-    lines += [
-        f"user{u},item{(u + v) % 30},{t}"
-        for t, (u, v) in enumerate(rng.integers(0, 40, (900, 2)) // (1, 10))
-    ]
-    (tmp_path / "events.csv").write_text("\n".join(lines))
+    write_events(tmp_path, np.random.default_rng(0))
     scores = json.loads(run_as_printed(block, tmp_path)["evaluate"])
     names = {"mrr", "ap", "roc-auc", "mrr-worst", "batch-ap"}
     assert set(scores) == {f"test_{name}" for name in names}

@@ -1,13 +1,12 @@
 """Pages name only what is there: files, names in files, options of commands, their defaults."""
 
-import io
 import re
 from functools import cache
 from importlib import import_module
 
 import pytest
+from helps import rows_of, with_commands
 from pages import ROOT, Default, defaults, false_paths, options
-from rich.console import Console
 
 BESIDE_CODE = [
     str(page.relative_to(ROOT))
@@ -45,25 +44,8 @@ def help_rows():
     """(names, help) of every option of every command of `APPS`, as `--help` prints them."""
     rows = []
     for name in APPS:
-        rows += [row for app in with_commands(import_module(name).app) for row in rows_of(app)]
+        rows += [row for _, app in with_commands(import_module(name).app) for row in rows_of(app)]
     return rows
-
-
-def with_commands(app):
-    yield app
-    for name in app:
-        if not name.startswith("-"):
-            yield from with_commands(app[name])
-
-
-def rows_of(app):
-    """A row an option, because nothing wraps on a line this wide."""
-    printed = io.StringIO()
-    app.help_print([], console=Console(file=printed, width=5000, color_system=None))
-    for line in printed.getvalue().splitlines():
-        names, _, said = line.strip("│* ").partition("  ")
-        if re.search(r"(^| )--[a-z]", names):
-            yield re.findall(r"--[a-z][\w-]*", names), said
 
 
 @cache
