@@ -1,7 +1,7 @@
 PYTHON ?= python
 VENV := .venv
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint pytest wheel check check-all bench bench-ablation bench-cluster bench-peers bench-peers-whole bench-peers-temporal format
+.PHONY: help demo test docs lint pytest wheel check check-all bench bench-ablation bench-cluster bench-peers bench-peers-whole bench-peers-temporal format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,6 +13,9 @@ demo: $(VENV) ## install into .venv and run `batchgnn demo`
 test: $(VENV) ## install into .venv and run the tests
 	$(VENV)/bin/pip install -q '.[mpi,test]'
 	$(VENV)/bin/pytest
+
+docs: ## the documentation, in build/docs; needs `pip install '.[docs]'`
+	$(PYTHON) -m sphinx -W --keep-going -n -q docs build/docs
 
 $(VENV):
 	$(PYTHON) -m venv $@

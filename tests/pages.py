@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from batchgnn import PUBLIC
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "batchgnn"
 SOURCES = (".py", ".md", ".css", ".in", ".txt")
@@ -113,7 +115,12 @@ def false_names(span, around):
 
 
 def is_importable(parts):
-    """Whether these are folders of the package, then a module, then a name in it."""
+    """Whether these are folders of the package, then a module, then a name in it.
+
+    A public name of the package stands for its module and itself.
+    """
+    if parts[0] in PUBLIC:
+        parts = [*PUBLIC[parts[0]].split("."), *parts]
     path = PACKAGE
     for n, part in enumerate(parts):
         if not (path / part).is_dir():

@@ -8,14 +8,17 @@ import pytest
 from helps import rows_of, with_commands
 from pages import ROOT, Default, defaults, false_paths, options
 
+from batchgnn import __version__
+
 BESIDE_CODE = [
     str(page.relative_to(ROOT))
     for page in sorted(ROOT.glob("batchgnn/*/README.md"))
     if not page.parent.is_symlink()
 ]
+DOCS = [str(page.relative_to(ROOT)) for page in sorted(ROOT.glob("docs/*.md"))]
 PAGES = (
     "CONTRIBUTING.md", "README.md", "batchgnn/DESIGN.md", "data/FORMAT.md", "launch/README.md",
-    "partition/README.md", "tests/bench/README.md", "tests/recipes/README.md", *BESIDE_CODE,
+    "partition/README.md", "tests/bench/README.md", "tests/recipes/README.md", *BESIDE_CODE, *DOCS,
 )  # fmt: skip
 APPS = (
     "batchgnn.cli", "bench.ablation", "bench.ablation_cluster", "bench.peers", "bench.peers_whole",
@@ -77,6 +80,12 @@ def complain(page, found):
 @pytest.mark.parametrize("page", PAGES)
 def test_every_path_and_every_name_in_a_file_is_there(page):
     complain(page, false_paths(text_of(page), ROOT / page))
+
+
+def test_the_citation_is_of_this_version():
+    said = dict(re.findall(r"(?m)^([a-z-]+): (\S.*)$", text_of("CITATION.cff")))
+    assert {"cff-version", "message", "title"} <= set(said)
+    assert said["version"] == __version__
 
 
 def test_every_path_of_the_makefile_is_there():
