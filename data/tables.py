@@ -151,7 +151,7 @@ def not_a_number(table: Table, row: int, column: int, found: Any, width: int = 1
     what = "is empty" if found in ("", None) else f"is {found!r}"
     return DataError(
         f"{table.path}, row {row:,}, column {table.columns[column]}: the cell {what}, needed "
-        f"{needed}. Correct it, or choose other columns"
+        f"{needed}. Correct it, or choose other columns: --label, --features, --weight"
     )
 
 

@@ -6,6 +6,7 @@ line's reference is what cyclopts makes of the commands; Python's comes from the
 
 import re
 from typing import Any
+from unittest.mock import patch
 
 from cyclopts.docs.markdown import generate_markdown_docs
 
@@ -42,7 +43,8 @@ FIELD = re.compile(r"(\w+)  +(?=\S)")
 def put_commands(app: Any, page: str, source: list[str]) -> None:
     """The place of all commands, filled."""
     if COMMANDS in source[0]:
-        made = generate_markdown_docs(commands, heading_level=1, generate_toc=False)
+        with patch("sys.argv", ["batchgnn"]):  # whose first word cyclopts takes for the program
+            made = generate_markdown_docs(commands, heading_level=1, generate_toc=False)
         source[0] = source[0].replace(COMMANDS, made.partition("\n")[2])
 
 

@@ -146,7 +146,8 @@ def write_graph(
 ) -> Report:
     """Write arrays as a graph store.
 
-    more: other fields of `Graph`, and options of `Graph.write`
+    edges, features, labels, split, arcs: as of `Graph`; more: its other fields, and options of
+    `Graph.write`
 
     >>> import numpy as np
     >>> edges = [[0, 1], [1, 2]]

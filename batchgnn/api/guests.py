@@ -115,9 +115,12 @@ def from_pandas(
 ) -> Graph:
     """Of data frames (or mappings of names to columns): a row an edge, and a row a vertex.
 
-    vertices: its column `id` has what `source` and `target` name; without it, ids are those of the
-    edges. features: names of its columns; None: all that are left. `label` and `split` are taken
-    where such columns are.
+    arcs      how edges are listed: `directed`; undirected, each `once`; or in `both` directions
+    vertices  its column `id` has what `source` and `target` name; None: ids are those of the edges
+    features  names of its columns; None: all that are left
+    label     taken where such a column is, and so is split
+
+    Raises DataError for a column that is not there, and one of text that is to be a feature.
 
     >>> import pandas
     >>> edges = pandas.DataFrame({"source": ["a", "b"], "target": ["b", "c"]})
@@ -125,14 +128,18 @@ def from_pandas(
     >>> from_pandas(edges, vertices, arcs="once").write("frames.h5").lines[0]
     '3 vertices, 2 undirected edges, 1 features, 2 classes'
     """
-    ends = [plain(edges[source]), plain(edges[target])]
+    ends = [_column(edges, "edges", "source", source), _column(edges, "edges", "target", target)]
     columns = {} if vertices is None else {str(name): plain(vertices[name]) for name in vertices}
-    ids = columns.pop(id) if id in columns else np.unique(np.concatenate(ends))
+    if vertices is None:
+        ids = np.unique(np.concatenate(ends))
+    else:
+        ids = _column(columns, "vertices", "id", id)
+    columns.pop(id, None)
     found: dict[str, Any] = {
         "edges": np.stack([_rows(each, ids) for each in ends]),
         "arcs": arcs,
         "ids": ids,
-        "weights": None if weight is None else plain(edges[weight]),
+        "weights": None if weight is None else _column(edges, "edges", "weight", weight),
         "labels": None if label is None else columns.pop(label, None),
         "split": None if split is None else columns.pop(split, None),
     }
@@ -157,16 +164,24 @@ def _rows(values: np.ndarray, ids: np.ndarray) -> np.ndarray:
     return rows
 
 
+def _column(table: Any, of: str, option: str, name: str) -> np.ndarray:
+    """A column that an option names; raises DataError where the table has none of that name."""
+    if name not in table:
+        raise DataError(
+            f"{of} have no column {name}; found {', '.join(map(str, table))}. Name it: {option}=..."
+        )
+    return plain(table[name])
+
+
 def _numbers(columns: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     """A column of features; raises DataError where it has anything but numbers."""
-    if name not in columns:
-        raise DataError(f"vertices have no column {name}; found {', '.join(columns)}")
-    if columns[name].dtype.kind not in "iufb":
+    column = _column(columns, "vertices", "features", name)
+    if column.dtype.kind not in "iufb":
         raise DataError(
-            f"vertices: column {name} is {columns[name].dtype}, needed numbers. Say which columns "
-            "are features: features=[...]"
+            f"vertices: column {name} is {column.dtype}, needed numbers. Say which columns are "
+            f'features: features=[...], or what it is: label="{name}"'
         )
-    return columns[name]
+    return column
 
 
 def _names(nodes: Sequence[Any]) -> np.ndarray | None:

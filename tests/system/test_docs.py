@@ -95,6 +95,7 @@ def test_the_reference_has_every_command_and_option(site):
     commands = {words: each for words, each in with_commands(app) if each is not app}
     assert len(commands) > 20
     assert [words for words in commands if "-".join(words) not in anchors] == []
+    assert "batchgnn data generate grid [OPTIONS] OUT" in text
     options = {name for each in commands.values() for names, _ in rows_of(each) for name in names}
     missing = [name for name in options if name not in text]
     assert [name for name in missing if not name.startswith("--empty-")] == []

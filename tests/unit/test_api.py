@@ -140,6 +140,14 @@ MISTAKES = {
         lambda: batchgnn.from_pandas({"source": ["a"], "target": ["b"]}, FRAME, arcs="once"),
         r"vertices: column note is <U1, needed numbers. Say which columns are features",
     ),
+    "vertices without the column of ids": (
+        lambda: batchgnn.from_pandas({"source": ["a"], "target": ["b"]}, {"x": [1]}, arcs="once"),
+        r"vertices have no column id; found x. Name it: id=\.\.\.",
+    ),
+    "edges without the column of sources": (
+        lambda: batchgnn.from_pandas({"citing": ["a"], "cited": ["b"]}, FRAME, arcs="once"),
+        r"edges have no column source; found citing, cited. Name it: source=\.\.\.",
+    ),
     "an id twice": (
         lambda: batchgnn.Graph(edges=EDGES, arcs="once", ids=["a", "b", "a", "c"]),
         "graph: ids: rows 0 and 2 are both b?'?a",
