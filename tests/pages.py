@@ -151,7 +151,7 @@ def is_path(word):
 @cache
 def top_folders():
     """Names of the folders that a path may begin with."""
-    tops = [path for path in ROOT.iterdir() if path.name in (".ci", "tests")]
+    tops = [path for path in ROOT.iterdir() if path.name in (".ci", "docs", "examples", "tests")]
     packages = [path.parent for top in (ROOT, PACKAGE) for path in top.glob("*/__init__.py")]
     return {path.name for path in (*tops, *packages)}
 
