@@ -1,4 +1,7 @@
-"""What lies in examples/ runs: on small stand-ins of the data that it is for."""
+"""What lies in examples/ runs: on small stand-ins of the data that it is for.
+
+Two are slow for what they add: `test_readme.py` runs nearly the same commands.
+"""
 
 import csv
 import json
@@ -34,6 +37,7 @@ def run(example, *words, cwd, path=None, **variables):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_own_tables_on_a_laptop(tmp_path):
     stand_ins.write_tables(tmp_path, np.random.default_rng(0))
     run("own_csv.sh", "edges.csv", "vertices.csv", "out", cwd=tmp_path, EPOCHS="4")
@@ -59,6 +63,7 @@ def test_products_on_slurm(tmp_path):
     assert (tmp_path / "out" / "run" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_a_temporal_stream(tmp_path):
     stand_ins.write_events(tmp_path, np.random.default_rng(0))
     said = run("temporal_stream.sh", "events.csv", "out", cwd=tmp_path, EPOCHS="1")
