@@ -17,6 +17,7 @@ from snippets import DOCS, page, page_names, snippets
 
 import batchgnn
 from batchgnn.cli import app, main
+from batchgnn.report.page import SECTIONS
 
 SMALL = [*("--layers", "2", "--fanouts", "3", "2", "--hidden", "4", "--batch-size", "60")]
 LESS = {
@@ -105,6 +106,11 @@ def test_the_reference_has_every_public_name(site):
     anchors = Page(site / "python.html").anchors
     methods = [f"Run.{name}" for name in vars(batchgnn.Run) if not name.startswith("_")]
     assert [n for n in (*batchgnn.__all__, *methods) if f"batchgnn.{n}" not in anchors] == []
+
+
+def test_the_page_about_reports_has_their_sections_in_order():
+    rows = re.findall(r"(?m)^\| ([A-Z][^|]*) \|", page("report"))
+    assert rows == [title for _, title, _ in SECTIONS]
 
 
 @pytest.fixture(scope="module")
