@@ -102,6 +102,7 @@ VALUES = {
     "time_encoder": ("fixed", "learned"),
     "metric": (None, "accuracy", "macro-f1", "roc-auc", "mae", "ap", "hits@10"),
     "loss": (None, "mae", "bce", "softmax", "bpr"),
+    "class_weights": (None, "balanced"),
     "embedding": (12, 8),
     "decoder": ("dot", "distmult", "mlp"),
     "event_loss": ("bce", "softmax"),
