@@ -142,7 +142,8 @@ def edges(
     Parameters
     ----------
     source:
-        Edge list to read: a row for each edge (see --arcs; default: undirected, listed once).
+        Edge list to read, a row for each edge (see --arcs; default: undirected, listed once): a
+        file, or a folder of files, which are read by name.
     out:
         Graph store to write (.h5); must not exist.
     """
@@ -172,7 +173,7 @@ def events(source: Path, out: Path, /, *, options: Annotated[EventOptions, FLAT]
     Parameters
     ----------
     source:
-        File to read: a row for each event.
+        File to read, a row for each event, or a folder of files, which are read by name.
     out:
         Graph store to write (.h5); must not exist.
     """

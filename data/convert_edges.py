@@ -24,8 +24,8 @@ from batchgnn.data.headers import (
     find_column,
 )
 from batchgnn.data.ids import Ids, RowIds, ids_of_edges, ids_of_table
+from batchgnn.data.joined import open_tables
 from batchgnn.data.npy_features import NpyFeatures
-from batchgnn.data.parquet import open_table
 from batchgnn.data.tables import Table
 from batchgnn.data.vertex_table import VertexTable
 from batchgnn.store.format import refuse_existing
@@ -54,9 +54,9 @@ def convert_edges(
     options.check()
     refuse_existing(out)
     header = edge_header((options.source, options.target, options.weight), options.header)
-    edges = open_table(source, delimiter=options.delimiter, header=header)
+    edges = open_tables((source, *options.more), delimiter=options.delimiter, header=header)
     columns = edge_columns(edges, options)
-    vertices = None if options.vertices is None else VertexTable(options)
+    vertices = VertexTable(options) if options.vertices else None
     npy = None if options.features_npy is None else NpyFeatures(options.features_npy)
     ids = read_ids(edges, columns, vertices, npy)
     spec = make_spec(edges, options, ids, vertices, npy)
@@ -146,6 +146,7 @@ def taken_of(edges: Table, columns: EdgeColumns) -> Record:
     rest = [name or "(unnamed)" for c, name in enumerate(edges.columns) if c not in columns]
     return {
         "header": f"{what}: {first} ({hint})" if edges.unit == "bytes" else "of Parquet",
+        "files of the edges, in this order": list(edges.files),
         "source": f"column {source}",
         "target": f"column {target}",
         "weight": "none" if weight is None else f"column {weight}",

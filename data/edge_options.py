@@ -22,8 +22,12 @@ class EdgeListOptions(ConvertOptions):
     weight: str | None = None
     "Column of the edges' weights; default: no weights."
 
-    vertices: Path | None = None
-    "Vertex table, CSV or Parquet: a row for each vertex with id, features, label, split."
+    more: tuple[Path, ...] = ()
+    "More files of edges, with the same columns, read after the first in this order."
+
+    vertices: tuple[Path, ...] = ()
+    """Vertex table, CSV or Parquet, one file or several, or a folder of them (by name): a row for
+    each vertex with id, features, label, split."""
 
     id: str | None = None
     """Column of the vertices' ids; default: id, node_id or a name like these, else a first column
@@ -77,7 +81,7 @@ class EdgeListOptions(ConvertOptions):
             self.id or self.label or self.features or self.split_column or self.task
             or self.no_label or self.split_values
         )  # fmt: skip
-        if self.vertices is None and of_table:
+        if not self.vertices and of_table:
             raise ConfigError(
                 "--id, --label, --no-label, --features, --split-column, --split-values and --task "
                 "are about columns of the vertex table: give it as --vertices FILE"

@@ -49,11 +49,13 @@ class TableChunk(Protocol):
 
 
 class Table(Protocol):
-    """A file of rows with as many cells each.
+    """A file of rows with as many cells each, or several (`joined`).
 
     first_cells   the first line, whatever it is; of Parquet the names of the columns
     sample        some rows at the beginning, as text; none of Parquet
     num_comments  comments that were skipped, known when all rows have been read
+    files         names of its files in the order that they are read, where it has several
+    has_rows      whether there is a row at all, as far as the beginning tells
     """
 
     path: Path
@@ -61,9 +63,17 @@ class Table(Protocol):
     first_cells: list[str]
     sample: list[list[str]]
     has_header: bool
-    num_comments: int
     size: int
     unit: str
+    files: tuple[str, ...]
+
+    @property
+    def num_comments(self) -> int:
+        """Comments that were skipped."""
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether there is a row at all."""
 
     def chunks(self, columns: Sequence[int]) -> Iterator[TableChunk]:
         """All rows, from the first; only `columns` will be asked for."""
@@ -164,6 +174,7 @@ class CsvTable:
     """
 
     unit = "bytes"
+    files: tuple[str, ...] = ()
 
     def __init__(
         self, path: Path, *, delimiter: str | None = None, header: HeaderRule | bool
@@ -203,6 +214,11 @@ class CsvTable:
         self.skip = skipped + self.has_header
         if self.has_header:
             refuse_twice(path, self.columns, ", or, if the first line is a row, say --no-header")
+
+    @property
+    def has_rows(self) -> bool:
+        """As `Table.has_rows`."""
+        return bool(self.sample) or not self.has_header
 
     def _listed(self, cells: list[str]) -> list[str]:
         """Names of all columns, where the last name of the header stands for all that follow."""

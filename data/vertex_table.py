@@ -18,8 +18,8 @@ from batchgnn.data.headers import (
     is_number,
     vertex_header,
 )
+from batchgnn.data.joined import open_tables
 from batchgnn.data.labels import check_labels, task_of
-from batchgnn.data.parquet import open_table
 from batchgnn.data.split_columns import SplitColumns
 from batchgnn.data.tables import TableChunk, not_a_number
 from batchgnn.store.graph_writer import GraphSpec, GraphStoreWriter
@@ -38,10 +38,9 @@ class VertexTable:
 
     def __init__(self, options: EdgeListOptions):
         """Read the first line; raises DataError when a column is missing, or may be two things."""
-        path = options.vertices or ""
         named = (options.id, options.split_column, *options.label, *options.features)
         header = vertex_header(named, options.header)
-        self.table = open_table(path, delimiter=options.delimiter, header=header)
+        self.table = open_tables(options.vertices, delimiter=options.delimiter, header=header)
         self.columns, self.no_label = self.table.columns, options.no_label
         self.id = self._id_column(options)
         self.label = self._label_columns(options)
@@ -122,6 +121,7 @@ class VertexTable:
         )
         return {
             "vertex table, header": header,
+            "files of the vertices, in this order": list(self.table.files),
             "id": f"column {self.columns[self.id] or '(unnamed)'}",
             "label": " ".join(f"column {self.columns[c]}" for c in self.label[:20])
             or "none (name it: --label COLUMN)",
