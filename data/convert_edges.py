@@ -16,6 +16,7 @@ from batchgnn.base.progress import progress
 from batchgnn.data.checks import Origin, check_finite
 from batchgnn.data.convert import EdgeChunk, Report, append_edges, report, split_note
 from batchgnn.data.edge_options import EdgeListOptions
+from batchgnn.data.features import FeatureRows
 from batchgnn.data.headers import (
     INDEX_NAMES,
     SOURCE_NAMES,
@@ -63,13 +64,14 @@ def convert_edges(
     with write_graph(out, spec) as writer:
         for names in ids.names():
             writer.append_names(names)
+        features = FeatureRows(writer, options)
         if npy is not None:
-            npy.append(writer, options, link=options.link_features)
+            npy.append(features, link=options.link_features)
         if vertices is None:
             append_unlabelled(writer, with_features=npy is None)
         else:
             with shown(f"{spec.name}: vertices", vertices.table, show) as advance:
-                vertices.append(writer, options, npy is None, advance)
+                vertices.append(features, options, npy is None, advance)
         with shown(f"{spec.name}: edges", edges, show) as advance:
             of_edges = append_edges(
                 *(writer, lambda: read_edges(edges, columns, ids), options.arcs or "once"),
@@ -82,7 +84,7 @@ def convert_edges(
                 taken["split"] = split_note(options) if vertices.label else "none, without labels"
         if npy is not None:
             taken["features"] = f"{npy.path.name}, {npy.shape[1]:,} columns"
-        return report(out, writer, taken, options)
+        return report(out, writer, taken | features.finish(), options)
 
 
 @contextmanager

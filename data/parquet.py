@@ -52,23 +52,28 @@ class ParquetChunk:
         except (ValueError, OverflowError):
             return None
 
-    def numbers(self, columns: Sequence[int]) -> np.ndarray:
+    def numbers(self, columns: Sequence[int], *, missing: bool = False) -> np.ndarray:
         """As `TableChunk.numbers`."""
         widths = [self.table.width_of(column) for column in columns]
         out, at = np.empty((len(self), sum(widths))), 0
         for column, width in zip(columns, widths, strict=True):
             cells = self.batch.column(self.place[column])
-            self._refuse_empty(cells, column)
-            if str(cells.type).startswith(LISTS):
+            is_list = str(cells.type).startswith(LISTS)
+            if is_list or not missing:
+                self._refuse_empty(cells, column)
+            if is_list:
                 lengths = np.asarray(cells.value_lengths())
                 if (lengths != width).any():
                     row = int(np.argmax(lengths != width))
                     raise self._bad_length(row, column, int(lengths[row]), width)
                 cells = cells.flatten()
-                self._refuse_empty(cells, column, width)
+                if not missing:
+                    self._refuse_empty(cells, column, width)
             found = cells[0].as_py() if len(cells) else None
             if not str(cells.type).startswith(NUMBERS):
                 raise not_a_number(self.table, self.first_row, column, found)
+            if cells.null_count:
+                cells = cells.cast("float64")
             values = cells.to_numpy(zero_copy_only=False).astype(np.float64)
             out[:, at : at + width] = values.reshape(-1, width)
             at += width

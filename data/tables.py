@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 
 from batchgnn.base.errors import ConfigError, DataError
+from batchgnn.data.classes import NO_NUMBER, is_none
 from batchgnn.data.headers import HeaderRule, is_number
 from batchgnn.data.packed import DAMAGED, refuse_markup, unpacked
 
@@ -44,8 +45,11 @@ class TableChunk(Protocol):
     def integers(self, column: int) -> np.ndarray | None:
         """int64 (k,), or None when a cell is no integer."""
 
-    def numbers(self, columns: Sequence[int]) -> np.ndarray:
-        """float64 (k, sum of widths of columns); raises DataError when a cell is no number."""
+    def numbers(self, columns: Sequence[int], *, missing: bool = False) -> np.ndarray:
+        """float64 (k, sum of widths of columns); raises DataError when a cell is no number.
+
+        missing  whether NaN stands for empty cells, NA and the like, which are refused otherwise
+        """
 
 
 class Table(Protocol):
@@ -108,8 +112,10 @@ class CsvChunk:
             return None
         return None if any("_" in row[column] for row in self.rows) else ids
 
-    def numbers(self, columns: Sequence[int]) -> np.ndarray:
+    def numbers(self, columns: Sequence[int], *, missing: bool = False) -> np.ndarray:
         """As `TableChunk.numbers`."""
+        if missing:
+            return self._with_nan(columns).numbers(columns)
         shape = (len(self.rows), len(columns))
         if len(columns) == 0:
             return np.empty(shape)
@@ -124,6 +130,16 @@ class CsvChunk:
         if "_" in "".join(cells):  # to Python 1_0 is 10
             raise self._bad_cell(columns)
         return values
+
+    def _with_nan(self, columns: Sequence[int]) -> "CsvChunk":
+        """The rows with "nan" in cells of `columns` that stand for nothing."""
+        rows = [list(row) for row in self.rows]
+        for column in columns:
+            nothing = " ".join(["nan"] * self.table.width_of(column))
+            for row in rows:
+                if is_none(row[column].strip(), NO_NUMBER):
+                    row[column] = nothing
+        return CsvChunk(self.table, self.first_row, rows)
 
     def _vectors(self, columns: Sequence[int]) -> np.ndarray:
         """As `numbers`, where some cells are lists."""
