@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from batchgnn.base.errors import ConfigError, DataError
-from batchgnn.data.checks import Origin, check_finite
+from batchgnn.data.checks import FILL, Origin, check_finite
 from batchgnn.data.double_edges import settle_double_edges
 from batchgnn.data.labels import MAX_LABEL, refuse_many
 from batchgnn.data.split import check_fractions, random_split
@@ -251,7 +251,7 @@ def prepare_features(rows: np.ndarray, options: ConvertOptions, origin: Origin) 
         rows = rows / np.maximum(sums, 1.0)[:, None]
     with np.errstate(over="ignore"):
         rows = rows.astype(options.dtype, copy=False)
-    check_finite(rows, origin)
+    check_finite(rows, origin, remedy=FILL)
     return rows
 
 
