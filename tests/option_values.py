@@ -118,7 +118,7 @@ CHECKED = {
     *("tensor_ways", "feature_dtype", "gradient", "event_loss"),
     *("pipeline_ways", "wavefront", "recompute", "history_every", "history_init", "guard_every"),
     *("ways", "lost_updates", "negatives", "eval_negatives", "eval_negatives_file"),
-    *("decoder", "embedding"),
+    *("decoder", "embedding", "class_weights"),
 }
 "What is compared with each other when settings are resolved."
 
