@@ -87,6 +87,11 @@ class ArraysInMemory(Arrays):
                 )
         self.header = {key: (a.shape, False, a.dtype) for key, a in self.arrays.items()}
 
+    def replace(self, key: str, array: np.ndarray) -> None:
+        """Let `key` be another array."""
+        self.arrays[self.names.get(key, key)] = array
+        self.header[key] = array.shape, False, array.dtype
+
     def _at(self, key: str) -> np.ndarray:
         return self.arrays[self.names.get(key, key)]
 

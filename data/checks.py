@@ -33,7 +33,13 @@ def check_ids(ids: np.ndarray, num_vertices: int, origin: Origin) -> None:
         )
 
 
-def check_finite(values: np.ndarray, origin: Origin, what: str = "feature") -> None:
+REMOVE = "Fill or remove such values first"
+FILL = "Correct it, or say what a missing one (NaN) becomes: --fill mean"
+
+
+def check_finite(
+    values: np.ndarray, origin: Origin, what: str = "feature", remedy: str = REMOVE
+) -> None:
     """Raise DataError when a value, (k,) or (k, d), is NaN or infinite."""
     good = np.isfinite(values)
     if not good.all():
@@ -41,7 +47,7 @@ def check_finite(values: np.ndarray, origin: Origin, what: str = "feature") -> N
         column = f", column {int(where[1])}" if values.ndim == 2 else ""
         raise DataError(
             f"{origin.at(where[0])}{column}: {what} is {values[tuple(where)]}, needed a finite "
-            f"number in the range of {values.dtype}. Fill or remove such values first"
+            f"number in the range of {values.dtype}. {remedy}"
         )
 
 

@@ -12,6 +12,8 @@ from batchgnn.data.communities import CommunityOptions, generate_communities
 from batchgnn.data.convert import ConvertOptions
 from batchgnn.data.convert_edges import convert_edges as convert_edge_list
 from batchgnn.data.convert_events import convert_events as convert_stream
+from batchgnn.data.convert_npy import NpyOptions
+from batchgnn.data.convert_npy import convert_npy as convert_folder
 from batchgnn.data.convert_npz import convert_npz as convert_archive
 from batchgnn.data.convert_ogb import OgbOptions
 from batchgnn.data.convert_ogb import convert_ogb as convert_ogb_folder
@@ -28,7 +30,7 @@ FLAT = Parameter(name="*")
 
 COMMUNITY, RMAT, GRID, DIGIT = CommunityOptions(), RmatOptions(), GridOptions(), DigitOptions()
 CONVERT, EDGELIST, OGB = ConvertOptions(), EdgeListOptions(), OgbOptions()
-EVENTS, STREAM = EventOptions(), StreamOptions()
+EVENTS, STREAM, NPY = EventOptions(), StreamOptions(), NpyOptions()
 
 app = App(name="data", help="Make graph stores: generate a graph, or convert one.")
 generators = App(
@@ -134,6 +136,22 @@ def npz(source: Path, out: Path, /, *, options: Annotated[ConvertOptions, FLAT] 
 
 
 @converters.command
+def npy(source: Path, out: Path, /, *, options: Annotated[NpyOptions, FLAT] = NPY) -> None:
+    """A folder of .npy files, as IGB's: edge_index (E, 2), node_feat, node_label_19; mapped.
+
+    Arrays by the names of their files, as `npz` knows them; edges are arcs unless --arcs says so.
+
+    Parameters
+    ----------
+    source:
+        Folder to read, or one with a folder `processed`.
+    out:
+        Graph store to write (.h5); must not exist.
+    """
+    print(convert_folder(source, out, options))
+
+
+@converters.command
 def edges(
     source: Path, out: Path, /, *, options: Annotated[EdgeListOptions, FLAT] = EDGELIST
 ) -> None:
@@ -142,7 +160,8 @@ def edges(
     Parameters
     ----------
     source:
-        Edge list to read: a row for each edge (see --arcs; default: undirected, listed once).
+        Edge list to read, a row for each edge (see --arcs; default: undirected, listed once): a
+        file, or a folder of files, which are read by name.
     out:
         Graph store to write (.h5); must not exist.
     """
@@ -172,7 +191,7 @@ def events(source: Path, out: Path, /, *, options: Annotated[EventOptions, FLAT]
     Parameters
     ----------
     source:
-        File to read: a row for each event.
+        File to read, a row for each event, or a folder of files, which are read by name.
     out:
         Graph store to write (.h5); must not exist.
     """

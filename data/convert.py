@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from batchgnn.base.errors import ConfigError, DataError
-from batchgnn.data.checks import Origin, check_finite
+from batchgnn.data.checks import FILL, Origin, check_finite
 from batchgnn.data.double_edges import settle_double_edges
 from batchgnn.data.labels import MAX_LABEL, refuse_many
 from batchgnn.data.split import check_fractions, random_split
@@ -64,6 +64,14 @@ class ConvertOptions:
     feature_dtype: Literal["float32", "float16"] = "float32"
     "Precision of dense features in the store."
 
+    standardize: bool = False
+    """Dense features to mean 0 and deviation 1 (of the population), column by column, both of the
+    training vertices of the first split; a column that is constant there is 0."""
+
+    fill: Literal["mean"] | float | None = None
+    """What missing dense features (NaN, an empty cell, NA) become: a number, or the mean of their
+    column over the training vertices of the first split. Default: they are refused."""
+
     split: tuple[float, float, float] | None = None
     """Shares of train, validation and test for a random split, instead of the input's own; where
     the input has none: 0.6 0.2 0.2."""
@@ -89,6 +97,10 @@ class ConvertOptions:
         """Raise ConfigError when an option cannot be."""
         if self.split is not None:
             check_fractions(self.split)
+        if self.standardize and self.normalize_features != "none":
+            raise ConfigError("--standardize and --normalize-features row: choose one of the two")
+        if isinstance(self.fill, float | int) and not np.isfinite(self.fill):
+            raise ConfigError(f"--fill {self.fill}: needed a finite number, or mean")
         if self.classes is not None and self.classes < 1:
             raise ConfigError(f"--classes {self.classes}: needed at least 1")
         if self.classes is not None and self.classes > MAX_LABEL + 1:
@@ -239,7 +251,7 @@ def prepare_features(rows: np.ndarray, options: ConvertOptions, origin: Origin) 
         rows = rows / np.maximum(sums, 1.0)[:, None]
     with np.errstate(over="ignore"):
         rows = rows.astype(options.dtype, copy=False)
-    check_finite(rows, origin)
+    check_finite(rows, origin, remedy=FILL)
     return rows
 
 

@@ -16,6 +16,7 @@ from batchgnn.base.progress import progress
 from batchgnn.data.checks import Origin, check_finite
 from batchgnn.data.convert import EdgeChunk, Report, append_edges, report, split_note
 from batchgnn.data.edge_options import EdgeListOptions
+from batchgnn.data.features import FeatureRows
 from batchgnn.data.headers import (
     INDEX_NAMES,
     SOURCE_NAMES,
@@ -24,8 +25,8 @@ from batchgnn.data.headers import (
     find_column,
 )
 from batchgnn.data.ids import Ids, RowIds, ids_of_edges, ids_of_table
+from batchgnn.data.joined import open_tables
 from batchgnn.data.npy_features import NpyFeatures
-from batchgnn.data.parquet import open_table
 from batchgnn.data.tables import Table
 from batchgnn.data.vertex_table import VertexTable
 from batchgnn.store.format import refuse_existing
@@ -54,22 +55,23 @@ def convert_edges(
     options.check()
     refuse_existing(out)
     header = edge_header((options.source, options.target, options.weight), options.header)
-    edges = open_table(source, delimiter=options.delimiter, header=header)
+    edges = open_tables((source, *options.more), delimiter=options.delimiter, header=header)
     columns = edge_columns(edges, options)
-    vertices = None if options.vertices is None else VertexTable(options)
+    vertices = VertexTable(options) if options.vertices else None
     npy = None if options.features_npy is None else NpyFeatures(options.features_npy)
     ids = read_ids(edges, columns, vertices, npy)
     spec = make_spec(edges, options, ids, vertices, npy)
     with write_graph(out, spec) as writer:
         for names in ids.names():
             writer.append_names(names)
+        features = FeatureRows(writer, options)
         if npy is not None:
-            npy.append(writer, options, link=options.link_features)
+            npy.append(features, link=options.link_features)
         if vertices is None:
             append_unlabelled(writer, with_features=npy is None)
         else:
             with shown(f"{spec.name}: vertices", vertices.table, show) as advance:
-                vertices.append(writer, options, npy is None, advance)
+                vertices.append(features, options, npy is None, advance)
         with shown(f"{spec.name}: edges", edges, show) as advance:
             of_edges = append_edges(
                 *(writer, lambda: read_edges(edges, columns, ids), options.arcs or "once"),
@@ -82,7 +84,7 @@ def convert_edges(
                 taken["split"] = split_note(options) if vertices.label else "none, without labels"
         if npy is not None:
             taken["features"] = f"{npy.path.name}, {npy.shape[1]:,} columns"
-        return report(out, writer, taken, options)
+        return report(out, writer, taken | features.finish(), options)
 
 
 @contextmanager
@@ -146,6 +148,7 @@ def taken_of(edges: Table, columns: EdgeColumns) -> Record:
     rest = [name or "(unnamed)" for c, name in enumerate(edges.columns) if c not in columns]
     return {
         "header": f"{what}: {first} ({hint})" if edges.unit == "bytes" else "of Parquet",
+        "files of the edges, in this order": list(edges.files),
         "source": f"column {source}",
         "target": f"column {target}",
         "weight": "none" if weight is None else f"column {weight}",

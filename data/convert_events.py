@@ -171,6 +171,7 @@ class EventReader:
             "layout": self.options.layout,
             "header": f"{'first line' if self.table.has_header else 'none, the first line is'}: "
             + ", ".join(self.table.first_cells[:6]),
+            "files, in this order": list(self.table.files),
             "source": f"column {names[c.source]}",
             "target": f"column {names[c.target]}",
             "time": f"column {names[c.time]}, {self.time_dtype.name}",

@@ -40,11 +40,11 @@ from batchgnn.data.convert import (
     Report,
     append_edges,
     append_random_split,
-    prepare_features,
     prepare_sparse,
     report,
     split_note,
 )
+from batchgnn.data.features import FeatureRows, refuse_sparse
 from batchgnn.data.labels import check_labels, task_of
 from batchgnn.data.npz_arrays import (
     check_edge_arrays,
@@ -97,9 +97,12 @@ def convert_arrays(
     split = NpzSplit(npz, num_vertices(npz), drawn=options.split is not None)
     ids = ids_of(npz, split.num_vertices)
     spec = read_spec(npz, split, options, None if ids is None else ids.dtype)
+    if spec.features != "dense":
+        refuse_sparse(options, npz.path)
     with write_graph(out, spec) as writer:
+        features = FeatureRows(writer, options)
         with progress(f"{spec.name}: features", spec.num_vertices, "rows", show=show) as bar:
-            for rows in append_all_features(npz, writer, options):
+            for rows in append_all_features(npz, features, options):
                 bar.advance(rows)
         if ids is not None:
             writer.append_names(ids)
@@ -109,7 +112,9 @@ def convert_arrays(
                 *(writer, lambda: read_edges(npz, spec.num_vertices), arcs_of(npz, options)),
                 *(options, str(npz.path), bar.advance),
             )
-        return report(out, writer, taken_of(npz, split, options) | of_edges, options)
+        return report(
+            out, writer, taken_of(npz, split, options) | features.finish() | of_edges, options
+        )
 
 
 def taken_of(npz: Arrays, split: NpzSplit, options: ConvertOptions) -> Record:
@@ -180,11 +185,12 @@ def read_spec(
 
 
 def append_all_features(
-    npz: Arrays, writer: GraphStoreWriter, options: ConvertOptions
+    npz: Arrays, features: FeatureRows, options: ConvertOptions
 ) -> Iterator[int]:
     """Append the features chunk by chunk; yields the rows of each."""
+    writer = features.writer
     if writer.spec.features == "dense":
-        yield from _append_dense(npz, writer, options)
+        yield from _append_dense(npz, features)
         return
     origin = str(npz.path)
     indices = Chunks(npz, "x_indices")
@@ -202,7 +208,8 @@ def append_all_features(
         yield len(pointers) - 1
 
 
-def _append_dense(npz: Arrays, writer: GraphStoreWriter, options: ConvertOptions) -> Iterator[int]:
+def _append_dense(npz: Arrays, features: FeatureRows) -> Iterator[int]:
+    writer = features.writer
     n, width = writer.spec.num_vertices, writer.spec.num_features
     if "x" not in npz:
         writer.append_features(np.empty((n, 0), np.float32))
@@ -210,7 +217,7 @@ def _append_dense(npz: Arrays, writer: GraphStoreWriter, options: ConvertOptions
     first, step = 0, max(FEATURE_CHUNK_BYTES // (4 * max(width, 1)), 1)
     for rows in npz.rows("x", step):
         origin = Origin(f"{npz.path}: x", first)
-        writer.append_features(prepare_features(rows, options, origin))
+        features.append(rows, origin)
         first += len(rows)
         yield len(rows)
 

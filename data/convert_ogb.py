@@ -26,10 +26,10 @@ from batchgnn.data.convert import (
     Report,
     append_edges,
     append_random_split,
-    prepare_features,
     report,
     split_note,
 )
+from batchgnn.data.features import FeatureRows
 from batchgnn.data.labels import check_labels, task_of
 from batchgnn.data.ogb_catalogue import OgbEntry, entry_of, refuse_heterogeneous
 from batchgnn.data.ogb_raw import Raw, check_rows, need_csv, open_raw, read_integers
@@ -107,15 +107,16 @@ def convert_ogb(
             weighted=options.double_edges == "sum",
         )
         writer = stack.enter_context(write_graph(out, spec))
+        features = FeatureRows(writer, options)
         with progress(f"{spec.name}: features", spec.num_vertices, "rows", show=show) as bar:
-            append_features(raw, writer, options, bar.advance)
+            append_features(raw, features, bar.advance)
         append_labels(raw, writer, options, split)
         with progress(f"{spec.name}: edges", raw.num_edges, "edges", show=show) as bar:
             of_edges = append_edges(writer, raw.edges, arcs, options, f"{source}/raw", bar.advance)
         note = split_note(options)
         if split is not None:
             note = f"split/{split_folder(source, options.scheme, entry).name}, kept"
-        taken = taken_of(source, raw, entry) | {"split": note}
+        taken = taken_of(source, raw, entry) | {"split": note} | features.finish()
         return report(out, writer, taken | of_edges, options)
 
 
@@ -144,17 +145,15 @@ def taken_of(source: Path, raw: Raw, entry: OgbEntry | None) -> Record:
     }
 
 
-def append_features(
-    raw: Raw, writer: GraphStoreWriter, options: OgbOptions, advance: Callable[[int], None]
-) -> None:
+def append_features(raw: Raw, features: FeatureRows, advance: Callable[[int], None]) -> None:
     """Append all features; a dataset may have none."""
     if raw.num_features == 0:
-        writer.append_features(np.empty((raw.num_vertices, 0), np.float32))
+        features.writer.append_features(np.empty((raw.num_vertices, 0), np.float32))
         return
     done, origin = 0, Origin("raw/node-feat")
     for origin, rows in raw.features():
         check_rows(origin.file, max(done + len(rows), raw.num_vertices), raw.num_vertices)
-        writer.append_features(prepare_features(rows, options, origin))
+        features.append(rows, origin)
         done += len(rows)
         advance(len(rows))
     check_rows(origin.file, done, raw.num_vertices)

@@ -23,6 +23,7 @@ from batchgnn.data.convert import (
     report,
     split_note,
 )
+from batchgnn.data.features import refuse_sparse
 from batchgnn.data.labels import check_labels, task_of
 from batchgnn.data.npz_arrays import class_names
 from batchgnn.data.npz_file import NpzFile
@@ -60,6 +61,7 @@ def check_packed(npz: NpzFile, key: str, num_vertices: int) -> None:
 
 def convert(npz: NpzFile, out: Path, options: ConvertOptions, *, show: bool) -> Report:
     """Convert the archive to the graph store `out`."""
+    refuse_sparse(options, npz.path)
     n, num_edges = npz.length("deg_out"), npz.length("indices_delta")
     for key in KEYS:
         check_packed(npz, key, n)

@@ -22,8 +22,12 @@ class EdgeListOptions(ConvertOptions):
     weight: str | None = None
     "Column of the edges' weights; default: no weights."
 
-    vertices: Path | None = None
-    "Vertex table, CSV or Parquet: a row for each vertex with id, features, label, split."
+    more: tuple[Path, ...] = ()
+    "More files of edges, with the same columns, read after the first in this order."
+
+    vertices: tuple[Path, ...] = ()
+    """Vertex table, CSV or Parquet, one file or several, or a folder of them (by name): a row for
+    each vertex with id, features, label, split."""
 
     id: str | None = None
     """Column of the vertices' ids; default: id, node_id or a name like these, else a first column
@@ -47,6 +51,10 @@ class EdgeListOptions(ConvertOptions):
     features: tuple[str, ...] = ()
     """Columns of features, numbers or lists of as many numbers; default: all that are neither id,
     label nor split, nor an index that pandas wrote."""
+
+    one_hot: tuple[str, ...] = ()
+    """Columns of features, text or numbers, that become a feature of 0 and 1 for each of their
+    values; an empty cell has none of them. --standardize leaves them as they are."""
 
     features_npy: Path | None = None
     "Features instead as an .npy file (vertices, features), rows as in the vertex table."
@@ -73,12 +81,19 @@ class EdgeListOptions(ConvertOptions):
             )
         if self.features and self.features_npy is not None:
             raise ConfigError("--features and --features-npy: choose one of the two")
+        if self.link_features and (self.standardize or self.fill is not None):
+            raise ConfigError(
+                "--link-features leaves the features as they are: use it without --standardize and "
+                "--fill, or leave it out to copy them"
+            )
+        if self.one_hot and self.features_npy is not None:
+            raise ConfigError("--one-hot and --features-npy: choose one of the two")
         of_table = (
             self.id or self.label or self.features or self.split_column or self.task
-            or self.no_label or self.split_values
+            or self.no_label or self.split_values or self.one_hot
         )  # fmt: skip
-        if self.vertices is None and of_table:
+        if not self.vertices and of_table:
             raise ConfigError(
-                "--id, --label, --no-label, --features, --split-column, --split-values and --task "
-                "are about columns of the vertex table: give it as --vertices FILE"
+                "--id, --label, --no-label, --features, --one-hot, --split-column, --split-values "
+                "and --task are about columns of the vertex table: give it as --vertices FILE"
             )

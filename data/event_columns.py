@@ -15,7 +15,7 @@ from batchgnn.data.headers import (
     find_column,
     is_number,
 )
-from batchgnn.data.parquet import open_table
+from batchgnn.data.joined import open_tables
 from batchgnn.data.tables import Table
 
 TIME_NAMES = ("time", "timestamp", "ts", "t", "unixts", "unix_time", "date_time")
@@ -52,7 +52,7 @@ def open_events(path: Path | str, options: EventOptions) -> tuple[Table, EventCo
     header: HeaderRule | bool = edge_header((*named, *options.features), options.header)
     if options.layout in ("jodie", "tgb") and options.header is None:
         header = _first_is_text
-    table = open_table(path, delimiter=options.delimiter, header=header)
+    table = open_tables((path, *options.more), delimiter=options.delimiter, header=header)
     if len(table.columns) < 3:
         raise DataError(
             f"{table.path} has {len(table.columns)} columns, needed at least source, target and "

@@ -16,6 +16,9 @@ EventLayout = Literal["columns", "jodie", "tgb", "tgl"]
 class EventOptions:
     """Options of `convert events`. Columns go by name, or by number from 1 without a header."""
 
+    more: tuple[Path, ...] = ()
+    "More files of events, with the same columns, read after the first in this order."
+
     layout: EventLayout = "columns"
     """How the file is laid out: `columns`, known or given by name; `jodie`, user, item, time and
     label, then features, with ids of their own on either side; `tgb`, time, source, target, perhaps

@@ -6,9 +6,10 @@ import numpy as np
 
 from batchgnn.base.errors import DataError
 from batchgnn.data.checks import Origin, check_finite
-from batchgnn.data.convert import FEATURE_CHUNK_BYTES, ConvertOptions, prepare_features
+from batchgnn.data.convert import FEATURE_CHUNK_BYTES
+from batchgnn.data.features import FeatureRows
 from batchgnn.data.npz_file import read_npy_header
-from batchgnn.store.graph_writer import GraphStoreWriter, RawFeatures
+from batchgnn.store.graph_writer import RawFeatures
 
 
 class NpyFeatures:
@@ -49,7 +50,7 @@ class NpyFeatures:
             )
         return RawFeatures(self.path, self.offset_bytes)
 
-    def append(self, writer: GraphStoreWriter, options: ConvertOptions, *, link: bool) -> None:
+    def append(self, features: FeatureRows, *, link: bool) -> None:
         """Check all rows, and copy them unless they are linked."""
         step = max(FEATURE_CHUNK_BYTES // (4 * self.shape[1]), 1)
         with self.path.open("rb") as file:
@@ -62,4 +63,4 @@ class NpyFeatures:
                 if link:
                     check_finite(rows, origin)
                 else:
-                    writer.append_features(prepare_features(rows, options, origin))
+                    features.append(rows, origin)

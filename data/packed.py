@@ -6,27 +6,41 @@ are what their first bytes say.
 
 import bz2
 import gzip
+import importlib
 import lzma
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-from batchgnn.base.errors import DataError
+from batchgnn.base.errors import ConfigError, DataError
 
 PARQUET_MAGIC = b"PAR1"
 NUM_MAGIC_BYTES = 64
 
+
+def _zstd(raw: BinaryIO) -> Any:
+    """By pyarrow; raises ConfigError without it."""
+    try:
+        pyarrow = importlib.import_module("pyarrow")
+    except ImportError as error:
+        raise ConfigError(
+            f"{raw.name}: reading what zstd packed needs pyarrow: pip install 'batchgnn[parquet]'; "
+            "or unpack it first: zstd -d"
+        ) from error
+    return pyarrow.CompressedInputStream(raw, "zstd")
+
+
 UNPACK: dict[bytes, Callable[[Any], Any]] = {
     b"\x1f\x8b": lambda raw: gzip.GzipFile(fileobj=raw),
     b"\xfd7zXZ\x00": lzma.LZMAFile,
+    b"\x28\xb5\x2f\xfd": _zstd,
     **{b"BZh%d1AY&SY" % level: bz2.BZ2File for level in range(1, 10)},
 }
 DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError)
 
 UNPACK_FIRST = "Unpack it first"
 OTHERS = {
-    b"\x28\xb5\x2f\xfd": ("packed by zstd", UNPACK_FIRST),
     b"PK\x03\x04": (
         "a zip archive",
         "Unpack it first; an .npz archive is read by batchgnn data convert npz",

@@ -1,7 +1,6 @@
-"""Parquet tables, a file or a folder of part files, and `open_table` for tables of any kind."""
+"""Parquet tables, and `open_table` for tables of any kind."""
 
 import importlib
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,23 +52,28 @@ class ParquetChunk:
         except (ValueError, OverflowError):
             return None
 
-    def numbers(self, columns: Sequence[int]) -> np.ndarray:
+    def numbers(self, columns: Sequence[int], *, missing: bool = False) -> np.ndarray:
         """As `TableChunk.numbers`."""
         widths = [self.table.width_of(column) for column in columns]
         out, at = np.empty((len(self), sum(widths))), 0
         for column, width in zip(columns, widths, strict=True):
             cells = self.batch.column(self.place[column])
-            self._refuse_empty(cells, column)
-            if str(cells.type).startswith(LISTS):
+            is_list = str(cells.type).startswith(LISTS)
+            if is_list or not missing:
+                self._refuse_empty(cells, column)
+            if is_list:
                 lengths = np.asarray(cells.value_lengths())
                 if (lengths != width).any():
                     row = int(np.argmax(lengths != width))
                     raise self._bad_length(row, column, int(lengths[row]), width)
                 cells = cells.flatten()
-                self._refuse_empty(cells, column, width)
+                if not missing:
+                    self._refuse_empty(cells, column, width)
             found = cells[0].as_py() if len(cells) else None
             if not str(cells.type).startswith(NUMBERS):
                 raise not_a_number(self.table, self.first_row, column, found)
+            if cells.null_count:
+                cells = cells.cast("float64")
             values = cells.to_numpy(zero_copy_only=False).astype(np.float64)
             out[:, at : at + width] = values.reshape(-1, width)
             at += width
@@ -89,12 +93,13 @@ class ParquetChunk:
 
 
 class ParquetTable:
-    """A Parquet file, or a folder of part files in the order of their names; rows count from 1."""
+    """A Parquet file; rows count from 1."""
 
     unit, num_comments, has_header = "rows", 0, True
+    files: tuple[str, ...] = ()
 
     def __init__(self, path: Path):
-        """Read the schemas; raises ConfigError without pyarrow, DataError for a bad file."""
+        """Read the schema; raises ConfigError without pyarrow, DataError for a bad file."""
         try:
             self.parquet = importlib.import_module("pyarrow.parquet")
         except ImportError as error:
@@ -102,28 +107,24 @@ class ParquetTable:
                 f"{path}: reading Parquet needs pyarrow: pip install 'batchgnn[parquet]'; or save "
                 f"the table as CSV"
             ) from error
-        self.path, self.done, self.size = path, 0, 0
-        self.parts = parts_of(path)
-        self.columns: tuple[str, ...] = ()
+        self.path, self.done = path, 0
         self.sample: list[list[str]] = []
         self.lists: dict[int, int] = {}
-        for i, part in enumerate(self.parts):
-            with self._open(part) as file:
-                names = tuple(file.schema_arrow.names)
-                refuse_twice(part, names)
-                if i and names != self.columns:
-                    raise DataError(
-                        f"{part} has the columns {', '.join(names)}, but {self.parts[0]} has "
-                        f"{', '.join(self.columns)}; needed the same in all files of the folder"
-                    )
-                self.columns = names
-                self.size += file.metadata.num_rows
-                self._find_lists(file)
+        with self._open() as file:
+            self.columns: tuple[str, ...] = tuple(file.schema_arrow.names)
+            refuse_twice(path, self.columns)
+            self.size: int = file.metadata.num_rows
+            self._find_lists(file)
         self.first_cells: list[str] = list(self.columns)
+
+    @property
+    def has_rows(self) -> bool:
+        """As `Table.has_rows`."""
+        return self.size > 0
 
     def _find_lists(self, file: Any) -> None:
         for column, kind in enumerate(file.schema_arrow.types):
-            if column not in self.lists and str(kind).startswith(LISTS) and file.metadata.num_rows:
+            if str(kind).startswith(LISTS) and file.metadata.num_rows:
                 batch = next(file.iter_batches(batch_size=1, columns=[self.columns[column]]))
                 first = batch.column(0)[0].as_py()
                 self.lists[column] = len(first) if first else 0
@@ -132,13 +133,13 @@ class ParquetTable:
         """As `Table.width_of`."""
         return self.lists.get(column, 1)
 
-    def _open(self, path: Path) -> Any:
+    def _open(self) -> Any:
         import pyarrow
 
         try:
-            return self.parquet.ParquetFile(path)
+            return self.parquet.ParquetFile(self.path)
         except (pyarrow.ArrowException, OSError) as error:
-            raise DataError(f"{path} is no Parquet file, or damaged ({error})") from error
+            raise DataError(f"{self.path} is no Parquet file, or damaged ({error})") from error
 
     def position(self) -> int:
         """Rows read so far."""
@@ -152,40 +153,25 @@ class ParquetTable:
         names = [self.columns[column] for column in columns]
         cells = sum(self.width_of(column) for column in columns)
         step = max(CELLS_PER_CHUNK // max(cells, 1), 1)
-        for part in self.parts:
-            with self._open(part) as file:
-                try:
-                    for batch in file.iter_batches(batch_size=step, columns=names):
-                        place = {c: batch.schema.names.index(self.columns[c]) for c in columns}
-                        yield ParquetChunk(self, self.done + 1, batch, place)
-                        self.done += batch.num_rows
-                except (pyarrow.ArrowException, OSError) as error:
-                    raise DataError(f"{part} is damaged ({error}). Copy it again") from error
+        with self._open() as file:
+            try:
+                for batch in file.iter_batches(batch_size=step, columns=names):
+                    place = {c: batch.schema.names.index(self.columns[c]) for c in columns}
+                    yield ParquetChunk(self, self.done + 1, batch, place)
+                    self.done += batch.num_rows
+            except (pyarrow.ArrowException, OSError) as error:
+                raise DataError(f"{self.path} is damaged ({error}). Copy it again") from error
 
 
-def parts_of(path: Path) -> list[Path]:
-    """The Parquet files of a folder by name, or the file itself; raises DataError for none."""
-    if not path.is_dir():
-        return [path]
-    names = [p for p in sorted(path.iterdir()) if not p.name.startswith(("_", "."))]
-    parts = [p for p in names if p.is_file() and first_bytes(p).startswith(PARQUET_MAGIC)]
-    others = [p.name for p in names if p not in parts]
-    if not parts or others:
-        found = f"found {others[0]}" if others else "it is empty"
-        raise DataError(
-            f"{path} is a folder, needed one with nothing but Parquet files ({found}). Give a file"
-        )
-    return parts
+def is_parquet(path: Path) -> bool:
+    """Whether a file is one by its first bytes."""
+    return first_bytes(path).startswith(PARQUET_MAGIC)
 
 
-def open_table(
-    path: str | os.PathLike, *, delimiter: str | None = None, header: HeaderRule | bool
-) -> Table:
-    """A table by its first bytes: Parquet (a folder of part files too), or else CSV."""
-    path = Path(path)
-    if not path.is_file() and not path.is_dir():
-        raise DataError(f"{path} does not exist: needed a CSV or Parquet file")
-    is_parquet = path.is_dir() or first_bytes(path).startswith(PARQUET_MAGIC)
-    if is_parquet or path.suffix.lower() in (".parquet", ".pq"):
+def open_table(path: Path, *, delimiter: str | None = None, header: HeaderRule | bool) -> Table:
+    """The table of one file by its first bytes: Parquet, or else CSV."""
+    if not path.is_file():
+        raise DataError(f"{path} does not exist: needed a CSV or Parquet file, or a folder of them")
+    if is_parquet(path) or path.suffix.lower() in (".parquet", ".pq"):
         return ParquetTable(path)
     return CsvTable(path, delimiter=delimiter, header=header)

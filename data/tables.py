@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 
 from batchgnn.base.errors import ConfigError, DataError
+from batchgnn.data.classes import NO_NUMBER, is_none
 from batchgnn.data.headers import HeaderRule, is_number
 from batchgnn.data.packed import DAMAGED, refuse_markup, unpacked
 
@@ -44,16 +45,21 @@ class TableChunk(Protocol):
     def integers(self, column: int) -> np.ndarray | None:
         """int64 (k,), or None when a cell is no integer."""
 
-    def numbers(self, columns: Sequence[int]) -> np.ndarray:
-        """float64 (k, sum of widths of columns); raises DataError when a cell is no number."""
+    def numbers(self, columns: Sequence[int], *, missing: bool = False) -> np.ndarray:
+        """float64 (k, sum of widths of columns); raises DataError when a cell is no number.
+
+        missing  whether NaN stands for empty cells, NA and the like, which are refused otherwise
+        """
 
 
 class Table(Protocol):
-    """A file of rows with as many cells each.
+    """A file of rows with as many cells each, or several (`joined`).
 
     first_cells   the first line, whatever it is; of Parquet the names of the columns
     sample        some rows at the beginning, as text; none of Parquet
     num_comments  comments that were skipped, known when all rows have been read
+    files         names of its files in the order that they are read, where it has several
+    has_rows      whether there is a row at all, as far as the beginning tells
     """
 
     path: Path
@@ -61,9 +67,17 @@ class Table(Protocol):
     first_cells: list[str]
     sample: list[list[str]]
     has_header: bool
-    num_comments: int
     size: int
     unit: str
+    files: tuple[str, ...]
+
+    @property
+    def num_comments(self) -> int:
+        """Comments that were skipped."""
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether there is a row at all."""
 
     def chunks(self, columns: Sequence[int]) -> Iterator[TableChunk]:
         """All rows, from the first; only `columns` will be asked for."""
@@ -98,8 +112,10 @@ class CsvChunk:
             return None
         return None if any("_" in row[column] for row in self.rows) else ids
 
-    def numbers(self, columns: Sequence[int]) -> np.ndarray:
+    def numbers(self, columns: Sequence[int], *, missing: bool = False) -> np.ndarray:
         """As `TableChunk.numbers`."""
+        if missing:
+            return self._with_nan(columns).numbers(columns)
         shape = (len(self.rows), len(columns))
         if len(columns) == 0:
             return np.empty(shape)
@@ -114,6 +130,16 @@ class CsvChunk:
         if "_" in "".join(cells):  # to Python 1_0 is 10
             raise self._bad_cell(columns)
         return values
+
+    def _with_nan(self, columns: Sequence[int]) -> "CsvChunk":
+        """The rows with "nan" in cells of `columns` that stand for nothing."""
+        rows = [list(row) for row in self.rows]
+        for column in columns:
+            nothing = " ".join(["nan"] * self.table.width_of(column))
+            for row in rows:
+                if is_none(row[column].strip(), NO_NUMBER):
+                    row[column] = nothing
+        return CsvChunk(self.table, self.first_row, rows)
 
     def _vectors(self, columns: Sequence[int]) -> np.ndarray:
         """As `numbers`, where some cells are lists."""
@@ -164,6 +190,7 @@ class CsvTable:
     """
 
     unit = "bytes"
+    files: tuple[str, ...] = ()
 
     def __init__(
         self, path: Path, *, delimiter: str | None = None, header: HeaderRule | bool
@@ -203,6 +230,11 @@ class CsvTable:
         self.skip = skipped + self.has_header
         if self.has_header:
             refuse_twice(path, self.columns, ", or, if the first line is a row, say --no-header")
+
+    @property
+    def has_rows(self) -> bool:
+        """As `Table.has_rows`."""
+        return bool(self.sample) or not self.has_header
 
     def _listed(self, cells: list[str]) -> list[str]:
         """Names of all columns, where the last name of the header stands for all that follow."""

@@ -8,8 +8,9 @@ import numpy as np
 from batchgnn.base.errors import DataError
 from batchgnn.data.checks import Origin
 from batchgnn.data.classes import NO_NUMBER, Classes, is_none
-from batchgnn.data.convert import append_random_split, prepare_features
+from batchgnn.data.convert import append_random_split
 from batchgnn.data.edge_options import EdgeListOptions
+from batchgnn.data.features import FeatureRows
 from batchgnn.data.headers import (
     ID_NAMES,
     INDEX_NAMES,
@@ -18,11 +19,12 @@ from batchgnn.data.headers import (
     is_number,
     vertex_header,
 )
+from batchgnn.data.joined import open_tables
 from batchgnn.data.labels import check_labels, task_of
-from batchgnn.data.parquet import open_table
+from batchgnn.data.one_hot import OneHot
 from batchgnn.data.split_columns import SplitColumns
 from batchgnn.data.tables import TableChunk, not_a_number
-from batchgnn.store.graph_writer import GraphSpec, GraphStoreWriter
+from batchgnn.store.graph_writer import GraphSpec
 from batchgnn.store.labels import MULTICLASS, MULTILABEL, REGRESSION
 from batchgnn.store.taken import Record
 
@@ -38,15 +40,17 @@ class VertexTable:
 
     def __init__(self, options: EdgeListOptions):
         """Read the first line; raises DataError when a column is missing, or may be two things."""
-        path = options.vertices or ""
         named = (options.id, options.split_column, *options.label, *options.features)
         header = vertex_header(named, options.header)
-        self.table = open_table(path, delimiter=options.delimiter, header=header)
+        self.table = open_tables(options.vertices, delimiter=options.delimiter, header=header)
         self.columns, self.no_label = self.table.columns, options.no_label
         self.id = self._id_column(options)
         self.label = self._label_columns(options)
         self.split = SplitColumns(self.table, options, {self.id, *self.label})
         self.features = self._feature_columns(options)
+        found = [self._find(name, (), "--one-hot") for name in options.one_hot]
+        self.one_hot = OneHot(self.table, [column for column in found if column is not None])
+        self._refuse_one_hot()
         self.asked = options.task
         self.task = task_of(options.task, len(self.label), str(self.table.path))
         if (options.task is not None or options.no_label) and not self.label:
@@ -91,7 +95,8 @@ class VertexTable:
         if options.features_npy is not None:
             return ()
         if options.features:
-            found = [self._find(name, (), "--features") for name in options.features]
+            names = dict.fromkeys((*options.features, *options.one_hot))
+            found = [self._find(name, (), "--features") for name in names]
             return tuple(column for column in found if column is not None)
         rest = [
             column
@@ -105,7 +110,37 @@ class VertexTable:
     @property
     def num_features(self) -> int:
         """Numbers of a vertex."""
-        return sum(self.table.width_of(column) for column in self.features)
+        return sum(map(self._width, self.features))
+
+    def _width(self, column: int) -> int:
+        values = self.one_hot.values
+        return len(values[column]) if column in values else self.table.width_of(column)
+
+    def _are_one_hot(self) -> np.ndarray:
+        """bool (D,): the columns of 0 and 1."""
+        kinds = [column in self.one_hot.values for column in self.features]
+        return np.repeat(np.array(kinds, bool), [self._width(column) for column in self.features])
+
+    def _features(self, chunk: TableChunk, *, missing: bool) -> np.ndarray:
+        """float64 (k, D); missing: whether an empty cell is NaN rather than refused."""
+        if not self.one_hot.values:
+            return chunk.numbers(self.features, missing=missing)
+        parts = [
+            self.one_hot.rows(chunk, column)
+            if column in self.one_hot.values
+            else chunk.numbers([column], missing=missing)
+            for column in self.features
+        ]
+        return np.hstack(parts)
+
+    def _refuse_one_hot(self) -> None:
+        """Raise DataError where a column of --one-hot is something else."""
+        for column in self.one_hot.values:
+            if column not in self.features:
+                raise DataError(
+                    f"{self.table.path}: --one-hot {self.columns[column]}: the column is the id, a "
+                    "label or the split, needed one of features. Choose another"
+                )
 
     def taken(self) -> Record:
         """What was taken as what."""
@@ -122,11 +157,16 @@ class VertexTable:
         )
         return {
             "vertex table, header": header,
+            "files of the vertices, in this order": list(self.table.files),
             "id": f"column {self.columns[self.id] or '(unnamed)'}",
             "label": " ".join(f"column {self.columns[c]}" for c in self.label[:20])
             or "none (name it: --label COLUMN)",
             "split": self.split.said(),
             "features": [*named, *([f"({wide + len(named)} numbers)"] if wide > 0 else [])],
+            "one-hot": [
+                f"{self.columns[column]} ({', '.join(values)})"
+                for column, values in self.one_hot.values.items()
+            ],
             "columns of the vertices not used": unused,
         }
 
@@ -157,19 +197,20 @@ class VertexTable:
 
     def append(
         self,
-        writer: GraphStoreWriter,
+        rows: FeatureRows,
         options: EdgeListOptions,
         with_features: bool,
         advance: Callable[[], None],
     ) -> None:
         """Append features, labels and split of all vertices."""
-        first, drawn = 0, self.draws_split(options)
+        first, drawn, writer = 0, self.draws_split(options), rows.writer
+        if with_features:
+            rows.as_is = self._are_one_hot()
         wanted = {self.id, *self.label, *self.features, *(() if drawn else self.split.columns)}
         for chunk in self.table.chunks(sorted(wanted)):
             origin = Origin(str(self.table.path), chunk.first_row)
             if with_features:
-                values = chunk.numbers(self.features)
-                writer.append_features(prepare_features(values, options, origin))
+                rows.append(self._features(chunk, missing=options.fill is not None), origin)
             labels = self._labels(chunk, writer.spec, origin)
             writer.append_labels(labels)
             if drawn:

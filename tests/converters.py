@@ -64,7 +64,8 @@ def write_tables(folder):
 
 
 def of_tables(folder, edges="edges.csv", out="g.h5", **options):
-    options.setdefault("vertices", folder / "vertices.csv")
+    vertices = options.pop("vertices", folder / "vertices.csv")
+    options["vertices"] = () if vertices is None else np.atleast_1d(vertices).tolist()
     convert_edges(folder / edges, folder / out, EdgeListOptions(**options), show=False)
     return GraphStore(folder / out)
 

@@ -102,6 +102,7 @@ VALUES = {
     "time_encoder": ("fixed", "learned"),
     "metric": (None, "accuracy", "macro-f1", "roc-auc", "mae", "ap", "hits@10"),
     "loss": (None, "mae", "bce", "softmax", "bpr"),
+    "class_weights": (None, "balanced"),
     "embedding": (12, 8),
     "decoder": ("dot", "distmult", "mlp"),
     "event_loss": ("bce", "softmax"),
@@ -117,7 +118,7 @@ CHECKED = {
     *("tensor_ways", "feature_dtype", "gradient", "event_loss"),
     *("pipeline_ways", "wavefront", "recompute", "history_every", "history_init", "guard_every"),
     *("ways", "lost_updates", "negatives", "eval_negatives", "eval_negatives_file"),
-    *("decoder", "embedding"),
+    *("decoder", "embedding", "class_weights"),
 }
 "What is compared with each other when settings are resolved."
 

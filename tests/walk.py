@@ -26,6 +26,7 @@ WRITING = {
     "data generate digits": ["OUT"],
     "data generate events": ["OUT", "--vertices", "500", "--events", "6000"],
     "data convert npz": ["ROOT/g.npz", "OUT", "--arcs", "once"],
+    "data convert npy": ["ROOT/npy", "OUT"],
     "data convert edges": ["ROOT/e.csv", "OUT", "--vertices", "ROOT/v.csv"],
     "data convert ogb": ["ROOT/ogbn_x", "OUT"],
     "data convert events": ["ROOT/events.csv", "OUT"],
@@ -180,6 +181,9 @@ def make_inputs(root):
     masks = {f"{name}_mask": split == n for n, name in enumerate(("train", "val", "test"), 1)}
     edges = np.stack([source, target])
     np.savez(root / "g.npz", edge_index=edges, directed=False, x=features, y=label, **masks)
+    (root / "npy").mkdir()
+    for name, array in {"edge_index": edges.T, "node_feat": features, "labels": label}.items():
+        np.save(root / "npy" / f"{name}.npy", array)
     np.savetxt(root / "e.csv", edges.T, "%d", ",", header="source,target", comments="")
     events = np.stack([*rng.integers(0, 300, (2, 6000)), np.arange(6000)], axis=1)
     head = "source,target,time"

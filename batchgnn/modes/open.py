@@ -145,6 +145,7 @@ def _with_overlap(settings: Settings, grid: Grid, *, in_place: bool, thread_safe
 
 def make_mode(share: Share) -> Mode:
     """The mode of the settings, ready to train; collective."""
+    task_of(share.settings).begin(share.task, share.grid.world, share.own, share.settings)
     return mode_of(share.settings).make(share)
 
 

@@ -35,3 +35,14 @@ squared_loss = partial(_loss, squared_error)
 "Of labels float32 (n,): the squared error; rows with NaN count for nothing."
 absolute_loss = partial(_loss, absolute_error)
 "Of labels float32 (n,): the absolute error; rows with NaN count for nothing."
+
+
+def weighted_softmax_loss(
+    rows: np.ndarray, labels: np.ndarray, scale: float, weights: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """As `softmax_loss`, where a row counts weights[its label]; weights: float32 (C,)."""
+    drows, loss = np.empty_like(rows), np.empty(len(rows))
+    softmax_cross_entropy(rows, labels, rows.dtype.type(scale), drows, loss)
+    each = weights[labels]  # without a label, -1, what is multiplied is 0
+    drows *= each[:, None]
+    return float((loss * each).sum()), drows

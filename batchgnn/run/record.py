@@ -51,6 +51,7 @@ class Record:
             "threads": share.threads,
             "mode": chosen.mode,
             "exactness": mode.exactness,
+            **share.task.facts,
             **mode.totals(),
             "num_parameters": int(share.model.parameters.size),
         }

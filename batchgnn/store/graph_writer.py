@@ -259,6 +259,11 @@ class GraphStoreWriter:
         self.tally.add_edges(source, target, weight)
         self.num_edges += len(source)
 
+    def split_rows(self, first: int, count: int) -> np.ndarray:
+        """uint8 (count,): rows of the first split that were appended."""
+        rows = self.columns["split"].dataset[first : first + count]
+        return rows.reshape(count, -1)[:, 0]
+
     def edges_so_far(self, chunk: int) -> Iterator[tuple[np.ndarray, ...]]:
         """(source, target) or (source, target, weight) of what was appended, read back."""
         columns = [self.growing[f"edge/{name}"] for name in self._edge_columns()]

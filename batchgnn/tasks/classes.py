@@ -4,7 +4,7 @@ import numpy as np
 
 from batchgnn.comm.grid import Comm
 from batchgnn.kernels.loss import sigmoid, softmax
-from batchgnn.nn.loss import sigmoid_loss, softmax_loss
+from batchgnn.nn.loss import sigmoid_loss, softmax_loss, weighted_softmax_loss
 from batchgnn.tasks.class_scores import class_score
 from batchgnn.tasks.score import Score
 from batchgnn.tasks.task import Inference, Loss, Roots
@@ -12,10 +12,17 @@ from batchgnn.tasks.vertices import VertexTask
 
 
 class Classes(VertexTask):
-    """One class for each vertex, int32 (n,), -1 = none; softmax and cross-entropy."""
+    """One class for each vertex, int32 (n,), -1 = none; softmax and cross-entropy.
+
+    class_weights  float32 (classes,), what a vertex counts by its class; None: all the same
+    """
+
+    class_weights: np.ndarray | None = None
 
     def loss(self, rows: np.ndarray, roots: Roots, scale: float) -> Loss:
         """rows: float (n, classes)."""
+        if self.class_weights is not None:
+            return Loss(*weighted_softmax_loss(rows, roots.targets, scale, self.class_weights))
         return Loss(*softmax_loss(rows, roots.targets, scale))
 
     def score(self, comm: Comm, logits: np.ndarray, labels: np.ndarray) -> list[Score]:

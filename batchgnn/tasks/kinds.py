@@ -2,8 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+from batchgnn.comm.grid import Comm
 from batchgnn.settings.settings import Settings
+from batchgnn.store.own_shards import OwnShards
+from batchgnn.tasks.class_weights import weigh_classes
 from batchgnn.tasks.classes import Classes, ManyLabels
 from batchgnn.tasks.event_labels import (
     EventLabels,
@@ -15,6 +19,7 @@ from batchgnn.tasks.event_labels import (
 from batchgnn.tasks.events import make_events
 from batchgnn.tasks.links import link_bytes, make_links
 from batchgnn.tasks.options import (
+    ClassWeights,
     Decoding,
     EventLoss,
     Losses,
@@ -41,6 +46,7 @@ class TaskKind:
     far_roots      its seeds' roots may be vertices of other ranks
     step_bytes     of settings, own seeds, the graph's vertices and bytes of a number: peak bytes of
                    a step, and of scores, besides what the mode holds
+    begin          before a mode trains: what the task's loss asks of all own shards; collective
     """
 
     name: str
@@ -53,6 +59,7 @@ class TaskKind:
     check: Callable[[Settings], None] = lambda settings: None
     far_roots: bool = False
     step_bytes: Callable[[Settings, int, int, int], int] = lambda *_: 0
+    begin: Callable[[Any, Comm, OwnShards, Settings], None] = lambda *_: None
 
 
 TASKS = {
@@ -60,7 +67,8 @@ TASKS = {
     for kind in (
         TaskKind(
             name="multiclass",
-            options=(Scoring,),
+            options=(Scoring, ClassWeights),
+            begin=weigh_classes,
             make=lambda settings: Classes(settings[Scoring].score),
             metrics=("accuracy", "micro-f1", "macro-f1", "roc-auc"),
             manifest_task="multiclass",

@@ -6,6 +6,8 @@ vertices that are the same in every run.
 """
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +39,7 @@ class Links:
     """A decoder of two vertices' rows, whose parameters lie behind the model's."""
 
     seeds_are = "edges"
+    facts: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(
         self,

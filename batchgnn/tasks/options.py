@@ -30,6 +30,16 @@ class Scoring:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClassWeights:
+    """What a vertex counts in the loss, by its class."""
+
+    class_weights: str | None = None
+    """What a vertex counts in the loss by its class: balanced, all classes together the same; or a
+    file, .npy or text, of a number for each class in their order. They are scaled to be 1 on
+    average over the training vertices. [default: all the same]"""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Losses:
     """What is minimised, of numbers and of links."""
 

@@ -4,6 +4,7 @@ The model's rows come in groups of as many events: sources, targets, then negati
 """
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -40,6 +41,7 @@ class StreamTask:
     """
 
     seeds_are = "events of the stream"
+    facts: Mapping[str, Any] = MappingProxyType({})
     trains_model = True
 
     def __init__(self, metric: str, width: int):

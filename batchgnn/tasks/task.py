@@ -5,7 +5,7 @@ A task knows no mode. Methods that say so are collective.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -71,6 +71,8 @@ class Task(Protocol):
     "The score that chooses the best epoch."
     seeds_are: str
     "What it is trained on, for messages."
+    facts: Mapping[str, Any]
+    "What result.json tells of it besides, once training has begun."
 
     def width(self, manifest: Manifest) -> int:
         """Columns of the model's last layer."""

@@ -1,6 +1,8 @@
 """What tasks on vertices share: a seed is a training vertex that has a label, and its own root."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +20,7 @@ class VertexTask:
     """A label for each vertex; subclasses have the loss, the scores and the prediction."""
 
     seeds_are = "vertices with a label"
+    facts: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, metric: str):
         """metric: of `scores`, the one that chooses."""

@@ -52,7 +52,7 @@ def test_chosen_columns_and_weights(folder):
 
 
 def test_columns_of_edges_that_are_not_used_are_named(folder):
-    options = EdgeListOptions(vertices=folder / "vertices.csv")
+    options = EdgeListOptions(vertices=(folder / "vertices.csv",))
     said = convert_edges(folder / "edges.csv", folder / "g.h5", options, show=False)
     assert "columns of the edges not used: weight" in str(said)
 
@@ -145,7 +145,7 @@ def test_both_directions_are_stored_once(folder):
     (folder / "vertices.csv").write_text(NUMBERED)
     said = convert_edges(
         *(folder / "edges.csv", folder / "g.h5"),
-        EdgeListOptions(vertices=folder / "vertices.csv", arcs="both"),
+        EdgeListOptions(vertices=(folder / "vertices.csv",), arcs="both"),
         show=False,
     )
     assert "1 self-loops dropped" in str(said)

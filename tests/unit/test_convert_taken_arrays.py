@@ -41,7 +41,7 @@ def test_a_folder_of_parquet_files_is_read_in_order_of_name(parquet, tmp_path):
     with pytest.raises(DataError, match=r"part-2\.parquet has the columns source, to, but"):
         of_tables(tmp_path, "e.parquet", out="b.h5", vertices=None)
     (folder / "notes.txt").write_text("x")
-    with pytest.raises(DataError, match=r"nothing but Parquet files \(found notes\.txt\)"):
+    with pytest.raises(DataError, match=r"nothing but Parquet files, or text \(found notes"):
         of_tables(tmp_path, "e.parquet", out="b.h5", vertices=None)
 
 

@@ -63,7 +63,7 @@ OTHER = {
     "eval_every": 2,
     "metric": "roc-auc",
     "loss": "mae",
-    "split_index": 9,
+    **{"class_weights": "balanced", "split_index": 9},
     "seed": 2**40,
     "threads": 5,
     "memory": "1.5G",

@@ -2,7 +2,17 @@
 
 import numpy as np
 import pytest
-from mpi.together import SAMPLED, by_vertex, changed, collectives, mean_loss, on_one_rank, written
+from mpi.together import (
+    SAMPLED,
+    WHOLE,
+    by_vertex,
+    changed,
+    collectives,
+    mean_loss,
+    on_one_rank,
+    train_whole,
+    written,
+)
 
 from batchgnn.comm.step_sum import message_bytes
 from batchgnn.modes.open import make_mode
@@ -36,6 +46,7 @@ def train(comm, shards, settings):
 
 
 alone = on_one_rank(train)
+weighted_alone = {"macrobatch": alone, "fullgraph": on_one_rank(train_whole)}
 
 
 @pytest.mark.parametrize("model", ["sage", "gcn", "gin", "gat"])
@@ -50,6 +61,17 @@ def test_ranks_train_as_one(comm, shards, model, variant):
     assert losses[-1] < losses[0]
     for vertex, row in logits.items():
         np.testing.assert_allclose(row, expected_logits[vertex], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["macrobatch", "fullgraph"])
+def test_ranks_weigh_classes_as_one(comm, shards, mode):
+    """By the weights of all training vertices, not of a rank's own."""
+    base = {"macrobatch": BASE, "fullgraph": changed(WHOLE, layers=2)}[mode]
+    run = {"macrobatch": train, "fullgraph": train_whole}[mode]
+    settings = changed(base, class_weights="balanced")
+    losses, expected = run(comm, shards, settings)[0], weighted_alone[mode](shards, settings)[0]
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    assert losses[-1] < losses[0]
 
 
 def test_rounds_fall_with_m_and_bytes_follow_the_formula(comm, shards):
