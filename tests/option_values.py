@@ -54,6 +54,8 @@ VALUES = {
     "checkpoint_seconds": (30.0, 0.0),
     "checkpoint_keep": (2, 1),
     "timeline_epoch": (2, 1, 0),
+    "inputs": ("features", "constant", "degree", "embedding"),
+    "input_width": (None, 5),
     "collective_timeout": (100.0, 0.0),
     "hidden": (12, 8),
     "dropout": (0.5, 0.0),
@@ -117,7 +119,7 @@ CHECKED = {
     *("tensor_ways", "feature_dtype", "gradient", "event_loss"),
     *("pipeline_ways", "wavefront", "recompute", "history_every", "history_init", "guard_every"),
     *("ways", "lost_updates", "negatives", "eval_negatives", "eval_negatives_file"),
-    *("decoder", "embedding"),
+    *("decoder", "embedding", "inputs", "input_width"),
 }
 "What is compared with each other when settings are resolved."
 

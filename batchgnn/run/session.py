@@ -8,6 +8,7 @@ from batchgnn.base.errors import StoreError
 from batchgnn.base.threads import choose_threading_layer
 from batchgnn.comm.failure import abort_on_exception
 from batchgnn.comm.grid import Comm, start
+from batchgnn.modes.inputs import manifest_as_read
 from batchgnn.modes.open import open_share
 from batchgnn.modes.options import Messages
 from batchgnn.modes.share import Share
@@ -64,12 +65,13 @@ def put_best(model: Model, run: Path, manifest: Manifest, shards: Path | None) -
               the same features and classes
     """
     folder = RunFolder(run)
-    where, _ = folder.shards_and_settings()
+    where, settings = folder.shards_and_settings()
     best = folder.read_model()
     if best.fingerprint != manifest.fingerprint:
         if shards is None or not (where / MANIFEST).is_file():
             refuse_other_shards(folder.model, best.fingerprint, manifest.fingerprint)
-        trained = read_manifest(where)
+        trained = manifest_as_read(read_manifest(where), settings)
+        manifest = manifest_as_read(manifest, settings)
         refuse_other_shards(folder.model, best.fingerprint, trained.fingerprint)
         for name in ("num_features", "num_classes", "task"):
             found, needed = getattr(manifest, name), getattr(trained, name)
