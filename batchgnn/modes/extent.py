@@ -10,6 +10,7 @@ import numpy as np
 
 from batchgnn.base.bytes import allowed_bytes, parse_bytes
 from batchgnn.modes.chosen import Chosen
+from batchgnn.modes.inputs import inputs_of
 from batchgnn.nn.model import Model
 from batchgnn.sampling import kept_inputs
 from batchgnn.sampling.options import KeptInputs, Sampling
@@ -75,6 +76,20 @@ class Extent:
             "parameters, gradients and moments": 6 * self.model.parameters.buffer.nbytes,
             "what is known of own vertices": (self.manifest.told_bytes + per_vertex) * self.num_own,
         }
+
+    def table_bytes(self) -> dict[str, int]:
+        """Trained rows besides those that are the first layer's input, where there are some.
+
+        Two moments and the best rows; in a step what is aggregated of the rows, the gradient of
+        that and theirs; and rows of the halo, where they are wider than those of the layers.
+        """
+        if not inputs_of(self.settings).is_trained:
+            return {}
+        width, widest = self.model.widths[0], max(self.model.widths[1:])
+        held = 3 + 1 + 2 * (1 + (self.model.aggregation == "mean"))
+        numbers = held * self.num_own * width
+        numbers += 2 * sum(self.halo_bounds()) * max(0, width - widest)
+        return {"trained rows, their moments and gradients": numbers * self.itemsize}
 
     def step_bytes(self) -> int:
         """What the task holds of a step over the rank's seeds, and of scores; by edges known."""

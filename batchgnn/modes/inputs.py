@@ -4,13 +4,16 @@ Whatever it is, it stands where features would: models, operators and memory pla
 """
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from batchgnn.base.errors import ConfigError
 from batchgnn.modes.options import VertexInputs
 from batchgnn.nn.options import Layers
-from batchgnn.settings.general import Features
+from batchgnn.nn.row_table import RowTable
+from batchgnn.settings.general import Features, Optimiser, Training
 from batchgnn.settings.settings import Settings
 from batchgnn.store.made_inputs import MADE, MadeInputs, manifest_of_made
+from batchgnn.store.own_shards import OwnShards
 from batchgnn.store.shard_store import Manifest, Shard, ShardStore
 
 DEFAULT_WIDTH = 64
@@ -71,6 +74,26 @@ def store_as_read(store: ShardStore, settings: Settings) -> ShardStore:
         return np.broadcast_to(np.float32(0), (shard.num_vertices, width))
 
     return MadeInputs(store, width, MADE.get(inputs.inputs, untrained))
+
+
+def make_table(own: OwnShards, settings: Settings, dtype: DTypeLike) -> RowTable | None:
+    """The trained rows of own vertices, as they begin, which are served as features from now on.
+
+    None where inputs are not trained.
+    """
+    inputs, how = inputs_of(settings), settings[Optimiser]
+    if not inputs.is_trained:
+        return None
+    table = RowTable(
+        own.original_id,
+        _width(inputs),
+        seed=settings[Training].seed,
+        optimizer=how.optimizer,
+        lr=how.lr,
+        dtype=dtype,
+    )
+    own.serve(table.rows)
+    return table
 
 
 def _width(inputs: VertexInputs) -> int:

@@ -129,6 +129,7 @@ MODES = {
             advice=WITHOUT_SAMPLES,
             whole_graph=True,
             far_roots=True,
+            trains_inputs=True,
         ),
         ModeKind(
             name="tensor",
@@ -142,6 +143,7 @@ MODES = {
             whole_graph=True,
             propagates=True,
             far_roots=True,
+            trains_inputs=True,
         ),
         ModeKind(
             name="pipeline",

@@ -17,7 +17,7 @@ from batchgnn.graph.ownership import Ownership
 from batchgnn.modes.assembly import mode_of, resolved, task_of
 from batchgnn.modes.chosen import model_of
 from batchgnn.modes.extent import Extent
-from batchgnn.modes.inputs import inputs_of, manifest_as_read, store_as_read
+from batchgnn.modes.inputs import inputs_of, make_table, manifest_as_read, store_as_read
 from batchgnn.modes.mode import Mode
 from batchgnn.modes.options import Messages
 from batchgnn.modes.share import Share
@@ -55,7 +55,8 @@ def open_share(grid: Grid, shards: Path, settings: Settings) -> Iterator[Share]:
         # where all rows are read in place, nothing is waited for
         in_place = grid.size == 1 or (near is not None and grid.node_size == grid.size)
         settings = _with_overlap(settings, grid, in_place=in_place, thread_safe=thread_safe)
-        yield Share(grid, own.manifest, own, settings, model, task, threads, near)
+        table = make_table(own, settings, model.parameters.buffer.dtype)
+        yield Share(grid, own.manifest, own, settings, model, task, threads, table, near)
 
 
 def _check_norms(own: OwnShards, model: Model) -> None:

@@ -68,6 +68,11 @@ class Job:
         kept = self.settings.get(KeptInputs)
         return kept is not None and kept.is_kept
 
+    @property
+    def trains_inputs(self) -> bool:
+        """Whether input rows have a gradient."""
+        return inputs_of(self.settings).is_trained
+
     def num_rows(self, part: int) -> np.ndarray:
         """int64 (ways,): vertices of each rank of a part."""
         return np.diff(even_bounds(int(self.shares.vertices[part]), self.ways))

@@ -17,6 +17,7 @@ from batchgnn.plan.auto import choose_mode
 from batchgnn.plan.choose_ways import choose_ways
 from batchgnn.run.finite import put_weights
 from batchgnn.run.folder import RunFolder
+from batchgnn.run.trained_rows import read_best_rows
 from batchgnn.settings.settings import Settings
 from batchgnn.store.checkpoint import refuse_other_shards
 from batchgnn.store.shard_store import MANIFEST, Manifest, read_manifest
@@ -50,11 +51,15 @@ def open_run(run: Path, shards: Path | None, metric: str | None = None) -> Itera
 
 
 def load_best(share: Share, run: Path, shards: Path | None = None) -> None:
-    """Put the run's best parameters into the share's model; raises StoreError.
+    """Put the run's best parameters into the share's model, and its best rows; raises StoreError.
 
     shards: as `put_best` takes it
     """
     put_best(share.model, run, share.manifest, shards)
+    if share.table is not None:
+        best = read_best_rows(run, share.manifest.fingerprint, share.own.ids)
+        put_weights(best.path, share.model.parameters, best.weights)
+        share.table.rows[...] = best.rows
 
 
 def put_best(model: Model, run: Path, manifest: Manifest, shards: Path | None) -> None:
