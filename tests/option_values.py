@@ -171,6 +171,8 @@ def helps(pair):
     if "lost_updates" in pair:
         yield {"ways": (AUTO,)}
         yield {"ways": (AUTO,), "task": "event-labels"}
+    if "input_width" in pair:
+        yield {"inputs": "embedding"}
     if pair.keys() & {"fanouts", "aggregate_memory"}:
         for layers, keep in product((2, 1), (None, "memory")):
             yield {"layers": layers, "aggregate_cache": keep}
