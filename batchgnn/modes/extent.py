@@ -80,16 +80,15 @@ class Extent:
     def table_bytes(self) -> dict[str, int]:
         """Trained rows besides those that are the first layer's input, where there are some.
 
-        Two moments and the best rows; in a step what is aggregated of the rows, the gradient of
-        that and theirs; and rows of the halo, where they are wider than those of the layers.
+        Two moments and the best rows; in a step their gradient, and what is aggregated of narrow
+        rows with its gradient: wider ones are multiplied by the weights first.
         """
         if not inputs_of(self.settings).is_trained:
             return {}
-        width, widest = self.model.widths[0], max(self.model.widths[1:])
-        held = 3 + 1 + 2 * (1 + (self.model.aggregation == "mean"))
-        numbers = held * self.num_own * width
-        numbers += 2 * sum(self.halo_bounds()) * max(0, width - widest)
-        return {"trained rows, their moments and gradients": numbers * self.itemsize}
+        width, then = self.model.widths[:2]
+        aggregated = 2 * (1 + (self.model.aggregation == "mean")) * (width < then)
+        size = (3 + 1 + aggregated) * self.num_own * width * self.itemsize
+        return {"trained rows, their moments and gradients": size}
 
     def step_bytes(self) -> int:
         """What the task holds of a step over the rank's seeds, and of scores; by edges known."""
