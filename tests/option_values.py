@@ -54,6 +54,8 @@ VALUES = {
     "checkpoint_seconds": (30.0, 0.0),
     "checkpoint_keep": (2, 1),
     "timeline_epoch": (2, 1, 0),
+    "inputs": ("features", "constant", "degree", "embedding"),
+    "input_width": (None, 5),
     "collective_timeout": (100.0, 0.0),
     "hidden": (12, 8),
     "dropout": (0.5, 0.0),
@@ -118,7 +120,7 @@ CHECKED = {
     *("tensor_ways", "feature_dtype", "gradient", "event_loss"),
     *("pipeline_ways", "wavefront", "recompute", "history_every", "history_init", "guard_every"),
     *("ways", "lost_updates", "negatives", "eval_negatives", "eval_negatives_file"),
-    *("decoder", "embedding", "class_weights"),
+    *("decoder", "embedding", "class_weights", "inputs", "input_width"),
 }
 "What is compared with each other when settings are resolved."
 
@@ -170,6 +172,8 @@ def helps(pair):
     if "lost_updates" in pair:
         yield {"ways": (AUTO,)}
         yield {"ways": (AUTO,), "task": "event-labels"}
+    if "input_width" in pair:
+        yield {"inputs": "embedding"}
     if pair.keys() & {"fanouts", "aggregate_memory"}:
         for layers, keep in product((2, 1), (None, "memory")):
             yield {"layers": layers, "aggregate_cache": keep}

@@ -7,6 +7,7 @@ from jobs import metrics
 
 from batchgnn.base.bytes import MemoryPlan
 from batchgnn.modes.assembly import mode_of, task_of
+from batchgnn.modes.inputs import store_as_read
 from batchgnn.modes.open import build_model, plan_memory
 from batchgnn.modes.share import Share
 from batchgnn.run.folder import RunFolder
@@ -50,7 +51,8 @@ def planned(run, num_ranks):
     for rank in range(num_ranks):
         grid = SimpleNamespace(rank=rank, size=num_ranks, node_size=num_ranks)
         rows = settings[Features]
-        own = OwnShards(dealt.view(store), dealt.ownership, rank, rows.feature_dtype)
+        read = store_as_read(dealt.view(store), settings)
+        own = OwnShards(read, dealt.ownership, rank, rows.feature_dtype)
         own.features_in_memory = mode_of(settings).random_rows and rows.features != "mapped"
         share = Share(grid, own.manifest, own, settings, model, task, threads=1)
         mapped = sizes if dealt.every_shard else [sizes[s] for s in own.shards]

@@ -9,8 +9,7 @@ import numpy as np
 
 from batchgnn.api.command import Word, command
 from batchgnn.base.parse import parse_json
-from batchgnn.nn.pyg import pyg_state
-from batchgnn.run.export import best_model
+from batchgnn.run.export import best_model, best_state
 from batchgnn.run.folder import RunFolder
 from batchgnn.run.run_files import read_result
 from batchgnn.run.run_state import RESULT
@@ -104,11 +103,13 @@ class Run:
     def parameters(self) -> dict[str, np.ndarray]:
         """The best model's parameters, named and shaped as in PyTorch Geometric.
 
+        Of --inputs embedding `inputs.weight` (N, d) too, in the order of the graph.
+
         >>> parameters = Run("run").parameters()
         >>> parameters["convs.1.lin_l.weight"].shape
         (3, 256)
         """
-        return pyg_state(best_model(self.path))
+        return best_state(best_model(self.path), self.path)
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
         """Draw loss and validation score by epoch with matplotlib; returns the axes of the loss.

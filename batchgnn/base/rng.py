@@ -22,3 +22,4 @@ class Purpose(IntEnum):
     LINK_SPLIT = 10
     LINK_SOURCE = 11
     SCORING = 12
+    INPUT_ROWS = 13

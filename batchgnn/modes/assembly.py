@@ -9,6 +9,7 @@ from typing import Any
 
 from batchgnn.base.errors import ConfigError
 from batchgnn.modes.chosen import AUTO, Chosen, model_of
+from batchgnn.modes.inputs import inputs_of, resolve_inputs
 from batchgnn.modes.kinds import MODES, ModeKind
 from batchgnn.nn.models import MODELS, ModelKind
 from batchgnn.nn.norm import NORMS
@@ -119,6 +120,8 @@ def resolved(settings: Settings, manifest_task: str, stored: str = "float32") ->
     """
     settings = _with_task(settings, manifest_task)
     _check_model(settings, mode_of(settings))
+    _check_trained_inputs(settings, mode_of(settings))
+    settings, stored = resolve_inputs(settings, stored)
     settings = mode_of(settings).resolve(settings)
     return settings.replace(feature_dtype=_feature_dtype(settings[Features].feature_dtype, stored))
 
@@ -203,6 +206,16 @@ def _check_roots(settings: Settings, mode: ModeKind) -> None:
         raise ConfigError(
             f"--mode {mode.name} does not train --task {task.name}, whose edges join vertices of "
             f"several ranks: take --mode {' or '.join(fitting)}."
+        )
+
+
+def _check_trained_inputs(settings: Settings, mode: ModeKind) -> None:
+    """Raise ConfigError where input rows are to be trained, and the mode cannot."""
+    if inputs_of(settings).is_trained and not mode.trains_inputs:
+        fitting = [each.name for each in MODES.values() if each.trains_inputs]
+        raise ConfigError(
+            f"--inputs embedding is given, but not built for --mode {mode.name}: take --mode "
+            f"{' or '.join(fitting)}, or --inputs degree."
         )
 
 

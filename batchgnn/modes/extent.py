@@ -10,6 +10,7 @@ import numpy as np
 
 from batchgnn.base.bytes import allowed_bytes, parse_bytes
 from batchgnn.modes.chosen import Chosen
+from batchgnn.modes.inputs import inputs_of
 from batchgnn.nn.model import Model
 from batchgnn.sampling import kept_inputs
 from batchgnn.sampling.options import KeptInputs, Sampling
@@ -75,6 +76,19 @@ class Extent:
             "parameters, gradients and moments": 6 * self.model.parameters.buffer.nbytes,
             "what is known of own vertices": (self.manifest.told_bytes + per_vertex) * self.num_own,
         }
+
+    def table_bytes(self) -> dict[str, int]:
+        """Trained rows besides those that are the first layer's input, where there are some.
+
+        Two moments and the best rows; in a step their gradient, and what is aggregated of narrow
+        rows with its gradient: wider ones are multiplied by the weights first.
+        """
+        if not inputs_of(self.settings).is_trained:
+            return {}
+        width, then = self.model.widths[:2]
+        aggregated = 2 * (1 + (self.model.aggregation == "mean")) * (width < then)
+        size = (3 + 1 + aggregated) * self.num_own * width * self.itemsize
+        return {"trained rows, their moments and gradients": size}
 
     def step_bytes(self) -> int:
         """What the task holds of a step over the rank's seeds, and of scores; by edges known."""

@@ -4,6 +4,8 @@ from typing import Any
 
 from batchgnn.base.errors import ConfigError
 from batchgnn.modes.chosen import model_of
+from batchgnn.modes.inputs import inputs_of
+from batchgnn.modes.options import VertexInputs
 from batchgnn.nn.options import Layers
 from batchgnn.sampling.options import KeptInputs
 from batchgnn.settings.general import Features
@@ -11,8 +13,9 @@ from batchgnn.settings.settings import Settings
 
 
 def can_keep(settings: Settings) -> bool:
-    """Whether the model aggregates its input features as they are."""
-    return not model_of(settings).learned_inputs and not settings[Layers].input_dropout
+    """Whether the model aggregates its input features as they are, and they stay so."""
+    learned = model_of(settings).learned_inputs or inputs_of(settings).is_trained
+    return not learned and not settings[Layers].input_dropout
 
 
 def check_kept(settings: Settings) -> None:
@@ -25,11 +28,25 @@ def check_kept(settings: Settings) -> None:
             f"--aggregate-cache {kept.aggregate_cache} cannot serve --model {model.name}, "
             f"{model.learned_inputs}: take sage, gcn or gin, or leave --aggregate-cache out."
         )
+    _check_made(inputs_of(settings), kept)
     if dropout := settings[Layers].input_dropout:
         raise ConfigError(
             f"--aggregate-cache {kept.aggregate_cache} cannot serve --input-dropout {dropout:g}, "
             "which changes the features before they are aggregated: set it to 0 (--dropout between "
             "the layers is fine), or leave --aggregate-cache out."
+        )
+
+
+def _check_made(inputs: VertexInputs, kept: KeptInputs) -> None:
+    if inputs.is_trained:
+        raise ConfigError(
+            f"--aggregate-cache {kept.aggregate_cache} cannot serve --inputs embedding, whose rows "
+            "move in every step: leave --aggregate-cache out."
+        )
+    if inputs.is_made and kept.aggregate_cache == "store":
+        raise ConfigError(
+            "--aggregate-cache store keeps what is made from the features in the shards, and "
+            f"--inputs {inputs.inputs} does not read them: take --aggregate-cache memory."
         )
 
 

@@ -18,7 +18,7 @@ from batchgnn.modes.macrobatch.memory import (
 from batchgnn.modes.macrobatch.mode import MacrobatchMode
 from batchgnn.modes.macrobatch.options import Macrobatches
 from batchgnn.modes.mode import Mode
-from batchgnn.modes.options import Messages, Steps
+from batchgnn.modes.options import Messages, Steps, VertexInputs
 from batchgnn.modes.pipeline.check import deal_stages, resolve_pipeline
 from batchgnn.modes.pipeline.make import make_pipeline
 from batchgnn.modes.pipeline.memory import plan_pipeline
@@ -75,6 +75,7 @@ class ModeKind:
     of_events     what it trains on are events: see `nn.models.ModelKind`
     far_roots     steps have rows of other ranks' vertices, as `TaskKind.far_roots` asks
     random_rows   input rows are read at random, over and over: worth a copy in memory
+    trains_inputs input rows can be parameters
     at_once       a layer is computed for all vertices at once: what is a mean over them can be had
     """
 
@@ -95,6 +96,7 @@ class ModeKind:
     model: str = DEFAULT_MODEL
     of_events: bool = False
     far_roots: bool = False
+    trains_inputs: bool = False
     at_once: bool = True
 
 
@@ -103,7 +105,7 @@ MODES = {
     for kind in (
         ModeKind(
             name="macrobatch",
-            options=(Batches, Sampling, Macrobatches, KeptInputs, Messages, Steps),
+            options=(Batches, Sampling, Macrobatches, VertexInputs, KeptInputs, Messages, Steps),
             resolve=resolve_macrobatch,
             make=MacrobatchMode,
             infer=lambda share: ChunkedInference(
@@ -119,7 +121,7 @@ MODES = {
         ),
         ModeKind(
             name="fullgraph",
-            options=(KeptInputs, Messages),
+            options=(VertexInputs, KeptInputs, Messages),
             resolve=resolve_whole,
             make=lambda share: WholeGraphMode(share, halo_graph(share)),
             infer=lambda share: WholeInference(share.model, halo_graph(share)),
@@ -127,10 +129,11 @@ MODES = {
             advice=WITHOUT_SAMPLES,
             whole_graph=True,
             far_roots=True,
+            trains_inputs=True,
         ),
         ModeKind(
             name="tensor",
-            options=(Slices, KeptInputs, Messages),
+            options=(Slices, VertexInputs, KeptInputs, Messages),
             resolve=resolve_tensor,
             deal=tensor_rows,
             make=lambda share: WholeGraphMode(share, tensor_graph(share)),
@@ -140,10 +143,11 @@ MODES = {
             whole_graph=True,
             propagates=True,
             far_roots=True,
+            trains_inputs=True,
         ),
         ModeKind(
             name="pipeline",
-            options=(Stages, KeptInputs, Messages),
+            options=(Stages, VertexInputs, KeptInputs, Messages),
             resolve=resolve_pipeline,
             deal=deal_stages,
             make=make_pipeline,

@@ -17,6 +17,7 @@ from batchgnn.graph.ownership import Ownership
 from batchgnn.modes.assembly import mode_of, resolved, task_of
 from batchgnn.modes.chosen import model_of
 from batchgnn.modes.extent import Extent
+from batchgnn.modes.inputs import inputs_of, make_table, manifest_as_read, store_as_read
 from batchgnn.modes.mode import Mode
 from batchgnn.modes.options import Messages
 from batchgnn.modes.share import Share
@@ -54,7 +55,8 @@ def open_share(grid: Grid, shards: Path, settings: Settings) -> Iterator[Share]:
         # where all rows are read in place, nothing is waited for
         in_place = grid.size == 1 or (near is not None and grid.node_size == grid.size)
         settings = _with_overlap(settings, grid, in_place=in_place, thread_safe=thread_safe)
-        yield Share(grid, own.manifest, own, settings, model, task, threads, near)
+        table = make_table(own, settings, model.parameters.buffer.dtype)
+        yield Share(grid, own.manifest, own, settings, model, task, threads, table, near)
 
 
 def _check_norms(own: OwnShards, model: Model) -> None:
@@ -72,13 +74,13 @@ def _check_norms(own: OwnShards, model: Model) -> None:
 
 def build_model(manifest: Manifest, settings: Settings, task: Task) -> Model:
     """The model of the settings, with the initial weights of its seed; raises StoreError."""
-    num_features = (
-        manifest.num_features if manifest.events is None else manifest.events.num_features
-    )
+    read = manifest_as_read(manifest, settings)
+    num_features = read.num_features if read.events is None else read.events.num_features
     if not num_features and not model_of(settings).of_events:
         raise StoreError(
-            f"no vertex of {manifest.name} has features, which models begin with. Convert the "
-            "graph with --vertices or --features-npy: batchgnn data convert --help"
+            f"no vertex of {manifest.name} has features, which models begin with. Take --inputs "
+            "degree, constant or embedding; or convert the graph with --vertices or "
+            "--features-npy: batchgnn data convert --help"
         )
     options = settings.options()
     names = [field.name for field in dataclasses.fields(ModelSpec)]
@@ -111,7 +113,7 @@ def _open_store(
         if dealt.every_shard:  # those of a node copy them together
             mine = np.arange(manifest.num_shards)[grid.node_rank :: grid.node_size]
         store = stage(store, mine, Path(folder), show=grid.rank == 0)
-    return dealt.view(store), dealt.ownership, settings
+    return store_as_read(dealt.view(store), settings), dealt.ownership, settings
 
 
 def _own_shards(
@@ -123,7 +125,8 @@ def _own_shards(
     most = allowed_bytes(settings[Run].memory, grid.node_size) // 4
     is_worth_it = rows.features == "auto" and mode_of(settings).random_rows
     fits = is_worth_it and own.feature_bytes <= most
-    own.features_in_memory = fits or rows.features == "memory"
+    is_made = inputs_of(settings).is_made
+    own.features_in_memory = fits or is_made or rows.features == "memory"
     return own
 
 

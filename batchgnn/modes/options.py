@@ -1,9 +1,9 @@
 """Options that several modes have."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
-from batchgnn.settings.checks import NOT_NEGATIVE
+from batchgnn.settings.checks import AT_LEAST_ONE, NOT_NEGATIVE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,3 +26,25 @@ class Steps:
 
     checkpoint_every: Annotated[int, NOT_NEGATIVE] = 0
     "Optimiser steps between checkpoints inside an epoch; 0 = only at the ends of epochs."
+
+
+@dataclass(frozen=True, kw_only=True)
+class VertexInputs:
+    """What of a vertex the first layer reads."""
+
+    inputs: Literal["features", "constant", "degree", "embedding"] = "features"
+    """What a vertex enters the model with: its features; or, also where it has none, constant = a
+    1, degree = log(1 + its in-edges), embedding = a row of its own, trained with the model."""
+
+    input_width: Annotated[int | None, AT_LEAST_ONE] = None
+    "Columns of a trained row, for --inputs embedding. [default: 64]"
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the stored features are not read."""
+        return self.inputs != "features"
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether rows are parameters."""
+        return self.inputs == "embedding"

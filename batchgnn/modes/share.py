@@ -7,9 +7,11 @@ import numpy as np
 
 from batchgnn.comm.grid import Grid
 from batchgnn.modes.extent import Extent
+from batchgnn.nn.linear import dense
 from batchgnn.nn.model import Model
 from batchgnn.nn.optim import Optimizer, make_optimizer
 from batchgnn.nn.options import Convolutions
+from batchgnn.nn.row_table import RowTable
 from batchgnn.sampling.node_rows import NodeRows
 from batchgnn.settings.general import Optimiser, Training
 from batchgnn.settings.settings import Settings
@@ -25,6 +27,7 @@ from batchgnn.tasks.task import Inference, Task
 class Share:
     """What one rank has of a job.
 
+    table      trained input rows of own vertices, where they are not features
     node_rows  input rows that it shares with the ranks of its node, where the mode does so
     why_mode   why the mode was taken, if it was asked to be chosen
     """
@@ -36,6 +39,7 @@ class Share:
     model: Model
     task: Task
     threads: int
+    table: RowTable | None = None
     node_rows: NodeRows | None = None
     why_mode: str = ""
 
@@ -53,6 +57,13 @@ class Share:
     def split_index(self) -> int:
         """Which official split is trained on."""
         return self.settings[Training].split_index
+
+    def input_rows(self) -> np.ndarray:
+        """(num_own, D), what the first layer reads of own vertices; trained rows as they lie."""
+        if self.table is not None:
+            return self.table.rows
+        rows = dense(self.own.features.at(np.arange(self.own.num_own)))
+        return rows.astype(self.model.parameters.buffer.dtype, copy=False)
 
     def rows_of(self, *splits: str) -> dict[str, np.ndarray]:
         """bool (num_own,) by name of a split: "train", "val", "test" of the chosen official one."""

@@ -104,7 +104,9 @@ class DecoupledModel:
         out, attended = self._propagate(A, y, drop)
         return out, SavedForward(A, saved, y, attended)
 
-    def backward(self, dy: np.ndarray, saved: SavedForward) -> None:
+    def backward(
+        self, dy: np.ndarray, saved: SavedForward, need_dx: bool = False
+    ) -> np.ndarray | None:
         """As `Model.backward`."""
         layers, grads = saved.layers, self.parameters.grads
         dy = self._propagate_adjoint(dy, saved)
@@ -112,8 +114,9 @@ class DecoupledModel:
             x, activated = layers[n]
             dy = self.epilogues[n].backward(dy, activated, grads[f"lins.{n}.bias"])
             weight_gradient(dy, x, grads[f"lins.{n}.weight"])
-            if n > 0:
+            if n > 0 or need_dx:
                 dy = linear(dy, self.parameters[f"lins.{n}.weight"].T)
+        return dy if need_dx else None
 
     def evaluate(self, operators: Sequence[InputOperator], x: Matrix) -> np.ndarray:
         """The outputs; with fewer operators than layers, so many layers of the MLP alone."""

@@ -13,7 +13,7 @@ from batchgnn.nn.conv import GcnII
 from batchgnn.nn.dropout import NO_DROPOUT, Dropout, DropoutStream
 from batchgnn.nn.epilogue import Epilogue, SavedEpilogue
 from batchgnn.nn.init import Declared, kaiming, kaiming_bias
-from batchgnn.nn.linear import dense, linear, linear_backward, weight_gradient
+from batchgnn.nn.linear import dense, linear, linear_backward
 from batchgnn.nn.model import ModelSpec
 from batchgnn.nn.operator import InputOperator, Matrix, Saved, with_adjoint
 from batchgnn.nn.parameters import Parameters
@@ -80,9 +80,11 @@ class GcnIIModel:
         """As `Model.forward`."""
         return self.forward_layers(0, operators, x, stream)
 
-    def backward(self, dy: np.ndarray, saved: SavedForward) -> None:
+    def backward(
+        self, dy: np.ndarray, saved: SavedForward, need_dx: bool = False
+    ) -> np.ndarray | None:
         """As `Model.backward`."""
-        self.backward_layers(0, dy, saved)
+        return self.backward_layers(0, dy, saved, need_dx)
 
     def entering_width(self, n: int) -> int:
         """As `StagedModel.entering_width`: a layer's own rows, and beside them the first one's."""
@@ -127,7 +129,9 @@ class GcnIIModel:
         probability = self.spec.dropout
         return stream.layer(layer, probability) if stream and probability else NO_DROPOUT
 
-    def backward_layers(self, first: int, dy: np.ndarray, saved: SavedForward) -> np.ndarray | None:
+    def backward_layers(
+        self, first: int, dy: np.ndarray, saved: SavedForward, need_dx: bool = False
+    ) -> np.ndarray | None:
         """As `StagedModel.backward_layers`."""
         entry, ids, of_layers, y = saved
         grads, end = self.parameters.grads, first + len(of_layers)
@@ -149,8 +153,7 @@ class GcnIIModel:
             return np.concatenate([dy, dinitial], axis=1)
         dinitial += entry.entering(dy, ids)
         dinitial = self.first.backward(dinitial, entry.activated, grads["lins.0.bias"])
-        weight_gradient(dinitial, entry.x, grads["lins.0.weight"])
-        return None
+        return linear_backward(dinitial, entry.x, self.ends[0], grads["lins.0.weight"], need_dx)
 
     def evaluate(self, operators: Sequence[InputOperator], x: Matrix) -> np.ndarray:
         """As `Model.evaluate`: after all convolutions the outputs, after fewer their rows."""

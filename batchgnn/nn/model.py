@@ -66,8 +66,11 @@ class Model(Protocol):
         stream: the dropouts of a step of training; None elsewhere
         """
 
-    def backward(self, dy: np.ndarray, saved: Saved) -> None:
-        """Overwrite the model's own part of `parameters.grad`; dy, of the outputs, is used up."""
+    def backward(self, dy: np.ndarray, saved: Saved, need_dx: bool = False) -> np.ndarray | None:
+        """Overwrite the model's own part of `parameters.grad`; dy, of the outputs, is used up.
+
+        need_dx: whether the gradient of x is returned, which must not have been dropped out
+        """
 
     def evaluate(self, operators: Sequence[InputOperator], x: Matrix) -> np.ndarray:
         """Rows after the first len(operators) layers, without dropout; nothing is kept of them."""
@@ -100,8 +103,10 @@ class StagedModel(Model, Protocol):
         x: input rows of the model where first is 0, else what the layers before have returned
         """
 
-    def backward_layers(self, first: int, dy: np.ndarray, saved: Saved) -> np.ndarray | None:
-        """As `backward`, of these layers; the gradient of x, None of the model's input rows."""
+    def backward_layers(
+        self, first: int, dy: np.ndarray, saved: Saved, need_dx: bool = False
+    ) -> np.ndarray | None:
+        """As `backward`, of these layers; the gradient of x where `first` > 0, or it is needed."""
 
 
 def staged(model: Model) -> StagedModel:

@@ -63,9 +63,11 @@ class ConvolutionModel:
         """As `Model.forward`."""
         return self.forward_layers(0, operators, x, stream)
 
-    def backward(self, dy: np.ndarray, saved: list[SavedLayer]) -> None:
+    def backward(
+        self, dy: np.ndarray, saved: list[SavedLayer], need_dx: bool = False
+    ) -> np.ndarray | None:
         """As `Model.backward`."""
-        self.backward_layers(0, dy, saved)
+        return self.backward_layers(0, dy, saved, need_dx)
 
     def entering_width(self, n: int) -> int:
         """As `StagedModel.entering_width`."""
@@ -94,7 +96,7 @@ class ConvolutionModel:
         return dense(y), saved
 
     def backward_layers(
-        self, first: int, dy: np.ndarray, saved: list[SavedLayer]
+        self, first: int, dy: np.ndarray, saved: list[SavedLayer], need_dx: bool = False
     ) -> np.ndarray | None:
         """As `StagedModel.backward_layers`."""
         for n in reversed(range(first, first + len(saved))):
@@ -104,7 +106,7 @@ class ConvolutionModel:
             dbias = grads[self.convs[n].bias_name]
             passed = dy.copy() if residual is not None else dy
             dy = self.epilogues[n].backward(dy, of_epilogue, dbias, norm_grads)
-            dx = self.convs[n].backward(dy, of_conv, grads, need_dx=n > 0)
+            dx = self.convs[n].backward(dy, of_conv, grads, need_dx=need_dx or n > 0)
             if dx is None:
                 return None
             if residual is not None:

@@ -342,8 +342,8 @@ class TemporalModel:
         rows, attended = self.attend(operators[0], states, training=stream is not None)
         return rows, (remembered, attended)
 
-    def backward(self, dy: np.ndarray, saved: Any) -> None:
-        """As `Model.backward`."""
+    def backward(self, dy: np.ndarray, saved: Any, need_dx: bool = False) -> None:
+        """As `Model.backward`; no gradient of events."""
         remembered, attended = saved
         self.remember_backward(self.attend_backward(dy, attended), remembered)
 

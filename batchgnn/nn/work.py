@@ -64,10 +64,13 @@ def layer_work(
     return LayerWork(flops, gathers, [], elements)
 
 
-def whole_graph_work(model: Model, kept: bool, num_rows: float) -> list[LayerWork]:
+def whole_graph_work(
+    model: Model, kept: bool, num_rows: float, trained: bool = False
+) -> list[LayerWork]:
     """A step over the whole graph, of which a rank has so many rows.
 
     kept: the first layer's aggregation is computed before training
+    trained: the input rows have a gradient (its part in gcnii's linear layer is not counted)
     """
     spec, widths = model.spec, model.widths
     if spec.model == "gcnii":
@@ -79,7 +82,7 @@ def whole_graph_work(model: Model, kept: bool, num_rows: float) -> list[LayerWor
             d_out,
             num_rows,
             num_rows,
-            first=n == 0,
+            first=n == 0 and not trained,
             kept=n == 0 and kept,
             heads=1 if n == model.num_layers - 1 else spec.heads,
         )

@@ -9,6 +9,7 @@ from batchgnn.base.errors import ConfigError, StoreError
 from batchgnn.graph.cut_rows import group_shards
 from batchgnn.modes.assembly import changed, mode_of, resolved, task_of
 from batchgnn.modes.chosen import Chosen
+from batchgnn.modes.inputs import manifest_as_read
 from batchgnn.modes.kinds import MODES
 from batchgnn.modes.open import build_model, check_split
 from batchgnn.plan.job import Job
@@ -154,7 +155,8 @@ def make_job(
     group_shards(manifest, num_ranks, ways, shards)  # refuses ways that are no divisor
     shares = share_graph(manifest, num_ranks // ways, shards)
     model = build_model(manifest, settings, task_of(settings).make(settings))
-    return Job(shards, manifest, settings, model, shares, per_node, ways)
+    read = manifest_as_read(manifest, settings)
+    return Job(shards, read, settings, model, shares, per_node, ways)
 
 
 def predict(job: Job, rates: Rates) -> Prediction:

@@ -13,6 +13,7 @@ from batchgnn.base.errors import ConfigError
 from batchgnn.modes.assembly import settings_of
 from batchgnn.modes.chosen import AUTO
 from batchgnn.modes.command_options import TRAINING_OPTIONS
+from batchgnn.modes.inputs import inputs_of
 from batchgnn.nn.options import Layers
 from batchgnn.plan.choose import Choice, compare_modes
 from batchgnn.plan.prediction import TERMS
@@ -136,7 +137,8 @@ def _measure(shards: Path, settings: Settings, ranks: int) -> None:
             f"started. Start them: batchgnn launch -n {ranks} -- plan {shards} --calibrate"
         )
     threads, hidden = settings[Run].threads, (settings.get(Layers) or Layers()).hidden
-    measured = settings_of(threads=threads, hidden=hidden, features="mapped")
+    inputs = "constant" if inputs_of(settings).is_made else "features"
+    measured = settings_of(threads=threads, hidden=hidden, features="mapped", inputs=inputs)
     with (
         start() as grid,
         abort_on_exception(grid.world),

@@ -13,6 +13,7 @@ from batchgnn.graph.cut_rows import even_bounds
 from batchgnn.kernels.half import FEATURE_DTYPES
 from batchgnn.modes.assembly import mode_of
 from batchgnn.modes.extent import Extent
+from batchgnn.modes.inputs import inputs_of
 from batchgnn.modes.options import Messages
 from batchgnn.nn.model import Model
 from batchgnn.plan.shares import Shares
@@ -67,6 +68,11 @@ class Job:
         kept = self.settings.get(KeptInputs)
         return kept is not None and kept.is_kept
 
+    @property
+    def trains_inputs(self) -> bool:
+        """Whether input rows have a gradient."""
+        return inputs_of(self.settings).is_trained
+
     def num_rows(self, part: int) -> np.ndarray:
         """int64 (ways,): vertices of each rank of a part."""
         return np.diff(even_bounds(int(self.shares.vertices[part]), self.ways))
@@ -92,6 +98,7 @@ class Job:
     def copied_bytes(self, num_own: int) -> int:
         """Of own features that are rounded, or copied into memory to be read faster."""
         where = self.settings[Features].features
+        where = "memory" if inputs_of(self.settings).is_made else where
         rounds = self.feature_dtype != self.manifest.feature_dtype
         copies = where == "memory" or (where == "auto" and mode_of(self.settings).random_rows)
         row_bytes = self.manifest.num_features * self.feature_dtype.itemsize

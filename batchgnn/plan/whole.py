@@ -47,7 +47,7 @@ def predict_fullgraph(job: Job, rates: Rates) -> Prediction:
     """Graph parallelism: halo rows are fetched while the edges between own rows are multiplied."""
     shares, num_ranks = job.shares, job.num_ranks
     link = rates.neighbours if shares.talks_to <= 2 else rates.link(num_ranks)
-    works = whole_graph_work(job.model, job.keeps_inputs, 1)
+    works = whole_graph_work(job.model, job.keeps_inputs, 1, job.trains_inputs)
     moved = sum(halo_numbers(each) for each in works)
     calls = sum(len(each.gathers) + 4 * len(each.attends) for each in works)
     slowest: dict[str, float] = {}
@@ -93,7 +93,7 @@ def predict_tensor(job: Job, rates: Rates) -> Prediction:
         works = decoupled_work(job.model)
         once = [decoupled_messages(works[-1])]
     else:
-        once = works = whole_graph_work(job.model, job.keeps_inputs, 1)
+        once = works = whole_graph_work(job.model, job.keeps_inputs, 1, job.trains_inputs)
     chunks = num_chunks(job)
     slowest: dict[str, float] = {}
     hidden = total = 0.0

@@ -4,14 +4,19 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+
 from batchgnn import __version__
 from batchgnn.base.errors import StoreError
 from batchgnn.modes.assembly import resolved, task_of
+from batchgnn.modes.inputs import inputs_of
 from batchgnn.modes.open import build_model
 from batchgnn.nn.model import Model
 from batchgnn.nn.pyg import pyg_state
+from batchgnn.run.finite import put_weights
 from batchgnn.run.folder import RunFolder
 from batchgnn.run.session import put_best
+from batchgnn.run.trained_rows import in_graph_order, read_best_rows
 from batchgnn.store.format import atomic_file
 from batchgnn.store.shard_store import read_manifest
 
@@ -34,8 +39,21 @@ def export(run: Path, model: Path, *, shards: Path | None = None) -> None:
         raise StoreError(f"{model} exists: nothing is written over. Choose another name.")
     built = best_model(run, shards)
     with atomic_file(model) as beside:
-        beside.write_bytes(save(pyg_state(built), metadata=about(built, run, shards)))
+        state = best_state(built, run, shards)
+        beside.write_bytes(save(state, metadata=about(built, run, shards)))
     print(f"{model}: {built.parameters.size:,} parameters of {built.spec.model}")
+
+
+def best_state(built: Model, run: Path, shards: Path | None = None) -> dict[str, np.ndarray]:
+    """As `pyg_state`; of trained input rows `inputs.weight` (N, d) too, in the graph's order."""
+    where, settings = RunFolder(run).shards_and_settings()
+    if not inputs_of(settings).is_trained:
+        return pyg_state(built)
+    where = shards or where
+    manifest = read_manifest(where)
+    best = read_best_rows(run, manifest.fingerprint, np.arange(manifest.num_vertices))
+    put_weights(best.path, built.parameters, best.weights)
+    return {"inputs.weight": in_graph_order(where, best.rows), **pyg_state(built)}
 
 
 def about(model: Model, run: Path, shards: Path | None = None) -> dict[str, str]:

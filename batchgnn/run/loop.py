@@ -132,7 +132,9 @@ class TrainingLoop:
         begin = time.perf_counter()
         with trace.phase("evaluate"):
             scores = self.mode.evaluate()
-        self.state.offer(scores, self.parameters.buffer)
+        is_best = self.state.offer(scores, self.parameters.buffer)
+        if is_best and self.share.table is not None:
+            self.share.table.keep_best()
         return {**by_key(scores), "evaluate_seconds": time.perf_counter() - begin}
 
     def _sum(self, *values: float) -> np.ndarray:
@@ -175,10 +177,12 @@ class TrainingLoop:
                 self.folder.note_stop(stop.requeue, self.state.epoch, self.state.step)
 
     def _mode_state(self) -> ModeState:
-        """What the mode remembers, the parameters, and the best of them."""
+        """What the mode remembers, the parameters and trained rows, and the best of them."""
         state = self.mode.state()
         best = {"best_parameters": self.state.best_parameters}
-        return dataclasses.replace(state, replicated=state.replicated | self._weights() | best)
+        rows = {} if self.share.table is None else self.share.table.arrays()
+        replicated, by_vertex = state.replicated | self._weights() | best, state.by_vertex | rows
+        return dataclasses.replace(state, replicated=replicated, by_vertex=by_vertex)
 
     def _weights(self) -> dict[str, np.ndarray]:
         return {"parameters": self.parameters.buffer}
@@ -193,6 +197,8 @@ class TrainingLoop:
         require_finite_state(self.share, state.replicated, where)
         self.parameters.buffer[:] = state.replicated["parameters"]
         self.mode.load(state)
+        if self.share.table is not None:
+            self.share.table.load(state.by_vertex)
         best = state.replicated["best_parameters"]
         self.state = TrainingState.resumed(now, best, keep_sums=self.share.is_first)
         with fail_together(self.world, f"resuming {self.folder.path}"):

@@ -8,6 +8,7 @@ from batchgnn.base.errors import StoreError
 from batchgnn.base.threads import choose_threading_layer
 from batchgnn.comm.failure import abort_on_exception
 from batchgnn.comm.grid import Comm, start
+from batchgnn.modes.inputs import manifest_as_read
 from batchgnn.modes.open import open_share
 from batchgnn.modes.options import Messages
 from batchgnn.modes.share import Share
@@ -16,6 +17,7 @@ from batchgnn.plan.auto import choose_mode
 from batchgnn.plan.choose_ways import choose_ways
 from batchgnn.run.finite import put_weights
 from batchgnn.run.folder import RunFolder
+from batchgnn.run.trained_rows import read_best_rows
 from batchgnn.settings.settings import Settings
 from batchgnn.store.checkpoint import refuse_other_shards
 from batchgnn.store.shard_store import MANIFEST, Manifest, read_manifest
@@ -49,11 +51,15 @@ def open_run(run: Path, shards: Path | None, metric: str | None = None) -> Itera
 
 
 def load_best(share: Share, run: Path, shards: Path | None = None) -> None:
-    """Put the run's best parameters into the share's model; raises StoreError.
+    """Put the run's best parameters into the share's model, and its best rows; raises StoreError.
 
     shards: as `put_best` takes it
     """
     put_best(share.model, run, share.manifest, shards)
+    if share.table is not None:
+        best = read_best_rows(run, share.manifest.fingerprint, share.own.ids)
+        put_weights(best.path, share.model.parameters, best.weights)
+        share.table.rows[...] = best.rows
 
 
 def put_best(model: Model, run: Path, manifest: Manifest, shards: Path | None) -> None:
@@ -64,12 +70,13 @@ def put_best(model: Model, run: Path, manifest: Manifest, shards: Path | None) -
               the same features and classes
     """
     folder = RunFolder(run)
-    where, _ = folder.shards_and_settings()
+    where, settings = folder.shards_and_settings()
     best = folder.read_model()
     if best.fingerprint != manifest.fingerprint:
         if shards is None or not (where / MANIFEST).is_file():
             refuse_other_shards(folder.model, best.fingerprint, manifest.fingerprint)
-        trained = read_manifest(where)
+        trained = manifest_as_read(read_manifest(where), settings)
+        manifest = manifest_as_read(manifest, settings)
         refuse_other_shards(folder.model, best.fingerprint, trained.fingerprint)
         for name in ("num_features", "num_classes", "task"):
             found, needed = getattr(manifest, name), getattr(trained, name)

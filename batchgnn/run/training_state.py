@@ -41,9 +41,10 @@ class TrainingState:
         self.epoch, self.step = self.epoch + 1, 0
         self.loss_sum, self.num_seeds, self.seconds = 0.0, 0, 0.0
 
-    def offer(self, scores: Mapping[str, list[Score]], parameters: np.ndarray) -> None:
+    def offer(self, scores: Mapping[str, list[Score]], parameters: np.ndarray) -> bool:
         """Keep the parameters if they are better; without validation vertices the last are.
 
+        Whether they were.
         scores: of "val" and "test", the one that chooses first
         """
         chosen = scores["val"][0]
@@ -51,8 +52,9 @@ class TrainingState:
             self.best_epoch, self.best = self.epoch + 1, by_key(scores)
             self.best_parameters[:] = parameters
             self.stale_evaluations = 0
-        else:
-            self.stale_evaluations += 1
+            return True
+        self.stale_evaluations += 1
+        return False
 
     def progress(self, *, loss_sum: float, num_seeds: int) -> dict[str, Any]:
         """Values for a checkpoint, with the sums over all ranks."""

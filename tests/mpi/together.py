@@ -13,6 +13,7 @@ from mpi4py import MPI
 
 from batchgnn.modes import assembly
 from batchgnn.modes.assembly import settings_of
+from batchgnn.modes.inputs import make_table
 from batchgnn.modes.open import make_mode
 from batchgnn.nn.models import make_model
 from batchgnn.run.session import open_session
@@ -99,6 +100,7 @@ def with_model(session, dtype):
     how = {"extra": head, "seed": session.seed, "dtype": dtype}
     session.model = make_model(session.model.spec, *sizes, **how)
     session.task.attach(session.model.parameters)
+    session.table = make_table(session.own, session.settings, dtype)
     return session
 
 

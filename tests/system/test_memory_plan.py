@@ -153,3 +153,14 @@ def stays_within_the_plan(shards, interpreter_bytes, folder, ranks, options):
         assert 1 <= each.ratio <= 2, said
         assert each.peak <= needed, said
         assert training[rank] <= needed - each.plan.parts.get(EVALUATION, 0), said
+
+
+@pytest.mark.slow
+def test_trained_rows_are_in_the_plan(tmp_path, shards):
+    """100 MB of rows, their moments, the best of them and a step's gradients."""
+    run, rows = tmp_path / "run", ["--inputs", "embedding", "--input-width", 128]
+    how = ["--mode", "fullgraph", "--layers", 2, "--hidden", 64, "--epochs", 3]
+    succeed("train", shards, "--run", run, *how, *rows, ranks=2)
+    for each in planned(run, 2):
+        print(each)
+        assert 1 <= each.ratio <= 2, each

@@ -21,7 +21,6 @@ from batchgnn.modes.tensor.memory import is_frugal, walk_chunks
 from batchgnn.modes.tensor.options import Slices
 from batchgnn.modes.whole.halo_graph import halo_operator
 from batchgnn.modes.whole.mode import WholeGraph
-from batchgnn.nn.linear import dense
 from batchgnn.nn.model import Model
 from batchgnn.nn.models import MODELS
 from batchgnn.nn.operator import InputOperator
@@ -66,11 +65,10 @@ def tensor_graph(share: Share) -> WholeGraph:
     propagates = is_propagated(model)
     sliced = model.widths[-1:] if propagates else model.widths[1:-1] or model.widths[1:]
     warn_of_narrow_slices(sliced, A.num_ranks, share.grid.rank)
-    x = dense(own.features.at(np.arange(own.num_own)))
+    x = share.input_rows()
     if A.walk.frugal and not own.copied_feature_bytes:
         for part in own.features.parts:
             advise(part, mmap.MADV_DONTNEED)
-    x = x.astype(model.parameters.buffer.dtype, copy=False)
     operators: list[InputOperator] = [A] * model.num_layers
     if propagates:
         remarks.append(f"decoupled: an MLP, then {model.num_layers} propagations")

@@ -97,6 +97,7 @@ def _parts(extent: Extent) -> dict[str, int]:
     return {
         **extent.held_bytes(per_vertex=64),
         "the first layer's input": inputs,
+        **extent.table_bytes(),
         "activations and their gradients": int(buffers.GROWTH * kept),
         "own columns of all rows": int(buffers.GROWTH * 2 * slices),
         "rows on their way": int(buffers.GROWTH * (2 * packed + exchanged)),

@@ -9,7 +9,6 @@ from batchgnn.kernels.half import dtype_name
 from batchgnn.modes.options import Messages
 from batchgnn.modes.share import Share
 from batchgnn.modes.whole.mode import WholeGraph
-from batchgnn.nn.linear import dense
 from batchgnn.nn.operator import Aggregation, InputOperator
 from batchgnn.operators.cached import KeptOperator
 from batchgnn.operators.halo import HaloOperator
@@ -29,14 +28,14 @@ def halo_graph(share: Share) -> WholeGraph:
     dtype, kind = model.parameters.buffer.dtype, model.aggregation
     remarks = list(filter(None, [own.rounded_features]))
     A = halo_operator(grid, own, kind, overlap=overlap)
-    features = own.features.at(np.arange(own.num_own))
     first: InputOperator = A
     if not kept.is_kept or kept.aggregate_cache is None:
-        x = dense(features).astype(dtype, copy=False)
+        x = share.input_rows()
     else:
         keep = kept.aggregate_cache
         column = keep_inputs(grid.world, own, kind, keep=keep, show=share.is_first)
         aggregated = column.at(np.arange(own.num_own))
+        features = own.features.at(np.arange(own.num_own))
         first = KeptOperator(own.ids, kind, aggregated, features, A, dtype)
         x = np.empty((own.num_own, 0), dtype)
         if own.feature_dtype != np.float32:

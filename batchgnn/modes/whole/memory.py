@@ -33,6 +33,7 @@ def plan_halo_graph(extent: Extent) -> MemoryPlan:
             "edges": edges,
             "rows of the halo, and those for others": int(buffers.GROWTH * exchanged),
             "the first layer's input": inputs,
+            **extent.table_bytes(),
             "activations and their gradients": int(buffers.GROWTH * kept),
             "pairs, their rows and gradients": extent.step_bytes(),
             "making the operators, beyond what training needs": max(0, int(preparing - training)),

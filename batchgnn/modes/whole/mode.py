@@ -76,6 +76,8 @@ class WholeGraphMode:
             words = self.step_sum(loss_sum)
         with trace.phase("update"):
             self.optimizer.step()
+            if self.share.table is not None:
+                self.share.table.step(self.optimizer.steps)
         return StepResult(0, loss_sum, self.num_own_seeds, words)
 
     def gradient(self, epoch: int) -> float:
@@ -92,7 +94,9 @@ class WholeGraphMode:
             loss_sum, dchosen = self.task.loss(chosen, roots.roots, scale)
             drows = roots.put(dchosen, num_own)
             del chosen, dchosen
-            model.backward(drows, saved)
+            dx = model.backward(drows, saved, need_dx=self.share.table is not None)
+            if self.share.table is not None:
+                self.share.table.gradient = dx
         return loss_sum
 
     def inference(self) -> "WholeInference":
