@@ -42,7 +42,7 @@ check: lint pytest wheel ## all that must pass before a commit is shared
 check-all: ## also slow tests, clusters, accuracy recipes, parity with PyG, kernels without the JIT
 	$(PYTHON) -m pip install -q '.[parity]'
 	$(MAKE) lint wheel
-	pytest -m ''
+	BATCHGNN_ALL_CASES=1 pytest -m ''
 	NUMBA_DISABLE_JIT=1 coverage run -m pytest -q tests/unit -k kernels
 	coverage report --include '*/kernels/*'
 	BATCHGNN_CACHE=$$(mktemp -d) NUMBA_BOUNDSCHECK=1 pytest -q tests/unit -k kernels

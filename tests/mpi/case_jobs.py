@@ -3,6 +3,7 @@
 They run beside the tests of one process, which leave a core idle most of the time.
 """
 
+import os
 import tempfile
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,6 +36,8 @@ def run_cases(num_ranks, names):
     with tempfile.TemporaryDirectory(prefix="batchgnn-cases-") as folder:
         report = Path(folder) / "passed"
         settings = {"BATCHGNN_TEST_REPORT": str(report), "HYPOTHESIS_DERANDOMIZE": "1"}
+        if not os.environ.get("BATCHGNN_ALL_CASES"):
+            settings["BATCHGNN_SHARE_CASES"] = "1"
         paths = [CASES / name for name in names]
         done = run_on_ranks(
             num_ranks, [*argv, *paths], timeout_s=TIMEOUT_S, environment=settings, behind=True
