@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 import zlib
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -42,13 +43,13 @@ def pytest_collection_modifyitems(config, items):
     num_ranks = MPI.COMM_WORLD.size
     if num_ranks < 3 or not os.environ.get("BATCHGNN_SHARE_CASES"):
         return
-    gone = {item for item in items if "[" in item.nodeid and not _is_for(num_ranks, item.nodeid)}
+    by_test = defaultdict(list)
+    for item in sorted(items, key=lambda item: zlib.crc32(_name(item.nodeid).encode())):
+        by_test[item.nodeid.partition("[")[0]].append(item)
+    others = [each[num_ranks % 2 :: 2] for each in by_test.values() if len(each) > 1]
+    gone = {item for each in others for item in each}
     config.hook.pytest_deselected(items=list(gone))
     items[:] = [item for item in items if item not in gone]
-
-
-def _is_for(num_ranks, nodeid):
-    return zlib.crc32(_name(nodeid).encode()) % 2 == num_ranks % 2
 
 
 def pytest_collection_finish(session):
