@@ -12,22 +12,20 @@ from batchgnn.store.shard_store import Manifest
 NUM_ROLES = 4
 "No role, training, validation, test: what `OwnShards.split` holds."
 
-OF_CLASSES = ("multiclass", "multilabel")
-"Tasks of a manifest whose labels are classes."
-
 
 def graph_entry(share: Share) -> dict[str, Any]:
-    """`graph` and, where labels are classes, `class_counts` of the run's split; collective."""
+    """`graph` and, where vertices have classes, `class_counts` of the run's split; collective."""
     manifest = share.manifest
-    entry: dict[str, Any] = {"graph": size_of(manifest)}
-    if manifest.task in OF_CLASSES:
-        counts = class_counts(share.own, share.split_index)
-        allreduce_sum(share.grid.world, counts, "class counts")
-        entry["class_counts"] = dict(zip(manifest.class_names, counts.tolist(), strict=True))
-    return entry
+    label = share.own.label
+    if label.dtype.kind == "f" or 0 in label.shape[1:]:
+        return {"graph": size_of(manifest, 0 if label.ndim == 1 else manifest.num_classes)}
+    counts = class_counts(share.own, share.split_index)
+    allreduce_sum(share.grid.world, counts, "class counts")
+    named = dict(zip(manifest.class_names, counts.tolist(), strict=True)) if counts.any() else {}
+    return {"graph": size_of(manifest, manifest.num_classes), "class_counts": named}
 
 
-def size_of(manifest: Manifest) -> dict[str, Any]:
+def size_of(manifest: Manifest, num_classes: int) -> dict[str, Any]:
     """Counts as `batchgnn inspect` has them: an undirected edge counts once."""
     edges = manifest.num_edges if manifest.directed else manifest.num_edges // 2
     return {
@@ -36,7 +34,7 @@ def size_of(manifest: Manifest) -> dict[str, Any]:
         "vertices": int(manifest.num_vertices),
         "edges": int(edges),
         "features": int(manifest.num_features),
-        "classes": int(manifest.num_classes) if manifest.task in OF_CLASSES else 0,
+        "classes": int(num_classes),
     }
 
 
