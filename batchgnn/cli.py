@@ -16,6 +16,7 @@ from cyclopts import App, CycloptsError
 from batchgnn import __version__
 from batchgnn.base.environment import keep_idle_threads_quiet, rank_from_environment, tell_success
 from batchgnn.base.errors import BatchGNNError, ConfigError
+from batchgnn.base.examples import ending
 from batchgnn.settings.mistakes import mistake, whole_numbers
 from batchgnn.watch.interrupt import kept_for_later
 
@@ -62,9 +63,11 @@ app = App(
     version=__version__,
     suppress_keyboard_interrupt=False,
     config=whole_numbers,
+    help_epilogue=ending(""),
 )
 for position, (name, (path, line)) in enumerate(COMMANDS.items()):
-    app.command(path, name=name, help=line, sort_key=position)
+    own = {} if path.endswith(":app") else {"help_epilogue": ending(name)}
+    app.command(path, name=name, help=line, sort_key=position, **own)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from batchgnn.base.examples import ending
 from batchgnn.data.communities import CommunityOptions, generate_communities
 from batchgnn.data.convert import ConvertOptions
 from batchgnn.data.convert_edges import convert_edges as convert_edge_list
@@ -32,16 +33,22 @@ COMMUNITY, RMAT, GRID, DIGIT = CommunityOptions(), RmatOptions(), GridOptions(),
 CONVERT, EDGELIST, OGB = ConvertOptions(), EdgeListOptions(), OgbOptions()
 EVENTS, STREAM, NPY = EventOptions(), StreamOptions(), NpyOptions()
 
-app = App(name="data", help="Make graph stores: generate a graph, or convert one.")
+app = App(
+    name="data",
+    help="Make graph stores: generate a graph, or convert one.",
+    help_epilogue=ending("data"),
+)
 generators = App(
     name="generate",
     help="Write a random graph, or the digits.",
     default_parameter=LISTS,
+    help_epilogue=ending("data generate"),
 )
 converters = App(
     name="convert",
     help="Convert a graph from another format, in bounded memory.",
     default_parameter=LISTS,
+    help_epilogue=ending("data convert"),
 )
 app.command(generators)
 app.command(converters)
@@ -57,7 +64,7 @@ def describe(path: Path) -> None:
     )
 
 
-@generators.command
+@generators.command(help_epilogue=ending("data generate communities"))
 def communities(out: Path, /, *, options: Annotated[CommunityOptions, FLAT] = COMMUNITY) -> None:
     """Planted communities with power-law degrees; the community is the label, features are noisy.
 
@@ -69,7 +76,7 @@ def communities(out: Path, /, *, options: Annotated[CommunityOptions, FLAT] = CO
     describe(generate_communities(out, options))
 
 
-@generators.command
+@generators.command(help_epilogue=ending("data generate rmat"))
 def rmat(out: Path, /, *, options: Annotated[RmatOptions, FLAT] = RMAT) -> None:
     """An R-MAT graph: very skewed degrees, nested communities, double edges.
 
@@ -81,7 +88,7 @@ def rmat(out: Path, /, *, options: Annotated[RmatOptions, FLAT] = RMAT) -> None:
     describe(generate_rmat(out, options))
 
 
-@generators.command
+@generators.command(help_epilogue=ending("data generate grid"))
 def grid(out: Path, /, *, options: Annotated[GridOptions, FLAT] = GRID) -> None:
     """A square grid of degree 4, or 8 with diagonals; classes are bands of columns.
 
@@ -93,7 +100,7 @@ def grid(out: Path, /, *, options: Annotated[GridOptions, FLAT] = GRID) -> None:
     describe(generate_grid(out, options))
 
 
-@generators.command
+@generators.command(help_epilogue=ending("data generate digits"))
 def digits(out: Path, /, *, options: Annotated[DigitOptions, FLAT] = DIGIT) -> None:
     """Nearest neighbours among scikit-learn's 1,797 handwritten digits: a real graph, no download.
 
@@ -105,7 +112,7 @@ def digits(out: Path, /, *, options: Annotated[DigitOptions, FLAT] = DIGIT) -> N
     describe(generate_digits(out, options))
 
 
-@generators.command(name="events")
+@generators.command(name="events", help_epilogue=ending("data generate events"))
 def stream(out: Path, /, *, options: Annotated[StreamOptions, FLAT] = STREAM) -> None:
     """A stream of events: Zipf degrees, partners that come back, popularity that drifts.
 
@@ -117,7 +124,7 @@ def stream(out: Path, /, *, options: Annotated[StreamOptions, FLAT] = STREAM) ->
     print(generate_events(out, options))
 
 
-@converters.command
+@converters.command(help_epilogue=ending("data convert npz"))
 def npz(source: Path, out: Path, /, *, options: Annotated[ConvertOptions, FLAT] = CONVERT) -> None:
     """One .npz archive: CSR or edge_index, dense or sparse features, labels, masks.
 
@@ -135,7 +142,7 @@ def npz(source: Path, out: Path, /, *, options: Annotated[ConvertOptions, FLAT] 
     print(convert_archive(source, out, options))
 
 
-@converters.command
+@converters.command(help_epilogue=ending("data convert npy"))
 def npy(source: Path, out: Path, /, *, options: Annotated[NpyOptions, FLAT] = NPY) -> None:
     """A folder of .npy files, as IGB's: edge_index (E, 2), node_feat, node_label_19; mapped.
 
@@ -151,7 +158,7 @@ def npy(source: Path, out: Path, /, *, options: Annotated[NpyOptions, FLAT] = NP
     print(convert_folder(source, out, options))
 
 
-@converters.command
+@converters.command(help_epilogue=ending("data convert edges"))
 def edges(
     source: Path, out: Path, /, *, options: Annotated[EdgeListOptions, FLAT] = EDGELIST
 ) -> None:
@@ -168,7 +175,7 @@ def edges(
     print(convert_edge_list(source, out, options))
 
 
-@converters.command
+@converters.command(help_epilogue=ending("data convert ogb"))
 def ogb(source: Path, out: Path, /, *, options: Annotated[OgbOptions, FLAT] = OGB) -> None:
     """An OGB node-property folder as downloaded, with raw/ and split/.
 
@@ -182,7 +189,7 @@ def ogb(source: Path, out: Path, /, *, options: Annotated[OgbOptions, FLAT] = OG
     print(convert_ogb_folder(source, out, options))
 
 
-@converters.command
+@converters.command(help_epilogue=ending("data convert events"))
 def events(source: Path, out: Path, /, *, options: Annotated[EventOptions, FLAT] = EVENTS) -> None:
     """A stream of events, CSV (also packed) or Parquet: who met whom, and when.
 

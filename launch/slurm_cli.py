@@ -11,6 +11,7 @@ from cyclopts import App
 from cyclopts.config import Dict
 
 from batchgnn.base.errors import BatchGNNError, ConfigError, StoreError
+from batchgnn.base.examples import ending
 from batchgnn.base.parse import parse_toml
 from batchgnn.launch import queue
 from batchgnn.launch.mpirun import Flavour, find_mpirun
@@ -45,10 +46,11 @@ app = App(
     name="slurm",
     help="Batch scripts for Slurm: convert, partition, train, evaluate, report.",
     config=(pipeline_file, whole_numbers),
+    help_epilogue=ending("slurm"),
 )
 
 
-@app.command
+@app.command(help_epilogue=ending("slurm write"))
 def write(
     folder: Path,
     /,
@@ -77,7 +79,7 @@ def write(
     print(f"{folder / SCRIPTS}: {', '.join(_named(made))}\nNext: batchgnn slurm submit {folder}")
 
 
-@app.command
+@app.command(help_epilogue=ending("slurm submit"))
 def submit(
     folder: Path,
     /,
@@ -122,10 +124,14 @@ def submit(
         queue.cancel([job.number for job in jobs])
         raise
     if dry_run:
+        print(f"Nothing is submitted. Next, without --dry-run: batchgnn slurm submit {folder}")
         return
     queue.write_jobs(folder / SCRIPTS / JOBS, jobs)
     said = ", ".join(f"{job.step} {job.number}" for job in jobs)
-    print(f"submitted: {said}\nFollow them: batchgnn status {folder}")
+    print(
+        f"submitted: {said}\nFollow them: batchgnn status {folder}\n"
+        f"End them: batchgnn cancel {folder}"
+    )
 
 
 def _made(pipeline: Pipeline, folder: Path) -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from batchgnn.base.errors import StoreError
 from batchgnn.launch import queue
+from batchgnn.launch.next_step import after_pipeline, after_run
 from batchgnn.launch.slurm_cli import JOBS, SCRIPTS
 from batchgnn.launch.variants import table_of
 from batchgnn.run.run_scores import SPLITS, best_runs, say_number
@@ -37,6 +38,13 @@ def status(path: Path, /) -> None:
         print(f"best of these runs: {runs[n].path}, {best_line(runs[n])}")
     if damage:
         raise StoreError("\n".join([*damage, "What else there is was printed."]))
+    alone = [run for run in runs if run.path == path]
+    then = (
+        after_run(alone[0], alone[0].stands(runs=_runs(alone[0])))
+        if alone
+        else after_pipeline(path, jobs, runs)
+    )
+    print(then, end="\n" if then else "")
 
 
 def cancel(path: Path, /, *, now: bool = False) -> None:

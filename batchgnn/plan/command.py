@@ -10,6 +10,7 @@ from rich.console import Console
 
 from batchgnn.base.environment import rank_from_environment, size_from_environment
 from batchgnn.base.errors import ConfigError
+from batchgnn.base.examples import ending
 from batchgnn.modes.assembly import settings_of
 from batchgnn.modes.chosen import AUTO
 from batchgnn.modes.command_options import TRAINING_OPTIONS
@@ -77,7 +78,7 @@ def plan(
         Console().print(plan_table(manifest, choice, ranks, per_node))
 
 
-app = TRAINING_OPTIONS.app(plan, name="plan", help_epilogue=ABOUT)
+app = TRAINING_OPTIONS.app(plan, name="plan", help_epilogue=ending("plan", ABOUT))
 
 
 def default_ranks_per_node(num_ranks: int, rates: Rates) -> int:

@@ -1,6 +1,9 @@
-"""The plan as tables for a terminal: modes ranked, every term of their seconds, warnings."""
+"""The plan as tables for any width of terminal: modes ranked, terms of their seconds, warnings."""
 
-from rich.console import Group
+from collections.abc import Callable, Sequence
+
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -9,6 +12,9 @@ from batchgnn.modes.kinds import MODES
 from batchgnn.plan.choose import FEW_LABELS, Choice
 from batchgnn.plan.prediction import TERMS, Prediction
 from batchgnn.store.shard_store import Manifest
+
+WIDEST = 10_000
+"Columns of a terminal that cuts nothing, to measure in."
 
 
 def plan_table(manifest: Manifest, choice: Choice, ranks: int, per_node: int) -> Group:
@@ -20,39 +26,70 @@ def plan_table(manifest: Manifest, choice: Choice, ranks: int, per_node: int) ->
     if (shares := choice.shares) is not None:
         title += f"; balance {shares.balance:.3f}, halo factor {shares.halo_factor:.3f}"
     said = [Text(text) for text in remarks(choice)]
-    return Group(Text(title), _modes(choice), _terms(choice), *said)
+    return Group(Text(title), Modes(ranked(choice)), *said)
 
 
-def _modes(choice: Choice) -> Table:
-    table = Table(title="modes, the best first; an epoch of training", title_justify="left")
-    for name in ("mode", "exact?", "epoch", "steps", "sent by all", "calls", "memory a rank"):
-        table.add_column(name, justify="left" if name in ("mode", "exact?") else "right")
-    for each in ranked(choice):
-        memory = format_bytes(each.memory.total)
-        table.add_row(
-            each.name,
-            each.exactness,
-            f"{each.epoch_s:.3g} s",
-            f"{each.steps:,}",
-            format_bytes(each.bytes),
-            f"{each.calls:,.0f}",
-            memory if each.fits else f"{memory}, too much",
-        )
-    return table
+class Modes:
+    """The modes side by side, the best first, in as many tables as the width asks for."""
+
+    def __init__(self, modes: Sequence[Prediction]):
+        self.modes = modes
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Tables of as many modes as fit; one that is too wide alone is folded, never cut."""
+        left = list(self.modes)
+        title = "modes, the best first; an epoch of training, seconds of the slowest rank"
+        while left:
+            held = next(
+                (n for n in range(len(left), 1, -1) if _fits(_table(left[:n]), console, options)), 1
+            )
+            yield Text(title, "italic")
+            yield _table(left[:held])
+            left, title = left[held:], "modes that follow"
 
 
-def _terms(choice: Choice) -> Table:
-    table = Table(title="seconds of the slowest rank in an epoch", title_justify="left")
-    table.add_column("term", no_wrap=True)
-    modes = ranked(choice)
+def _fits(table: Table, console: Console, options: ConsoleOptions) -> bool:
+    return (
+        Measurement.get(console, options.update(width=WIDEST), table).minimum <= options.max_width
+    )
+
+
+def _table(modes: Sequence[Prediction]) -> Table:
+    """A column a mode: what it costs, then every term of its seconds."""
+    table = Table()
+    table.add_column("", overflow="fold")
     for each in modes:
-        table.add_column(each.name, justify="right")
-    for name in TERMS:
-        table.add_row(name, *(f"{each.seconds.get(name, 0.0):.3g}" for each in modes))
-    table.add_row("hidden behind products", *(f"{-each.hidden_s:.3g}" for each in modes))
+        table.add_column(each.name, justify="right", overflow="fold")
+    for name, say in COSTS.items():
+        table.add_row(name, *map(say, modes))
     table.add_section()
-    table.add_row("before: each byte checked", *(f"{each.check_s:.3g}" for each in modes))
+    for name in TERMS:
+        table.add_row(f"{name} (s)", *(f"{each.seconds.get(name, 0.0):.3g}" for each in modes))
+    table.add_row("hidden behind products (s)", *(f"{0.0 - each.hidden_s:.3g}" for each in modes))
+    table.add_section()
+    table.add_row("before: each byte checked (s)", *(f"{each.check_s:.3g}" for each in modes))
     return table
+
+
+def _memory(each: Prediction) -> str:
+    needed = unbroken(format_bytes(each.memory.total))
+    return needed if each.fits else f"{needed}, too much"
+
+
+def unbroken(text: str) -> str:
+    """A number and its unit, which stay on one line."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+COSTS: dict[str, Callable[[Prediction], str]] = {
+    "exact?": lambda each: each.exactness,
+    "epoch": lambda each: unbroken(f"{each.epoch_s:.3g} s"),
+    "steps": lambda each: f"{each.steps:,}",
+    "sent by all": lambda each: unbroken(format_bytes(each.bytes)),
+    "calls": lambda each: f"{each.calls:,.0f}",
+    "memory a rank": _memory,
+}
+"Lines of a table, above the terms."
 
 
 def ranked(choice: Choice) -> list[Prediction]:

@@ -8,6 +8,7 @@ from cyclopts import App, Parameter, validators
 
 from batchgnn.base.bytes import format_bytes
 from batchgnn.base.errors import ConfigError
+from batchgnn.base.examples import ending
 from batchgnn.report.page import page
 from batchgnn.report.run import read_runs
 from batchgnn.report.style import MOST_RUNS
@@ -23,7 +24,7 @@ The timeline is also in RUN/timeline.json, which ui.perfetto.dev and chrome://tr
 batchgnn train --timeline-epoch says of which epoch it is.
 """
 
-app = App(name="report", help_epilogue=ABOUT)
+app = App(name="report", help_epilogue=ending("report", ABOUT))
 
 
 @app.default

@@ -38,7 +38,7 @@ def time_section(runs: Sequence[Run]) -> Html:
             join([run_name(n, run), f". {_bars_say(run)}"]),
             svg.stacks(
                 f"Seconds of each epoch of {run.name} by phase", *_bars(run), top,
-                (0.4, len(run.lines) + 0.6), "epoch", "seconds",
+                (0.4, len(run.lines) + 0.6), "epoch", "time",
             ),
         )
         for n, run in enumerate(runs)

@@ -10,12 +10,17 @@ from batchgnn.report.layout import beside_table, figure, heads
 from batchgnn.report.run import Line, Run
 from batchgnn.report.style import run_class
 
+RING = "A ring is the best epoch by validation"
+
 
 def learning(runs: Sequence[Run]) -> Html:
     """Loss and scores by epoch, and by seconds of training."""
     loss = [_series(n, run, "loss") for n, run in enumerate(runs)]
     legend = [svg.stroke(run_class(n), run.name) for n, run in enumerate(runs)]
-    figures = [figure("Mean training loss of each epoch.", _lines("Loss", loss, "loss"), *legend)]
+    caption = "Mean training loss of each epoch."
+    if any(each.ringed for each in loss):
+        caption += f" {RING}."
+    figures = [figure(caption, _lines("Loss", loss, "loss"), *legend)]
     for name in dict.fromkeys(name for run in runs for name in run.scores.names):
         figures += _score_figures(name, runs, legend)
     return beside_table(figures, _epochs(runs), runs)
@@ -31,15 +36,15 @@ def _score_figures(name: str, runs: Sequence[Run], legend: Sequence[Html]) -> li
     caption = f"Exact {name} of the whole validation and test split."
     chosen = {n: run for n, run in enumerate(runs) if run.scores.metric == name}
     for run in list(chosen.values())[:1]:
-        caption += f" A ring is the best epoch by validation ({run.scores.direction})."
+        caption += f" {RING} ({run.scores.direction})."
     drawn = _lines(f"Scores: {name}", [*val, *test], name)
     figures = [figure(caption, drawn, *legend, *kinds)]
     clock = [each for n, run in chosen.items() if (each := _by_clock(n, run, name)).points]
     if clock:
         drawn = svg.lines(
-            f"Validation {name} by seconds", clock, "seconds of training", name, whole_x=False
+            f"Validation {name} by seconds", clock, "time of training (s)", name, whole_x=False
         )
-        caption = "Validation score by the seconds of training until then, without evaluations."
+        caption = f"Validation {name} by the seconds of training until then, without evaluations."
         figures.append(figure(caption, drawn, *legend))
     return figures
 
@@ -51,7 +56,8 @@ def _lines(name: str, series: list[svg.Series], label: str) -> Html:
 
 def _series(n: int, run: Run, key: str, kind: str = "") -> svg.Series:
     points = [(line["epoch"], line[key]) for line in run.lines if line.get(key) is not None]
-    ringed = run.scores.best_epoch if key == f"val_{run.scores.metric}" else None
+    is_ringed = key in ("loss", f"val_{run.scores.metric}")
+    ringed = run.scores.best_epoch if is_ringed else None
     return svg.Series(f"{run.name}, {key}", run_class(n) + kind, points, ringed)
 
 

@@ -10,6 +10,7 @@ from batchgnn.report.html import (
     escape,
     join,
     number,
+    say_date,
     seconds,
     share,
     size,
@@ -61,6 +62,10 @@ def _peak(run: Run) -> float | None:
     return max((max(line.get("peak_memory_bytes", [0])) for line in run.lines), default=0) or None
 
 
+def _date(seconds_s: float | None) -> str | None:
+    return None if seconds_s is None else say_date(seconds_s)
+
+
 def _score_rows(runs: Sequence[Run]) -> list[list[object]]:
     """Scores at the best epoch: those that chose it, then the others by name."""
     val = [number(run.scores.at_best("val")) for run in runs]
@@ -94,6 +99,8 @@ def _guard(run: Run) -> str | None:
 ABOUT: dict[str, Callable[[Run], object]] = {
     "Folder": lambda run: str(run.path),
     "State": lambda run: run.state,
+    "Training began": lambda run: _date(run.began_s),
+    "Last epoch ended": lambda run: _date(run.ended_s),
     "Mode": lambda run: run.settings.get("mode", "?"),
     "Exactness": lambda run: run.exactness,
     "Model": _model,

@@ -1,6 +1,7 @@
 """HTML and SVG as text: elements, tables and numbers; everything that is not `Html` is escaped."""
 
 import html
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -82,6 +83,13 @@ def starred(cell: Cell) -> Cell:
 def share(value: float | None) -> Cell:
     """A part of a whole: `12 %`."""
     return Cell(NOTHING) if value is None else Cell(f"{100 * value:.0f} %", value)
+
+
+def say_date(seconds_s: float) -> str:
+    """Seconds since 1970 for people, `2026-11-28 09:45 UTC`; a dash outside of calendars."""
+    if not 0 <= seconds_s < 1e11:
+        return NOTHING
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds_s))
 
 
 def say_seconds(value: float) -> str:

@@ -8,7 +8,8 @@ from batchgnn import __version__
 from batchgnn.report.costs import balance, communication, time_section
 from batchgnn.report.curves import learning
 from batchgnn.report.facts import configuration, plan, summary, versions
-from batchgnn.report.html import Html, tag
+from batchgnn.report.graph import graph_section
+from batchgnn.report.html import Html, say_date, tag
 from batchgnn.report.run import Run
 from batchgnn.report.slots import slots_section
 from batchgnn.report.spans import timeline_section
@@ -34,7 +35,7 @@ def page(runs: Sequence[Run], command: str) -> str:
         tag("title", title),
         tag("style", Html(style)),
     )
-    made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    made = say_date(time.time())
     body = tag(
         "body",
         tag("a", "Skip to the report", class_="skip", href="#main"),
@@ -47,6 +48,7 @@ def page(runs: Sequence[Run], command: str) -> str:
 
 SECTIONS: list[tuple[str, str, Callable[[Sequence[Run]], Html]]] = [
     ("summary", "Summary", summary),
+    ("graph", "Graph", graph_section),
     ("learning", "Loss and scores", learning),
     ("stream", "Along the stream", stream_section),
     ("time", "Where the time went", time_section),

@@ -62,6 +62,17 @@ class Run:
         return len(self.lines[-1].get("peak_memory_bytes", [])) or self.result.get("ranks", 1)
 
     @property
+    def began_s(self) -> float | None:
+        """When its first epoch began, seconds since 1970; None of older versions."""
+        first = self.lines[0]
+        return first["time"] - wall_seconds(first) if "time" in first else None
+
+    @property
+    def ended_s(self) -> float | None:
+        """When the last epoch that is done ended, seconds since 1970; None of older versions."""
+        return self.lines[-1].get("time")
+
+    @property
     def settled(self) -> list[Line]:
         """The epochs that means are taken over: all but the first, which also compiles and fills
         caches, on as many ranks as the last had."""

@@ -1,5 +1,6 @@
 """What a run's files tell: a line of metrics an epoch, and result.json."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from batchgnn.modes.mode import Mode
 from batchgnn.modes.share import Share
 from batchgnn.plan.beside import plan_entry, plan_of
 from batchgnn.run.folder import RunFolder
+from batchgnn.run.graph_entry import graph_entry
 from batchgnn.run.training_state import TrainingState
 from batchgnn.tasks.score import higher_is_better
 
@@ -22,13 +24,13 @@ class Record:
         self.planned = plan_of(share, shards) if share.is_first else None
 
     def end_epoch(self, line: dict[str, Any]) -> None:
-        """A line of metrics."""
+        """A line of metrics, with when it ended."""
         if self.share.is_first:
-            self.folder.append_metrics(line)
+            self.folder.append_metrics(line | {"time": round(time.time(), 3)})
 
     def end(self, state: TrainingState, mode: Mode) -> None:
         """result.json."""
-        held = self._held()
+        held = self._held() | graph_entry(self.share)
         if self.share.is_first:
             self.folder.write_result(self._result(state, mode) | held | {"plan": self._plan()})
             print(self.folder.summary(), flush=True)

@@ -44,6 +44,8 @@ RESULT_KEYS: Kinds = {
     **dict.fromkeys(("feature_cache_hit_rate?", "events_per_second?", "updates_lost?"), MAYBE),
     "ways?": [int],
     "mrr_along?": {str: BY_RANK},
+    "graph?": {str: (str, int)},
+    "class_counts?": {str: [int]},
     "versions?": {str: TEXT},
     "plan?": (NOTHING, {str: (str, [{str: (*NUMBER, *TEXT)}])}),
 }
@@ -52,7 +54,7 @@ LINE_KEYS: Kinds = {
     "epoch": int,
     "loss": MAYBE,
     "seconds": NUMBER,
-    **dict.fromkeys(("evaluate_seconds?", "deduplication?"), NUMBER),
+    **dict.fromkeys(("evaluate_seconds?", "deduplication?", "time?"), NUMBER),
     **dict.fromkeys(("collective_bytes?", "collective_calls?", "collective_seconds?"), BY_NAME),
     **RANKS_OF_LINE,
     "phase_seconds?": {str: NUMBER},

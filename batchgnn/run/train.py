@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from batchgnn.base.errors import ConfigError
+from batchgnn.base.examples import ending
 from batchgnn.comm.exchange import allreduce_max
 from batchgnn.comm.failure import fail_together
 from batchgnn.modes.assembly import mode_of, resolved, settings_of
@@ -59,7 +60,9 @@ def train(
         train_share(share, folder, shards, resume)
 
 
-app = TRAINING_OPTIONS.app(train, name="train", help="Train a model on a shard store.")
+app = TRAINING_OPTIONS.app(
+    train, name="train", help="Train a model on a shard store.", help_epilogue=ending("train")
+)
 
 
 def _as_before(folder: RunFolder, options: dict[str, Any]) -> dict[str, Any]:

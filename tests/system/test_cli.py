@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from batchgnn import __version__
-from batchgnn.cli import COMMANDS, main
+from batchgnn.base.examples import EXAMPLES
+from batchgnn.cli import COMMANDS, app, main
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,7 +56,39 @@ def test_help_names_every_command_and_every_command_has_help(capsys):
     listed = help_of()
     for name in COMMANDS:
         assert f" {name} " in listed
-        assert "Usage:" in help_of(name)
+    walked = dict(commands_below(app))
+    assert walked.keys() == EXAMPLES.keys()
+    for words in walked:
+        shown = help_of(*words.split())
+        assert "Usage:" in shown
+        assert [line for line in EXAMPLES[words] if line not in shown] == []
+        begin = f"batchgnn {words}".strip()
+        assert any(begin in line or f"-- {words}" in line for line in EXAMPLES[words])
+
+
+def commands_below(of, words=()):
+    """The words of every command, and its app."""
+    yield " ".join(words), of
+    for name in of:
+        if not name.startswith("-"):
+            yield from commands_below(of[name], (*words, name))
+
+
+@pytest.mark.parametrize("words", sorted(EXAMPLES))
+def test_the_examples_of_help_are_parsed(words, tmp_path, monkeypatch):
+    """In a folder that has the two files which are read for it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.toml").write_text('shards = "shards"\n')
+    (tmp_path / "pipeline.toml").write_text("nodes = 2\n")
+    for line in EXAMPLES[words]:
+        _, *typed = shlex.split(line)
+        if typed[-1] == "--help":
+            continue
+        app.parse_args(typed, exit_on_error=False, print_error=False)
+        if typed[0] == "launch":
+            inner = typed[typed.index("--") + 1 :]
+            app.parse_args(inner, exit_on_error=False, print_error=False)
 
 
 def test_a_shell_completes_commands_and_options():

@@ -145,7 +145,18 @@ def test_the_page_says_what_the_runs_say(runs, page):
     assert sum(result["rank_edges"]) == sum(
         json.loads((runs / "alone" / "result.json").read_text())["rank_edges"]
     )
-    sections = "summary learning time communication balance timeline plan configuration versions"
+    graph = shown.tables["Graph"].rows
+    assert (graph["Vertices"], graph["Features of a vertex"]) == ([400, 400], [12, 12])
+    assert graph["Edges"] == [sum(result["rank_edges"]) / 2] * 2
+    classes = shown.tables["Classes of alone"].rows
+    labels, split = learnable_graph().label, learnable_graph().split
+    for c, cells in enumerate(classes.values()):
+        roles = [((labels == c) & (split == role)).sum() for role in range(4)]
+        assert cells == [sum(roles), sum(roles) / (labels >= 0).sum(), *roles]
+    assert "Classes of pair" not in shown.tables
+    sections = (
+        "summary graph learning time communication balance timeline plan configuration versions"
+    )
     assert shown.sections == sections.split()
 
 

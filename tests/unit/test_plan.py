@@ -1,12 +1,15 @@
 """`batchgnn plan`: values computed by hand, the modes' own memory plans, the file of rates."""
 
+import io
 import json
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from graphs import learnable_graph, shards_of
+from rich.console import Console
 
 from batchgnn.base.bytes import MemoryPlan
 from batchgnn.base.errors import ConfigError, StoreError
@@ -36,6 +39,7 @@ from batchgnn.plan.prediction import (
 from batchgnn.plan.rates import ASSUMED, EdgeRates, Line, Link, Rates, read_rates, write_rates
 from batchgnn.plan.sampled import distinct_of, frontiers_of, group_sizes
 from batchgnn.plan.shares import share_graph
+from batchgnn.plan.table import plan_table, unbroken
 from batchgnn.run.session import open_session
 from batchgnn.store.shard_store import read_manifest
 
@@ -359,6 +363,7 @@ def test_plan_beside_the_measurement():
 
 def test_command_prints_what_auto_takes(shards, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("BATCHGNN_CACHE", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
     options = {"hidden": 16, "memory": "4G"}
     plan(shards, ranks=2, json=True, options=options)
     said = json.loads(capsys.readouterr().out)
@@ -376,3 +381,20 @@ def test_command_prints_what_auto_takes(shards, capsys, monkeypatch, tmp_path):
     assert "warning: fullgraph needs" in text
     with pytest.raises(ConfigError, match="launch -n 3 -- plan"):
         plan(shards, ranks=3, calibrate=True, options=options)
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_the_plan_is_cut_at_no_width(shards, width):
+    """Every number of every mode is there, on lines that fit, with no ellipsis."""
+    manifest, settings = read_manifest(shards), settings_of(mode="auto", model="gcn")
+    choice = compare_modes(shards, manifest, settings, 4, 4, SIMPLE)
+    assert len(choice.predictions) > 3
+    printed = io.StringIO()
+    Console(file=printed, width=width).print(plan_table(manifest, choice, 4, 4))
+    said = printed.getvalue()
+    assert "…" not in said
+    assert max(map(len, said.splitlines())) <= width
+    for each in choice.predictions:
+        for number in (f"{each.steps:,}", f"{each.calls:,.0f}", unbroken(f"{each.epoch_s:.3g} s")):
+            assert re.search(rf"(?<!\S){re.escape(number)}(?!\S)", said), (each.name, number)
+        assert set(re.split(r"[ -]", each.name)) <= set(re.split(r"[\s│┃-]", said))

@@ -1,5 +1,6 @@
 """The report's summary, plan and settings; its page is safe; the command writes where it should."""
 
+import json
 import re
 import subprocess
 import sys
@@ -8,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import tomli_w
-from runs import COLLECTIVES, Page, lines_of, make_run, mean, page_of
+from runs import BEGAN_S, COLLECTIVES, Page, lines_of, make_run, mean, page_of, write_lines
 
 from batchgnn.base.errors import ConfigError
 from batchgnn.report.command import report
-from batchgnn.report.html import escape, tag
+from batchgnn.report.html import escape, say_date, tag
 from batchgnn.report.page import page
 from batchgnn.report.run import read_runs
 
@@ -35,6 +36,28 @@ def test_the_summary_is_that_of_the_result_and_the_means_leave_out_the_first_epo
     assert rows["Peak memory of a rank"] == [max(max(li["peak_memory_bytes"]) for li in lines)]
     assert rows["Ranks"] == ["2 ranks, 2 threads each"]
     assert "Remote rows found in the cache" not in rows
+    assert rows["Training began"] == [say_date(BEGAN_S)]
+    assert rows["Last epoch ended"] == [say_date(BEGAN_S + 50 + 4 * 60)]
+
+
+def test_a_run_of_an_older_version_has_no_dates_and_no_graph(run):
+    result = json.loads((run / "result.json").read_text())
+    for name in ("graph", "class_counts"):
+        del result[name]
+    (run / "result.json").write_text(json.dumps(result))
+    lines = [{k: v for k, v in line.items() if k != "time"} for line in lines_of(run)]
+    write_lines(run, lines)
+    shown = page_of(run)
+    assert "graph" not in shown.sections
+    assert "Training began" not in shown.tables["Summary of the runs"].rows
+
+
+def test_the_loss_has_a_ring_at_the_best_epoch(run):
+    loss = page_of(run).pictures["Loss"]
+    circles = list(loss.iter("circle"))
+    (ring,) = [each for each in circles if each.get("class") == "ring"]
+    dots = [each for each in circles if each.get("class") != "ring"]
+    assert ring.get("cx") == dots[3].get("cx")
 
 
 def test_a_run_of_one_epoch_is_its_own_mean(tmp_path):
