@@ -161,7 +161,7 @@ def warnings(writer: GraphStoreWriter) -> Iterator[str]:
     if writer.num_edges == 0:
         yield "warning: there are no edges"
     if spec.num_features == 0:
-        yield "warning: no vertex has features, and training needs some"
+        yield "warning: no vertex has features: train with --inputs degree, constant or embedding"
     if tally.num_unlabelled == spec.num_vertices:
         yield "warning: no vertex has a label, so nothing can be trained on this graph"
     elif tally.by_part is not None and not tally.by_part[:, SPLITS["train"]].all():

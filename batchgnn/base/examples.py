@@ -18,7 +18,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "data convert npy": ("batchgnn data convert npy igb_tiny graph.h5 --label node_label_19",),
     "data convert edges": (
         "batchgnn data convert edges edges.csv graph.h5",
-        "batchgnn data convert edges edges graph.h5 --vertices vertices.csv --standardize",
+        "batchgnn data convert edges edges graph.h5 --vertices vertices.csv",
     ),
     "data convert ogb": ("batchgnn data convert ogb ogbn_arxiv graph.h5",),
     "data convert events": ("batchgnn data convert events events.csv stream.h5",),
