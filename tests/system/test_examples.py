@@ -15,6 +15,8 @@ import pytest
 import stand_ins
 from commands import ROOT, environment
 
+from batchgnn.launch.mpirun import root_environment
+
 EXAMPLES = ROOT / "examples"
 BATCH_SYSTEM = """#!/bin/bash
 # In place of sbatch: runs the script, the last word, at once.
@@ -29,6 +31,7 @@ def run(example, *words, cwd, path=None, **variables):
     """The example with these words, as a user types it; what it printed."""
     found = [path, str(Path(sys.executable).parent), os.environ["PATH"]]
     with_commands = {"PATH": ":".join(filter(None, found)), **variables}
+    with_commands |= root_environment(os.geteuid())
     done = subprocess.run(
         ["sh", EXAMPLES / example, *map(str, words)],
         cwd=cwd, env=environment() | with_commands, capture_output=True, text=True,

@@ -78,7 +78,7 @@ def test_status_of_a_job_array_says_which_run_is_the_best(tmp_path, capsys, name
     for n, value in enumerate((0.5, 0.25, 0.75)):
         make_run(tmp_path / f"run-{n}", scores=(name,), **{f"val_{name}": value})
     status(tmp_path)
-    said = capsys.readouterr().out.splitlines()[-1]
+    said = capsys.readouterr().out.splitlines()[-2]
     assert said.startswith(f"best of these runs: {tmp_path / f'run-{best}'}, val_{name} ")
 
 
