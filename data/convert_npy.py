@@ -46,7 +46,6 @@ def convert_npy(
     Raises DataError for a bad folder, ConfigError for a bad option, StoreError when `out` exists.
     """
     options = options or NpyOptions()
-    options.check()
     arrays = open_arrays(Path(source), options.label)
     if options.arcs is None and "directed" not in arrays:
         options = replace(options, arcs="directed")

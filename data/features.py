@@ -17,23 +17,45 @@ from batchgnn.store.graph_writer import TRAIN, GraphStoreWriter
 from batchgnn.store.taken import Record
 
 
+def asked_of_rows(options: ConvertOptions) -> dict[str, bool]:
+    """What may be asked of dense features alone, as it is typed, and whether it is."""
+    filled = options.fill is not None
+    return {"--standardize": options.standardize, f"--fill {options.fill}": filled}
+
+
 def refuse_sparse(options: ConvertOptions, path: object) -> None:
     """Raise ConfigError where sparse features should be filled or standardised."""
-    if options.standardize or options.fill is not None:
-        name = "--standardize" if options.standardize else f"--fill {options.fill}"
-        raise ConfigError(
-            f"{name}: the features of {path} are sparse, needed dense ones. Leave it out, or save "
-            "them as x, (vertices, features)"
-        )
+    for name, is_asked in asked_of_rows(options).items():
+        if is_asked:
+            raise ConfigError(
+                f"{name}: the features of {path} are sparse, needed dense ones. Leave it out, or "
+                "save them as x, (vertices, features)"
+            )
+
+
+def refuse_without(options: ConvertOptions, graph: str) -> None:
+    """Raise ConfigError where something is asked of features that are not there."""
+    in_rows = {"--normalize-features row": options.normalize_features != "none"}
+    for name, is_asked in (asked_of_rows(options) | in_rows).items():
+        if is_asked:
+            raise ConfigError(
+                f"{name}: no vertex of {graph} has features, needed some. Leave it out, or give "
+                "the features too"
+            )
 
 
 class FeatureRows:
     """Appends dense features to a store; `finish` comes when the split is there too."""
 
     def __init__(self, writer: GraphStoreWriter, options: ConvertOptions):
-        """Opens the unnamed file where rows have to wait; it is closed with the writer."""
+        """Opens the unnamed file where rows have to wait; it is closed with the writer.
+
+        Raises ConfigError where the options ask something of features, and there are none.
+        """
         self.writer, self.options, self.num_filled = writer, options, 0
         self.width = writer.spec.num_features
+        if not self.width:
+            refuse_without(options, writer.spec.name)
         self.as_is = np.zeros(self.width, bool)
         "Columns that stay as they are: 0 and 1 for a value of text."
         self.spool: IO[bytes] | None = None

@@ -175,9 +175,10 @@ def not_a_number(table: Table, row: int, column: int, found: Any, width: int = 1
     """The error for a cell that is no number, or not as many of them as in the first row."""
     needed = "a number" if width == 1 else f"{width} numbers as in the first row"
     what = "is empty" if found in ("", None) else f"is {found!r}"
+    remedy = "; what vertices lack can be filled: --fill mean" if what == "is empty" else ""
     return DataError(
         f"{table.path}, row {row:,}, column {table.columns[column]}: the cell {what}, needed "
-        f"{needed}. Correct it, or choose other columns: --label, --features, --weight"
+        f"{needed}. Correct it, or choose other columns: --label, --features, --weight{remedy}"
     )
 
 

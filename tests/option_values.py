@@ -120,7 +120,7 @@ CHECKED = {
     *("tensor_ways", "feature_dtype", "gradient", "event_loss"),
     *("pipeline_ways", "wavefront", "recompute", "history_every", "history_init", "guard_every"),
     *("ways", "lost_updates", "negatives", "eval_negatives", "eval_negatives_file"),
-    *("decoder", "embedding", "class_weights", "inputs", "input_width"),
+    *("decoder", "embedding", "class_weights", "inputs", "input_width", "features"),
 }
 "What is compared with each other when settings are resolved."
 

@@ -31,6 +31,11 @@ def resolve_inputs(settings: Settings, stored: str) -> tuple[Settings, str]:
     stored: what features are stored as
     """
     inputs = inputs_of(settings)
+    if inputs.is_made and settings[Features].features == "mapped":
+        raise ConfigError(
+            f"--features mapped is of stored features, and --inputs {inputs.inputs} does not read "
+            "them: leave one of the two out."
+        )
     if not inputs.is_trained and inputs.input_width is not None:
         raise ConfigError(
             f"--input-width {inputs.input_width} is of trained rows, and --inputs is "

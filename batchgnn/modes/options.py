@@ -34,7 +34,8 @@ class VertexInputs:
 
     inputs: Literal["features", "constant", "degree", "embedding"] = "features"
     """What a vertex enters the model with: its features; or, also where it has none, constant = a
-    1, degree = log(1 + its in-edges), embedding = a row of its own, trained with the model."""
+    1, degree = log(1 + its in-edges), embedding = a row of its own, trained with the model, without
+    weight decay."""
 
     input_width: Annotated[int | None, AT_LEAST_ONE] = None
     "Columns of a trained row, for --inputs embedding. [default: 64]"

@@ -138,8 +138,8 @@ def _measure(shards: Path, settings: Settings, ranks: int) -> None:
             f"started. Start them: batchgnn launch -n {ranks} -- plan {shards} --calibrate"
         )
     threads, hidden = settings[Run].threads, (settings.get(Layers) or Layers()).hidden
-    inputs = "constant" if inputs_of(settings).is_made else "features"
-    measured = settings_of(threads=threads, hidden=hidden, features="mapped", inputs=inputs)
+    rows = {"inputs": "constant"} if inputs_of(settings).is_made else {"features": "mapped"}
+    measured = settings_of({"threads": threads, "hidden": hidden, **rows})
     with (
         start() as grid,
         abort_on_exception(grid.world),

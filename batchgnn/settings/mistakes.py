@@ -16,8 +16,9 @@ MESSAGES = 'Command "', "Invalid value", "Parameter ", "Unable to", "Unknown "
 "Beginnings of cyclopts' messages, which go on after a colon."
 
 
-WORD_OR_NUMBER = re.compile(r"Literal\[(\w+)\]\|int(?:\|None)?")
-"How they have a type that is a word or a whole number."
+WORD_OR_NUMBER = re.compile(r"Literal\[(\w+)\]\|(int|float)(?:\|None)?")
+"How they have a type that is a word or a number."
+KINDS = {"int": "a whole number", "float": "a number"}
 
 
 def mistake(error: CycloptsError) -> ConfigError:
@@ -43,7 +44,7 @@ def _text(error: CycloptsError) -> str:
         name = error.argument.name
         name = name if error.argument.index is None else name.lstrip("-").upper()
         return f"{name} is missing.{meant}"
-    return WORD_OR_NUMBER.sub(r"a whole number or \1", str(error))
+    return WORD_OR_NUMBER.sub(lambda found: f"{KINDS[found[2]]} or {found[1]}", str(error))
 
 
 def whole_numbers(app: Any, commands: tuple[str, ...], arguments: Any) -> None:

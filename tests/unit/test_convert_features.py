@@ -38,7 +38,7 @@ VALUES = np.array([[1, np.nan, 7], [5, 2, 7], [9, 4, np.nan], [np.nan, 8, 9]])
 
 
 def test_missing_cells_are_refused_unless_something_is_filled_in(folder):
-    with pytest.raises(DataError, match=r"row 2, column g: the cell is empty, needed a number"):
+    with pytest.raises(DataError, match=r"row 2, column g: the cell is empty, .* --fill mean$"):
         of_tables(folder)
     graph = of_tables(folder, fill=-1.0)
     np.testing.assert_array_equal(graph.read_features(), np.nan_to_num(VALUES, nan=-1))
@@ -131,6 +131,9 @@ def test_nulls_of_parquet_are_filled(folder):
         ({"one_hot": ("split",)}, "one-hot split: the column is the id, a label or the split"),
         ({"one_hot": ("nowhere",)}, "nowhere"),
         ({"one_hot": ("f",), "vertices": None}, "give it as --vertices"),
+        ({"vertices": None, "standardize": True}, "--standardize: no vertex of .* has features"),
+        ({"vertices": None, "fill": "mean"}, "--fill mean: no vertex of .* has features"),
+        ({"vertices": None, "normalize_features": "row"}, "row: no vertex of .* has features"),
     ],
 )
 def test_what_cannot_be_is_refused(folder, options, said):

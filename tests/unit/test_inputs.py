@@ -87,6 +87,7 @@ def test_only_rows_that_a_step_met_move_and_with_them_their_moments(optimizer):
         ({"aggregate_cache": "memory"}, "move in every step"),
         ({"inputs": "degree", "aggregate_cache": "store"}, "take --aggregate-cache memory"),
         ({"inputs": "degree", "input_width": 4}, "add --inputs embedding"),
+        ({"inputs": "constant", "features": "mapped"}, "--inputs constant does not read them"),
     ],
 )
 def test_what_cannot_be_is_refused(options, said):

@@ -18,6 +18,9 @@ MISTAKES = {
         "--stages",
         "two",
     ],
+    'invalid value for --fill: unable to convert "lots" into a number or mean.': [
+        *("data", "convert", "edges", "e", "g", "--fill", "lots"),
+    ],
     'invalid value for --hidden: unable to convert "x" into int.': [*TRAIN, "--hidden", "x"],
     "there is no option --hiden. Did you mean --hidden?": [*TRAIN, "--hiden", "5"],
     'invalid value "2.0" for --dropout. Must be < 1.': [*TRAIN, "--dropout", "2"],
