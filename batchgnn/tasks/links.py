@@ -6,8 +6,6 @@ vertices that are the same in every run.
 """
 
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 
@@ -28,7 +26,7 @@ from batchgnn.tasks.ordered import auc, precision
 from batchgnn.tasks.pair_losses import PAIR_LOSSES
 from batchgnn.tasks.ranking import reciprocal_ranks
 from batchgnn.tasks.score import Score
-from batchgnn.tasks.task import Inference, Loss, Roots, Seeds
+from batchgnn.tasks.task import NO_FACTS, Inference, Loss, Roots, Seeds
 
 CHUNK_NUMBERS = 1 << 22
 "Of the rows of pairs that are decoded, or fetched for scores, together."
@@ -39,7 +37,7 @@ class Links:
     """A decoder of two vertices' rows, whose parameters lie behind the model's."""
 
     seeds_are = "edges"
-    facts: Mapping[str, Any] = MappingProxyType({})
+    facts = NO_FACTS
 
     def __init__(
         self,

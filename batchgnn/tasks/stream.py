@@ -4,7 +4,6 @@ The model's rows come in groups of as many events: sources, targets, then negati
 """
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -14,7 +13,7 @@ from batchgnn.nn.init import Declared
 from batchgnn.nn.parameters import Parameters
 from batchgnn.store.own_shards import OwnShards
 from batchgnn.store.shard_store import Manifest
-from batchgnn.tasks.task import Inference, Loss, Roots, Seeds
+from batchgnn.tasks.task import NO_FACTS, Inference, Loss, Roots, Seeds
 
 DECODER = "decoder."
 "The parameters of a head begin so."
@@ -41,7 +40,7 @@ class StreamTask:
     """
 
     seeds_are = "events of the stream"
-    facts: Mapping[str, Any] = MappingProxyType({})
+    facts = NO_FACTS
     trains_model = True
 
     def __init__(self, metric: str, width: int):

@@ -5,6 +5,7 @@ A task knows no mode. Methods that say so are collective.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -62,6 +63,10 @@ class Inference(Protocol):
 
     def rows(self, num_layers: int) -> np.ndarray:
         """Output of the first `num_layers` layers, at least one: (num_own, width)."""
+
+
+NO_FACTS: Mapping[str, Any] = MappingProxyType({})
+"Of a task that tells nothing besides."
 
 
 class Task(Protocol):

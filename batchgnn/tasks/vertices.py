@@ -1,8 +1,6 @@
 """What tasks on vertices share: a seed is a training vertex that has a label, and its own root."""
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 
@@ -13,14 +11,14 @@ from batchgnn.store.own_shards import OwnShards
 from batchgnn.store.seeds import is_seed
 from batchgnn.store.shard_store import Manifest
 from batchgnn.tasks.score import Score
-from batchgnn.tasks.task import Inference, Roots, Seeds
+from batchgnn.tasks.task import NO_FACTS, Inference, Roots, Seeds
 
 
 class VertexTask:
     """A label for each vertex; subclasses have the loss, the scores and the prediction."""
 
     seeds_are = "vertices with a label"
-    facts: Mapping[str, Any] = MappingProxyType({})
+    facts = NO_FACTS
 
     def __init__(self, metric: str):
         """metric: of `scores`, the one that chooses."""
