@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from batchgnn.base.errors import StoreError
 from batchgnn.base.threads import choose_threading_layer
 from batchgnn.comm.failure import abort_on_exception
 from batchgnn.comm.grid import Comm, start
-from batchgnn.modes.inputs import manifest_as_read
+from batchgnn.modes.inputs import inputs_of, manifest_as_read
 from batchgnn.modes.open import open_share
 from batchgnn.modes.options import Messages
 from batchgnn.modes.share import Share
@@ -43,7 +44,9 @@ def open_session(shards: Path, settings: Settings, comm: Comm | None = None) -> 
 def open_run(run: Path, shards: Path | None, metric: str | None = None) -> Iterator[Share]:
     """The share of a finished or running run, on the shards it was trained on; collective."""
     where, settings = RunFolder(run).shards_and_settings()
-    options = {"features": "mapped"} | ({"overlap": False} if Messages in settings else {})
+    options: dict[str, Any] = {"overlap": False} if Messages in settings else {}
+    if not inputs_of(settings).is_made:
+        options["features"] = "mapped"
     if metric is not None:
         options["metric"] = metric
     with open_session(shards or where, settings.replace(**options)) as share:
