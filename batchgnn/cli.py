@@ -18,7 +18,7 @@ from batchgnn.base.environment import keep_idle_threads_quiet, rank_from_environ
 from batchgnn.base.errors import BatchGNNError, ConfigError
 from batchgnn.base.examples import ending
 from batchgnn.settings.mistakes import mistake, whole_numbers
-from batchgnn.watch.interrupt import kept_for_later
+from batchgnn.watch.interrupt import ctrl_c_kept, kept_for_later
 
 COMMANDS = {
     "demo": ("batchgnn.launch.demo:demo", "Generate a graph, cut it, train on 2 ranks, evaluate."),
@@ -76,7 +76,10 @@ def main(arguments: list[str] | None = None) -> None:
     is_first = rank_from_environment() == 0
     keep_idle_threads_quiet()
     try:
-        with kept_for_later() if given[:1] in SIGNALLED else contextlib.nullcontext():
+        with (
+            kept_for_later() if given[:1] in SIGNALLED else contextlib.nullcontext(),
+            ctrl_c_kept(),
+        ):
             run_command(given)
     except SystemExit as end:
         if is_first and not end.code:

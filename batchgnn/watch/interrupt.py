@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from types import FrameType
 
 from batchgnn.base.environment import command_to_resume, rank_from_environment
 from batchgnn.base.errors import Stopped
@@ -77,6 +78,32 @@ def early() -> list[int]:
     """The signals that have waited; they do so no more."""
     numbers, _early[:] = _early[:], []
     return numbers
+
+
+@contextlib.contextmanager
+def ctrl_c_kept() -> Iterator[None]:
+    """Ctrl-C ends the block with KeyboardInterrupt, whatever a library makes of it on the way.
+
+    One that calls Python from C may lose that exception and raise one of its own, as h5py does
+    within the conversion of a string. Where SIGINT is ignored or handled it stays so.
+    """
+    before, pressed = signal.getsignal(signal.SIGINT), []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        pressed.append(number)
+        signal.default_int_handler(number, frame)
+
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    except Exception as error:
+        if pressed:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        if before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,21 @@ with ending_at_once():
     ctypes.PyDLL(None).sleep(60)
 """
 
+LOSES_A_CTRL_C = """
+import os, signal
+from batchgnn import cli
+
+def lose():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        raise TypeError("of a library")
+
+cli.app.command(lose)
+cli.COMMANDS["lose"] = ("", "")
+cli.main(["lose"])
+"""
+
 
 def test_a_graph_store_that_is_being_written_is_removed(tmp_path):
     line = ["data", "generate", "communities", tmp_path / "g.h5", "--vertices", 10_000_000]
@@ -30,15 +45,25 @@ def test_a_graph_store_that_is_being_written_is_removed(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_call_that_holds_pythons_lock_is_ended_too():
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDS_PYTHONS_LOCK],
+def start(code):
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
         env=dict(os.environ) | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which scripts ignore
     )
+
+
+def test_a_ctrl_c_that_a_library_turns_into_another_error_is_one_still():
+    done = finish(start(LOSES_A_CTRL_C), 20)
+    assert (done.returncode, done.stderr.count("\n")) == (130, 1), done.stderr
+    assert done.stderr.startswith("batchgnn: interrupted: ")
+
+
+def test_a_call_that_holds_pythons_lock_is_ended_too():
+    process = start(HOLDS_PYTHONS_LOCK)
     assert process.stdout.readline() == "begun\n"
     process.send_signal(signal.SIGINT)
     done = finish(process, 10)
