@@ -11,7 +11,7 @@ from batchgnn.settings.settings import Settings
 AUTO = "auto"
 DEFAULT_MODEL = "sage"
 
-MODE = """When things happen; see the table of modes in README.md. auto: the one with the shortest
+MODE = """When things happen; see the table in docs/modes.md. auto: the one with the shortest
 epoch of those that fit into memory, as `batchgnn plan` predicts it."""
 MODEL = """GraphSAGE with mean aggregation, GCN, GIN or GAT, as PyTorch Geometric defines them;
 gcnii: a deep GCN whose layers see the first one's rows again; decoupled-gcn, decoupled-gat: an MLP
