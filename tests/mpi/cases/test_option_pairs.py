@@ -48,7 +48,7 @@ def graphs(shared_folder):
 def on_few_ranks(comm, shards, out, options):
     """Losses of those options that decide about numbers, on one rank, or on one stage's ways.
 
-    Ways that were chosen are given, on all ranks.
+    Ways, and an exact order of chunks, that were chosen are given, on all ranks.
     """
     settings = RunFolder(out).settings()
     decide = decisive(settings).keys() | {"epochs"}
@@ -58,6 +58,8 @@ def on_few_ranks(comm, shards, out, options):
     if kept.get("ways") == (AUTO,):
         chosen = {"ways": settings[Timeline].ways, "batch_size": settings[Batches].batch_size}
         kept = kept | chosen | {"lost_updates": LOST_UPDATES}
+    if settings.options().get("wavefront"):
+        kept["wavefront"] = True
     num_ranks = prod(kept.get("ways") or [kept.get("pipeline_ways", 1)])
     again = out.with_name(f"{out.name}-alone")
     alone = changed(settings_of(kept), mode=settings[Chosen].mode, overlap=False)
