@@ -11,6 +11,7 @@ from batchgnn.modes.share import Share
 from batchgnn.plan.beside import plan_entry, plan_of
 from batchgnn.run.folder import RunFolder
 from batchgnn.run.graph_entry import graph_entry
+from batchgnn.run.outlook import say_rate
 from batchgnn.run.training_state import TrainingState
 from batchgnn.tasks.score import higher_is_better
 
@@ -80,8 +81,8 @@ class Record:
         }
 
 
-def describe(line: dict[str, Any]) -> str:
-    """One readable line of an epoch's metrics."""
+def describe(line: dict[str, Any], left: str = "") -> str:
+    """One readable line of an epoch's metrics; left: how long the others will take."""
     words = [f"epoch {line['epoch']}", f"loss {line['loss']:.4f}", f"{line['seconds']:.2f} s"]
     words += [f"{k} {v:.4f}" for k, v in line.items() if k.startswith(("val_", "test_"))]
-    return "  ".join(words)
+    return "  ".join(filter(None, [*words, say_rate(line), left]))

@@ -36,7 +36,7 @@ HITS = (1, 10, 50, 100)
 class Links:
     """A decoder of two vertices' rows, whose parameters lie behind the model's."""
 
-    seeds_are = "edges"
+    seeds_are, unit = "edges", "edge"
     facts = NO_FACTS
 
     def __init__(

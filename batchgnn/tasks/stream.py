@@ -39,7 +39,7 @@ class StreamTask:
     trains_model  whether the model is trained; else its rows are taken as they are
     """
 
-    seeds_are = "events of the stream"
+    seeds_are, unit = "events of the stream", "event"
     facts = NO_FACTS
     trains_model = True
 

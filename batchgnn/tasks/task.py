@@ -76,6 +76,8 @@ class Task(Protocol):
     "The score that chooses the best epoch."
     seeds_are: str
     "What it is trained on, for messages."
+    unit: str
+    "One of them in a word, for rates: seed, edge or event."
     facts: Mapping[str, Any]
     "What result.json tells of it besides, once training has begun."
 

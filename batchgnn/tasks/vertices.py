@@ -17,7 +17,7 @@ from batchgnn.tasks.task import NO_FACTS, Inference, Roots, Seeds
 class VertexTask:
     """A label for each vertex; subclasses have the loss, the scores and the prediction."""
 
-    seeds_are = "vertices with a label"
+    seeds_are, unit = "vertices with a label", "seed"
     facts = NO_FACTS
 
     def __init__(self, metric: str):
