@@ -9,6 +9,7 @@ from batchgnn.modes.chosen import Chosen
 from batchgnn.modes.mode import Mode
 from batchgnn.modes.share import Share
 from batchgnn.plan.beside import plan_entry, plan_of
+from batchgnn.run.by_class import by_class_entry
 from batchgnn.run.folder import RunFolder
 from batchgnn.run.graph_entry import graph_entry
 from batchgnn.run.outlook import say_rate
@@ -30,8 +31,9 @@ class Record:
             self.folder.append_metrics(line | {"time": round(time.time(), 3)})
 
     def end(self, state: TrainingState, mode: Mode) -> None:
-        """result.json."""
+        """result.json; the model is the best one from then on."""
         held = self._held() | graph_entry(self.share)
+        held |= by_class_entry(self.share, mode, state.best_parameters)
         if self.share.is_first:
             self.folder.write_result(self._result(state, mode) | held | {"plan": self._plan()})
             print(self.folder.summary(), flush=True)

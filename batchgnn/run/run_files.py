@@ -46,6 +46,7 @@ RESULT_KEYS: Kinds = {
     "mrr_along?": {str: BY_RANK},
     "graph?": {str: (str, int)},
     "class_counts?": {str: [int]},
+    "class_scores?": {str: BY_NAME},
     "versions?": {str: TEXT},
     "plan?": (NOTHING, {str: (str, [{str: (*NUMBER, *TEXT)}])}),
 }

@@ -154,10 +154,19 @@ def test_the_page_says_what_the_runs_say(runs, page):
         roles = [((labels == c) & (split == role)).sum() for role in range(4)]
         assert cells == [sum(roles), sum(roles) / (labels >= 0).sum(), *roles]
     assert "Classes of pair" not in shown.tables
-    sections = (
-        "summary graph learning time communication balance timeline plan configuration versions"
-    )
-    assert shown.sections == sections.split()
+    by_class = [json.loads((runs / n / "result.json").read_text()) for n in ("alone", "pair")]
+    for name, result in zip(("alone", "pair"), by_class, strict=True):
+        held = result["class_scores"].values()
+        assert len(held) == 4
+        assert sum(each["vertices"] for each in held) == (labels[split == 3] >= 0).sum()
+        found = sum((each["recall"] or 0) * each["vertices"] for each in held)
+        given = sum(each["predicted"] for each in held)
+        assert found / given == pytest.approx(result["test_accuracy"])
+        assert result["class_scores"] == by_class[0]["class_scores"], "on any number of ranks"
+        again = shown.tables[f"Scores of classes of {name}"].column("recall")
+        assert again == {c: each["recall"] for c, each in result["class_scores"].items()}
+    sections = "summary graph learning classes time communication balance timeline plan"
+    assert shown.sections == [*sections.split(), "configuration", "versions"]
 
 
 def test_mistakes_get_one_message(runs, tmp_path):
