@@ -201,7 +201,7 @@ def large(tmp_path_factory):
     return folder / "page.html"
 
 
-BOXES = """[...document.querySelectorAll('svg')].map(e => {
+BOXES = """[...document.querySelectorAll('svg:not(svg svg)')].map(e => {
     const box = e.getBoundingClientRect();
     return [e.getAttribute('aria-label') || e.getAttribute('class'), box.width, box.height]
 })"""
@@ -211,6 +211,19 @@ SPILLED = """[...document.querySelectorAll('svg[role=img] text')].filter(e => {
     return own.left < around.left - 1 || own.right > around.right + 1
         || own.top < around.top - 1 || own.bottom > around.bottom + 1
 }).map(e => e.closest('svg').getAttribute('aria-label') + ': ' + e.textContent)"""
+
+SIZES = """[...document.querySelectorAll('svg[role=img] text')].map(e => {
+    const scale = e.getScreenCTM();
+    return parseFloat(getComputedStyle(e).fontSize) * Math.hypot(scale.a, scale.b)
+})"""
+
+OVERLAPS = """[...document.querySelectorAll('svg[role=img]')].flatMap(svg => {
+    const texts = [...svg.querySelectorAll('text')].map(e => [e, e.getBoundingClientRect()]);
+    return texts.flatMap(([e, a], n) => texts.slice(n + 1).filter(([_, b]) =>
+        Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+        && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3
+    ).map(([f]) => svg.getAttribute('aria-label') + ': ' + e.textContent + ', ' + f.textContent))
+})"""
 
 CONTRASTS = """(() => {
     const canvas = new OffscreenCanvas(1, 1).getContext('2d');
@@ -247,6 +260,8 @@ def test_a_browser_shows_the_page_without_a_network(browser, request, which, sch
     assert len(boxes) > 20
     assert [box for box in boxes if min(box[1:]) < 6] == []
     assert browser.value(SPILLED) == []
+    assert min(browser.value(SIZES)) >= 11, "pixels of text in pictures"
+    assert browser.value(OVERLAPS) == []
     assert browser.value("document.documentElement.scrollWidth") <= width
     low = {name: ratio for name, ratio in browser.value(CONTRASTS).items() if ratio < 4.5}
     assert low == {}
