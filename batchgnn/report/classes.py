@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from batchgnn.report.html import Html, join, number, table, tag
-from batchgnn.report.layout import run_name
+from batchgnn.report.layout import run_name, side_by_side
 from batchgnn.report.run import Run
 
 MOST_CLASSES = 40
@@ -26,7 +26,7 @@ def classes_section(runs: Sequence[Run]) -> Html:
         "given the class have it; recall: which part of those that have it were given it; F1: "
         "their harmonic mean. A dash stands where there is nothing to divide by."
     )
-    return join([tag("p", explained), *tables]) if tables else Html("")
+    return join([tag("p", explained), side_by_side(*tables)]) if tables else Html("")
 
 
 def _table(n: int, run: Run) -> Html:
