@@ -26,7 +26,7 @@ class Screen:
             if values is not None:
                 self._draw(values)
             shown = text if values is None else before
-            if shown and isinstance(self._bar, BarProgress):
+            if shown and isinstance(self._bar, BarProgress) and to.isatty():
                 self._bar.write_above(shown)
             elif shown:
                 to.write(shown)

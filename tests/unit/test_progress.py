@@ -75,17 +75,19 @@ def told(monkeypatch, capsys):
 def test_what_the_first_rank_tells_is_a_bar_on_the_launchers_terminal(told, monkeypatch):
     monkeypatch.setattr(sys, "stderr", TerminalFile())
     monkeypatch.setenv("TERM", "xterm")
-    screen, passed_on = Screen("job"), io.StringIO()
+    screen, out, log = Screen("job"), TerminalFile(), io.StringIO()
     for line in told[:-1]:
-        screen.show(line, passed_on)
-    screen.show("x" * 300 + "\n", passed_on)
-    assert passed_on.getvalue() == "", "it is above the bar"
+        screen.show(line, out)
+    screen.show("x" * 300 + "\n", out)
+    screen.show("a line\n", log)
+    assert log.getvalue() == "a line\n", "a file has its own"
+    assert out.getvalue() == "", "it is above the bar"
     screen._bar.bar.refresh()
     shown = left_on_screen(sys.stderr.getvalue())
     assert shown[0] == "x" * 300
     assert re.fullmatch(r"epoch 1/2 .* 5/8 steps about 2 min left", shown[1])
-    screen.show(f"half a line {told[-1]}", passed_on)
-    assert passed_on.getvalue() == "half a line "
+    screen.show(f"half a line {told[-1]}", out)
+    assert out.getvalue() == "half a line "
     assert left_on_screen(sys.stderr.getvalue()) == ["x" * 300]
 
 
