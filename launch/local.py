@@ -21,6 +21,7 @@ from typing import TextIO
 import psutil
 
 from batchgnn.base.environment import (
+    BAR_VARIABLE,
     HOSTS,
     LAST_CALLS_VARIABLE,
     RANK_VARIABLES,
@@ -30,7 +31,16 @@ from batchgnn.base.environment import (
     word_of_success,
 )
 from batchgnn.base.leftovers import LAUNCH_PREFIX, remove_folder_of_mpirun, remove_segments
-from batchgnn.launch.mpirun import MARK, Flavour, Mpirun, Placement, job_environment, mpirun_argv
+from batchgnn.base.progress import on_terminal
+from batchgnn.launch.mpirun import (
+    MARK,
+    THREAD_VARIABLES,
+    Flavour,
+    Mpirun,
+    Placement,
+    job_environment,
+    mpirun_argv,
+)
 from batchgnn.launch.notice import (
     Killed,
     aborted_with,
@@ -41,6 +51,7 @@ from batchgnn.launch.notice import (
     with_rank,
     without_notices,
 )
+from batchgnn.launch.screen import Screen
 from batchgnn.watch.interrupt import SAME_S, early
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -98,10 +109,14 @@ class RankJob:
         self._last_calls = Path(tempfile.mkdtemp(prefix=f"{LAUNCH_PREFIX}{os.getpid()}-"))
         added[LAST_CALLS_VARIABLE] = str(self._last_calls)
         added[RESUME_VARIABLE] = command_to_resume()
+        self._screen, draws = Screen(self.name), on_terminal()
+        added[BAR_VARIABLE] = "1" if draws else ""
+        passed = (*THREAD_VARIABLES, MARK, BAR_VARIABLE)
+        is_read = mpirun.flavour is Flavour.MPICH or (draws and sys.stdout.isatty())
         self.process = subprocess.Popen(
-            mpirun_argv(mpirun, placement, command, hosts=hosts),
+            mpirun_argv(mpirun, placement, command, hosts=hosts, passed=passed),
             env=dict(os.environ) | added,
-            stdout=subprocess.PIPE if mpirun.flavour is Flavour.MPICH else None,
+            stdout=subprocess.PIPE if is_read else None,
             stderr=subprocess.PIPE,
             start_new_session=True,
             preexec_fn=_end_with_parent,
@@ -128,6 +143,7 @@ class RankJob:
 
     def __exit__(self, *error: object) -> None:
         self.end()
+        self._screen.close()
         for told in self._last_calls.glob(f"{SEGMENTS}*"):
             remove_segments(map(Path, told.read_text().splitlines()))
         remove_folder_of_mpirun(self.process.pid)
@@ -182,6 +198,7 @@ class RankJob:
         self.end()
         for pump in self._pumps:
             pump.join(5)
+        self._screen.close()
         return self._ended(128 - status if status < 0 else status)
 
     def _ended(self, status: int) -> Ended:
@@ -246,7 +263,7 @@ class RankJob:
                     yield process
 
     def _copy(self, source: io.BufferedReader, to: TextIO) -> None:
-        """Pass a stream on line by line; ranks draw no bars, they are on no terminal."""
+        """Pass a stream on line by line, and draw the bar that the first rank tells of."""
         with source:
             lines = (line.decode(errors="replace") for line in source)
             for text in without_notices(lines, self._notices):
@@ -257,8 +274,7 @@ class RankJob:
                     self._aborted = status
                     continue
                 self._crashed = self._crashed or crashed_with(text)
-                to.write(text)
-                to.flush()
+                self._screen.show(text, to)
 
 
 def run(

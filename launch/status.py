@@ -10,6 +10,7 @@ from batchgnn.launch import queue
 from batchgnn.launch.next_step import after_pipeline, after_run
 from batchgnn.launch.slurm_cli import JOBS, SCRIPTS
 from batchgnn.launch.variants import table_of
+from batchgnn.run.outlook import say_left
 from batchgnn.run.run_scores import SPLITS, best_runs, say_number
 from batchgnn.run.run_state import JOB, LOCK, RunState, read_run
 
@@ -184,8 +185,7 @@ def _stands(run: RunState) -> str:
             f"does not run, as far as is known here; {len(run.lines)} of {epochs} epochs are done. "
             "Go on with --resume"
         )
-    left = run.seconds_left
-    words = [f"trains {epochs} epochs", run.place, f"about {_spoken(left)} left" if left else ""]
+    words = [f"trains {epochs} epochs", run.place, say_left(run.seconds_left)]
     return ", ".join(filter(None, words))
 
 
@@ -195,12 +195,6 @@ def _runs(run: RunState) -> bool | None:
     if number and queue.has_slurm():
         return any(state.state == "RUNNING" for state in queue.states(number))
     return None
-
-
-def _spoken(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _in(number: str, jobs: set[str]) -> bool:

@@ -3,10 +3,12 @@
 import fcntl
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
 import termios
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -61,6 +63,18 @@ class Terminal:
             fcntl.ioctl(self.end, termios.TIOCSCTTY, 0)
 
         return start(*arguments, **how, stdin=self.end, start_new_session=True, preexec_fn=own)
+
+    def shows(self, line, timeout_s=60):
+        """The status of a command line in this terminal, and all that was written on it."""
+        streams = dict.fromkeys(("stdin", "stdout", "stderr"), self.end)
+        process = subprocess.Popen(line, env=environment(), **streams)
+        written, end = b"", time.time() + timeout_s
+        while process.poll() is None or select.select([self.keys], [], [], 0)[0]:
+            if select.select([self.keys], [], [], 0.05)[0]:
+                written += os.read(self.keys, 1 << 16)
+            elif time.time() > end:
+                process.kill()
+        return process.returncode, written.decode()
 
     def ctrl_c(self):
         """Press the keys."""

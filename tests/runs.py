@@ -18,6 +18,7 @@ BEGAN_S = 1_795_000_000
 
 MAIN = ("wait", "forward", "backward", "allreduce", "update")
 BESIDE = {"sampler": ("sample", "locate"), "fetcher": ("wait for blocks", "fetch")}
+BY_CLASS = ("precision", "recall", "f1", "vertices", "predicted")
 COLLECTIVES = {"input rows": 5, "gradient": 12, "sample requests counts": 8}
 
 
@@ -114,6 +115,10 @@ def make_run(
                 "features": 16, "classes": 2,
             },
             "class_counts": {"cats": [10, 40, 30, 20], "<dogs>": [20, 20, 40, 30]},
+            "class_scores": {
+                "cats": dict(zip(BY_CLASS, (0.5, 0.75, 0.6, 20, 30), strict=True)),
+                "<dogs>": dict(zip(BY_CLASS, (None, 0.0, 0.0, 30, 0), strict=True)),
+            },
         }  # fmt: skip
         (path / "result.json").write_text(json.dumps(about | result))
     return lines

@@ -55,6 +55,18 @@ class Run:
         return read_result(self.path / RESULT)
 
     @property
+    def class_scores(self) -> dict[str, dict[str, float]]:
+        """Precision, recall, F1 and test vertices of each class, by the best model.
+
+        Empty until training has ended, and where vertices have no classes. As a table:
+        `pandas.DataFrame(run.class_scores).T`.
+
+        >>> list(Run("run").class_scores["owl"])
+        ['precision', 'recall', 'f1', 'vertices', 'predicted']
+        """
+        return self.result.get("class_scores", {})
+
+    @property
     def settings(self) -> dict[str, Any]:
         """Every option, as it was.
 

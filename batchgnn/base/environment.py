@@ -15,6 +15,9 @@ collective they were last in, for it to say when one of them is lost."""
 RESUME_VARIABLE = "BATCHGNN_RESUME"
 "Set by `batchgnn launch` to its command line, as it was typed, and --resume."
 
+BAR_VARIABLE = "BATCHGNN_BAR"
+"Set by `batchgnn launch` on a terminal: the first rank tells it how far work is, it draws the bar."
+
 HOSTS = "hosts.json"
 "In that folder: the hosts' names by rank."
 
@@ -87,6 +90,11 @@ def word_of_success(launch: str) -> str:
     Open MPI 5's mpirun ends with status 0 also when it has lost a host.
     """
     return f"batchgnn: launch {launch} is done"
+
+
+def word_of_progress(launch: str) -> str:
+    """How the lines begin by which the first rank tells its launcher what bar to draw."""
+    return f"batchgnn: launch {launch} is at "
 
 
 def tell_success() -> None:

@@ -72,6 +72,10 @@ class RowTable:
         """Remember the rows as they are: the model has its best score."""
         self._all_best()[...] = self.rows
 
+    def put_best(self) -> None:
+        """Let the rows be those that were remembered."""
+        self.rows[...] = self._all_best()
+
     def arrays(self) -> dict[str, np.ndarray]:
         """What a checkpoint keeps of own vertices: (num_own, d) each."""
         moments = {f"input_{name}": array for name, array in self._all_moments().items()}

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from importlib.resources import files
 
 from batchgnn import __version__
+from batchgnn.report.classes import classes_section
 from batchgnn.report.costs import balance, communication, time_section
 from batchgnn.report.curves import learning
 from batchgnn.report.facts import configuration, plan, summary, versions
@@ -50,6 +51,7 @@ SECTIONS: list[tuple[str, str, Callable[[Sequence[Run]], Html]]] = [
     ("summary", "Summary", summary),
     ("graph", "Graph", graph_section),
     ("learning", "Loss and scores", learning),
+    ("classes", "Scores of the classes", classes_section),
     ("stream", "Along the stream", stream_section),
     ("time", "Where the time went", time_section),
     ("communication", "Communication", communication),

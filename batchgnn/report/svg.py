@@ -3,6 +3,9 @@
 Drawn here and not by matplotlib, whose SVG takes 20 to 100 KB a plot, has its colours fixed (the
 page follows the reader's light or dark mode by classes) and its text as outlines. Nothing is drawn
 that the page does not also have as a number in a table.
+
+A picture is as wide as its frame allows, and no text shrinks with it: margins are padding in
+pixels, and within them x is a percentage of what is left, y is pixels.
 """
 
 import math
@@ -14,15 +17,33 @@ import numpy as np
 from batchgnn.report.html import Html, join, say_seconds, tag
 from batchgnn.watch.trace import Span
 
-WIDTH, HEIGHT = 560.0, 280.0
-LEFT, RIGHT, TOP, BOTTOM = 66.0, 12.0, 18.0, 42.0
-BIN = 0.75
-"Width of the narrowest thing that is drawn in a timeline, in pixels of its 960."
+WIDTH, TIMELINE_WIDTH = 560, 960
+"Pixels of pictures that have room."
+
+HEIGHT = 220.0
+"Of the axes of a plot, without margins."
+
+BIN = 0.09
+"Width of the narrowest thing that is drawn in a timeline, in percent: 0.75 pixels at most."
+
+NARROW = 240
+"Pixels between the margins of a plot on a phone."
 
 CLOCK_S = 2e-9
 "What rounding to nanoseconds may shift two times."
 
-TIMELINE_WIDTH, TIMELINE_LEFT = 960.0, 126.0
+
+@dataclass(frozen=True)
+class Margins:
+    """Pixels around what is drawn, for numbers and names."""
+
+    top: float
+    right: float
+    bottom: float
+    left: float
+
+
+AROUND_AXES = Margins(18, 12, 42, 66)
 
 
 @dataclass(frozen=True)
@@ -46,10 +67,9 @@ class Axes:
     y: tuple[float, float]
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """The point of a value."""
+        """The point of a value: percent from the left, pixels from the top."""
         (x0, x1), (y0, y1) = self.x, self.y
-        right = LEFT + (x - x0) / (x1 - x0 or 1) * (WIDTH - LEFT - RIGHT)
-        return right, HEIGHT - BOTTOM - (y - y0) / (y1 - y0 or 1) * (HEIGHT - TOP - BOTTOM)
+        return 100 * (x - x0) / (x1 - x0 or 1), HEIGHT * (1 - (y - y0) / (y1 - y0 or 1))
 
     def draw(
         self,
@@ -63,21 +83,21 @@ class Axes:
         """Grid lines, numbers and labels."""
         parts = []
         for value in ticks(*self.y):
-            x, y = self.at(self.x[0], value)
+            _, y = self.at(self.x[0], value)
             parts += [
-                tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_="grid"),
-                tag("text", say_y(value), x=x - 6, y=y + 4, text_anchor="end"),
+                tag("line", x1=0, x2="100%", y1=y, y2=y, class_="grid"),
+                tag("text", say_y(value), x=-6, y=y + 4, text_anchor="end"),
             ]
         for value in ticks(*self.x, count=8, whole=whole_x):
-            x, y = self.at(value, self.y[0])
+            x, _ = self.at(value, self.y[0])
             parts.append(
-                tag("text", say_x(value), x=x, y=HEIGHT - BOTTOM + 17, text_anchor="middle")
+                tag("text", say_x(value), x=percent(x), y=HEIGHT + 17, text_anchor="middle")
             )
-        middle = (LEFT + WIDTH - RIGHT) / 2
-        turned = f"translate(13 {(TOP + HEIGHT - BOTTOM) / 2:g}) rotate(-90)"
+        label: dict[str, object] = {"text_anchor": "middle", "class_": "label"}
+        turned = f"translate({13 - AROUND_AXES.left:g} {HEIGHT / 2:g}) rotate(-90)"
         parts += [
-            tag("text", x_label, x=middle, y=HEIGHT - 6, text_anchor="middle", class_="label"),
-            tag("text", y_label, transform=turned, text_anchor="middle", class_="label"),
+            tag("text", x_label, x="50%", y=HEIGHT + AROUND_AXES.bottom - 6, **label),
+            tag("text", y_label, transform=turned, **label),
         ]
         return join(parts)
 
@@ -95,11 +115,20 @@ def ticks(low: float, high: float, count: int = 5, *, whole: bool = False) -> li
     return [n * step for n in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def picture(name: str, width: float, height: float, *parts: object, class_: str = "plot") -> Html:
-    """An SVG of so many pixels that shrinks to its frame; `name` is what a screen reader says."""
-    box = f"0 0 {width:g} {height:g}"
-    size = f"width:{width:g}px"
-    return tag("svg", *parts, viewBox=box, style=size, class_=class_, role="img", aria_label=name)
+def percent(value: float) -> str:
+    """A place or a length across a picture, to a hundredth of a pixel."""
+    return f"{value:.3f}".rstrip("0").rstrip(".") + "%"
+
+
+def picture(
+    name: str, height: float, around: Margins, *parts: object, class_: str = "plot"
+) -> Html:
+    """An SVG around what is so many pixels high; `name` is what a screen reader says."""
+    width = TIMELINE_WIDTH if "timeline" in class_ else WIDTH
+    padding = f"{around.top:g}px {around.right:g}px {around.bottom:g}px {around.left:g}px"
+    whole = around.top + height + around.bottom
+    style = f"width:{width}px;height:{whole:g}px;padding:{padding}"
+    return tag("svg", *parts, style=style, class_=class_, role="img", aria_label=name)
 
 
 def lines(
@@ -111,23 +140,31 @@ def lines(
     room = 0.05 * (max(ys) - min(ys)) or 0.05 * abs(max(ys)) or 1.0
     axes = Axes((min(xs), max(xs)), (min(ys) - room, max(ys) + room))
     frame = axes.draw(x_label, y_label, _whole, _say_between(*axes.y), whole_x=whole_x)
-    return picture(name, WIDTH, HEIGHT, frame, *(_line(each, axes) for each in series))
+    return picture(name, HEIGHT, AROUND_AXES, frame, *(_line(each, axes) for each in series))
 
 
 def _line(series: Series, axes: Axes) -> Html:
     points = [axes.at(*point) for point in series.points]
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    path = " ".join(f"{x:.2f},{y:.1f}" for x, y in points)
+    wide = {"viewBox": f"0 0 100 {HEIGHT:g}", "preserveAspectRatio": "none", "width": "100%"}
+    line = tag("svg", tag("polyline", points=path), **wide, height=HEIGHT)
     radius = 2.5 if len(points) <= 60 else 1.0
     dots = [
-        tag("circle", tag("title", f"{series.name}: {y:.6g} at {x:.6g}"), cx=px, cy=py, r=radius)
+        tag(
+            "circle",
+            tag("title", f"{series.name}: {y:.6g} at {x:.6g}"),
+            cx=percent(px),
+            cy=py,
+            r=radius,
+        )
         for (x, y), (px, py) in zip(series.points, points, strict=True)
     ]
     rings = [
-        tag("circle", cx=px, cy=py, r=6, class_="ring")
+        tag("circle", cx=percent(px), cy=py, r=6, class_="ring")
         for (x, _), (px, py) in zip(series.points, points, strict=True)
         if x == series.ringed
     ]
-    return tag("g", tag("polyline", points=path), *dots, *rings, class_=f"line {series.class_}")
+    return tag("g", line, *dots, *rings, class_=f"line {series.class_}")
 
 
 @dataclass(frozen=True)
@@ -168,31 +205,32 @@ def stacks(
             below += amount
             if y0 - y1 > 0.05:
                 said = tag("title", f"{bar.name}, {part}: {say_seconds(amount)}")
-                shape = {"x": x0, "y": y1, "width": x1 - x0, "height": y0 - y1}
-                drawn.append(tag("rect", said, class_=class_, **shape))
+                across = {"x": percent(x0), "width": percent(x1 - x0)}
+                drawn.append(tag("rect", said, class_=class_, y=y1, height=y0 - y1, **across))
         if below > top * 1.0001 and x0 >= free:
             text = f"↑ {say_seconds(below)}"
-            drawn.append(tag("text", text, x=x0, y=TOP - 5, class_="cut"))
-            free = x0 + 7.0 * len(text)
-    return picture(name, WIDTH, HEIGHT, frame, *drawn)
+            drawn.append(tag("text", text, x=percent(x0), y=-5, class_="cut"))
+            free = x0 + 100 * 7.0 * len(text) / NARROW
+    return picture(name, HEIGHT, AROUND_AXES, frame, *drawn)
 
 
 def rows(name: str, bars: Sequence[Bar], say: Callable[[float], str]) -> Html:
     """Stacked bars lying below each other, each with its name and its total; `where` is unused."""
     most = max((bar.total for bar in bars), default=0) or 1
-    left, right = 8.0 + 6.2 * max(len(bar.name) for bar in bars), 84.0
+    around = Margins(4, 84, 4, 8.0 + 6.2 * max(len(bar.name) for bar in bars))
     drawn = []
     for n, bar in enumerate(bars):
-        y, x = 4 + 18.0 * n, left
-        drawn.append(tag("text", bar.name, x=left - 6, y=y + 11, text_anchor="end"))
+        y, x = 18.0 * n, 0.0
+        drawn.append(tag("text", bar.name, x=-6, y=y + 11, text_anchor="end"))
         for class_, part, amount in bar.parts:
-            long = amount / most * (WIDTH - left - right)
-            if long > 0.05:
+            long = 100 * amount / most
+            if long > 0.01:
                 said = tag("title", f"{bar.name}, {part}: {say(amount)}")
-                drawn.append(tag("rect", said, class_=class_, x=x, y=y, width=long, height=14))
+                across = {"x": percent(x), "width": percent(long)}
+                drawn.append(tag("rect", said, class_=class_, y=y, height=14, **across))
             x += long
-        drawn.append(tag("text", say(bar.total), x=x + 6, y=y + 11))
-    return picture(name, WIDTH, 8 + 18 * len(bars), *drawn)
+        drawn.append(tag("text", say(bar.total), x=percent(x), dx=6, y=y + 11))
+    return picture(name, 18.0 * len(bars), around, *drawn)
 
 
 @dataclass(frozen=True)
@@ -207,31 +245,30 @@ class Row:
 def timeline(
     name: str, rows_: Sequence[Row], begin: float, end: float, class_of: Callable[[Span], str]
 ) -> Html:
-    """Rows of spans between two times, and an axis; a bin of pixels shows what fills it most."""
-    axes_y = sum(row.height + 3 for row in rows_) + 8
-    scale = (TIMELINE_WIDTH - TIMELINE_LEFT - 12) / (end - begin)
+    """Rows of spans between two times, and an axis; a bin of it shows what fills it most."""
+    below = sum(row.height + 3 for row in rows_) + 4
+    scale = 100 / (end - begin)
     unit, factor = _unit(end)
-    drawn, y = [], 4.0
+    drawn, y = [], 0.0
     for value in ticks(begin, end, 8):
-        x = TIMELINE_LEFT + (value - begin) * scale
-        said = f"{value * factor:.6g}"
+        x, said = percent((value - begin) * scale), f"{value * factor:.6g}"
         drawn += [
-            tag("line", x1=x, x2=x, y1=2.0, y2=axes_y, class_="grid"),
-            tag("text", said, x=x, y=axes_y + 14, text_anchor="middle"),
+            tag("line", x1=x, x2=x, y1=-2, y2=below, class_="grid"),
+            tag("text", said, x=x, y=below + 14, text_anchor="middle"),
         ]
-    drawn.append(tag("text", unit, x=TIMELINE_LEFT - 24, y=axes_y + 14, text_anchor="end"))
+    drawn.append(tag("text", unit, x=-24, y=below + 14, text_anchor="end"))
     for row in rows_:
         middle = y + row.height / 2 + 4
-        drawn.append(tag("text", row.name, x=TIMELINE_LEFT - 8, y=middle, text_anchor="end"))
+        drawn.append(tag("text", row.name, x=-8, y=middle, text_anchor="end"))
         for depth, spans in enumerate(by_depth(row.spans)):
             low = row.height * 0.3 * min(depth, 2)
             for a, b, span in filled(spans, begin, end, BIN / scale):
                 shown = f"{span.name}, {say_seconds(a)} to {say_seconds(b)}"
-                x, width = TIMELINE_LEFT + (a - begin) * scale, (b - a) * scale
-                shape = {"x": x, "y": y + low, "width": width, "height": row.height - low}
+                shape = {"x": percent((a - begin) * scale), "width": percent((b - a) * scale)}
+                shape |= {"y": f"{y + low:g}", "height": f"{row.height - low:g}"}
                 drawn.append(tag("rect", tag("title", shown), class_=class_of(span), **shape))
         y += row.height + 3
-    return picture(name, TIMELINE_WIDTH, axes_y + 22, *drawn, class_="plot timeline")
+    return picture(name, below, Margins(4, 12, 22, 126), *drawn, class_="plot timeline")
 
 
 def by_depth(spans: Sequence[Span]) -> list[list[Span]]:

@@ -18,6 +18,7 @@ from batchgnn.run.checkpoints import Checkpoints
 from batchgnn.run.finite import require_finite_state, require_finite_step
 from batchgnn.run.folder import RunFolder
 from batchgnn.run.observers import Observers
+from batchgnn.run.outlook import Outlook
 from batchgnn.run.record import Record, describe
 from batchgnn.run.training_state import TrainingState, by_key, require_progress
 from batchgnn.settings.general import Run, Training
@@ -39,16 +40,19 @@ class TrainingLoop:
         keep = self.run.checkpoint_keep
         self.checkpoints = Checkpoints(share.grid, folder.checkpoints, keep)
         self.observers = Observers(share, folder)
+        num_seeds = int(share.manifest.num_seeds[:, share.split_index].sum())
+        self.outlook = Outlook(self.training.epochs, num_seeds, share.task.unit)
         self.state = TrainingState(best_parameters=self.parameters.buffer.copy())
         self.last_checkpoint_s = time.monotonic()
         self.moved = (0, 0)
 
     def train(self) -> None:
         """All epochs that are left."""
+        if self.share.is_first:
+            self.outlook.lines = [*self.folder.read_metrics()]
         try:
             while not self.finished():
-                loss, seconds = self._epoch()
-                self._end_epoch(loss, seconds)
+                self._end_epoch(self._epoch())
         except NotFiniteError as error:
             self._note_end(str(error))
             raise
@@ -67,26 +71,29 @@ class TrainingLoop:
         is_stale = patience and self.state.stale_evaluations >= patience
         return self.state.epoch >= self.training.epochs or bool(is_stale)
 
-    def _epoch(self) -> tuple[float, float]:
-        """Train the steps left of the current epoch; mean loss over its seeds, seconds."""
+    def _epoch(self) -> dict[str, float]:
+        """Train the steps left of the current epoch; mean loss over its seeds, seconds, rate."""
         state = self.state
         self.observers.begin_epoch(state)
         begin = time.perf_counter() - state.seconds
         label = f"epoch {state.epoch + 1}/{self.training.epochs}"
-        with progress(label, self.mode.num_steps, "steps", show=self.share.is_first) as shown:
-            shown.advance(state.step)
+        num_steps, is_first = self.mode.num_steps, self.share.is_first
+        with progress(label, num_steps, "steps", show=is_first, with_time=False) as shown:
+            shown.advance(state.step, self.outlook.within(state, num_steps))
             steps = self.mode.epoch(state.epoch, state.step)
             try:
                 for result in steps:
                     require_finite_step(self.share, result.words, self._at(result.step + 1))
-                    self._note(result, shown)
                     state.seconds = time.perf_counter() - begin
+                    self._note(result, shown)
                     self._save_inside_epoch(result)
             except BatchGNNError as error:
                 steps.throw(error)  # what is prepared ahead calls MPI: let it end first
         loss_sum, num_seeds, *moved = self._sum(state.loss_sum, state.num_seeds, *trace.sent())
         self.moved = int(moved[0]), int(moved[1]) // self.share.grid.size
-        return loss_sum / max(num_seeds, 1), time.perf_counter() - begin
+        seconds = time.perf_counter() - begin
+        trained = {"loss": loss_sum / max(num_seeds, 1), "seconds": seconds}
+        return trained | self.outlook.rate(num_seeds, seconds)
 
     def _note(self, result: StepResult, shown: Progress) -> None:
         """A step is done."""
@@ -94,7 +101,7 @@ class TrainingLoop:
         state.step = result.step + 1
         state.loss_sum += result.loss_sum
         state.num_seeds += result.num_seeds
-        shown.advance(1, f"loss {state.loss_sum / max(state.num_seeds, 1):.4f}")
+        shown.advance(1, self.outlook.within(state, self.mode.num_steps))
         self.observers.note(state, result, self.mode.num_steps)
 
     def _save_inside_epoch(self, result: StepResult) -> None:
@@ -107,23 +114,25 @@ class TrainingLoop:
             self.save()
             trace.computed_s()
 
-    def _end_epoch(self, loss: float, seconds: float) -> None:
+    def _end_epoch(self, trained: dict[str, float]) -> None:
         """Evaluate, keep the best model, write the epoch's line and a checkpoint."""
         state, is_last = self.state, self.state.epoch + 1 == self.training.epochs
         require_finite_state(self.share, self._weights(), self._at(state.step))
-        line = {"epoch": state.epoch + 1, "loss": loss, "seconds": seconds}
+        line = {"epoch": state.epoch + 1, **trained}
         line |= dict(zip(("training_bytes", "training_calls"), self.moved, strict=True))
         if is_last or (state.epoch + 1) % self.training.eval_every == 0:
             line |= self._evaluate()
         line |= self.mode.counts() | trace.merge(values_of_all(self.world, trace.counts()))
         self.observers.end_epoch(state)
-        state.end_epoch(seconds)
+        state.end_epoch(trained["seconds"])
         self.record.end_epoch(line)  # first: a resume cuts lines, it cannot add them
         is_due, stop = self._checkpoint_is_due()
         if is_due:
             self.save(stop)
         if self.share.is_first:
-            print(describe(line), flush=True)
+            self.outlook.add(line)
+            left = "" if self.finished() else self.outlook.after(state.epoch)
+            print(describe(line, left), flush=True)
         if stop:
             raise stop
 

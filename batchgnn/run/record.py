@@ -9,8 +9,10 @@ from batchgnn.modes.chosen import Chosen
 from batchgnn.modes.mode import Mode
 from batchgnn.modes.share import Share
 from batchgnn.plan.beside import plan_entry, plan_of
+from batchgnn.run.by_class import by_class_entry
 from batchgnn.run.folder import RunFolder
 from batchgnn.run.graph_entry import graph_entry
+from batchgnn.run.outlook import say_rate
 from batchgnn.run.training_state import TrainingState
 from batchgnn.tasks.score import higher_is_better
 
@@ -29,8 +31,9 @@ class Record:
             self.folder.append_metrics(line | {"time": round(time.time(), 3)})
 
     def end(self, state: TrainingState, mode: Mode) -> None:
-        """result.json."""
+        """result.json; the model is the best one from then on."""
         held = self._held() | graph_entry(self.share)
+        held |= by_class_entry(self.share, mode, state.best_parameters)
         if self.share.is_first:
             self.folder.write_result(self._result(state, mode) | held | {"plan": self._plan()})
             print(self.folder.summary(), flush=True)
@@ -80,8 +83,8 @@ class Record:
         }
 
 
-def describe(line: dict[str, Any]) -> str:
-    """One readable line of an epoch's metrics."""
+def describe(line: dict[str, Any], left: str = "") -> str:
+    """One readable line of an epoch's metrics; left: how long the others will take."""
     words = [f"epoch {line['epoch']}", f"loss {line['loss']:.4f}", f"{line['seconds']:.2f} s"]
     words += [f"{k} {v:.4f}" for k, v in line.items() if k.startswith(("val_", "test_"))]
-    return "  ".join(words)
+    return "  ".join(filter(None, [*words, say_rate(line), left]))

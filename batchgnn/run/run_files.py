@@ -46,6 +46,7 @@ RESULT_KEYS: Kinds = {
     "mrr_along?": {str: BY_RANK},
     "graph?": {str: (str, int)},
     "class_counts?": {str: [int]},
+    "class_scores?": {str: BY_NAME},
     "versions?": {str: TEXT},
     "plan?": (NOTHING, {str: (str, [{str: (*NUMBER, *TEXT)}])}),
 }
@@ -55,6 +56,7 @@ LINE_KEYS: Kinds = {
     "loss": MAYBE,
     "seconds": NUMBER,
     **dict.fromkeys(("evaluate_seconds?", "deduplication?", "time?"), NUMBER),
+    **dict.fromkeys(("seeds_per_second?", "edges_per_second?", "events_per_second?"), NUMBER),
     **dict.fromkeys(("collective_bytes?", "collective_calls?", "collective_seconds?"), BY_NAME),
     **RANKS_OF_LINE,
     "phase_seconds?": {str: NUMBER},

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 import psutil
 
 from batchgnn.base.errors import StoreError
+from batchgnn.run.outlook import seconds_left
 from batchgnn.run.run_files import (
     JOB_KEYS,
     PROGRESS_KEYS,
@@ -148,14 +149,12 @@ class RunState:
     @property
     def seconds_left(self) -> float | None:
         """Of the epochs that are left, if they are as long as the last; None in the first."""
-        last = self.lines[-3:]
-        if not last or isinstance(self.epochs, str):
+        if isinstance(self.epochs, str):
             return None
-        each = sum(x["seconds"] + x.get("evaluate_seconds", 0.0) for x in last) / len(last)
-        done = len(self.lines)
+        done = float(len(self.lines))
         if self.progress.get("epoch") == done + 1:
             done += self.progress["step"] / max(self.progress["num_steps"], 1)
-        return max(0.0, each * (self.epochs - done))
+        return seconds_left(self.lines, self.epochs, done)
 
 
 def read_run(run: Path) -> RunState:

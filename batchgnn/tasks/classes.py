@@ -5,7 +5,8 @@ import numpy as np
 from batchgnn.comm.grid import Comm
 from batchgnn.kernels.loss import sigmoid, softmax
 from batchgnn.nn.loss import sigmoid_loss, softmax_loss, weighted_softmax_loss
-from batchgnn.tasks.class_scores import class_score
+from batchgnn.store.own_shards import OwnShards
+from batchgnn.tasks.class_scores import class_counts, class_score
 from batchgnn.tasks.score import Score
 from batchgnn.tasks.task import Inference, Loss, Roots
 from batchgnn.tasks.vertices import VertexTask
@@ -28,6 +29,12 @@ class Classes(VertexTask):
     def score(self, comm: Comm, logits: np.ndarray, labels: np.ndarray) -> list[Score]:
         """The chosen metric; collective."""
         return [Score(self.metric, class_score(comm, logits, labels, self.metric))]
+
+    def class_counts(
+        self, comm: Comm, own: OwnShards, inference: Inference, rows: np.ndarray
+    ) -> np.ndarray:
+        """As `task.ClassCounts`; collective."""
+        return class_counts(comm, inference.logits()[rows], own.label[rows])
 
     def predict(self, inference: Inference) -> dict[str, np.ndarray]:
         """`probability`, float32 (num_own, classes); collective."""

@@ -26,7 +26,7 @@ from batchgnn.tasks.ordered import auc, precision
 from batchgnn.tasks.pair_losses import PAIR_LOSSES
 from batchgnn.tasks.ranking import reciprocal_ranks
 from batchgnn.tasks.score import Score
-from batchgnn.tasks.task import NO_FACTS, Inference, Loss, Roots, Seeds
+from batchgnn.tasks.task import NO_FACTS, ClassCounts, Inference, Loss, Roots, Seeds
 
 CHUNK_NUMBERS = 1 << 22
 "Of the rows of pairs that are decoded, or fetched for scores, together."
@@ -36,8 +36,9 @@ HITS = (1, 10, 50, 100)
 class Links:
     """A decoder of two vertices' rows, whose parameters lie behind the model's."""
 
-    seeds_are = "edges"
+    seeds_are, unit = "edges", "edge"
     facts = NO_FACTS
+    class_counts: ClassCounts | None = None
 
     def __init__(
         self,

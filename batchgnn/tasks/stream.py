@@ -13,7 +13,7 @@ from batchgnn.nn.init import Declared
 from batchgnn.nn.parameters import Parameters
 from batchgnn.store.own_shards import OwnShards
 from batchgnn.store.shard_store import Manifest
-from batchgnn.tasks.task import NO_FACTS, Inference, Loss, Roots, Seeds
+from batchgnn.tasks.task import NO_FACTS, ClassCounts, Inference, Loss, Roots, Seeds
 
 DECODER = "decoder."
 "The parameters of a head begin so."
@@ -39,8 +39,9 @@ class StreamTask:
     trains_model  whether the model is trained; else its rows are taken as they are
     """
 
-    seeds_are = "events of the stream"
+    seeds_are, unit = "events of the stream", "event"
     facts = NO_FACTS
+    class_counts: ClassCounts | None = None
     trains_model = True
 
     def __init__(self, metric: str, width: int):

@@ -3,7 +3,7 @@
 A task knows no mode. Methods that say so are collective.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
@@ -65,6 +65,10 @@ class Inference(Protocol):
         """Output of the first `num_layers` layers, at least one: (num_own, width)."""
 
 
+ClassCounts = Callable[[Comm, OwnShards, Inference, np.ndarray], np.ndarray]
+"""Of own vertices, bool (num_own,): int64 (3, classes), how many of each class were found, were
+given it, have it, over all ranks; collective."""
+
 NO_FACTS: Mapping[str, Any] = MappingProxyType({})
 "Of a task that tells nothing besides."
 
@@ -76,8 +80,14 @@ class Task(Protocol):
     "The score that chooses the best epoch."
     seeds_are: str
     "What it is trained on, for messages."
+    unit: str
+    "One of them in a word, for rates: seed, edge or event."
     facts: Mapping[str, Any]
     "What result.json tells of it besides, once training has begun."
+
+    @property
+    def class_counts(self) -> ClassCounts | None:
+        """None where vertices have no classes."""
 
     def width(self, manifest: Manifest) -> int:
         """Columns of the model's last layer."""

@@ -11,14 +11,15 @@ from batchgnn.store.own_shards import OwnShards
 from batchgnn.store.seeds import is_seed
 from batchgnn.store.shard_store import Manifest
 from batchgnn.tasks.score import Score
-from batchgnn.tasks.task import NO_FACTS, Inference, Roots, Seeds
+from batchgnn.tasks.task import NO_FACTS, ClassCounts, Inference, Roots, Seeds
 
 
 class VertexTask:
     """A label for each vertex; subclasses have the loss, the scores and the prediction."""
 
-    seeds_are = "vertices with a label"
+    seeds_are, unit = "vertices with a label", "seed"
     facts = NO_FACTS
+    class_counts: ClassCounts | None = None
 
     def __init__(self, metric: str):
         """metric: of `scores`, the one that chooses."""

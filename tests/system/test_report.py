@@ -154,10 +154,19 @@ def test_the_page_says_what_the_runs_say(runs, page):
         roles = [((labels == c) & (split == role)).sum() for role in range(4)]
         assert cells == [sum(roles), sum(roles) / (labels >= 0).sum(), *roles]
     assert "Classes of pair" not in shown.tables
-    sections = (
-        "summary graph learning time communication balance timeline plan configuration versions"
-    )
-    assert shown.sections == sections.split()
+    by_class = [json.loads((runs / n / "result.json").read_text()) for n in ("alone", "pair")]
+    for name, result in zip(("alone", "pair"), by_class, strict=True):
+        held = result["class_scores"].values()
+        assert len(held) == 4
+        assert sum(each["vertices"] for each in held) == (labels[split == 3] >= 0).sum()
+        found = sum((each["recall"] or 0) * each["vertices"] for each in held)
+        given = sum(each["predicted"] for each in held)
+        assert found / given == pytest.approx(result["test_accuracy"])
+        assert result["class_scores"] == by_class[0]["class_scores"], "on any number of ranks"
+        again = shown.tables[f"Scores of classes of {name}"].column("recall")
+        assert again == {c: each["recall"] for c, each in result["class_scores"].items()}
+    sections = "summary graph learning classes time communication balance timeline plan"
+    assert shown.sections == [*sections.split(), "configuration", "versions"]
 
 
 def test_mistakes_get_one_message(runs, tmp_path):
@@ -192,7 +201,7 @@ def large(tmp_path_factory):
     return folder / "page.html"
 
 
-BOXES = """[...document.querySelectorAll('svg')].map(e => {
+BOXES = """[...document.querySelectorAll('svg:not(svg svg)')].map(e => {
     const box = e.getBoundingClientRect();
     return [e.getAttribute('aria-label') || e.getAttribute('class'), box.width, box.height]
 })"""
@@ -202,6 +211,19 @@ SPILLED = """[...document.querySelectorAll('svg[role=img] text')].filter(e => {
     return own.left < around.left - 1 || own.right > around.right + 1
         || own.top < around.top - 1 || own.bottom > around.bottom + 1
 }).map(e => e.closest('svg').getAttribute('aria-label') + ': ' + e.textContent)"""
+
+SIZES = """[...document.querySelectorAll('svg[role=img] text')].map(e => {
+    const scale = e.getScreenCTM();
+    return parseFloat(getComputedStyle(e).fontSize) * Math.hypot(scale.a, scale.b)
+})"""
+
+OVERLAPS = """[...document.querySelectorAll('svg[role=img]')].flatMap(svg => {
+    const texts = [...svg.querySelectorAll('text')].map(e => [e, e.getBoundingClientRect()]);
+    return texts.flatMap(([e, a], n) => texts.slice(n + 1).filter(([_, b]) =>
+        Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+        && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3
+    ).map(([f]) => svg.getAttribute('aria-label') + ': ' + e.textContent + ', ' + f.textContent))
+})"""
 
 CONTRASTS = """(() => {
     const canvas = new OffscreenCanvas(1, 1).getContext('2d');
@@ -238,6 +260,8 @@ def test_a_browser_shows_the_page_without_a_network(browser, request, which, sch
     assert len(boxes) > 20
     assert [box for box in boxes if min(box[1:]) < 6] == []
     assert browser.value(SPILLED) == []
+    assert min(browser.value(SIZES)) >= 11, "pixels of text in pictures"
+    assert browser.value(OVERLAPS) == []
     assert browser.value("document.documentElement.scrollWidth") <= width
     low = {name: ratio for name, ratio in browser.value(CONTRASTS).items() if ratio < 4.5}
     assert low == {}

@@ -17,15 +17,15 @@ from batchgnn.watch.trace import Span
 def test_spans_are_drawn_where_they_were(run):
     picture = page_of(run).pictures["Timeline: Epoch 2, run"]
     last = max(span.end_s for span in make_timeline(1).ranks[0].spans)
-    scale = (svg.TIMELINE_WIDTH - svg.TIMELINE_LEFT - 12) / last
+    scale = 100 / last
     drawn = {}
     for rect in picture.iter("rect"):
-        begin = (float(rect.get("x")) - svg.TIMELINE_LEFT) / scale
+        begin, length = (float(rect.get(key).rstrip("%")) / scale for key in ("x", "width"))
         name = rect.find("title").text.split(",")[0]
-        drawn.setdefault(name, []).append((begin, float(rect.get("width")) / scale))
+        drawn.setdefault(name, []).append((begin, length))
     for name, first, length in (("forward", 0, 0.004), ("gradient", 0.0085, 0.001)):
         expected = [(0.01 * step + first, length) for step in range(8) for _ in range(2)]
-        np.testing.assert_allclose(sorted(drawn[name]), expected, atol=0.02 / scale)
+        np.testing.assert_allclose(sorted(drawn[name]), expected, atol=0.002 / scale)
 
 
 def test_what_lies_inside_is_drawn_over_it():

@@ -189,15 +189,16 @@ class TemporalMode:
         return self._scored
 
     def counts(self) -> dict[str, float]:
-        """Training's events a second so far, without scores."""
-        return {"events_per_second": round(self.num_trained / max(self.seconds, 1e-9), 1)}
+        """Nothing: the loop counts the events."""
+        return {}
 
     def totals(self) -> dict[str, Any]:
-        """The same over all epochs, the ways, what batches lose, what the task tells."""
+        """Events a second over all epochs, the ways, what batches lose, what the task tells."""
         trained, stream = self.stream.split("train").stop, self.stream
         ends = stream.source[:trained], stream.target[:trained]
         lost = missing_updates(*ends, stream.num_vertices, self.batch_size)
-        return self.counts() | {
+        return {
+            "events_per_second": round(self.num_trained / max(self.seconds, 1e-9), 1),
             "ways": self.ways.numbers,
             "updates_lost": round(lost, 4),
             **self.task.totals(),

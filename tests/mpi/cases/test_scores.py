@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 
-from batchgnn.tasks.class_scores import class_score
+from batchgnn.tasks.class_scores import class_counts, class_score
 from batchgnn.tasks.regression import number_scores
 
 
@@ -26,6 +26,21 @@ def test_scores_do_not_depend_on_who_holds_the_rows(comm, metric, kind):
     assert class_score(comm, logits[mine], labels[mine], metric) == pytest.approx(
         expected, rel=1e-12
     )
+
+
+def test_counts_of_classes_are_those_of_all_rows(comm):
+    rng = np.random.default_rng(5)
+    mine = (comm.size * rng.random(200) ** 3).astype(int) == comm.rank
+    logits = rng.normal(size=(200, 4)).astype(np.float32)
+    label = rng.integers(-1, 4, 200).astype(np.int32)
+    known, given = label >= 0, logits.argmax(axis=1)
+    given, has = (np.equal.outer(each, range(4)) & known[:, None] for each in (given, label))
+    wanted = [(given & has).sum(axis=0), given.sum(axis=0), has.sum(axis=0)]
+    np.testing.assert_array_equal(class_counts(comm, logits[mine], label[mine]), wanted)
+    several = rng.integers(0, 3, (200, 4)).astype(np.uint8)  # 2 = not known
+    given, has = (logits > 0) & (several < 2), several == 1
+    wanted = [(given & has).sum(axis=0), given.sum(axis=0), has.sum(axis=0)]
+    np.testing.assert_array_equal(class_counts(comm, logits[mine], several[mine]), wanted)
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e4])

@@ -1,0 +1,75 @@
+"""How fast a run trains and how much of it is left: on the bar, after each epoch, in `status`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from batchgnn.run.training_state import TrainingState
+
+PER_SECOND = "_per_second"
+LAST = 3
+"Epochs that those to come are taken to be as long as."
+
+
+class Outlook:
+    """What the first rank says of a run under way."""
+
+    def __init__(self, epochs: int, num_seeds: int, unit: str):
+        """num_seeds: of an epoch, of all ranks; unit: what one is called, as `Task.unit` says."""
+        self.epochs, self.num_seeds, self.key = epochs, num_seeds, f"{unit}s{PER_SECOND}"
+        self.lines: list[Mapping[str, Any]] = []
+
+    def rate(self, num_seeds: float, seconds: float) -> dict[str, float]:
+        """Seeds a second, as an epoch's line of metrics has them."""
+        return {self.key: round(num_seeds / max(seconds, 1e-9), 1)}
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        """An epoch has ended."""
+        self.lines = [*self.lines, line][-LAST:]
+
+    def after(self, epochs_done: int) -> str:
+        """How long the epochs left will take."""
+        return say_left(seconds_left(self.lines, self.epochs, epochs_done))
+
+    def within(self, state: TrainingState, num_steps: int) -> str:
+        """Of the epoch under way: loss, seeds a second, how long it and all others will take."""
+        done, lines, said = state.step / max(num_steps, 1), self.lines, []
+        line: Mapping[str, Any] = lines[-1] if lines else {}
+        if done:
+            line = self.rate(done * self.num_seeds, state.seconds)
+            said.append(f"loss {state.loss_sum / max(state.num_seeds, 1):.4f}")
+            lines = lines or [{"epoch": 1, "seconds": state.seconds / done}]
+        left = seconds_left(lines, self.epochs, state.epoch + done)
+        return "  ".join(filter(None, [*said, say_rate(line), say_left(left)]))
+
+
+def seconds_left(
+    lines: Sequence[Mapping[str, Any]], epochs: int, epochs_done: float
+) -> float | None:
+    """Of the epochs that are left, if they are as long as the last ones; None before the first.
+
+    The first, which also compiles, counts only where it is alone.
+    lines: of metrics.jsonl; epochs_done: with the part of the one under way
+    """
+    last = [line for line in lines[-LAST:] if line["epoch"] > 1] or lines[-1:]
+    if not last:
+        return None
+    each = sum(line["seconds"] + line.get("evaluate_seconds", 0.0) for line in last) / len(last)
+    return max(0.0, each * (epochs - epochs_done))
+
+
+def say_left(seconds: float | None) -> str:
+    """`about 3 min left`; nothing where none are, or where it is not known."""
+    if not seconds:
+        return ""
+    if seconds < 90:
+        return f"about {max(seconds, 1):.0f} s left"
+    said = f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    return f"about {said} left"
+
+
+def say_rate(line: Mapping[str, Any]) -> str:
+    """`12,345 seeds/s`, of an epoch's line of metrics; nothing where it has none."""
+    for key, value in line.items():
+        if key.endswith(PER_SECOND):
+            return f"{value:,.{0 if value >= 10 else 1}f} {key.removesuffix(PER_SECOND)}/s"
+    return ""
