@@ -31,12 +31,13 @@ class PlainProgress(Progress):
         self.done += amount
         if time.monotonic() >= self.next_line:
             self.next_line = time.monotonic() + LINE_EVERY_S
-            share = f" ({100 * self.done / self.total:.0f} %)" if self.total else ""
-            print(
-                f"{self.label}: {self.done:,} of {self.total:,} {self.unit}{share} {note}".rstrip(),
-                file=sys.stderr,
-                flush=True,
-            )
+            print(f"{self.label}: {self._how_far()} {note}".rstrip(), file=sys.stderr, flush=True)
+
+    def _how_far(self) -> str:
+        if not self.total:
+            return f"{self.done:,} {self.unit}"
+        share = 100 * self.done / self.total
+        return f"{self.done:,} of {self.total:,} {self.unit} ({share:.0f} %)"
 
 
 class BarProgress(Progress):
@@ -52,7 +53,10 @@ class BarProgress(Progress):
 
 @contextmanager
 def progress(label: str, total: int, unit: str = "", *, show: bool = True) -> Iterator[Progress]:
-    """Show how far some work of `total` units is; `show=False` (ranks but the first) is silent."""
+    """Show how far some work of `total` units is; `show=False` (ranks but the first) is silent.
+
+    total: 0 where it is not known
+    """
     if not show:
         yield Progress()
     elif not sys.stderr.isatty():
@@ -71,4 +75,4 @@ def progress(label: str, total: int, unit: str = "", *, show: bool = True) -> It
             TextColumn("{task.fields[note]}"),
         )
         with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-            yield BarProgress(bar, bar.add_task(label, total=total, note=""))
+            yield BarProgress(bar, bar.add_task(label, total=total or None, note=""))

@@ -142,7 +142,8 @@ class RunState:
         """The epoch under way, and its steps where they are known; empty after the last."""
         done, now = len(self.lines), self.progress
         if now and now["epoch"] > done:
-            return f"epoch {now['epoch']}, step {now['step']} of {now['num_steps']}"
+            of = f" of {now['num_steps']}" if now["num_steps"] else ""
+            return f"epoch {now['epoch']}, step {now['step']}{of}"
         return "" if done == self.epochs else f"epoch {done + 1}"
 
     @property
@@ -154,7 +155,8 @@ class RunState:
         each = sum(x["seconds"] + x.get("evaluate_seconds", 0.0) for x in last) / len(last)
         done = len(self.lines)
         if self.progress.get("epoch") == done + 1:
-            done += self.progress["step"] / max(self.progress["num_steps"], 1)
+            steps = self.progress["num_steps"]
+            done += self.progress["step"] / steps if steps else 0
         return max(0.0, each * (self.epochs - done))
 
 
