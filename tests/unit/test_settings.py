@@ -39,6 +39,7 @@ OTHER = {
     "topology": "node-shared",
     "chunks": 4,
     "stage_to": "/local",
+    **{"trainers": 2, "round": "7steps", "time_limit": "4h", "average": "edges"},
     "tensor_ways": 2,
     "stages": 2,
     "history_every": 5,
@@ -128,7 +129,7 @@ def test_an_option_of_another_mode_model_or_task_is_refused(name, what, kind):
 
 def test_the_sentence_names_who_has_the_option():
     with pytest.raises(
-        ConfigError, match="option of --mode macrobatch or temporal, and this is --mode tensor"
+        ConfigError, match="option of --mode macrobatch, averaging or temporal, and this is"
     ):
         settings_of(mode="tensor", batch_size=5)
     with pytest.raises(ConfigError, match="option of --model gat or decoupled-gat, and this"):
@@ -382,6 +383,16 @@ LACKING = [
         {"mode": "pipeline", "wavefront": True, "guard_every": 5, "gradient": "drop"},
         "leave --gradient, --guard-every out, or --wavefront",
     ),
+    ({"mode": "averaging", "round": "2 weeks"}, "--round 2 weeks: give seconds, such as 120s or"),
+    (
+        {"mode": "averaging", "round": "0s"},
+        "--round 0s: give seconds, such as 120s or 5m, or steps",
+    ),
+    ({"mode": "averaging", "time_limit": "4"}, "--time-limit 4: give seconds, minutes or hours"),
+    ({"mode": "averaging", "time_limit": "4h", "epochs": 3}, "both say how long: leave one out"),
+    ({"mode": "averaging", "time_limit": "4h", "round": "7steps"}, "is 7 steps: give --epochs"),
+    ({"mode": "averaging", "topology": "node-shared"}, "leave it out"),
+    ({"mode": "averaging", "aggregate_cache": "store"}, "take --aggregate-cache memory, or"),
     ({"mode": "pipeline", "stages": 0}, "--stages 0: needed a number of stages, at least 1"),
     ({"mode": "pipeline", "model": "decoupled-gcn"}, "take --mode tensor"),
 ]

@@ -8,7 +8,7 @@ from batchgnn.graph.ownership import Ownership
 from batchgnn.kernels.rng import fill_draws, stream_key
 from batchgnn.modes.averaging.options import Trainers
 from batchgnn.modes.averaging.rounds import parse_round, rounds_within
-from batchgnn.modes.deal import Dealt
+from batchgnn.modes.deal import Dealt, deal_shards
 from batchgnn.modes.macrobatch.check import resolve_macrobatch
 from batchgnn.sampling.options import KeptInputs, Sampling
 from batchgnn.settings.general import Training
@@ -50,18 +50,20 @@ def ranks_of_trainer(settings: Settings, num_ranks: int) -> int:
 
 
 def deal_trainers(store: ShardStore, num_ranks: int, settings: Settings) -> Dealt:
-    """Whole shards, drawn by the seed: trainer t has ranks t W ... t W + W - 1.
+    """Whole shards, drawn by the seed: trainer t has ranks t W ... t W + W - 1; one has all.
 
     Raises ConfigError where ranks do not make trainers, StoreError where shards are too few.
     """
-    num_shards = store.manifest.num_shards
+    width, num_shards = ranks_of_trainer(settings, num_ranks), store.manifest.num_shards
+    if width == num_ranks:
+        return deal_shards(store, num_ranks, settings)
     if num_shards < num_ranks:
         raise StoreError(
             f"{store.path} has {num_shards} shards, and there are {num_ranks} ranks: start "
             "fewer, or cut it into more shards."
         )
-    trainers = num_ranks // ranks_of_trainer(settings, num_ranks)
-    ranks = deal_shards_to(num_shards, trainers, num_ranks, settings[Training].seed)
+    seed = settings[Training].seed
+    ranks = deal_shards_to(num_shards, num_ranks // width, num_ranks, seed)
     return Dealt(Ownership(store.manifest.offset, ranks))
 
 
