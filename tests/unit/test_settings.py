@@ -383,16 +383,10 @@ LACKING = [
         {"mode": "pipeline", "wavefront": True, "guard_every": 5, "gradient": "drop"},
         "leave --gradient, --guard-every out, or --wavefront",
     ),
-    ({"mode": "averaging", "round": "2 weeks"}, "--round 2 weeks: give seconds, such as 120s or"),
     (
         {"mode": "averaging", "round": "0s"},
         "--round 0s: give seconds, such as 120s or 5m, or steps",
     ),
-    ({"mode": "averaging", "time_limit": "4"}, "--time-limit 4: give seconds, minutes or hours"),
-    ({"mode": "averaging", "time_limit": "4h", "epochs": 3}, "both say how long: leave one out"),
-    ({"mode": "averaging", "time_limit": "4h", "round": "7steps"}, "is 7 steps: give --epochs"),
-    ({"mode": "averaging", "topology": "node-shared"}, "leave it out"),
-    ({"mode": "averaging", "aggregate_cache": "store"}, "take --aggregate-cache memory, or"),
     ({"mode": "pipeline", "stages": 0}, "--stages 0: needed a number of stages, at least 1"),
     ({"mode": "pipeline", "model": "decoupled-gcn"}, "take --mode tensor"),
 ]
