@@ -11,6 +11,7 @@ from batchgnn.settings.general import Training
 
 WRONG = [
     ({"mode": "averaging", "round": "2 weeks"}, "--round 2 weeks: give seconds, such as 120s or"),
+    ({"mode": "averaging", "round": "0s"}, "--round 0s: give seconds, such as 120s or 5m, or"),
     ({"mode": "averaging", "time_limit": "4"}, "--time-limit 4: give seconds, minutes or hours"),
     ({"mode": "averaging", "time_limit": "4h", "epochs": 3}, "both say how long: leave one out"),
     ({"mode": "averaging", "time_limit": "4h", "round": "7steps"}, "is 7 steps: give --epochs"),
