@@ -42,12 +42,13 @@ class PlainProgress(Progress):
         self.done += amount
         if time.monotonic() >= self.next_line:
             self.next_line = time.monotonic() + LINE_EVERY_S
-            share = f" ({100 * self.done / self.total:.0f} %)" if self.total else ""
-            print(
-                f"{self.label}: {self.done:,} of {self.total:,} {self.unit}{share} {note}".rstrip(),
-                file=sys.stderr,
-                flush=True,
-            )
+            print(f"{self.label}: {self._how_far()} {note}".rstrip(), file=sys.stderr, flush=True)
+
+    def _how_far(self) -> str:
+        if not self.total:
+            return f"{self.done:,} {self.unit}"
+        share = 100 * self.done / self.total
+        return f"{self.done:,} of {self.total:,} {self.unit} ({share:.0f} %)"
 
 
 class ToldProgress(Progress):
@@ -99,6 +100,7 @@ def progress(
 ) -> Iterator[Progress]:
     """Show how far some work of `total` units is.
 
+    total: 0 where it is not known
     show: False (ranks but the first): silent
     with_time: beside a bar, how long this work will still take; else the notes say it
     """
@@ -113,7 +115,7 @@ def progress(
             told.end()
     elif on_terminal():
         with _bar(unit, with_time) as bar:
-            yield BarProgress(bar, bar.add_task(label, total=total, note=""))
+            yield BarProgress(bar, bar.add_task(label, total=total or None, note=""))
     else:
         yield PlainProgress(label, total, unit)
 

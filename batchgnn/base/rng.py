@@ -23,3 +23,4 @@ class Purpose(IntEnum):
     LINK_SOURCE = 11
     SCORING = 12
     INPUT_ROWS = 13
+    TRAINERS = 14

@@ -83,6 +83,7 @@ class Grid:
         self.host = socket.gethostname()
         self._shared: list[SharedArrays] = []
         self._some: list[Ranks] = []
+        self._parts: list[Grid] = []
         self.thread_multiple = MPI.Query_thread() == MPI.THREAD_MULTIPLE
 
     def __enter__(self) -> "Grid":
@@ -112,6 +113,17 @@ class Grid:
         )
         return self._some[-1]
 
+    def part(self, group: int) -> "Grid":
+        """The ranks that give the same group as a grid of their own, until `free`; collective."""
+        comm = cast(MPI.Intracomm, self.world.Split(group))
+        part = Grid(comm)
+        comm.Free()
+        ranks = values_of_all(part.world, self.rank)
+        for name, members in part.members.items():
+            self.members[name] = [ranks[each] for each in members]
+        self._parts.append(part)
+        return part
+
     def _named(self, kind: str, comm: MPI.Intracomm) -> MPI.Intracomm:
         """The communicator with a name and known members; collective over it."""
         members = values_of_all(comm, self.rank)
@@ -121,6 +133,8 @@ class Grid:
 
     def free(self) -> None:
         """Give shared arrays and communicators back; collective."""
+        for part in self._parts:
+            part.free()
         for shared in self._shared:
             shared.free()
         for ranks in self._some:

@@ -5,6 +5,10 @@ from dataclasses import dataclass, field
 
 from batchgnn.base.bytes import MemoryPlan
 from batchgnn.comm.grid import Grid
+from batchgnn.modes.averaging.check import deal_trainers, resolve_averaging
+from batchgnn.modes.averaging.memory import fit_averaging, plan_averaging
+from batchgnn.modes.averaging.mode import AveragingMode
+from batchgnn.modes.averaging.options import Trainers
 from batchgnn.modes.chosen import DEFAULT_MODEL
 from batchgnn.modes.deal import Dealt, deal_shards
 from batchgnn.modes.extent import Extent
@@ -156,6 +160,20 @@ MODES = {
             advice=WITHOUT_SAMPLES,
             whole_graph=True,
             at_once=False,
+        ),
+        ModeKind(
+            name="averaging",
+            options=(Trainers, Batches, Sampling, Macrobatches, VertexInputs, KeptInputs, Messages),
+            resolve=resolve_averaging,
+            deal=deal_trainers,
+            make=AveragingMode,
+            infer=lambda share: ChunkedInference(
+                share.grid.world, share.own, share.model, evaluation_chunk(share.settings)
+            ),
+            memory=plan_averaging,
+            of_part=OF_PART,
+            fit=fit_averaging,
+            random_rows=True,
         ),
         ModeKind(
             name="temporal",

@@ -10,6 +10,7 @@ from batchgnn.modes.pipeline.check import not_of_wavefront
 from batchgnn.modes.pipeline.options import Stages
 from batchgnn.modes.tensor.options import Slices
 from batchgnn.nn.models import MODELS
+from batchgnn.plan.averaging import predict_averaging
 from batchgnn.plan.job import Job
 from batchgnn.plan.pipeline import predict_pipeline
 from batchgnn.plan.prediction import Prediction
@@ -69,5 +70,6 @@ PREDICTIONS = {
     "fullgraph": PredictionKind(predict=predict_fullgraph),
     "tensor": PredictionKind(predict=predict_tensor, ways=_ways, variants=_tensor_variants),
     "pipeline": PredictionKind(predict=predict_pipeline, variants=_exact_pipeline),
+    "averaging": PredictionKind(predict=predict_averaging),
     "temporal": PredictionKind(predict=predict_temporal),
 }

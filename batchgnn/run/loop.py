@@ -40,8 +40,7 @@ class TrainingLoop:
         keep = self.run.checkpoint_keep
         self.checkpoints = Checkpoints(share.grid, folder.checkpoints, keep)
         self.observers = Observers(share, folder)
-        num_seeds = int(share.manifest.num_seeds[:, share.split_index].sum())
-        self.outlook = Outlook(self.training.epochs, num_seeds, share.task.unit)
+        self.outlook = Outlook(self.training.epochs, share.task.unit)
         self.state = TrainingState(best_parameters=self.parameters.buffer.copy())
         self.last_checkpoint_s = time.monotonic()
         self.moved = (0, 0)

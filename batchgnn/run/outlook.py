@@ -13,9 +13,9 @@ LAST = 3
 class Outlook:
     """What the first rank says of a run under way."""
 
-    def __init__(self, epochs: int, num_seeds: int, unit: str):
-        """num_seeds: of an epoch, of all ranks; unit: what one is called, as `Task.unit` says."""
-        self.epochs, self.num_seeds, self.key = epochs, num_seeds, f"{unit}s{PER_SECOND}"
+    def __init__(self, epochs: int, unit: str):
+        """unit: what a seed is called, as `Task.unit` says."""
+        self.epochs, self.key = epochs, f"{unit}s{PER_SECOND}"
         self.lines: list[Mapping[str, Any]] = []
 
     def rate(self, num_seeds: float, seconds: float) -> dict[str, float]:
@@ -31,15 +31,18 @@ class Outlook:
         return say_left(seconds_left(self.lines, self.epochs, epochs_done))
 
     def within(self, state: TrainingState, num_steps: int) -> str:
-        """Of the epoch under way: loss, seeds a second, how long it and all others will take."""
-        done, lines, said = state.step / max(num_steps, 1), self.lines, []
-        line: Mapping[str, Any] = lines[-1] if lines else {}
+        """Of the epoch under way, its loss; of the last, its rate; how long all others will take.
+
+        num_steps: of the epoch, 0 where that is not known
+        """
+        done, lines, said = state.step / num_steps if num_steps else 0.0, self.lines, ""
+        if state.num_seeds:
+            said = f"loss {state.loss_sum / state.num_seeds:.4f}"
+        rate = say_rate(lines[-1]) if lines else ""
         if done:
-            line = self.rate(done * self.num_seeds, state.seconds)
-            said.append(f"loss {state.loss_sum / max(state.num_seeds, 1):.4f}")
             lines = lines or [{"epoch": 1, "seconds": state.seconds / done}]
         left = seconds_left(lines, self.epochs, state.epoch + done)
-        return "  ".join(filter(None, [*said, say_rate(line), say_left(left)]))
+        return "  ".join(filter(None, [said, rate, say_left(left)]))
 
 
 def seconds_left(

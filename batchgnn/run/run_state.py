@@ -143,7 +143,8 @@ class RunState:
         """The epoch under way, and its steps where they are known; empty after the last."""
         done, now = len(self.lines), self.progress
         if now and now["epoch"] > done:
-            return f"epoch {now['epoch']}, step {now['step']} of {now['num_steps']}"
+            of = f" of {now['num_steps']}" if now["num_steps"] else ""
+            return f"epoch {now['epoch']}, step {now['step']}{of}"
         return "" if done == self.epochs else f"epoch {done + 1}"
 
     @property
@@ -153,7 +154,8 @@ class RunState:
             return None
         done = float(len(self.lines))
         if self.progress.get("epoch") == done + 1:
-            done += self.progress["step"] / max(self.progress["num_steps"], 1)
+            steps = self.progress["num_steps"]
+            done += self.progress["step"] / steps if steps else 0
         return seconds_left(self.lines, self.epochs, done)
 
 

@@ -80,11 +80,14 @@ class MappedEdges(Edges):
         self._advise(mmap.MADV_WILLNEED, begin, end)
 
     def _advise(self, advice: int, begin: int, end: int) -> None:
+        """Of the mapped arrays; others, as of `induced.py`, would lose what they hold."""
         for k, a, b in self._within(begin, end):
             indptr, indices, weight = self.parts[k]
             edges = slice(int(indptr[a]), int(indptr[b]))
-            for array in (indices[edges], weight[edges], indptr[a : b + 1]):
-                advise(array, advice)
+            pieces = indptr[a : b + 1], indices[edges], weight[edges]
+            for array, whole in zip(pieces, self._kept_alive[k], strict=True):
+                if isinstance(whole, np.memmap):
+                    advise(array, advice)
 
 
 class ShardEdges(MappedEdges):

@@ -54,6 +54,9 @@ CASES = [
     ),
     pytest.param(2, ["--feature-dtype", "bfloat16"], id="half width", marks=pytest.mark.slow),
     pytest.param(
+        2, ["--mode", "averaging", "--round", "5steps"], id="trainers", marks=pytest.mark.slow
+    ),
+    pytest.param(
         2,
         ["--macrobatch", 1, "--feature-cache", "32M"],
         id="copies of remote rows",

@@ -31,7 +31,7 @@ def test_the_time_left_is_said_in_round_numbers(seconds, said):
 
 
 def test_an_epochs_line_ends_with_throughput_and_the_time_left():
-    outlook = Outlook(10, 600, "edge")
+    outlook = Outlook(10, "edge")
     line = LINES[1] | {"loss": 0.5, "val_mrr": 0.25} | outlook.rate(6000, 3.0)
     said = "epoch 2  loss 0.5000  3.00 s  val_mrr 0.2500  2,000 edges/s"
     assert describe(line) == said
@@ -41,10 +41,12 @@ def test_an_epochs_line_ends_with_throughput_and_the_time_left():
 
 
 def test_a_bars_note_is_of_the_epoch_under_way():
-    outlook = Outlook(epochs=10, num_seeds=600, unit="seed")
+    outlook = Outlook(epochs=10, unit="seed")
     state = TrainingState(np.zeros(1), step=3, loss_sum=5.0, num_seeds=10, seconds=6.0)
-    assert outlook.within(state, 6) == "loss 0.5000  50 seeds/s  about 2 min left"
+    assert outlook.within(state, 6) == "loss 0.5000  about 2 min left"
     assert outlook.within(TrainingState(np.zeros(1)), 6) == "", "nothing is known yet"
     outlook.add(LINES[2] | outlook.rate(600, 4.0))
     after = TrainingState(np.zeros(1), epoch=3)
     assert outlook.within(after, 6) == "150 seeds/s  about 42 s left", "as the last epoch"
+    by_the_clock = TrainingState(np.zeros(1), epoch=3, step=70, loss_sum=5.0, num_seeds=10)
+    assert outlook.within(by_the_clock, 0) == "loss 0.5000  150 seeds/s  about 42 s left"

@@ -39,6 +39,7 @@ OTHER = {
     "topology": "node-shared",
     "chunks": 4,
     "stage_to": "/local",
+    **{"trainers": 2, "round": "7steps", "time_limit": "4h", "average": "edges"},
     "tensor_ways": 2,
     "stages": 2,
     "history_every": 5,
@@ -127,9 +128,7 @@ def test_an_option_of_another_mode_model_or_task_is_refused(name, what, kind):
 
 
 def test_the_sentence_names_who_has_the_option():
-    with pytest.raises(
-        ConfigError, match="option of --mode macrobatch or temporal, and this is --mode tensor"
-    ):
+    with pytest.raises(ConfigError, match="of --mode macrobatch, averaging or temporal, and this"):
         settings_of(mode="tensor", batch_size=5)
     with pytest.raises(ConfigError, match="option of --model gat or decoupled-gat, and this"):
         settings_of(attention_dropout=0.5)

@@ -31,7 +31,7 @@ ROWS = WORLD.bcast(option_rows() if WORLD.rank == 0 else None)
 MINE = range(len(ROWS)) if ALL in os.environ else range(WORLD.size - 1, len(ROWS), 12)
 
 
-OF_RANKS = ("--stages", "cannot be parted among", "-ways")
+OF_RANKS = ("--stages", "cannot be parted among", "-ways", "--trainers")
 "Of what may be refused: that options do not go with this number of ranks."
 
 
@@ -46,9 +46,10 @@ def graphs(shared_folder):
 
 
 def on_few_ranks(comm, shards, out, options):
-    """Losses of those options that decide about numbers, on one rank, or on one stage's ways.
+    """Losses of those options that decide about numbers, on as few ranks as may be.
 
-    Ways, and an exact order of chunks, that were chosen are given, on all ranks.
+    That is one, the ways of one stage, or one for each trainer. Ways, and an exact order of chunks,
+    that were chosen are given, on all ranks.
     """
     settings = RunFolder(out).settings()
     decide = decisive(settings).keys() | {"epochs"}
@@ -61,6 +62,8 @@ def on_few_ranks(comm, shards, out, options):
     if settings.options().get("wavefront"):
         kept["wavefront"] = True
     num_ranks = prod(kept.get("ways") or [kept.get("pipeline_ways", 1)])
+    if "round" in kept:
+        num_ranks = kept["trainers"] = kept.get("trainers") or comm.size
     again = out.with_name(f"{out.name}-alone")
     alone = changed(settings_of(kept), mode=settings[Chosen].mode, overlap=False)
     few = comm.Split(comm.rank >= num_ranks)

@@ -75,6 +75,17 @@ def test_bytes_of_sampled_minibatches_are_near_those_predicted(comm, shards):
     assert num_calls == prediction.calls
 
 
+@pytest.mark.parametrize("trainers", [1, None])
+def test_calls_and_bytes_of_a_round_are_those_predicted(comm, shards, trainers):
+    """Of trainers of one rank exactly: their parameters, once."""
+    settings = changed(BASE, mode="averaging", batch_size=30, macrobatch=2)
+    settings = settings.replace(trainers=trainers, round="4steps", fanouts=(3, 3, 3))
+    prediction, num_bytes, num_calls = predicted_and_sent(comm, shards, settings)
+    if trainers is None:
+        assert (num_bytes, num_calls) == (prediction.bytes, prediction.calls)
+    assert prediction.is_exact == (trainers == 1 or comm.size == 1)
+
+
 def test_auto_takes_one_mode_on_all_ranks(comm, shards):
     with start(comm) as grid:
         given, why = choose_mode(grid, shards, BASE)

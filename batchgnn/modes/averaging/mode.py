@@ -1,0 +1,167 @@
+"""Trainers of their own, averaged by the clock (RandomTMA and SuperTMA, Zhu et al.).
+
+Each trainer has the edges among its own shards alone, and sends no message between two averages
+but among its own ranks. Approximate: edges between trainers are left out in training. Scores are
+exact, over all edges, by all ranks together.
+"""
+
+import time
+from collections.abc import Generator, Sequence
+from functools import cached_property
+
+import numpy as np
+
+from batchgnn.comm.bell import Bell
+from batchgnn.comm.exchange import allreduce_max, allreduce_sum
+from batchgnn.comm.step_sum import Words
+from batchgnn.comm.values import values_of_all
+from batchgnn.modes.averaging.check import ranks_of_trainer
+from batchgnn.modes.averaging.mean import RoundMean
+from batchgnn.modes.averaging.options import Trainers
+from batchgnn.modes.averaging.rounds import parse_round
+from batchgnn.modes.averaging.trainer import Trainer
+from batchgnn.modes.macrobatch.memory import evaluation_chunk
+from batchgnn.modes.mode import StepResult
+from batchgnn.modes.share import Share
+from batchgnn.sampling.inference import Inference
+from batchgnn.store.mode_state import ModeState
+from batchgnn.tasks.score import Score
+from batchgnn.watch import interrupt, trace
+
+QUIET = Words(requeue=0, end=0, own_s=0, all_s=0, num_bad=0, is_finite=True)
+"What ranks tell each other between two averages: nothing."
+
+
+class AveragingMode:
+    """An epoch is a round, at whose end all parameters are equal; every method is collective."""
+
+    def __init__(self, share: Share):
+        """Part the ranks and the edges among trainers; raises ConfigError."""
+        options, grid = share.settings[Trainers], share.grid
+        self.share, self.round = share, parse_round(options.round)
+        self.trainer = Trainer(share, ranks_of_trainer(share.settings, grid.size))
+        self.num_trainers = grid.size // self.trainer.grid.size
+        edges = np.array([self.trainer.num_edges, share.own.degree_in.sum()], np.float64)
+        of_trainer = edges[:1].copy()
+        allreduce_sum(self.trainer.grid.world, of_trainer, "edges")
+        allreduce_sum(grid.world, edges, "edges")
+        self.kept_edges = float(edges[0] / max(edges[1], 1))
+        share_of_edges = float(of_trainer[0] / max(edges[0], 1))
+        weight = 1.0 if options.average == "uniform" else share_of_edges
+        buffer = share.model.parameters.buffer
+        self.mean = RoundMean(grid.world, buffer, weight * self.trainer.is_first)
+        self.bell = Bell(grid.some(0).world)
+        self.hosts = values_of_all(grid.world, grid.host)
+        self.steps_of_rank: Sequence[int] = [0] * grid.size
+        self.num_rounds = self.steps_of_round = self.num_left_out = 0
+
+    @property
+    def num_steps(self) -> int:
+        """Of a round; 0 where it goes by the clock."""
+        return self.round.steps or 0
+
+    @property
+    def exactness(self) -> str:
+        """What is left out."""
+        if self.num_trainers == 1:
+            return self.trainer.engine.exactness
+        return (
+            f"approximate: {self.num_trainers} trainers, each on the edges among its own shards "
+            f"({self.kept_edges:.1%} of all), averaged every {self.round}"
+        )
+
+    def epoch(self, epoch: int, first_step: int = 0) -> Generator[StepResult, None, None]:
+        """Train a round; yields after each step of this rank's trainer."""
+        end_s, own_s, step = time.monotonic() + (self.round.seconds or 0), 0.0, 0
+        is_over = False
+        for result in self.trainer.steps():
+            own_s, step = own_s + result.words.own_s, step + 1
+            is_over, words = self._is_over(step, end_s), QUIET
+            if is_over:
+                words = self._average(own_s)
+                self.steps_of_round = step
+            yield StepResult(step - 1, result.loss_sum, result.num_seeds, words)
+            if is_over:
+                return
+
+    def _is_over(self, step: int, end_s: float) -> bool:
+        """Whether the round ends here; the same on all ranks of the trainer."""
+        if self.round.steps is not None:
+            return step == self.round.steps
+        is_heard = self.bell.is_heard()
+        if not is_heard and (time.monotonic() >= end_s or any(interrupt.asked())):
+            self.bell.ring()
+            is_heard = True
+        return bool(allreduce_max(self.trainer.grid.world, int(is_heard), "clock"))
+
+    def _average(self, own_s: float) -> Words:
+        """Make all parameters equal."""
+        with trace.phase("average"):
+            words, num_rung = self.mean(own_s, is_rung=self.bell.is_rung)
+            self.bell.settle(num_rung)
+        optimizer = self.trainer.engine.optimizer
+        if words.num_bad and not all(np.isfinite(each).all() for each in optimizer.arrays.values()):
+            for moments in optimizer.arrays.values():
+                moments[:] = 0
+        self.num_rounds += 1
+        self.num_left_out += round(words.num_bad)
+        return words
+
+    def inference(self) -> Inference:
+        """The exact model, over all edges."""
+        share = self.share
+        return Inference(share.grid.world, share.own, share.model, evaluation_chunk(share.settings))
+
+    @cached_property
+    def _evaluation(self) -> Inference:
+        return self.inference()
+
+    def evaluate(self) -> dict[str, list[Score]]:
+        """Exact scores of the splits "val" and "test"."""
+        return self.share.evaluate(self._evaluation, "val", "test")
+
+    def state(self) -> ModeState:
+        """Of each trainer: its moments, and how far it is in its passes."""
+        optimizer = self.trainer.engine.optimizer
+        place = np.array([*self.trainer.at, optimizer.steps], np.int64)
+        return ModeState(
+            by_trainer={"trainer_place": place, **optimizer.arrays},
+            trainer=self.trainer.number,
+            scalars={"rounds": self.num_rounds, "left_out": self.num_left_out},
+        )
+
+    def load(self, state: ModeState) -> None:
+        """Go on from them; a trainer that nobody was begins with the parameters alone."""
+        optimizer = self.trainer.engine.optimizer
+        self.num_rounds = int(state.scalars["rounds"])
+        self.num_left_out = int(state.scalars["left_out"])
+        if state.by_trainer:
+            *at, optimizer.steps = state.by_trainer["trainer_place"].tolist()
+            self.trainer.at = at[0], at[1]
+            for name, array in optimizer.arrays.items():
+                array[:] = state.by_trainer[name]
+
+    def counts(self) -> dict[str, float]:
+        """Steps of the trainers in the round."""
+        mine = self.steps_of_round, self.trainer.engine.optimizer.steps
+        of_round, self.steps_of_rank = zip(*values_of_all(self.share.grid.world, mine), strict=True)
+        return {"fewest_steps": min(of_round), "most_steps": max(of_round)}
+
+    def totals(self) -> dict[str, object]:
+        """Who trained, and how much, over all rounds so far; sends no message."""
+        width = self.trainer.grid.size
+        ranks = [range(t * width, (t + 1) * width) for t in range(self.num_trainers)]
+        trainers = [
+            {
+                "ranks": list(mine),
+                "hosts": sorted({self.hosts[rank] for rank in mine}),
+                "steps": self.steps_of_rank[mine[0]],
+            }
+            for mine in ranks
+        ]
+        return {
+            "trainers": trainers,
+            "rounds": self.num_rounds,
+            "kept_edges": round(self.kept_edges, 6),
+            "left_out_as_not_finite": self.num_left_out,
+        }

@@ -1,0 +1,74 @@
+"""A trainer: a group of ranks and the graph that it has alone, trained by sampled minibatches."""
+
+from collections.abc import Generator
+from dataclasses import replace
+
+import numpy as np
+
+from batchgnn.base.errors import ConfigError
+from batchgnn.comm.failure import fail_together
+from batchgnn.comm.grid import Grid
+from batchgnn.graph.ownership import Ownership
+from batchgnn.modes.macrobatch.mode import MacrobatchMode
+from batchgnn.modes.mode import StepResult
+from batchgnn.modes.share import Share
+from batchgnn.store.induced import InducedShards
+from batchgnn.store.own_shards import OwnShards
+
+
+class Trainer:
+    """This rank's trainer: passes over the seeds of its shards, taken up where they were left.
+
+    number  of the trainer, from 0
+    at      the pass, and the step in it, that come next
+    """
+
+    def __init__(self, share: Share, width: int):
+        """width: ranks of a trainer. Collective over all ranks; raises ConfigError."""
+        self.number = share.grid.rank // width
+        self.grid = share.grid if width == share.grid.size else share.grid.part(self.number)
+        own = own_of_trainer(share, self.grid, width)
+        settings = share.settings if width > 1 else share.settings.replace(overlap=False)
+        self.share = replace(share, grid=self.grid, own=own, settings=settings)
+        seeds = share.task.seeds(self.share.own, share.split_index).counts
+        with fail_together(share.grid.world, "parting the shards among trainers"):
+            if not seeds.sum():
+                raise ConfigError(
+                    f"the shards of trainer {self.number} have nothing to train on: take fewer "
+                    "--trainers, another --seed, or cut the graph into more shards."
+                )
+        self.engine = MacrobatchMode(self.share)
+        self.at = 0, 0
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this rank speaks for the trainer."""
+        return self.grid.rank == 0
+
+    @property
+    def num_edges(self) -> int:
+        """Edges among the vertices that this rank has of the trainer's."""
+        return int(self.share.own.degree_in.sum())
+
+    def steps(self) -> Generator[StepResult, None, None]:
+        """Train for ever, pass after pass; collective over the trainer's ranks."""
+        while True:
+            number, first_step = self.at
+            for result in self.engine.epoch(number, first_step):
+                self.at = number, result.step + 1
+                yield result
+            self.at = number + 1, 0
+
+
+def own_of_trainer(share: Share, grid: Grid, width: int) -> OwnShards:
+    """This rank's shards without the edges from other trainers' vertices."""
+    own = share.own
+    if grid.size == share.grid.size:
+        return own
+    ranks = own.ownership.rank_of_shard
+    here = np.where(ranks // width == share.grid.rank // width, ranks % width, -1)
+    ownership = Ownership(own.ownership.offset, here)
+    found = OwnShards(InducedShards(own.whole, ownership), ownership, grid.rank)
+    found.feature_dtype, found.features = own.feature_dtype, own.features
+    found.features_in_memory = own.features_in_memory
+    return found
