@@ -8,6 +8,8 @@ from batchgnn.run.training_state import TrainingState
 PER_SECOND = "_per_second"
 LAST = 3
 "Epochs that those to come are taken to be as long as."
+LONG_S = 300.0
+"So long a first epoch says something of the others, although it compiles, up to a minute."
 
 
 class Outlook:
@@ -39,7 +41,7 @@ class Outlook:
         if state.num_seeds:
             said = f"loss {state.loss_sum / state.num_seeds:.4f}"
         rate = say_rate(lines[-1]) if lines else ""
-        if done:
+        if done and state.seconds >= LONG_S:
             lines = lines or [{"epoch": 1, "seconds": state.seconds / done}]
         left = seconds_left(lines, self.epochs, state.epoch + done)
         return "  ".join(filter(None, [said, rate, say_left(left)]))
@@ -48,12 +50,13 @@ class Outlook:
 def seconds_left(
     lines: Sequence[Mapping[str, Any]], epochs: int, epochs_done: float
 ) -> float | None:
-    """Of the epochs that are left, if they are as long as the last ones; None before the first.
+    """Of the epochs that are left, if they are as long as the last ones; None where none is known.
 
-    The first, which also compiles, counts only where it is alone.
+    The first, which also compiles, counts only where it is alone, and long.
     lines: of metrics.jsonl; epochs_done: with the part of the one under way
     """
-    last = [line for line in lines[-LAST:] if line["epoch"] > 1] or lines[-1:]
+    last = [line for line in lines[-LAST:] if line["epoch"] > 1]
+    last = last or [line for line in lines[-1:] if line["seconds"] >= LONG_S]
     if not last:
         return None
     each = sum(line["seconds"] + line.get("evaluate_seconds", 0.0) for line in last) / len(last)

@@ -12,8 +12,22 @@ LINES = [{"epoch": n, "seconds": s, "evaluate_seconds": 1.0} for n, s in enumera
 
 @pytest.mark.parametrize(
     ("lines", "done", "left"),
-    [([], 0, None), (LINES[:1], 1, 900.0), (LINES, 3, 35.0), (LINES, 3.5, 32.5), (LINES, 10, 0.0)],
-    ids=["none yet", "the first alone", "without the first", "within an epoch", "none left"],
+    [
+        ([], 0, None),
+        (LINES[:1], 1, None),
+        ([{"epoch": 1, "seconds": 400.0}], 1, 3600.0),
+        (LINES, 3, 35.0),
+        (LINES, 3.5, 32.5),
+        (LINES, 10, 0.0),
+    ],
+    ids=[
+        "none yet",
+        "it compiled",
+        "the first alone",
+        "without the first",
+        "within an epoch",
+        "none left",
+    ],
 )
 def test_the_epochs_left_are_as_long_as_the_last_ones(lines, done, left):
     assert seconds_left(lines, 10, done) == left
@@ -42,8 +56,8 @@ def test_an_epochs_line_ends_with_throughput_and_the_time_left():
 
 def test_a_bars_note_is_of_the_epoch_under_way():
     outlook = Outlook(epochs=10, unit="seed")
-    state = TrainingState(np.zeros(1), step=3, loss_sum=5.0, num_seeds=10, seconds=6.0)
-    assert outlook.within(state, 6) == "loss 0.5000  about 2 min left"
+    state = TrainingState(np.zeros(1), step=3, loss_sum=5.0, num_seeds=10, seconds=300.0)
+    assert outlook.within(state, 6) == "loss 0.5000  about 1.6 h left"
     assert outlook.within(TrainingState(np.zeros(1)), 6) == "", "nothing is known yet"
     outlook.add(LINES[2] | outlook.rate(600, 4.0))
     after = TrainingState(np.zeros(1), epoch=3)
