@@ -124,7 +124,15 @@ CHECKED = {
     *("round", "tensor_ways", "feature_dtype", "gradient", "event_loss"),
     *("pipeline_ways", "wavefront", "recompute", "history_every", "history_init", "guard_every"),
     *("ways", "lost_updates", "negatives", "eval_negatives", "eval_negatives_file"),
-    *("decoder", "embedding", "class_weights", "inputs", "input_width", "features"),
+    *(
+        "decoder",
+        "embedding",
+        "class_weights",
+        "inputs",
+        "input_width",
+        "features",
+        "feature_cache",
+    ),
 }
 "What is compared with each other when settings are resolved."
 
@@ -171,16 +179,16 @@ def fits(row):
 
 
 def helps(pair):
-    """What a pair may need: a number of layers for its fanouts, kept inputs for their memory."""
+    """What a pair may need: layers for its fanouts, kept inputs for their memory, trained rows."""
     yield {}
     if "lost_updates" in pair:
         yield {"ways": (AUTO,)}
         yield {"ways": (AUTO,), "task": "event-labels"}
-    if "input_width" in pair:
-        yield {"inputs": "embedding"}
+    rows = {"inputs": "embedding"} if "input_width" in pair else {}
+    yield rows
     if pair.keys() & {"fanouts", "aggregate_memory"}:
         for layers, keep in product((2, 1), (None, "memory")):
-            yield {"layers": layers, "aggregate_cache": keep}
+            yield {"layers": layers, "aggregate_cache": keep, **rows}
 
 
 @cache

@@ -4,21 +4,24 @@ from batchgnn.nn.linear import num_parts
 from batchgnn.nn.model import Model
 
 
-def trained_layer(model: Model, n: int, targets: int, sources: int, edges: int) -> tuple[int, int]:
+def trained_layer(
+    model: Model, n: int, targets: int, sources: int, edges: int, *, constant: bool
+) -> tuple[int, int]:
     """Numbers that layer n of a stack keeps for backward, and those it holds for a while besides.
 
     Whether A x or x W comes first follows from the block: the larger of the two counts. targets,
-    sources: at most.
+    sources: at most; constant: its rows are input features, which lie elsewhere and have no
+    gradient
     """
     spec, (before, after) = model.spec, model.widths[n : n + 2]
     kept, passing = targets * _results(model, after), targets * after * (1 + spec.residual)
     if model.aggregation == "attention":
         scores = edges * spec.heads
-        kept += sources * (after + (n == 0) * before) + scores
-        return kept, passing + sources * (after + (n > 0) * before) + scores
+        kept += sources * (after + constant * before) + scores
+        return kept, passing + sources * (after + (not constant) * before) + scores
     gathered = targets * before * (2 if model.aggregation == "mean" else 1)
     first = _transformed(before, after, targets, sources)
-    if n == 0:  # input features have no gradient
+    if constant:
         return kept + max(gathered, first * before), passing + first * after
     scaled = targets * before * (model.aggregation != "gcn")
     return kept + gathered, passing + sources * before + scaled + max(gathered, first * after)

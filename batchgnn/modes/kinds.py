@@ -12,6 +12,7 @@ from batchgnn.modes.averaging.options import Trainers
 from batchgnn.modes.chosen import DEFAULT_MODEL
 from batchgnn.modes.deal import Dealt, deal_shards
 from batchgnn.modes.extent import Extent
+from batchgnn.modes.inputs import inputs_of
 from batchgnn.modes.macrobatch.check import resolve_macrobatch
 from batchgnn.modes.macrobatch.memory import (
     OF_PART,
@@ -58,6 +59,13 @@ WITHOUT_SAMPLES = (
 def _alone(grid: Grid, own: OwnShards, settings: Settings, gcn: bool) -> NodeRows | None:
     """Input rows are each rank's own."""
     return None
+
+
+def _of_node(grid: Grid, own: OwnShards, settings: Settings, gcn: bool) -> NodeRows | None:
+    """As `node_rows`; who moves rows has them to itself."""
+    if inputs_of(settings).is_trained:
+        return None
+    return node_rows(grid, own, settings[Sampling], settings[KeptInputs], gcn=gcn)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,10 +126,9 @@ MODES = {
             memory=plan_macrobatch,
             of_part=OF_PART,
             fit=fit_macrobatch,
-            share_rows=lambda grid, own, settings, gcn: node_rows(
-                grid, own, settings[Sampling], settings[KeptInputs], gcn=gcn
-            ),
+            share_rows=_of_node,
             random_rows=True,
+            trains_inputs=True,
         ),
         ModeKind(
             name="fullgraph",

@@ -27,7 +27,8 @@ class RowTable:
     """One row for each own vertex.
 
     rows      (num_own, d), which the first layer reads where they are
-    gradient  (num_own, d) of the step that is under way; None between steps
+    gradient  (num_own, d) of the step that is under way, or (k, d); None between steps
+    met       int64 (k,), the distinct rows that `gradient` is of; None: of all
     """
 
     def __init__(
@@ -44,19 +45,21 @@ class RowTable:
         self.optimizer, self.lr = optimizer, lr
         self.rows = initial_rows(vertices, width, seed, dtype)
         self.gradient: np.ndarray | None = None
+        self.met: np.ndarray | None = None
         self._moments: dict[str, np.ndarray] | None = None
         self._best: np.ndarray | None = None
 
     def step(self, steps: int) -> None:
         """Move the rows that `gradient` has met, and let it go; steps: of the optimiser, from 1."""
-        grad, moments = self.gradient, list(self._all_moments().values())
-        self.gradient = None
+        grad, of, moments = self.gradient, self.met, list(self._all_moments().values())
+        self.gradient = self.met = None
         if grad is None:
             raise ValueError("no gradient of the rows was computed")
         for begin in range(0, len(grad), BLOCK_ROWS):
-            met = begin + np.flatnonzero(grad[begin : begin + BLOCK_ROWS].any(axis=1))
+            some = begin + np.flatnonzero(grad[begin : begin + BLOCK_ROWS].any(axis=1))
+            met = some if of is None else of[some]
             moved = [array[met] for array in (self.rows, *moments)]
-            flat = [array.reshape(-1) for array in (moved[0], grad[met], *moved[1:])]
+            flat = [array.reshape(-1) for array in (moved[0], grad[some], *moved[1:])]
             self._move(flat, steps)
             for array, part in zip((self.rows, *moments), moved, strict=True):
                 array[met] = part

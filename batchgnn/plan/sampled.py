@@ -92,14 +92,15 @@ def group_sizes(num_steps: int, setting: int | str, fitting: int) -> list[int]:
 def predict_macrobatch(job: Job, rates: Rates) -> Prediction:
     """Sampled minibatches, M of them fetched together in the background."""
     sampling, manifest, num_ranks = job.settings[Sampling], job.manifest, job.num_ranks
-    together = job.settings[Macrobatches].macrobatch
+    setting = job.settings[Macrobatches].macrobatch
     steps = max(1, -(-job.num_seeds // job.settings[Batches].size))
     seeds = job.num_seeds / steps / num_ranks
     sizes = manifest.num_vertices, manifest.num_edges, num_ranks, job.shares.cut
     frontiers, edges = frontiers_of(seeds, _hops(job), *sizes)
     works = sampled_work(job, frontiers)
+    trained = job.trains_inputs
     row_bytes = input_row_bytes(job)
-    groups = group_sizes(steps, together, fitting_size(job, frontiers, edges, row_bytes))
+    groups = group_sizes(steps, setting, fitting_size(job, frontiers, edges, row_bytes))
     seconds = {
         SAMPLING: steps * sum(edges) * rates.edges.sample_s,
         AGGREGATION: steps * _aggregation(works, list(reversed(edges)), frontiers, rates),
@@ -112,14 +113,18 @@ def predict_macrobatch(job: Job, rates: Rates) -> Prediction:
     if num_ranks > 1:
         rank_bytes = sampling_bytes(job, frontiers, edges, steps)
         remote = manifest.num_vertices * (1 - 1 / num_ranks)
-        fetched = sum(distinct_of(frontiers[-1].remote, remote, size) for size in groups)
+        together = [1] * steps if trained else groups
+        fetched = sum(distinct_of(frontiers[-1].remote, remote, size) for size in together)
         fetched *= far_share(job)
-        rank_bytes += fetched * (row_bytes + manifest.id_dtype.itemsize)
-        calls = calls_of_macrobatch(job) * len(groups)
-        seconds[PACKING] = 2 * fetched * row_bytes / 4 * rates.copy_s
+        rank_bytes += fetched * ((1 + trained) * row_bytes + manifest.id_dtype.itemsize)
+        calls = sampling_calls(job) * len(groups) + calls_of_rows(job) * len(together)
+        seconds[PACKING] = 2 * (1 + trained) * fetched * row_bytes / 4 * rates.copy_s
         seconds[MESSAGES] = rates.link(num_ranks).seconds(calls, rank_bytes)
         training = seconds[AGGREGATION] + seconds[PRODUCTS] + seconds[ROWS]
-        hidden = hidden_seconds(job, rates, seconds[MESSAGES], training)
+        ahead_s = seconds[MESSAGES]
+        if trained:  # rows travel in their step
+            ahead_s -= rates.link(num_ranks).seconds(2 * steps, 2 * fetched * row_bytes)
+        hidden = hidden_seconds(job, rates, ahead_s, training)
         seconds[MESSAGES] += steps * gradient_seconds(job, rates)
     notes = ["minibatches estimated as if neighbours were drawn evenly"]
     if sampling.feature_cache is not None:
@@ -133,7 +138,7 @@ def predict_macrobatch(job: Job, rates: Rates) -> Prediction:
         hidden_s=hidden,
         steps=steps,
         bytes=num_ranks * rank_bytes + steps * job.gradient_bytes,
-        calls=calls + steps + (together == "auto") if num_ranks > 1 else 0,
+        calls=calls + steps + (setting == "auto") if num_ranks > 1 else 0,
         memory=largest_plan(job),
         allowed=job.allowed,
         notes=tuple(notes),
@@ -154,7 +159,7 @@ def sampled_work(job: Job, frontiers: list[Frontier]) -> list[LayerWork]:
             d_out,
             rows[n],
             rows[n + 1],
-            first=n == 0,
+            first=n == 0 and not job.trains_inputs,
             kept=kept and n == 0,
             heads=1 if n == num_layers - 1 else spec.heads,
         )
@@ -215,16 +220,23 @@ def far_share(job: Job) -> float:
     """Of the other ranks, those whose input rows come as messages."""
     sampling, kept = job.settings[Sampling], job.settings[KeptInputs]
     shared = sampling.topology == "node-shared" and kept.aggregate_cache != "store"
-    shared &= job.extent(0).copied_feature_bytes > 0
+    shared &= job.extent(0).copied_feature_bytes > 0 and not job.trains_inputs
     beside = min(job.ranks_per_node, job.num_ranks) - 1 if shared else 0
     return 1 - beside / max(job.num_ranks - 1, 1)
 
 
-def calls_of_macrobatch(job: Job) -> int:
-    """Collectives: 2 L + 2 rounds, and one of counts before each whose sizes are not known yet."""
-    if job.settings[Sampling].topology == "node-shared":
-        return 3
-    return 4 * len(_hops(job)) + 3 + _is_gcn(job)
+def sampling_calls(job: Job) -> int:
+    """Collectives: 2 L rounds, and one of counts before each."""
+    return 0 if job.settings[Sampling].topology == "node-shared" else 4 * len(_hops(job))
+
+
+def calls_of_rows(job: Job) -> int:
+    """Collectives that fetch input rows: counts, ids, GCN's norms, rows; trained rows' gradients.
+
+    Where the node has all edges, it has the norms.
+    """
+    norms = _is_gcn(job) and job.settings[Sampling].topology != "node-shared"
+    return 3 + norms + job.trains_inputs
 
 
 def distinct_of(each: float, among: float, times: int) -> float:
@@ -236,7 +248,8 @@ def fitting_size(
     job: Job, frontiers: Sequence[Frontier], edges: Sequence[float], row_bytes: int
 ) -> int:
     """Minibatches that --macrobatch-memory holds, as `MacrobatchSize` counts them."""
-    held = bytes_at_a_time(sum(edges), frontiers[-1].remote * row_bytes, job.overlap)
+    fetched = 0 if job.trains_inputs else frontiers[-1].remote * row_bytes
+    held = bytes_at_a_time(sum(edges), fetched, job.overlap)
     fitted = fit_macrobatch(job.extent(0))[Macrobatches]
     budget = parse_bytes(str(fitted.macrobatch_memory))
     return max(1, min(MOST, int(budget / (max(held, 1) * SLACK))))

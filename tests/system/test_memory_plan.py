@@ -159,10 +159,11 @@ def stays_within_the_plan(shards, interpreter_bytes, folder, ranks, options):
 
 
 @pytest.mark.slow
-def test_trained_rows_are_in_the_plan(tmp_path, shards):
+@pytest.mark.parametrize("mode", ["fullgraph", "macrobatch"])
+def test_trained_rows_are_in_the_plan(tmp_path, shards, mode):
     """100 MB of rows, their moments, the best of them and a step's gradients."""
     run, rows = tmp_path / "run", ["--inputs", "embedding", "--input-width", 128]
-    how = ["--mode", "fullgraph", "--layers", 2, "--hidden", 64, "--epochs", 3]
+    how = ["--mode", mode, "--layers", 2, "--hidden", 64, "--epochs", 3]
     succeed("train", shards, "--run", run, *how, *rows, ranks=2)
     for each in planned(run, 2):
         print(each)

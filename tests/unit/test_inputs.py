@@ -29,6 +29,7 @@ KARATE = """1 2 3 4 5 6 7 8 10 11 12 13 17 19 21 31;2 3 7 13 17 19 21 30;3 7 8 9
 7 12 13;6 10;6 10 16;16;;30 32 33;33;;;;33;32 33;32 33;;;32 33;33;32 33;;32 33;25 27 29 32 33;
 25 27 31;31;29 33;33;31 33;32 33;32 33;32 33;33"""
 "Zachary 1977: the later neighbours of vertices 0, 1, ... of 34; 78 edges."
+KARATE_BY = {"fullgraph": {}, "macrobatch": {"fanouts": (8, 8), "batch_size": 3, "macrobatch": 2}}
 MR_HI = (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 16, 17, 19, 21)
 
 
@@ -80,11 +81,12 @@ def test_only_rows_that_a_step_met_move_and_with_them_their_moments(optimizer):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"mode": "macrobatch"}, "given, but not built for --mode macrobatch"),
         ({"mode": "pipeline"}, "given, but not built for --mode pipeline"),
         ({"input_dropout": 0.1}, "given, but not built for the rows of --inputs embedding"),
         ({"feature_dtype": "float16"}, "--inputs embedding trains them"),
         ({"aggregate_cache": "memory"}, "move in every step"),
+        ({"mode": "macrobatch", "aggregate_cache": "memory"}, "move in every step"),
+        ({"mode": "macrobatch", "feature_cache": "1M"}, "leave --feature-cache out"),
         ({"inputs": "degree", "aggregate_cache": "store"}, "take --aggregate-cache memory"),
         ({"inputs": "degree", "input_width": 4}, "add --inputs embedding"),
         ({"inputs": "constant", "features": "mapped"}, "--inputs constant does not read them"),
@@ -141,12 +143,14 @@ def result_of(shards, run, **options):
     return read_result(run / "result.json")
 
 
-def test_karate_club_is_parted_without_features_and_its_rows_exported(tmp_path):
+@pytest.mark.parametrize("mode", KARATE_BY)
+def test_karate_club_is_parted_without_features_and_its_rows_exported(tmp_path, mode):
     """34 vertices, six of which have a label to learn from; the last parameters count."""
     graph = karate()
     assert graph.num_edges == 78
     shards, run = shards_of(graph, tmp_path / "shards", 3), tmp_path / "run"
-    result = result_of(shards, run, model="gcn", epochs=60, dropout=0.0, input_width=8)
+    options = {"mode": mode, "epochs": 60, "dropout": 0.0, "input_width": 8, **KARATE_BY[mode]}
+    result = result_of(shards, run, model="gcn", **options)
     assert result["test_accuracy"] > 0.85
     export(run, tmp_path / "model.safetensors")
     rows = load_file(tmp_path / "model.safetensors")["inputs.weight"]

@@ -2,6 +2,7 @@
 
 from batchgnn.base.bytes import parse_bytes
 from batchgnn.base.errors import ConfigError
+from batchgnn.modes.inputs import inputs_of
 from batchgnn.modes.kept_check import check_kept
 from batchgnn.modes.macrobatch.options import Macrobatches
 from batchgnn.nn.options import Layers
@@ -21,6 +22,7 @@ def resolve_macrobatch(settings: Settings) -> Settings:
         settings = settings.replace(aggregate_cache="off")
     fanouts = _fanouts(settings)
     check_kept(settings)
+    _check_trained(settings)
     _check_sizes(settings)
     _check_some_kept(settings[Sampling], settings[KeptInputs])
     batch_size = settings[Batches].batch_size or DEFAULT_BATCH_SIZE
@@ -43,6 +45,15 @@ def _fanouts(settings: Settings) -> tuple[int, ...]:
     if any(f == 0 or f < -1 for f in fanouts):
         raise ConfigError(f"--fanouts {fanouts}: each must be at least 1, or -1 for all.")
     return (*fanouts[:-1], -1) if kept else tuple(fanouts)
+
+
+def _check_trained(settings: Settings) -> None:
+    cache = settings[Sampling].feature_cache
+    if cache is not None and inputs_of(settings).is_trained:
+        raise ConfigError(
+            f"--feature-cache {cache} copies input rows before training, and --inputs embedding "
+            "moves them in every step: leave --feature-cache out."
+        )
 
 
 def _check_sizes(settings: Settings) -> None:

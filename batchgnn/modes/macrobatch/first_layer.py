@@ -21,6 +21,7 @@ from batchgnn.sampling.reach import seed_probability
 from batchgnn.sampling.row_cache import RowCache, cached_rows, capacity_of
 from batchgnn.sampling.schedule import Schedule
 from batchgnn.sampling.some_kept_inputs import SomeKeptInputs, most_needed, rows_within
+from batchgnn.sampling.table_rows import TableRows
 from batchgnn.store.own_shards import Column
 
 FirstOperator = LocalOperator | CachedOperator
@@ -42,14 +43,14 @@ class FirstLayer:
 
         fetching: of the thread that fetches; with_norms: GCN's norms of remote rows travel
         """
-        self.share, self.schedule = share, schedule
+        self.share, self.schedule, self.fetching = share, schedule, fetching
         self.sampling, self.kept = share.settings[Sampling], share.settings[KeptInputs]
         self.hops = self.sampling.hops(self.kept)
         self.aggregation = share.model.aggregation
         near = share.node_rows
         self.here: Ownership = share.own.ownership if near is None else near.ownership
         self.remarks = list(filter(None, [share.own.rounded_features, *self._kept_remarks()]))
-        self.partial = self._some_kept(fetching)
+        self.partial = self._some_kept()
         self.aggregated: Column | None = None
         self.sources: dict[str, Column] = self._sources()
         self.cache = self._make_cache(with_norms)
@@ -67,7 +68,7 @@ class FirstLayer:
             remarks.append(f"its inputs aggregated to {dtype_name(dtype)}{those}")
         return remarks
 
-    def _some_kept(self, fetching: Comm) -> SomeKeptInputs | None:
+    def _some_kept(self) -> SomeKeptInputs | None:
         """Kept inputs of the vertices that need them most, within --aggregate-memory."""
         if self.sampling.aggregate_memory is None:
             return None
@@ -77,7 +78,8 @@ class FirstLayer:
         start = seed_probability(own, self.schedule)
         chosen = most_needed(grid.world, own, start, self.hops[:-1], capacity)
         show = self.share.is_first
-        return SomeKeptInputs(grid.world, fetching, own, self.aggregation, chosen, show)
+        comms = grid.world, self.fetching
+        return SomeKeptInputs(*comms, own, self.aggregation, chosen, show)
 
     def _sources(self) -> dict[str, Column]:
         """Matrices whose rows the first layer reads; collective."""
@@ -117,13 +119,26 @@ class FirstLayer:
         is_last = hop + 1 == len(self.hops)
         return self.partial.skipped if self.partial is not None and is_last else None
 
+    def together(self, frontiers: list[np.ndarray]) -> list[list[np.ndarray]]:
+        """Input vertices of minibatches, by whose rows travel together: all, or a step's."""
+        return [frontiers] if self.share.table is None else [[ids] for ids in frontiers]
+
     def operators(
-        self, inputs: InputRows, frontiers: Sequence[np.ndarray], last: Sequence[Block]
-    ) -> tuple[Sequence[FirstOperator], list[Rows], list[Inputs]]:
+        self, inputs: Sequence[InputRows], frontiers: Sequence[np.ndarray], last: Sequence[Block]
+    ) -> tuple[Sequence[FirstOperator], Sequence[Rows | TableRows], list[Inputs]]:
         """Of minibatches: operators of the first layer, input rows, what holds these; collective.
 
-        frontiers: their input vertices; last: the blocks of the last hop, where one was drawn
+        inputs: as `together`; frontiers: their input vertices; last: the blocks of the last hop,
+        where one was drawn
         """
+        if (table := self.share.table) is not None:
+            x = [TableRows(each.over(self.share.grid.world), table) for each in inputs]
+            return [LocalOperator(block, self.aggregation) for block in last], x, []
+        return self._fetched(inputs[0].over(self.fetching), frontiers, last)
+
+    def _fetched(
+        self, inputs: InputRows, frontiers: Sequence[np.ndarray], last: Sequence[Block]
+    ) -> tuple[Sequence[FirstOperator], list[Rows], list[Inputs]]:
         sources: Mapping[str, Column] = self.sources
         if "aggregated" not in sources:
             x = inputs.fetch(sources["features"])

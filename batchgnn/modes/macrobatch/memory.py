@@ -10,6 +10,7 @@ from batchgnn.base import buffers
 from batchgnn.base.bytes import MemoryPlan, parse_bytes
 from batchgnn.modes.activations import evaluated_layer, gradient_sums, trained_layer
 from batchgnn.modes.extent import Extent
+from batchgnn.modes.inputs import inputs_of
 from batchgnn.modes.macrobatch.options import Macrobatches
 from batchgnn.modes.macrobatch.size import EDGE_BYTES, MOST
 from batchgnn.modes.options import Messages
@@ -40,6 +41,7 @@ MACROBATCHES, BLOCKS, FETCHED = (
     "fetched rows of macrobatches",
 )
 ACTIVATIONS = "activations of a minibatch"
+TABLE, MOVED = "trained rows, their moments and the best", "rows of a minibatch and their gradients"
 COPY, CACHE, KEPT = "a copy of the own features", "copies of remote rows", "aggregated inputs"
 EVALUATION = "the exact evaluation, beyond what training needs"
 
@@ -48,6 +50,8 @@ OF_PART = {
     BLOCKS: "Lower --macrobatch, --batch-size or --fanouts.",
     FETCHED: "Lower --macrobatch, --batch-size or --fanouts.",
     ACTIVATIONS: "Lower --batch-size, --fanouts or --hidden.",
+    TABLE: "Lower --input-width.",
+    MOVED: "Lower --input-width, --batch-size or --fanouts.",
     COPY: "Take --features mapped.",
     CACHE: "Lower --feature-cache.",
     KEPT: "Take --aggregate-memory, or --aggregate-cache store.",
@@ -105,7 +109,7 @@ def _plan(extent: Extent, macrobatches: int, chunk: int) -> MemoryPlan:
         {
             **extent.held_bytes(per_vertex=40),
             "tables of vertex ids": tables_bytes(extent),
-            COPY: extent.copied_feature_bytes,
+            **own_rows_bytes(extent),
             "this rank's part of the node's shared topology": shared_bytes(extent),
             CACHE: copies,
             KEPT: kept,
@@ -121,8 +125,10 @@ def training_bytes(extent: Extent, macrobatches: int) -> dict[str, int]:
     model = extent.model
     frontiers, edges = frontier_sizes(extent)
     blocks = list(zip(frontiers, [*frontiers[1:], frontiers[-1]], [*edges, 0], strict=True))
+    constant = not inputs_of(extent.settings).is_trained
     layers = [
-        trained_layer(model, n, *blocks[model.num_layers - 1 - n]) for n in range(model.num_layers)
+        trained_layer(model, n, *blocks[model.num_layers - 1 - n], constant=constant and n == 0)
+        for n in range(model.num_layers)
     ]
     numbers = sum(kept for kept, _ in layers) + max(passing for _, passing in layers)
     numbers += gradient_sums(model, frontiers[-1]) + 3 * frontiers[0] * model.widths[-1]
@@ -130,7 +136,27 @@ def training_bytes(extent: Extent, macrobatches: int) -> dict[str, int]:
     return {
         **macrobatch_bytes(extent, frontiers[-1], sum(edges), macrobatches),
         ACTIVATIONS: int(buffers.GROWTH * extent.itemsize * numbers),
+        **moved_bytes(extent, frontiers[-1], sum(edges)),
     }
+
+
+def own_rows_bytes(extent: Extent) -> dict[str, int]:
+    """Own input rows in memory: copied features, or trained ones, two moments and the best."""
+    held = extent.copied_feature_bytes
+    return {TABLE: 4 * held} if inputs_of(extent.settings).is_trained else {COPY: held}
+
+
+def moved_bytes(extent: Extent, frontier: int, num_edges: int) -> dict[str, int]:
+    """Of trained rows in a step: those of its input vertices; gradients by whose rows they are.
+
+    The gradient of the rows themselves counts as the first layer's.
+    """
+    if not inputs_of(extent.settings).is_trained:
+        return {}
+    remote = min(frontier, usually_remote(extent, num_edges))
+    met = min(frontier + remote, extent.num_own)
+    rows = frontier + 2 * remote + (frontier + remote) + met
+    return {MOVED: int(buffers.GROWTH * rows * extent.manifest.num_features * extent.itemsize)}
 
 
 def macrobatch_bytes(extent: Extent, frontier: int, num_edges: int, budget: int) -> dict[str, int]:
@@ -139,7 +165,7 @@ def macrobatch_bytes(extent: Extent, frontier: int, num_edges: int, budget: int)
     budget: with --macrobatch auto, unless one minibatch takes more
     """
     options, overlap = extent.settings[Macrobatches], bool(extent.settings[Messages].overlap)
-    row_bytes = _row_bytes(extent)
+    row_bytes = 0 if inputs_of(extent.settings).is_trained else _row_bytes(extent)
     num_remote = extent.manifest.num_vertices - extent.num_own
     remote = min(frontier, usually_remote(extent, num_edges))
     steps = num_steps(extent.num_seeds, extent.settings[Batches].size)

@@ -26,12 +26,14 @@ from batchgnn.modes.mode import StepResult
 from batchgnn.modes.options import Messages
 from batchgnn.modes.share import Share, load_optimizer, optimizer_state
 from batchgnn.nn.dropout import DropoutStream
+from batchgnn.nn.operator import Matrix
 from batchgnn.operators.local import LocalOperator
 from batchgnn.sampling.inference import Inference
 from batchgnn.sampling.inputs import InputPlanner, InputRows, Inputs
 from batchgnn.sampling.options import Batches, Sampling
 from batchgnn.sampling.sampler import Sampler
 from batchgnn.sampling.schedule import Schedule
+from batchgnn.sampling.table_rows import TableRows
 from batchgnn.sampling.topology import share_topology
 from batchgnn.store.mode_state import ModeState
 from batchgnn.tasks.score import Score
@@ -43,20 +45,21 @@ from batchgnn.watch import trace
 class DrawnSteps:
     """What was sampled for the steps of a macrobatch, of each: roots, blocks, input vertices.
 
-    inputs: where the rows of the input vertices are, of all steps
+    inputs: where the rows of the input vertices are, as `FirstLayer.together`
     """
 
     steps: range
     roots: list[Roots]
     blocks: list[list[Block]]
     frontiers: list[np.ndarray]
-    inputs: InputRows
+    inputs: list[InputRows]
 
 
 @dataclass
 class Minibatch:
     """One optimiser step's work on this rank, prepared: operators input-first, and input rows.
 
+    x: of trained rows, which the steps before move, where they will be
     inputs: what holds the memory of the input rows; of all minibatches of the macrobatch
     """
 
@@ -64,7 +67,7 @@ class Minibatch:
     roots: Roots
     blocks: list[Block]
     operators: list[FirstOperator]
-    x: Rows
+    x: Rows | TableRows
     inputs: list[Inputs]
 
 
@@ -83,14 +86,14 @@ class MacrobatchMode:
         budget = parse_bytes(together.macrobatch_memory or MACROBATCH_BYTES)
         self.size = MacrobatchSize(together.macrobatch, budget, overlap=self.overlap)
         drawing = grid.background if self.overlap else grid.world
-        self.fetching = grid.fetching if self.overlap else grid.world
+        fetching = grid.fetching if self.overlap else grid.world
         gcn, shared = self.model.aggregation == "gcn", None
         if sampling.topology == "node-shared" and grid.size > 1:
             shared = share_topology(grid, own, gcn=gcn)
         self.sampler = Sampler(drawing, own, gcn=gcn, shared=shared)
         norms = None if shared is None else shared.gcn_scale
         with_norms = gcn and norms is None
-        self.first = FirstLayer(share, self.schedule, self.fetching, with_norms=with_norms)
+        self.first = FirstLayer(share, self.schedule, fetching, with_norms=with_norms)
         self.planner = InputPlanner(
             drawing, own, gcn=gcn, here=self.first.here, cache=self.first.cache, norms=norms
         )
@@ -198,19 +201,19 @@ class MacrobatchMode:
                     each.append(block)
                 frontiers = [block.ids for block in drawn]
         with trace.phase("locate"):
-            inputs = self.planner.plan(frontiers)
-            self.input_counts.add(inputs)
-            if inputs.scale is not None:
-                blocks = [_scaled(*pair) for pair in zip(blocks, inputs.scale, strict=True)]
+            inputs = [self.planner.plan(each) for each in self.first.together(frontiers)]
+            for planned in inputs:
+                self.input_counts.add(planned)
+            if scales := [scale for each in inputs for scale in each.scale or []]:
+                blocks = [_scaled(*pair) for pair in zip(blocks, scales, strict=True)]
         return DrawnSteps(steps, roots, blocks, frontiers, inputs)
 
     def fetch(self, drawn: DrawnSteps) -> list[Minibatch]:
         """Fetch the input rows of what was drawn: 1 round, on a communicator of its own."""
         blocks = drawn.blocks
         with trace.phase("fetch"):
-            inputs = drawn.inputs.over(self.fetching)
             last = [each[-1] for each in blocks if each]
-            firsts, x, held = self.first.operators(inputs, drawn.frontiers, last)
+            firsts, x, held = self.first.operators(drawn.inputs, drawn.frontiers, last)
         minibatches = []
         for m, step in enumerate(drawn.steps):
             operators = self._operators(firsts[m], blocks[m][: self.model.num_layers - 1])
@@ -222,23 +225,35 @@ class MacrobatchMode:
         above = [LocalOperator(block, self.model.aggregation) for block in reversed(blocks)]
         operators = [first, *above]
         for n, operator in enumerate(operators):
-            operator.prepare(adjoint=n > 0)
+            operator.prepare(adjoint=n > 0 or self.share.table is not None)
         return operators
 
     def train(self, epoch: int, minibatch: Minibatch) -> StepResult:
         """One optimiser step: forward, backward, one all-reduce of the gradient, update."""
-        model, step, roots = self.model, minibatch.step, minibatch.roots
-        with trace.phase("forward"):
-            stream = DropoutStream(self.share.seed, epoch, step)
-            rows, saved = model.forward(minibatch.operators, minibatch.x, stream)
-        with trace.phase("backward"):
-            loss_sum, drows = self.task.loss(rows, roots, 1.0 / self.schedule.num_seeds(step))
-            model.backward(drows, saved)
+        step, roots, table = minibatch.step, minibatch.roots, self.share.table
+        loss_sum = self.gradient(epoch, minibatch)
         with trace.phase("allreduce"):
             words = self.step_sum(loss_sum)
         with trace.phase("update"):
             self.optimizer.step()
+            if table is not None:
+                table.step(self.optimizer.steps)
         return StepResult(step, loss_sum, roots.num_seeds, words)
+
+    def gradient(self, epoch: int, minibatch: Minibatch) -> float:
+        """Fill `parameters.grad` with this rank's share; the own seeds' sum of losses."""
+        model, num_seeds = self.model, self.schedule.num_seeds(minibatch.step)
+        x, table_rows = _as_now(minibatch.x)
+        with trace.phase("forward"):
+            stream = DropoutStream(self.share.seed, epoch, minibatch.step)
+            rows, saved = model.forward(minibatch.operators, x, stream)
+        with trace.phase("backward"):
+            loss_sum, drows = self.task.loss(rows, minibatch.roots, 1.0 / num_seeds)
+            dx = model.backward(drows, saved, need_dx=table_rows is not None)
+            del saved
+            if table_rows is not None and dx is not None:
+                table_rows.send_home(dx)
+        return loss_sum
 
 
 def make_schedule(share: Share) -> Schedule:
@@ -246,6 +261,14 @@ def make_schedule(share: Share) -> Schedule:
     seeds = share.task.seeds(share.own, share.split_index)
     batch_size = share.settings[Batches].size
     return Schedule(seeds.own, share.own.shards, seeds.counts, batch_size, share.seed)
+
+
+def _as_now(x: Rows | TableRows) -> tuple[Matrix, TableRows | None]:
+    """Input rows, and where their gradients go, if anywhere; collective."""
+    if isinstance(x, Rows):
+        return x, None
+    with trace.phase("fetch"):
+        return x.fetch(), x
 
 
 def _scaled(blocks: list[Block], input_scale: np.ndarray) -> list[Block]:

@@ -121,9 +121,65 @@ def test_owners_alone_move_their_rows_which_begin_alike(comm, bare):
         np.testing.assert_allclose(moved[vertex], moved_alone[vertex], rtol=1e-9, atol=1e-13)
 
 
-def test_a_run_with_trained_rows_is_resumed_and_predicted_on_other_ranks(comm, bare, shared_folder):
+SAMPLED_ROWS = {
+    "sage": {"dropout": 0.3, "overlap": True},
+    "gcn": {"optimizer": "sgd", "topology": "node-shared"},
+    "gat": {"norm": "layer", "macrobatch": 1},
+}
+SAMPLES = {"mode": "macrobatch", "fanouts": (4, 3), "batch_size": 30, "macrobatch": 3}
+
+
+def train_rows(comm, shards, settings):
+    """Of three epochs in float64: losses, and rows of own vertices by original id."""
+    with open_session(shards, settings, comm) as session:
+        mode = make_mode(with_model(session, np.float64))
+        losses = [mean_loss(session.grid.world, mode.epoch(epoch)) for epoch in range(3)]
+        assert session.table.rows.shape == (session.own.num_own, 6)
+        return losses, by_vertex(session, session.table.rows)
+
+
+train_rows_alone = on_one_rank(train_rows)
+
+
+def assert_same_rows(got, expected):
+    np.testing.assert_allclose(got[0], expected[0], rtol=1e-11)
+    for vertex, row in got[1].items():
+        np.testing.assert_allclose(row, expected[1][vertex], rtol=1e-8, atol=1e-11)
+
+
+@pytest.mark.parametrize("model", SAMPLED_ROWS)
+def test_rows_that_samples_meet_are_trained_as_on_one_rank(comm, bare, model):
+    """Each step reads what the one before has moved, of all ranks."""
+    settings = changed(EMBEDDED, model=model, **SAMPLES | SAMPLED_ROWS[model])
+    expected = train_rows_alone(bare, changed(settings, overlap=False, macrobatch=2))
+    assert_same_rows(train_rows(comm, bare, settings), expected)
+
+
+def test_a_batch_of_all_seeds_and_neighbours_moves_rows_as_the_whole_graph_does(comm, bare):
+    every = {"fanouts": (-1, -1), "batch_size": GRAPH.num_vertices}
+    found = train_rows(comm, bare, changed(EMBEDDED, **SAMPLES | every))
+    assert_same_rows(found, train_rows_alone(bare, EMBEDDED))
+
+
+def test_a_step_of_samples_sends_its_rows_and_their_gradients_alone(comm, bare):
+    """Each row of 6 numbers there and back, once a step for a rank that owns it not."""
+    with open_session(bare, changed(EMBEDDED, **SAMPLES), comm) as session:
+        mode = make_mode(with_model(session, np.float64))
+        counts = counted_epoch(mode)
+        names = ("input rows ids", "input rows", "input rows adjoint")
+        ids, *rows = (sent_bytes(session.grid.world, counts, name) for name in names)
+        assert rows == [8 * 6 * ids // 4] * 2
+        assert mode.counts()["remote_input_rows"] == ids // 4
+
+
+@pytest.mark.parametrize("mode", ["fullgraph", "macrobatch"])
+def test_a_run_with_trained_rows_is_resumed_and_predicted_on_other_ranks(
+    comm, bare, shared_folder, mode
+):
     settings = changed(EMBEDDED, epochs=2, checkpoint_seconds=0)
-    run, whole = shared_folder / "run", shared_folder / "whole"
+    if mode == "macrobatch":
+        settings = changed(settings, **SAMPLES)
+    run, whole = shared_folder / f"run-{mode}", shared_folder / f"whole-{mode}"
     with trained(comm, bare, run, settings):
         pass
     longer = changed(settings, epochs=4)
@@ -134,12 +190,12 @@ def test_a_run_with_trained_rows_is_resumed_and_predicted_on_other_ranks(comm, b
             pass
         np.testing.assert_allclose(losses_of(run), losses_of(whole), rtol=1e-5)
     wait_asleep()
-    predict(run, shared_folder / "run.h5")
+    predict(run, run.with_suffix(".h5"))
     if comm.rank == 0:
-        with open_session(bare, longer, MPI.COMM_SELF) as share:
+        with open_session(bare, changed(longer, mode="fullgraph"), MPI.COMM_SELF) as share:
             load_best(share, whole)
             expected = make_inference(share).logits()
             at = np.argsort(share.own.original_id)
-        found = arrays(shared_folder / "run.h5")["probability"]
+        found = arrays(run.with_suffix(".h5"))["probability"]
         np.testing.assert_array_equal(found.argmax(axis=1), expected[at].argmax(axis=1))
     wait_asleep()

@@ -67,9 +67,10 @@ def test_a_decoupled_model_has_few_exchanges_an_epoch(comm, shards, model, excha
     assert num_calls == prediction.calls == (exchanges + 1 if comm.size > 1 else 0)
 
 
-def test_bytes_of_sampled_minibatches_are_near_those_predicted(comm, shards):
+@pytest.mark.parametrize("options", [{}, {"inputs": "embedding", "model": "gcn"}], ids=str)
+def test_bytes_of_sampled_minibatches_are_near_those_predicted(comm, shards, options):
     """Of a graph of uneven degrees, whose neighbours the prediction takes for evenly drawn."""
-    settings = changed(BASE, batch_size=100, fanouts=(3, 3, 3), macrobatch=2)
+    settings = changed(BASE, batch_size=100, fanouts=(3, 3, 3), macrobatch=2, **options)
     prediction, num_bytes, num_calls = predicted_and_sent(comm, shards, settings, epoch=1)
     assert num_bytes == pytest.approx(prediction.bytes, rel=0.3)
     assert num_calls == prediction.calls
