@@ -40,7 +40,7 @@ wheel: ## sdist and wheel, installed in a fresh environment and run from another
 check: lint pytest wheel ## all that must pass before a commit is shared
 
 check-all: ## also slow tests, clusters, accuracy recipes, parity with PyG, kernels without the JIT
-	$(PYTHON) -m pip install -q '.[parity]'
+	$(PYTHON) -m pip install -q '.[parity,wandb]'
 	$(MAKE) lint wheel
 	BATCHGNN_ALL_CASES=1 pytest -m ''
 	NUMBA_DISABLE_JIT=1 coverage run -m pytest -q tests/unit -k kernels

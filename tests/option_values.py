@@ -57,6 +57,7 @@ VALUES = {
     "inputs": ("features", "constant", "degree", "embedding"),
     "input_width": (None, 5),
     "collective_timeout": (100.0, 0.0),
+    "log": ((), ("tensorboard",)),
     "hidden": (12, 8),
     "dropout": (0.5, 0.0),
     "input_dropout": (0.0, 0.2),

@@ -11,6 +11,7 @@ from batchgnn.api.command import Word, command
 from batchgnn.base.parse import parse_json
 from batchgnn.run.export import best_model, best_state
 from batchgnn.run.folder import RunFolder
+from batchgnn.run.logs.logs import write_logs
 from batchgnn.run.run_files import read_result
 from batchgnn.run.run_state import RESULT
 from batchgnn.store.prediction_table import table_of
@@ -122,6 +123,18 @@ class Run:
         (3, 256)
         """
         return best_state(best_model(self.path), self.path)
+
+    def log(self, *tools: str) -> list[Path]:
+        """Write the curves of all epochs for other tools, as `train --log` does while it trains.
+
+        tools  of tensorboard, mlflow and wandb, each in a folder of its name in the run's: these
+               folders are returned
+
+        >>> Run("run").log("tensorboard")
+        [PosixPath('run/tensorboard')]
+        """
+        write_logs(self._folder, tools)
+        return [self.path / tool for tool in tools]
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
         """Draw loss and validation score by epoch with matplotlib; returns the axes of the loss.

@@ -1,6 +1,8 @@
 """What a run's files tell: a line of metrics an epoch, and result.json."""
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ from batchgnn.plan.beside import plan_entry, plan_of
 from batchgnn.run.by_class import by_class_entry
 from batchgnn.run.folder import RunFolder
 from batchgnn.run.graph_entry import graph_entry
+from batchgnn.run.logs.logs import Logs
 from batchgnn.run.outlook import say_rate
 from batchgnn.run.training_state import TrainingState
+from batchgnn.settings.general import Run
 from batchgnn.tasks.score import higher_is_better
 
 
@@ -24,11 +28,27 @@ class Record:
         """shards: as the user named them."""
         self.share, self.folder = share, folder
         self.planned = plan_of(share, shards) if share.is_first else None
+        tools = share.settings[Run].log if share.is_first else ()
+        self.logs = Logs(folder, tools, share.settings)
+
+    @contextmanager
+    def logging(self, finished: Callable[[], bool]) -> Iterator[None]:
+        """The block trains, and other tools are told of its epochs and those before it.
+
+        finished: whether no job is to go on, asked at the end
+        """
+        self.logs.open()
+        try:
+            yield
+        finally:
+            self.logs.close(finished=finished())
 
     def end_epoch(self, line: dict[str, Any]) -> None:
         """A line of metrics, with when it ended."""
+        line = line | {"time": round(time.time(), 3)}
         if self.share.is_first:
-            self.folder.append_metrics(line | {"time": round(time.time(), 3)})
+            self.folder.append_metrics(line)
+        self.logs.write(line)
 
     def end(self, state: TrainingState, mode: Mode) -> None:
         """result.json; the model is the best one from then on."""

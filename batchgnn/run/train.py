@@ -14,11 +14,12 @@ from batchgnn.modes.kept_check import decisive
 from batchgnn.modes.open import make_mode, plan_memory
 from batchgnn.modes.share import Share
 from batchgnn.run.folder import RunFolder
+from batchgnn.run.logs.tools import log_of
 from batchgnn.run.loop import TrainingLoop
 from batchgnn.run.record import Record
 from batchgnn.run.session import open_session
 from batchgnn.run.trained import take_trained, with_trained
-from batchgnn.settings.general import Training
+from batchgnn.settings.general import Run, Training
 from batchgnn.settings.settings import flag, options_of
 from batchgnn.store.labels import TASKS
 from batchgnn.watch import interrupt
@@ -54,6 +55,7 @@ def train(
             _require_seeds(share)
             _require_memory(share)
             if share.is_first:
+                _require_tools(share)
                 folder.begin(resume=resume)
             _check_resume(folder, share, resume)
             share.own.load_features()
@@ -112,6 +114,12 @@ def _require_memory(share: Share) -> None:
     plan_memory(share.extent()).require(allowed, mode.advice, mode.of_part)
 
 
+def _require_tools(share: Share) -> None:
+    """Raise ConfigError where what a log needs is not installed."""
+    for tool in share.settings[Run].log:
+        log_of(tool)
+
+
 def _check_resume(folder: RunFolder, share: Share, resume: bool) -> None:
     """A resumed run must be the same problem: same shards, same numbers in every step."""
     if not resume:
@@ -131,14 +139,16 @@ def train_share(share: Share, folder: RunFolder, shards: Path, resume: bool) -> 
     if allreduce_max(share.grid.world, int(is_begun), "whether to resume"):
         loop.restore()
         if _nothing_is_left(share, folder, loop):
-            return
+            with record.logging(loop.finished):  # asked for late
+                return
     else:
         with fail_together(share.grid.world, "--trained"):
             take_trained(share)
         _begin(share, folder, shards, resume)
     if share.is_first:
         folder.note_job(share.grid.size, share.grid.host, share.settings[Training].epochs)
-    loop.train()
+    with record.logging(loop.finished):
+        loop.train()
     record.end(loop.state, mode)
 
 

@@ -3,9 +3,14 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
+from cyclopts import Parameter
+
 from batchgnn.settings.checks import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE
 
 FeatureDtype = Literal["float32", "float16", "bfloat16"]
+
+Tool = Literal["tensorboard", "mlflow", "wandb"]
+"Tools that show curves; each has a module in run/logs/ and an extra in setup.cfg."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +77,7 @@ class Run:
         "checkpoint_keep",
         "timeline_epoch",
         "collective_timeout",
+        "log",
     )
 
     threads: Annotated[int | None, AT_LEAST_ONE] = None
@@ -96,3 +102,9 @@ class Run:
 
     collective_timeout: Annotated[float, NOT_NEGATIVE] = 600.0
     "Seconds after which a collective that waits for a silent rank ends the job; 0 = never."
+
+    log: Annotated[
+        tuple[Tool, ...], Parameter(consume_multiple=True, negative=(), show_default=False)
+    ] = ()
+    """Write the curves for these tools too, each into a folder of its name in --run; nothing is
+    sent anywhere."""

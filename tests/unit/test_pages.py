@@ -31,6 +31,7 @@ OTHERS = {
         "--signal", "--dependency", "--kill-on-invalid-dep", "--mpi", "--cpu-bind",
     },
     "pip": {"--no-binary"},
+    "TensorBoard and MLflow": {"--logdir", "--backend-store-uri"},
 }  # fmt: skip
 "Options of other programs that pages name."
 
