@@ -69,6 +69,7 @@ VALUES = {
     "theta": (0.5, 1.0),
     "fanouts": (None, (4, 3), (-1,), (3,), (4, -1, 2)),
     "batch_size": (1024, 30),
+    "exclude_seeds": (None, True, False),
     "topology": ("sharded", "node-shared"),
     "aggregate_memory": (None, "2K"),
     "feature_cache": (None, "2K"),
@@ -125,6 +126,7 @@ CHECKED = {
     *("pipeline_ways", "wavefront", "recompute", "history_every", "history_init", "guard_every"),
     *("ways", "lost_updates", "negatives", "eval_negatives", "eval_negatives_file"),
     *("decoder", "embedding", "class_weights", "inputs", "input_width", "features"),
+    *("exclude_seeds", "feature_cache"),
 }
 "What is compared with each other when settings are resolved."
 
@@ -179,7 +181,7 @@ def helps(pair):
     if "input_width" in pair:
         yield {"inputs": "embedding"}
     if pair.keys() & {"fanouts", "aggregate_memory"}:
-        for layers, keep in product((2, 1), (None, "memory")):
+        for layers, keep in product((2, 1, 3), (None, "memory")):
             yield {"layers": layers, "aggregate_cache": keep}
 
 
