@@ -70,6 +70,7 @@ VALUES = {
     "theta": (0.5, 1.0),
     "fanouts": (None, (4, 3), (-1,), (3,), (4, -1, 2)),
     "batch_size": (1024, 30),
+    "exclude_seeds": (None, True, False),
     "topology": ("sharded", "node-shared"),
     "aggregate_memory": (None, "2K"),
     "feature_cache": (None, "2K"),
@@ -125,15 +126,8 @@ CHECKED = {
     *("round", "tensor_ways", "feature_dtype", "gradient", "event_loss"),
     *("pipeline_ways", "wavefront", "recompute", "history_every", "history_init", "guard_every"),
     *("ways", "lost_updates", "negatives", "eval_negatives", "eval_negatives_file"),
-    *(
-        "decoder",
-        "embedding",
-        "class_weights",
-        "inputs",
-        "input_width",
-        "features",
-        "feature_cache",
-    ),
+    *("decoder", "embedding", "class_weights", "inputs", "input_width", "features"),
+    *("exclude_seeds", "feature_cache"),
 }
 "What is compared with each other when settings are resolved."
 
@@ -188,7 +182,7 @@ def helps(pair):
     rows = {"inputs": "embedding"} if "input_width" in pair else {}
     yield rows
     if pair.keys() & {"fanouts", "aggregate_memory"}:
-        for layers, keep in product((2, 1), (None, "memory")):
+        for layers, keep in product((2, 1, 3), (None, "memory")):
             yield {"layers": layers, "aggregate_cache": keep, **rows}
 
 

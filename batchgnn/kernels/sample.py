@@ -5,6 +5,8 @@ gives the same neighbours. Two passes: `locate` finds where each list lies and h
 drawn, `draw_neighbors` fills. Both wait for random reads, and ask for them AHEAD rows early.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import prange
 
@@ -99,3 +101,40 @@ def draw_neighbors(keys, ids, where, degree, count, start, positions, out):
                 choose(draw(keys[i], np.uint64(ids[i])), degree[i], count[i], place)
                 for j in range(count[i]):
                     out[start[i] + j] = source[place[j]]
+
+
+class Listed(NamedTuple):
+    """Edges that are left out in each of M steps, by step, target and source.
+
+    start           int64 (M + 1,)  where each step's begin
+    target, source  int64 (m,)
+    """
+
+    start: np.ndarray
+    target: np.ndarray
+    source: np.ndarray
+
+
+@parallel_kernel
+def keep_others(step, ids, edge_start, neighbors, listed, keep, count):
+    """Which drawn edges are not among those that their step leaves out.
+
+    step        int64 (n,)             of each row
+    ids         uint32/uint64 (n,)     global ids of the rows
+    edge_start  int64 (n + 1,)         where each row's drawn edges begin
+    neighbors   ids' dtype (m,)        their sources
+    keep        bool (m,)   overwritten
+    count       int64 (n,)  overwritten: how many of each row are kept
+    """
+    for i in prange(len(ids)):
+        begin, end = listed.start[step[i]], listed.start[step[i] + 1]
+        target, ident = listed.target[begin:end], np.int64(ids[i])
+        first = begin + np.searchsorted(target, ident)
+        sources = listed.source[first : begin + np.searchsorted(target, ident + 1)]
+        num_kept = 0
+        for e in range(edge_start[i], edge_start[i + 1]):
+            source = np.int64(neighbors[e])
+            place = np.searchsorted(sources, source)
+            keep[e] = place == len(sources) or sources[place] != source
+            num_kept += keep[e]
+        count[i] = num_kept

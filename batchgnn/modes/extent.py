@@ -18,7 +18,7 @@ from batchgnn.sampling.some_kept_inputs import rows_within
 from batchgnn.settings.general import Run, Training
 from batchgnn.settings.settings import Settings
 from batchgnn.store.shard_store import Manifest
-from batchgnn.tasks.kinds import TASKS
+from batchgnn.tasks.kinds import TASKS, TaskKind
 
 INTERPRETER_BYTES = 360 << 20
 "Python, libraries, MPI's buffers, and kernels: a rank that compiles them holds 130 MiB more."
@@ -90,14 +90,22 @@ class Extent:
         size = (3 + 1 + aggregated) * self.num_own * width * self.itemsize
         return {"trained rows, their moments and gradients": size}
 
-    def step_bytes(self) -> int:
-        """What the task holds of a step over the rank's seeds, and of scores; by edges known."""
-        manifest, task = self.manifest, TASKS[self.settings[Chosen].task or ""]
-        num_seeds = int(self.num_seeds.sum())
-        if not manifest.directed:
-            num_seeds = min(num_seeds, self.num_edges)
-        counts = num_seeds, manifest.num_vertices, self.itemsize
-        return task.step_bytes(self.settings, *counts)
+    @property
+    def task(self) -> TaskKind:
+        """The row of the task."""
+        return TASKS[self.settings[Chosen].task or ""]
+
+    def step_bytes(self, most: int | None = None) -> int:
+        """What the task holds of a step over the rank's seeds, and of scores; by edges known.
+
+        most: seeds of a step on the rank, where these are not all
+        """
+        own = int(self.num_seeds.sum())
+        if not self.manifest.directed:
+            own = min(own, self.num_edges)
+        num_seeds = own if most is None else min(own, most)
+        counts = own, num_seeds, self.manifest.num_vertices, self.itemsize
+        return self.task.step_bytes(self.settings, *counts)
 
     def halo_bounds(self) -> tuple[int, int]:
         """Most distinct sources of own edges that others own; most rows that it sends them."""

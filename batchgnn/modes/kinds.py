@@ -85,7 +85,7 @@ class ModeKind:
     propagates    operators have the rounds of a decoupled model
     model         what --model is by default
     of_events     what it trains on are events: see `nn.models.ModelKind`
-    far_roots     steps have rows of other ranks' vertices, as `TaskKind.far_roots` asks
+    far_roots     roots can be other ranks' vertices, as `TaskKind.far_roots` asks
     random_rows   input rows are read at random, over and over: worth a copy in memory
     trains_inputs input rows can be parameters
     at_once       a layer is computed for all vertices at once: what is a mean over them can be had
@@ -128,6 +128,7 @@ MODES = {
             fit=fit_macrobatch,
             share_rows=_of_node,
             random_rows=True,
+            far_roots=True,
             trains_inputs=True,
         ),
         ModeKind(

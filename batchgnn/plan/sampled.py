@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from batchgnn.base.bytes import parse_bytes
+from batchgnn.modes.assembly import task_of
 from batchgnn.modes.macrobatch.memory import fit_macrobatch
 from batchgnn.modes.macrobatch.options import Macrobatches
 from batchgnn.modes.macrobatch.size import MOST, SLACK, bytes_at_a_time
@@ -27,6 +28,7 @@ from batchgnn.plan.prediction import (
 )
 from batchgnn.plan.rates import Rates
 from batchgnn.plan.whole import gradient_seconds, hidden_seconds, largest_plan
+from batchgnn.sampling.left_out import EDGE_BYTES
 from batchgnn.sampling.options import Batches, KeptInputs, Sampling
 
 
@@ -50,16 +52,19 @@ def frontiers_of(
     num_edges: int,
     num_ranks: int,
     cut: float,
+    anywhere: float = 0.0,
 ) -> tuple[list[Frontier], list[float]]:
-    """Frontiers of a rank's minibatch, the seeds first, and the edges drawn for each hop.
+    """Frontiers of a rank's minibatch, the roots first, and the edges drawn for each hop.
 
     seeds: of the rank, its own vertices; cut: share of the edges that join two ranks
+    anywhere: roots besides, which may be any vertices
     """
     degree = num_edges / max(num_vertices, 1)
     inside = num_vertices / num_ranks
     outside = num_vertices - inside
     elsewhere = cut / max(num_ranks - 1, 1)  # an edge of a remote vertex that leads back here
-    frontiers, edges = [Frontier(min(seeds, inside), 0.0)], []
+    here, away = seeds + anywhere / num_ranks, anywhere * (1 - 1 / num_ranks)
+    frontiers, edges = [Frontier(min(here, inside), min(away, outside))], []
     for fanout in fanouts:
         last = frontiers[-1]
         kept = degree if fanout < 0 else min(fanout, degree)
@@ -96,7 +101,8 @@ def predict_macrobatch(job: Job, rates: Rates) -> Prediction:
     steps = max(1, -(-job.num_seeds // job.settings[Batches].size))
     seeds = job.num_seeds / steps / num_ranks
     sizes = manifest.num_vertices, manifest.num_edges, num_ranks, job.shares.cut
-    frontiers, edges = frontiers_of(seeds, _hops(job), *sizes)
+    anywhere = seeds * (task_of(job.settings).seed_roots(job.settings) - 1)
+    frontiers, edges = frontiers_of(seeds, _hops(job), *sizes, anywhere)
     works = sampled_work(job, frontiers)
     trained = job.trains_inputs
     row_bytes = input_row_bytes(job)
@@ -112,6 +118,7 @@ def predict_macrobatch(job: Job, rates: Rates) -> Prediction:
     rank_bytes, calls, hidden = 0.0, 0, 0.0
     if num_ranks > 1:
         rank_bytes = sampling_bytes(job, frontiers, edges, steps)
+        rank_bytes += _excludes(job) * steps * EDGE_BYTES * seeds * (num_ranks - 1)
         remote = manifest.num_vertices * (1 - 1 / num_ranks)
         together = [1] * steps if trained else groups
         fetched = sum(distinct_of(frontiers[-1].remote, remote, size) for size in together)
@@ -187,6 +194,11 @@ def _hops(job: Job) -> tuple[int, ...]:
     return job.settings[Sampling].hops(job.settings[KeptInputs])
 
 
+def _excludes(job: Job) -> bool:
+    """Whether ranks tell each other their seeds."""
+    return bool(job.settings[Sampling].exclude_seeds)
+
+
 def _is_gcn(job: Job) -> bool:
     return job.model.aggregation == "gcn"
 
@@ -226,8 +238,11 @@ def far_share(job: Job) -> float:
 
 
 def sampling_calls(job: Job) -> int:
-    """Collectives: 2 L rounds, and one of counts before each."""
-    return 0 if job.settings[Sampling].topology == "node-shared" else 4 * len(_hops(job))
+    """Collectives: 2 L rounds, one of seeds where these are told, of counts before each."""
+    seeds = 2 * _excludes(job)
+    if job.settings[Sampling].topology == "node-shared":
+        return seeds
+    return 4 * len(_hops(job)) + seeds
 
 
 def calls_of_rows(job: Job) -> int:

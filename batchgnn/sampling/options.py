@@ -15,7 +15,8 @@ class Batches:
     """How large a step is."""
 
     batch_size: Annotated[int | None, AT_LEAST_ONE] = None
-    """Seeds per optimiser step, over all ranks: vertices, or events. [default: 1024; 600 events]"""
+    """Seeds per optimiser step, over all ranks: vertices, edges, or events. [default: 1024; 600
+    events]"""
 
     @property
     def size(self) -> int:
@@ -47,6 +48,10 @@ class Sampling:
     feature_cache: str | None = None
     """Memory per rank, such as 512M, for copies of the remote rows that it will need most often;
     they are fetched once, before training. [default: no copies]"""
+
+    exclude_seeds: bool | None = None
+    """Where edges are trained on: those of a step carry no message in it, in neither direction, so
+    that a model does not see what it is asked for. [default: on, where seeds are edges]"""
 
     def hops(self, kept: "KeptInputs") -> tuple[int, ...]:
         """Fanouts of the hops that are sampled, once resolved."""

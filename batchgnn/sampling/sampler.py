@@ -4,7 +4,7 @@ A vertex is sampled by the rank that owns it. The draw depends on (run seed, epo
 vertex) alone, so that the blocks are those that one rank would make.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numba
 import numpy as np
@@ -23,6 +23,7 @@ from batchgnn.kernels.requests import (
     read_replies,
 )
 from batchgnn.kernels.sample import NUM_SHARES, draw_neighbors, locate
+from batchgnn.sampling.left_out import LeftOut
 from batchgnn.store.own_shards import Column, OwnShards
 from batchgnn.store.topology import WholeTopology
 
@@ -49,6 +50,19 @@ class Drawn:
     weight: np.ndarray | None
     scale: np.ndarray | None
     loop: np.ndarray | None
+
+    def without(self, keep: np.ndarray, count: np.ndarray) -> "Drawn":
+        """The edges that are kept, bool (edges,), `count` of each vertex.
+
+        There are fewer in all by as many as the drawn ones let expect, so that sums stay those
+        of the edges that are left: to rounding where some are drawn, exactly where all are.
+        """
+        lost, drawn = self.count - count, np.maximum(self.count, 1)
+        degree = self.degree - (2 * lost * self.degree + drawn) // (2 * drawn)
+        weight = None if self.weight is None else self.weight[keep]
+        return replace(
+            self, count=count, degree=degree, neighbors=self.neighbors[keep], weight=weight
+        )
 
 
 def is_dense(num_vertices: int) -> bool:
@@ -114,19 +128,26 @@ class Sampler:
         keys: np.ndarray,
         fanout: int,
         skipped: np.ndarray | None = None,
+        left_out: LeftOut | None = None,
     ) -> list[Block]:
         """The blocks of one hop; collective.
 
         frontiers: M arrays of distinct global ids, the targets; keys: uint64 (M,), stream keys
         skipped: bool (num_own,), vertices of this rank of which no edge is drawn for anyone
+        left_out: edges that are not in the blocks where they were drawn
         """
         start, ids = starts(np.array([len(f) for f in frontiers])), np.concatenate(frontiers)
         if self.is_local:
-            request = np.arange(len(ids))
+            request, wanted = np.arange(len(ids)), ids
             drawn = self._draw(ids, np.repeat(keys, np.diff(start)), fanout, skipped)
         else:
             request, owner_counts, wanted = self._post(ids, start)
             drawn = self._ask(wanted, owner_counts, keys, fanout, skipped)
+        if left_out is not None:
+            step = np.empty(len(ids), np.int64)
+            step[request] = np.repeat(np.arange(len(keys)), np.diff(start))
+            edges = starts(drawn.count), drawn.neighbors
+            drawn = drawn.without(*left_out.kept(step, wanted, *edges))
         return self._blocks(ids, start, request, drawn)
 
     def own_block(self, ids: np.ndarray) -> Block:

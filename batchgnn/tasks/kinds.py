@@ -17,7 +17,7 @@ from batchgnn.tasks.event_labels import (
     require_trained,
 )
 from batchgnn.tasks.events import make_events
-from batchgnn.tasks.links import link_bytes, make_links
+from batchgnn.tasks.links import link_bytes, make_links, roots_of_link
 from batchgnn.tasks.options import (
     ClassWeights,
     Decoding,
@@ -44,8 +44,10 @@ class TaskKind:
     of_events      its seeds are events, not vertices
     check          raises ConfigError where options do not go together
     far_roots      its seeds' roots may be vertices of other ranks
-    step_bytes     of settings, own seeds, the graph's vertices and bytes of a number: peak bytes of
-                   a step, and of scores, besides what the mode holds
+    of_edges       its seeds are edges, which can be left out of what is sampled
+    seed_roots     of settings: most roots of a seed
+    step_bytes     of settings, own seeds, those of a step, the graph's vertices and bytes of a
+                   number: peak bytes of a step, and of scores, besides what the mode holds
     begin          before a mode trains: what the task's loss asks of all own shards; collective
     """
 
@@ -58,7 +60,9 @@ class TaskKind:
     of_events: bool = False
     check: Callable[[Settings], None] = lambda settings: None
     far_roots: bool = False
-    step_bytes: Callable[[Settings, int, int, int], int] = lambda *_: 0
+    of_edges: bool = False
+    seed_roots: Callable[[Settings], int] = lambda settings: 1
+    step_bytes: Callable[[Settings, int, int, int, int], int] = lambda *_: 0
     begin: Callable[[Any, Comm, OwnShards, Settings], None] = lambda *_: None
 
 
@@ -121,6 +125,8 @@ TASKS = {
             losses=("bce", "softmax", "bpr"),
             manifest_task="links",
             far_roots=True,
+            of_edges=True,
+            seed_roots=roots_of_link,
             step_bytes=link_bytes,
         ),
     )

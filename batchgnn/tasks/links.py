@@ -83,7 +83,7 @@ class Links:
         others = training_negatives(seeds, self._num_negatives, num_vertices, key)
         vertices = np.stack([seeds // num_vertices, seeds % num_vertices, *others])
         ids, rows = np.unique(vertices, return_inverse=True)
-        return Roots(ids, rows.reshape(vertices.shape), len(seeds))
+        return Roots(ids, rows.reshape(vertices.shape), len(seeds), vertices[:2].copy())
 
     def loss(self, rows: np.ndarray, roots: Roots, scale: float) -> Loss:
         """rows: float (roots, width); some edges at a time."""
@@ -198,9 +198,17 @@ def make_links(settings: Settings) -> Links:
     )
 
 
-def link_bytes(settings: Settings, num_seeds: int, num_vertices: int, item: int) -> int:
-    """Peak bytes of a step over so many edges, and of scores, besides what the mode holds."""
-    width, ends = settings[Decoding].embedding, 2 + settings[Negatives].uniform
+def roots_of_link(settings: Settings) -> int:
+    """Vertices whose rows the loss of an edge needs."""
+    return 2 + settings[Negatives].uniform
+
+
+def link_bytes(settings: Settings, own: int, num_seeds: int, num_vertices: int, item: int) -> int:
+    """Peak bytes of a step over so many edges, and of scores, besides what the mode holds.
+
+    own: edges of the rank
+    """
+    width, ends = settings[Decoding].embedding, roots_of_link(settings)
     roots = min(ends * num_seeds, num_vertices)
     chunk = CHUNK_NUMBERS * (5 * item + 16)
-    return num_seeds * (32 + 48 * ends) + roots * (64 + 5 * width * item) + chunk
+    return 64 * own + num_seeds * 48 * ends + roots * (64 + 5 * width * item) + chunk

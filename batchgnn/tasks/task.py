@@ -41,11 +41,13 @@ class Roots(NamedTuple):
     ids        distinct global ids
     targets    what the loss compares their rows with
     num_seeds  whose losses it sums
+    edges      integers (2, num_seeds): sources and targets of seeds that are edges
     """
 
     ids: np.ndarray
     targets: np.ndarray
     num_seeds: int
+    edges: np.ndarray | None = None
 
 
 class Loss(NamedTuple):

@@ -35,3 +35,11 @@ def draw_neighbors(keys, ids, lists, fanout):
             keys, ids, lists, locate(lists, fanout), strict=True
         )
     ]
+
+
+def keep_others(steps, ids, lists, left_out):
+    """Of each row, whether each neighbour stays; left_out: of each step, a set of (u, v)."""
+    return [
+        [(int(u), int(v)) not in left_out[step] for u in row]
+        for step, v, row in zip(steps, ids, lists, strict=True)
+    ]

@@ -71,6 +71,15 @@ def test_the_peak_is_within_the_plan(shards, interpreter_bytes, tmp_path, ranks,
     stays_within_the_plan(shards, interpreter_bytes, tmp_path, ranks, [*OPTIONS, *options])
 
 
+@pytest.mark.slow
+def test_the_peak_of_sampled_links_is_within_the_plan(shards, interpreter_bytes, tmp_path):
+    links = tmp_path / "links"
+    cut = ["--shards", 2, "--method", "random", "--links", 0.85, 0.05, 0.1]
+    succeed("partition", shards.parent / "graph.h5", links, *cut)
+    options = [*OPTIONS[:-1], 20_000, "--macrobatch", 2, "--eval-negatives", 9]
+    stays_within_the_plan(links, interpreter_bytes, tmp_path, 2, options)
+
+
 WHOLE = [
     pytest.param(2, ["--model", "sage"], id="sage"),
     pytest.param(1, ["--model", "gcn"], id="gcn, 1 rank", marks=pytest.mark.slow),

@@ -6,7 +6,14 @@ from reference import sample as reference
 from scipy.stats import chisquare
 
 from batchgnn.kernels.address import addresses
-from batchgnn.kernels.sample import NUM_SHARES, choose, draw_neighbors, locate
+from batchgnn.kernels.sample import (
+    NUM_SHARES,
+    Listed,
+    choose,
+    draw_neighbors,
+    keep_others,
+    locate,
+)
 
 POISON = -77
 
@@ -81,3 +88,19 @@ def test_every_position_is_drawn_equally_often(degree, count):
         choose(np.uint64(key), degree, count, out)
         tally[out] += 1
     assert chisquare(tally).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("lists", LISTS.values(), ids=LISTS)
+def test_keep_others_is_the_reference(lists):
+    step, ids = np.array([1, 0, 1]), np.array([0, 1, 2], np.uint32)
+    left_out = [{(0, 0), (0, 1)}, {(1, 0), (39, 0), (0, 2)}]
+    expected = reference.keep_others(step, ids, lists, left_out)
+    listed = [(v, u) for each in left_out for v, u in sorted((v, u) for u, v in each)]
+    target, source = np.array(listed).T.copy()
+    start = np.cumsum([0, *map(len, left_out)])
+    edge_start = np.cumsum([0, *map(len, lists)])
+    neighbors = np.array([u for row in lists for u in row], np.uint32)
+    keep, count = np.empty(len(neighbors), np.bool_), np.full(3, POISON, np.int64)
+    keep_others(step, ids, edge_start, neighbors, Listed(start, target, source), keep, count)
+    assert keep.tolist() == [each for row in expected for each in row]
+    assert count.tolist() == list(map(sum, expected))

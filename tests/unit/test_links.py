@@ -12,6 +12,7 @@ from batchgnn.base.errors import ConfigError
 from batchgnn.graph.ownership import Ownership
 from batchgnn.modes.assembly import resolved, settings_of
 from batchgnn.nn.parameters import Parameters
+from batchgnn.sampling.options import Sampling
 from batchgnn.settings.fitting import misfits
 from batchgnn.store.own_shards import OwnShards
 from batchgnn.store.shard_store import ShardStore
@@ -170,8 +171,9 @@ def test_other_negatives_are_refused(said):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({}, "--mode macrobatch does not train --task links"),
-        ({"mode": "pipeline"}, "take --mode fullgraph or tensor"),
+        ({"mode": "pipeline"}, "take --mode macrobatch or fullgraph or tensor"),
+        ({"feature_cache": "1M"}, "--feature-cache chooses rows by .* --task links trains on"),
+        ({"aggregate_cache": "memory"}, r"leaves its own ones out .* take --no-exclude-seeds"),
         ({"mode": "fullgraph", "loss": "mse"}, "--loss mse is no loss of --task links"),
         ({"mode": "fullgraph", "metric": "rmse"}, "--metric rmse is no score of --task links"),
         ({"mode": "fullgraph", "task": "multiclass"}, "needs shards of multiclass"),
@@ -180,3 +182,12 @@ def test_other_negatives_are_refused(said):
 def test_what_does_not_fit_links_is_refused_in_a_sentence(options, sentence):
     with pytest.raises(ConfigError, match=sentence):
         resolved(settings_of(options), "links")
+
+
+def test_the_own_edges_of_a_step_are_left_out_where_there_are_edges():
+    for said, found in ((None, True), (False, False)):
+        assert resolved(settings_of(exclude_seeds=said), "links")[Sampling].exclude_seeds is found
+    resolved(settings_of(exclude_seeds=False, aggregate_cache="memory"), "links")
+    assert resolved(settings_of(), "multiclass")[Sampling].exclude_seeds is None
+    with pytest.raises(ConfigError, match="those of --task multiclass are vertices"):
+        resolved(settings_of(exclude_seeds=False), "multiclass")

@@ -24,7 +24,7 @@ from batchgnn.tasks.options import Scoring, Trained
 
 OTHER = {
     **{"layers": 2, "hidden": 12, "heads": 3, "embedding": 24, "decoder": "mlp"},
-    **{"norm": "layer", "inputs": "degree", "input_width": 9},
+    **{"norm": "layer", "inputs": "degree", "input_width": 9, "exclude_seeds": False},
     "alpha": 0.2,
     "theta": 1.5,
     "residual": True,

@@ -2,6 +2,7 @@
 
 from batchgnn.base.bytes import parse_bytes
 from batchgnn.base.errors import ConfigError
+from batchgnn.modes.chosen import Chosen
 from batchgnn.modes.inputs import inputs_of
 from batchgnn.modes.kept_check import check_kept
 from batchgnn.modes.macrobatch.options import Macrobatches
@@ -13,13 +14,15 @@ from batchgnn.sampling.options import (
     KeptInputs,
     Sampling,
 )
-from batchgnn.settings.settings import Settings
+from batchgnn.settings.settings import Settings, flag
+from batchgnn.tasks.kinds import TASKS
 
 
 def resolve_macrobatch(settings: Settings) -> Settings:
     """With fanouts for every layer, and inputs kept where that was said; raises ConfigError."""
     if settings[KeptInputs].aggregate_cache is None:
         settings = settings.replace(aggregate_cache="off")
+    settings = _with_seed_edges(settings)
     fanouts = _fanouts(settings)
     check_kept(settings)
     _check_trained(settings)
@@ -27,6 +30,33 @@ def resolve_macrobatch(settings: Settings) -> Settings:
     _check_some_kept(settings[Sampling], settings[KeptInputs])
     batch_size = settings[Batches].batch_size or DEFAULT_BATCH_SIZE
     return settings.replace(fanouts=fanouts, batch_size=batch_size)
+
+
+def _with_seed_edges(settings: Settings) -> Settings:
+    """With --exclude-seeds where seeds are edges; raises ConfigError where it cannot be."""
+    task, said = TASKS[settings[Chosen].task or ""], settings[Sampling].exclude_seeds
+    if not task.of_edges:
+        if said is not None:
+            raise ConfigError(
+                "--exclude-seeds is about seeds that are edges, and those of --task "
+                f"{task.name} are vertices: leave it out."
+            )
+        return settings
+    sampling, kept = settings[Sampling], settings[KeptInputs]
+    for name in ("feature_cache", "aggregate_memory"):
+        if getattr(sampling, name) is not None:
+            raise ConfigError(
+                f"{flag(name)} chooses rows by how often seeds that are vertices need them, and "
+                f"--task {task.name} trains on edges and any other vertices: leave it out."
+            )
+    excludes = said is None or said
+    if excludes and kept.is_kept:
+        raise ConfigError(
+            f"--aggregate-cache {kept.aggregate_cache} adds up all edges once, and a step leaves "
+            "its own ones out (--exclude-seeds): leave --aggregate-cache out, or take "
+            "--no-exclude-seeds."
+        )
+    return settings.replace(exclude_seeds=excludes)
 
 
 def _fanouts(settings: Settings) -> tuple[int, ...]:

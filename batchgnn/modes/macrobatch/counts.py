@@ -11,20 +11,22 @@ class InputCounts:
     """Counts of this rank, summed over the ranks once an epoch.
 
     All but the first are of distinct rows in a macrobatch: remote rows are those that are not here,
-    cached ones were copied before training.
+    cached ones were copied before training. Drawn edges that were left out are counted too.
     """
 
-    def __init__(self, world: Comm, *, with_cache: bool):
-        self.world, self.with_cache = world, with_cache
+    def __init__(self, world: Comm, *, with_cache: bool, with_left_out: bool):
+        self.world, self.with_cache, self.with_left_out = world, with_cache, with_left_out
         self.far_rows = np.zeros(2)
         self.begin_epoch()
 
     def begin_epoch(self) -> None:
         """Count anew."""
         self.num_inputs = self.num_distinct = self.num_remote = self.num_cached = 0
+        self.num_left_out = 0
 
-    def add(self, inputs: InputRows) -> None:
+    def add(self, inputs: InputRows, num_left_out: int) -> None:
         """A macrobatch was planned."""
+        self.num_left_out += num_left_out
         self.num_inputs += sum(map(len, inputs.rows))
         self.num_distinct += inputs.num_distinct
         self.num_remote += inputs.num_remote
@@ -32,10 +34,10 @@ class InputCounts:
 
     def of_epoch(self) -> dict[str, float]:
         """Of all ranks; collective."""
-        mine = [self.num_inputs, self.num_distinct, self.num_remote, self.num_cached]
-        total = np.array(mine, np.float64)
+        mine = [self.num_inputs, self.num_distinct, self.num_left_out]
+        total = np.array([*mine, self.num_remote, self.num_cached], np.float64)
         allreduce_sum(self.world, total, "epoch sums")
-        rows, distinct, *far = total
+        rows, distinct, left_out, *far = total
         self.far_rows += far
         counts: dict[str, float] = {
             "input_rows": int(rows),
@@ -43,6 +45,8 @@ class InputCounts:
             "deduplication": round(distinct / max(rows, 1), 4),
             "remote_input_rows": int(far[0]),
         }
+        if self.with_left_out:
+            counts["excluded_edges"] = int(left_out)
         return counts | _hits(*far) if self.with_cache else counts
 
     def totals(self) -> dict[str, float]:

@@ -43,6 +43,7 @@ MACROBATCHES, BLOCKS, FETCHED = (
 ACTIVATIONS = "activations of a minibatch"
 TABLE, MOVED = "trained rows, their moments and the best", "rows of a minibatch and their gradients"
 COPY, CACHE, KEPT = "a copy of the own features", "copies of remote rows", "aggregated inputs"
+PAIRS = "pairs, their rows and gradients"
 EVALUATION = "the exact evaluation, beyond what training needs"
 
 OF_PART = {
@@ -52,6 +53,7 @@ OF_PART = {
     ACTIVATIONS: "Lower --batch-size, --fanouts or --hidden.",
     TABLE: "Lower --input-width.",
     MOVED: "Lower --input-width, --batch-size or --fanouts.",
+    PAIRS: "Lower --batch-size, --negatives or --embedding.",
     COPY: "Take --features mapped.",
     CACHE: "Lower --feature-cache.",
     KEPT: "Take --aggregate-memory, or --aggregate-cache store.",
@@ -115,6 +117,7 @@ def _plan(extent: Extent, macrobatches: int, chunk: int) -> MemoryPlan:
             KEPT: kept,
             "preparing them, beyond what training needs": max(0, choosing - held, computing - held),
             **training,
+            PAIRS: extent.step_bytes(most_step_seeds(extent)),
             EVALUATION: max(0, evaluating - held),
         }
     )
@@ -250,9 +253,11 @@ def cache_bytes(extent: Extent) -> tuple[int, int]:
 def frontier_sizes(extent: Extent) -> tuple[list[int], list[int]]:
     """Vertices of this rank's frontiers, seeds first, and edges of its hops: hardly ever more."""
     manifest, sampling = extent.manifest, extent.settings[Sampling]
-    seeds = most_seeds(extent.num_seeds, extent.shards, extent.settings[Batches].size)
-    frontiers, edges = [seeds], list[int]()
+    roots = most_step_seeds(extent) * extent.task.seed_roots(extent.settings)
+    frontiers, edges = [min(roots, manifest.num_vertices)], list[int]()
     like = SEEDS + extent.settings[Training].split_index
+    if extent.task.far_roots:
+        like = SOURCES
     for fanout in sampling.hops(extent.settings[KeptInputs]):
         usual = usually_drawn(manifest, frontiers[-1], fanout, like)
         drawn = min(most_drawn(manifest, frontiers[-1], fanout), int(MARGIN * usual))
@@ -261,6 +266,11 @@ def frontier_sizes(extent: Extent) -> tuple[list[int], list[int]]:
         edges.append(drawn)
         frontiers.append(min(frontiers[-1] + sources, manifest.num_vertices))
     return frontiers, edges
+
+
+def most_step_seeds(extent: Extent) -> int:
+    """Seeds of a step on this rank, at most."""
+    return most_seeds(extent.num_seeds, extent.shards, extent.settings[Batches].size)
 
 
 def usually_remote(extent: Extent, drawn: int) -> int:

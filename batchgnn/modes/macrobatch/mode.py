@@ -30,6 +30,7 @@ from batchgnn.nn.operator import Matrix
 from batchgnn.operators.local import LocalOperator
 from batchgnn.sampling.inference import Inference
 from batchgnn.sampling.inputs import InputPlanner, InputRows, Inputs
+from batchgnn.sampling.left_out import LeftOut
 from batchgnn.sampling.options import Batches, Sampling
 from batchgnn.sampling.sampler import Sampler
 from batchgnn.sampling.schedule import Schedule
@@ -83,6 +84,7 @@ class MacrobatchMode:
         self.step_sum = StepSum(grid.world, self.model.parameters.grad)
         self.overlap = bool(settings[Messages].overlap)
         self.schedule = make_schedule(share)
+        self.excludes = bool(sampling.exclude_seeds)
         budget = parse_bytes(together.macrobatch_memory or MACROBATCH_BYTES)
         self.size = MacrobatchSize(together.macrobatch, budget, overlap=self.overlap)
         drawing = grid.background if self.overlap else grid.world
@@ -97,7 +99,8 @@ class MacrobatchMode:
         self.planner = InputPlanner(
             drawing, own, gcn=gcn, here=self.first.here, cache=self.first.cache, norms=norms
         )
-        self.input_counts = InputCounts(grid.world, with_cache=self.first.cache is not None)
+        counted = {"with_cache": self.first.cache is not None, "with_left_out": self.excludes}
+        self.input_counts = InputCounts(grid.world, **counted)
 
     def inference(self) -> Inference:
         """Exact inference in chunks; its first layer from kept inputs, where there are."""
@@ -122,7 +125,7 @@ class MacrobatchMode:
         load_optimizer(self.optimizer, state)
 
     def counts(self) -> dict[str, float]:
-        """Minibatches prepared together, and input rows of all ranks in the epoch."""
+        """Minibatches prepared together; an epoch's input rows and edges left out, of all ranks."""
         return {"macrobatch": self.macrobatch, **self.input_counts.of_epoch()}
 
     def totals(self) -> dict[str, float]:
@@ -186,27 +189,34 @@ class MacrobatchMode:
 
     def draw(self, epoch: int, steps: range, shuffled: list[np.ndarray]) -> DrawnSteps:
         """Sample the blocks of the steps and ask for their input rows: 2 L + 1 rounds, on a
-        communicator of their own.
+        communicator of their own; one more, of seeds, where these carry no message.
         """
-        seeds = [self.schedule.own_seeds(shuffled, step) for step in steps]
-        roots = [self.task.roots(self.own, each) for each in seeds]
-        frontiers = [each.ids for each in roots]
+        seeds = [(self.schedule.own_seeds(shuffled, step), step) for step in steps]
+        roots = [self.task.roots(self.own, each, epoch, step) for each, step in seeds]
+        frontiers = [each.ids.astype(self.own.ids.dtype, copy=False) for each in roots]
         blocks: list[list[Block]] = [[] for _ in steps]
         with trace.phase("sample"):
+            left_out = self._left_out(roots)
             for hop, fanout in enumerate(self.first.hops):
                 keys = [stream_key(self.share.seed, Purpose.SAMPLE, epoch, t, hop) for t in steps]
-                skipped = self.first.skipped(hop)
-                drawn = self.sampler.hop(frontiers, np.array(keys, np.uint64), fanout, skipped)
+                which = fanout, self.first.skipped(hop), left_out
+                drawn = self.sampler.hop(frontiers, np.array(keys, np.uint64), *which)
                 for each, block in zip(blocks, drawn, strict=True):
                     each.append(block)
                 frontiers = [block.ids for block in drawn]
         with trace.phase("locate"):
             inputs = [self.planner.plan(each) for each in self.first.together(frontiers)]
-            for planned in inputs:
-                self.input_counts.add(planned)
+            self.input_counts.add(inputs, 0 if left_out is None else left_out.num_drawn)
             if scales := [scale for each in inputs for scale in each.scale or []]:
                 blocks = [_scaled(*pair) for pair in zip(blocks, scales, strict=True)]
         return DrawnSteps(steps, roots, blocks, frontiers, inputs)
+
+    def _left_out(self, roots: Sequence[Roots]) -> LeftOut | None:
+        """The seeds of all ranks in each step, where they carry no message; collective."""
+        if not self.excludes:
+            return None
+        edges = [each.edges for each in roots if each.edges is not None]
+        return LeftOut(self.sampler.comm, edges)
 
     def fetch(self, drawn: DrawnSteps) -> list[Minibatch]:
         """Fetch the input rows of what was drawn: 1 round, on a communicator of its own."""
