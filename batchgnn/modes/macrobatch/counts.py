@@ -1,5 +1,7 @@
 """Input rows that minibatches needed, over all ranks: of an epoch, and of a run."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from batchgnn.comm.exchange import allreduce_sum
@@ -24,13 +26,14 @@ class InputCounts:
         self.num_inputs = self.num_distinct = self.num_remote = self.num_cached = 0
         self.num_left_out = 0
 
-    def add(self, inputs: InputRows, num_left_out: int) -> None:
-        """A macrobatch was planned."""
+    def add(self, inputs: Sequence[InputRows], num_left_out: int) -> None:
+        """A macrobatch was planned: the rows that travel together, and edges that were left out."""
         self.num_left_out += num_left_out
-        self.num_inputs += sum(map(len, inputs.rows))
-        self.num_distinct += inputs.num_distinct
-        self.num_remote += inputs.num_remote
-        self.num_cached += inputs.num_cached
+        for each in inputs:
+            self.num_inputs += sum(map(len, each.rows))
+            self.num_distinct += each.num_distinct
+            self.num_remote += each.num_remote
+            self.num_cached += each.num_cached
 
     def of_epoch(self) -> dict[str, float]:
         """Of all ranks; collective."""
