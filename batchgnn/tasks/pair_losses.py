@@ -7,6 +7,7 @@ Logits are float (1 + n, B): a positive above its n negatives, for each of B see
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from scipy.special import expit
 
 PairLoss = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
@@ -27,7 +28,7 @@ def binary_loss(logits: np.ndarray) -> tuple[float, np.ndarray]:
     x = logits.astype(np.float64)
     num_negatives = len(x) - 1
     loss = np.logaddexp(0, -x[0]).sum() + np.logaddexp(0, x[1:]).sum() / num_negatives
-    slope = 1 / (1 + np.exp(-x))
+    slope = expit(x)
     slope[0] -= 1
     slope[1:] /= num_negatives
     return float(loss), slope
@@ -43,7 +44,7 @@ def ranking_loss(logits: np.ndarray) -> tuple[float, np.ndarray]:
     below = x[1:] - x[0]
     loss = float(np.logaddexp(0, below).sum() / num_negatives)
     slope = np.empty_like(x)
-    slope[1:] = 1 / (1 + np.exp(-below)) / num_negatives
+    slope[1:] = expit(below) / num_negatives
     slope[0] = -slope[1:].sum(axis=0)
     return loss, slope
 
