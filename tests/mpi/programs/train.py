@@ -15,6 +15,9 @@ from batchgnn.modes.kinds import MODES
 from batchgnn.modes.open import make_mode
 from batchgnn.run.session import open_session
 
+BRIEF = {"averaging": {"round": "2steps"}}
+"So that an epoch of a mode takes a moment."
+
 
 def main(shards):
     """By mode: the mean losses of three epochs, exact validation scores, and bytes of features
@@ -22,8 +25,9 @@ def main(shards):
     """
     found = {}
     for name in (name for name, kind in MODES.items() if not kind.of_events):
+        held = {"feature_dtype": "float16", "features": "memory"}
         settings = settings_of(
-            mode=name, layers=2, hidden=8, threads=1, feature_dtype="float16", features="memory"
+            mode=name, layers=2, hidden=8, threads=1, **held, **BRIEF.get(name, {})
         )
         with open_session(Path(shards), settings) as share:
             share.own.load_features()
