@@ -36,7 +36,9 @@ class RoundMean:
         values, words = self.message[:-NUM_WORDS], self.message[-NUM_WORDS:]
         is_good = is_finite(self.buffer)
         weight = self.weight * is_good
-        np.multiply(self.buffer, weight, out=values) if weight else values.fill(0)
+        values[:] = 0
+        if weight:
+            np.multiply(self.buffer, weight, out=values)
         words[:] = weight, own_s, bool(self.weight) and not is_good, is_rung
         allreduce_sum(self.comm, self.message, "mean of trainers")
         total, all_s, num_bad, num_rung = words.tolist()

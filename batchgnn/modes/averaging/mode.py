@@ -80,7 +80,10 @@ class AveragingMode:
             if is_over:
                 words = self._average(own_s)
                 self.steps_of_round = step
-            yield StepResult(step - 1, result.loss_sum, result.num_seeds, words)
+            counted = result.loss_sum, result.num_seeds
+            if not result.words.is_finite:  # what is left out of the mean is left out of the loss
+                counted = 0.0, 0
+            yield StepResult(step - 1, *counted, words)
             if is_over:
                 return
 
