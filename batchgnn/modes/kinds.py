@@ -5,7 +5,11 @@ from dataclasses import dataclass, field
 
 from batchgnn.base.bytes import MemoryPlan
 from batchgnn.comm.grid import Grid
-from batchgnn.modes.averaging.check import deal_trainers, resolve_averaging
+from batchgnn.modes.averaging.check import (
+    deal_trainers,
+    ranks_of_trainer,
+    resolve_averaging,
+)
 from batchgnn.modes.averaging.memory import fit_averaging, plan_averaging
 from batchgnn.modes.averaging.mode import AveragingMode
 from batchgnn.modes.averaging.options import Trainers
@@ -16,11 +20,10 @@ from batchgnn.modes.inputs import inputs_of
 from batchgnn.modes.macrobatch.check import resolve_macrobatch
 from batchgnn.modes.macrobatch.memory import (
     OF_PART,
-    evaluation_chunk,
     fit_macrobatch,
     plan_macrobatch,
 )
-from batchgnn.modes.macrobatch.mode import MacrobatchMode
+from batchgnn.modes.macrobatch.mode import MacrobatchMode, chunked_inference
 from batchgnn.modes.macrobatch.options import Macrobatches
 from batchgnn.modes.mode import Mode
 from batchgnn.modes.options import Messages, Steps, VertexInputs
@@ -41,7 +44,6 @@ from batchgnn.modes.whole.check import resolve_whole
 from batchgnn.modes.whole.halo_graph import halo_graph
 from batchgnn.modes.whole.memory import plan_halo_graph
 from batchgnn.modes.whole.mode import WholeGraphMode, WholeInference
-from batchgnn.sampling.inference import Inference as ChunkedInference
 from batchgnn.sampling.node_rows import NodeRows, node_rows
 from batchgnn.sampling.options import Batches, KeptInputs, Sampling
 from batchgnn.settings.settings import Settings
@@ -88,6 +90,7 @@ class ModeKind:
     far_roots     roots can be other ranks' vertices, as `TaskKind.far_roots` asks
     random_rows   input rows are read at random, over and over: worth a copy in memory
     trains_inputs input rows can be parameters
+    needs_others  whether a step's ranks need each other's rows, by the number of all ranks
     at_once       a layer is computed for all vertices at once: what is a mean over them can be had
     """
 
@@ -109,6 +112,7 @@ class ModeKind:
     of_events: bool = False
     far_roots: bool = False
     trains_inputs: bool = False
+    needs_others: Callable[[Settings, int], bool] = lambda settings, num_ranks: num_ranks > 1
     at_once: bool = True
 
 
@@ -120,9 +124,7 @@ MODES = {
             options=(Batches, Sampling, Macrobatches, VertexInputs, KeptInputs, Messages, Steps),
             resolve=resolve_macrobatch,
             make=MacrobatchMode,
-            infer=lambda share: ChunkedInference(
-                share.grid.world, share.own, share.model, evaluation_chunk(share.settings)
-            ),
+            infer=chunked_inference,
             memory=plan_macrobatch,
             of_part=OF_PART,
             fit=fit_macrobatch,
@@ -175,13 +177,12 @@ MODES = {
             resolve=resolve_averaging,
             deal=deal_trainers,
             make=AveragingMode,
-            infer=lambda share: ChunkedInference(
-                share.grid.world, share.own, share.model, evaluation_chunk(share.settings)
-            ),
+            infer=chunked_inference,
             memory=plan_averaging,
             of_part=OF_PART,
             fit=fit_averaging,
             random_rows=True,
+            needs_others=lambda settings, num_ranks: ranks_of_trainer(settings, num_ranks) > 1,
         ),
         ModeKind(
             name="temporal",

@@ -53,7 +53,8 @@ def open_share(grid: Grid, shards: Path, settings: Settings) -> Iterator[Share]:
             _check_norms(own, model)
         near = mode_of(settings).share_rows(grid, own, settings, model.aggregation == "gcn")
         # where all rows are read in place, nothing is waited for
-        in_place = grid.size == 1 or (near is not None and grid.node_size == grid.size)
+        in_place = near is not None and grid.node_size == grid.size
+        in_place |= not mode_of(settings).needs_others(settings, grid.size)
         settings = _with_overlap(settings, grid, in_place=in_place, thread_safe=thread_safe)
         table = make_table(own, settings, model.parameters.buffer.dtype)
         yield Share(grid, own.manifest, own, settings, model, task, threads, table, near)

@@ -79,9 +79,10 @@ class Job:
 
     @property
     def overlap(self) -> bool:
-        """Whether messages travel while the rank computes; by default with several ranks."""
+        """Whether messages travel while the rank computes; by default where there are some."""
         said = self.settings[Messages].overlap
-        return self.num_ranks > 1 if said is None else said
+        needs_others = mode_of(self.settings).needs_others(self.settings, self.num_ranks)
+        return needs_others if said is None else said
 
     @property
     def gradient_bytes(self) -> int:

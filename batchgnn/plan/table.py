@@ -8,7 +8,6 @@ from rich.table import Table
 from rich.text import Text
 
 from batchgnn.base.bytes import format_bytes
-from batchgnn.modes.kinds import MODES
 from batchgnn.plan.choose import FEW_LABELS, Choice
 from batchgnn.plan.prediction import TERMS, Prediction
 from batchgnn.store.shard_store import Manifest
@@ -17,11 +16,18 @@ WIDEST = 10_000
 "Columns of a terminal that cuts nothing, to measure in."
 
 
+def trained_on(manifest: Manifest, labelled: float) -> str:
+    """How many seeds there are; labelled: their number over that of the vertices."""
+    if manifest.events is None and manifest.links is None:
+        return f"{labelled:.1%} of the vertices"
+    return f"{round(labelled * manifest.num_vertices):,} edges"
+
+
 def plan_table(manifest: Manifest, choice: Choice, ranks: int, per_node: int) -> Group:
     """Everything that `batchgnn plan` says."""
     title = (
         f"{manifest.name} on {ranks} ranks, {per_node} a node: {manifest.num_vertices:,} vertices, "
-        f"{manifest.num_edges:,} edges, {choice.labelled:.1%} of the vertices trained on"
+        f"{manifest.num_edges:,} edges, {trained_on(manifest, choice.labelled)} trained on"
     )
     if (shares := choice.shares) is not None:
         title += f"; balance {shares.balance:.3f}, halo factor {shares.halo_factor:.3f}"
@@ -108,7 +114,8 @@ def remarks(choice: Choice) -> list[str]:
     else:
         lines.append(f"No mode fits. Rates {choice.rates.where}.")
     if choice.labelled < FEW_LABELS:
-        sampled = " or ".join(f"--mode {k.name}" for k in MODES.values() if not k.whole_graph)
+        exact = (each for each in choice.predictions if each.is_exact and each.is_sampled)
+        sampled = " or ".join(f"--mode {each.mode}" for each in exact)
         lines.append(
             f"warning: {choice.labelled:.2%} of the vertices are trained on, under "
             f"{FEW_LABELS:.0%}: take {sampled}."

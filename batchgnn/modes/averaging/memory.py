@@ -8,7 +8,6 @@ from batchgnn.base.bytes import MemoryPlan
 from batchgnn.modes.averaging.check import deal_shards_to, ranks_of_trainer
 from batchgnn.modes.extent import Extent
 from batchgnn.modes.macrobatch.memory import fit_macrobatch, plan_macrobatch
-from batchgnn.modes.options import Messages
 from batchgnn.settings.general import Training
 from batchgnn.settings.settings import Settings
 from batchgnn.store.induced import induced_manifest
@@ -44,11 +43,9 @@ def _of_trainer(extent: Extent) -> Extent:
     seed = extent.settings[Training].seed
     ranks = deal_shards_to(manifest.num_shards, num_ranks // width, num_ranks, seed)
     mine = np.flatnonzero(ranks == extent.rank)
-    overlap = bool(extent.settings[Messages].overlap) and width > 1
     return replace(
         extent,
         manifest=induced_manifest(manifest, ranks // width == extent.rank // width),
-        settings=extent.settings.replace(overlap=overlap),
         shards=mine,
         num_own=int(manifest.shard_vertices[mine].sum()),
         num_edges=int(manifest.shard_edges[mine].sum()),

@@ -7,6 +7,7 @@ exact, over all edges, by all ranks together.
 
 import time
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from functools import cached_property
 
 import numpy as np
@@ -20,7 +21,7 @@ from batchgnn.modes.averaging.mean import RoundMean
 from batchgnn.modes.averaging.options import Trainers
 from batchgnn.modes.averaging.rounds import parse_round
 from batchgnn.modes.averaging.trainer import Trainer
-from batchgnn.modes.macrobatch.memory import evaluation_chunk
+from batchgnn.modes.macrobatch.mode import chunked_inference
 from batchgnn.modes.mode import StepResult
 from batchgnn.modes.share import Share
 from batchgnn.sampling.inference import Inference
@@ -72,20 +73,19 @@ class AveragingMode:
 
     def epoch(self, epoch: int, first_step: int = 0) -> Generator[StepResult, None, None]:
         """Train a round; yields after each step of this rank's trainer."""
-        end_s, own_s, step = time.monotonic() + (self.round.seconds or 0), 0.0, 0
-        is_over = False
-        for result in self.trainer.steps():
-            own_s, step = own_s + result.words.own_s, step + 1
-            is_over, words = self._is_over(step, end_s), QUIET
-            if is_over:
-                words = self._average(own_s)
-                self.steps_of_round = step
-            counted = result.loss_sum, result.num_seeds
-            if not result.words.is_finite:  # what is left out of the mean is left out of the loss
-                counted = 0.0, 0
-            yield StepResult(step - 1, *counted, words)
-            if is_over:
-                return
+        end_s, own_s = time.monotonic() + (self.round.seconds or 0), 0.0
+        with closing(self.trainer.steps()) as results:  # what is prepared ahead is let go
+            for step, result in enumerate(results):
+                own_s += result.words.own_s
+                is_over, words = self._is_over(step + 1, end_s), QUIET
+                if is_over:
+                    words, self.steps_of_round = self._average(own_s), step + 1
+                counted = result.loss_sum, result.num_seeds
+                if not result.words.is_finite:  # left out of the mean, and of the loss
+                    counted = 0.0, 0
+                yield StepResult(step, *counted, words)
+                if is_over:
+                    return
 
     def _is_over(self, step: int, end_s: float) -> bool:
         """Whether the round ends here; the same on all ranks of the trainer."""
@@ -112,8 +112,7 @@ class AveragingMode:
 
     def inference(self) -> Inference:
         """The exact model, over all edges."""
-        share = self.share
-        return Inference(share.grid.world, share.own, share.model, evaluation_chunk(share.settings))
+        return chunked_inference(self.share)
 
     @cached_property
     def _evaluation(self) -> Inference:

@@ -19,7 +19,8 @@ class Trainers:
     round: str = "120s"
     """When the trainers' parameters are averaged, which is the end of an epoch: after so many
     seconds, such as 120s or 5m, whatever each has done by then; or after so many steps of each,
-    such as 500steps, which can be repeated."""
+    such as 500steps, which can be repeated, and where all wait for the slowest, at most
+    --collective-timeout."""
 
     time_limit: str | None = None
     """How long to train, such as 4h, in place of --epochs: as many rounds as begin within it."""

@@ -1,6 +1,7 @@
 """A trainer: a group of ranks and the graph that it has alone, trained by sampled minibatches."""
 
 from collections.abc import Generator
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -27,9 +28,7 @@ class Trainer:
         """width: ranks of a trainer. Collective over all ranks; raises ConfigError."""
         self.number = share.grid.rank // width
         self.grid = share.grid if width == share.grid.size else share.grid.part(self.number)
-        own = own_of_trainer(share, self.grid, width)
-        settings = share.settings if width > 1 else share.settings.replace(overlap=False)
-        self.share = replace(share, grid=self.grid, own=own, settings=settings)
+        self.share = replace(share, grid=self.grid, own=own_of_trainer(share, self.grid, width))
         seeds = share.task.seeds(self.share.own, share.split_index).counts
         with fail_together(share.grid.world, "parting the shards among trainers"):
             if not seeds.sum():
@@ -54,9 +53,10 @@ class Trainer:
         """Train for ever, pass after pass; collective over the trainer's ranks."""
         while True:
             number, first_step = self.at
-            for result in self.engine.epoch(number, first_step):
-                self.at = number, result.step + 1
-                yield result
+            with closing(self.engine.epoch(number, first_step)) as results:
+                for result in results:
+                    self.at = number, result.step + 1
+                    yield result
             self.at = number + 1, 0
 
 

@@ -37,6 +37,7 @@ from batchgnn.sampling.schedule import Schedule
 from batchgnn.sampling.table_rows import TableRows
 from batchgnn.sampling.topology import share_topology
 from batchgnn.store.mode_state import ModeState
+from batchgnn.store.own_shards import Column
 from batchgnn.tasks.score import Score
 from batchgnn.tasks.task import Roots
 from batchgnn.watch import trace
@@ -104,8 +105,7 @@ class MacrobatchMode:
 
     def inference(self) -> Inference:
         """Exact inference in chunks; its first layer from kept inputs, where there are."""
-        chunk, kept = evaluation_chunk(self.share.settings), self.first.aggregated
-        return Inference(self.share.grid.world, self.own, self.model, chunk, kept)
+        return chunked_inference(self.share, self.first.aggregated)
 
     @cached_property
     def _evaluation(self) -> Inference:
@@ -264,6 +264,12 @@ class MacrobatchMode:
             if table_rows is not None and dx is not None:
                 table_rows.send_home(dx)
         return loss_sum
+
+
+def chunked_inference(share: Share, kept: Column | None = None) -> Inference:
+    """Exact inference over all edges, in chunks; kept: the first layer's inputs, if they are."""
+    chunk = evaluation_chunk(share.settings)
+    return Inference(share.grid.world, share.own, share.model, chunk, kept)
 
 
 def make_schedule(share: Share) -> Schedule:
