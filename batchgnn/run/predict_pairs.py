@@ -27,8 +27,7 @@ def predict_pairs(share: Share, run: Path, out: Path, pairs: Path) -> tuple[int,
     links `score`, float (n,), the decoder's logit; beside the pairs' own columns.
     Collective. Raises ConfigError where the run is of vertices, or the file does not fit.
     """
-    found = make_inference(share)
-    world = share.grid.world
+    found, world = make_inference(share), share.grid.world
     if isinstance(found, StreamInference):
         with fail_together(world, f"reading {pairs}"):
             columns = read_columns(pairs, (*ENDS, TIME))
@@ -36,18 +35,24 @@ def predict_pairs(share: Share, run: Path, out: Path, pairs: Path) -> tuple[int,
         said = "probability"
         values, begin = found.task.probability(score_pairs(found, asked)), 0
         values = values if share.is_first else values[:0]  # all ranks have all of them
-    elif isinstance(share.task, Links):
+    else:
         with fail_together(world, f"reading {pairs}"):
+            task = _links(share, run)
             columns = read_columns(pairs, ENDS)
         source, target = (vertices(share, pairs, columns[name]) for name in ENDS)
         count, said = len(source), "score"
         begin, end = (count * (world.rank + k) // world.size for k in (0, 1))
         rows, mine = found.logits(), slice(begin, end)
-        values = share.task.pair_logits(world, share.own, rows, source[mine], target[mine])
-    else:
-        raise ConfigError(f"--pairs is of runs on events or links, and {run} is not: leave it out.")
+        values = task.pair_logits(world, share.own, rows, source[mine], target[mine])
     write_pairs(share, run, out, columns, {said: values}, begin)
     return len(columns[ENDS[0]]), said
+
+
+def _links(share: Share, run: Path) -> Links:
+    """The task, which must be of links. Raises ConfigError."""
+    if not isinstance(share.task, Links):
+        raise ConfigError(f"--pairs is of runs on events or links, and {run} is not: leave it out.")
+    return share.task
 
 
 def write_pairs(
@@ -100,9 +105,10 @@ def vertices(share: Share, path: Path, ids: np.ndarray) -> np.ndarray:
         place = order[np.minimum(np.searchsorted(names[order], asked), len(names) - 1)]
         found = np.where(names[place] == asked, own.ids[place].astype(np.int64) + 1, 0)
     allreduce_sum(world, found, "pairs")
-    if not found.all():
-        raise ConfigError(
-            f"--pairs {path}: no vertex of {share.manifest.name} is {ids[found == 0][0]} "
-            f"({(found == 0).sum():,} such ids): give ids of the graph that was converted."
-        )
+    with fail_together(world, f"reading {path}"):
+        if not found.all():
+            raise ConfigError(
+                f"--pairs {path}: no vertex of {share.manifest.name} is {ids[found == 0][0]} "
+                f"({(found == 0).sum():,} such ids): give ids of the graph that was converted."
+            )
     return found - 1
