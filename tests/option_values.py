@@ -98,7 +98,7 @@ VALUES = {
     "static": ("none", "pretrain"),
     "state_rows": ("auto", "shared", "dealt"),
     "recent": (10, 3),
-    "negatives": (1, 2),
+    "negatives": (None, 2, "shared:3", "degree:1", "pairs:1", "local:2", "in-batch"),
     "eval_negatives": (49, 3),
     "eval_negatives_file": (None, STAGE),
     "protocol": ("carry", "replay"),

@@ -17,7 +17,7 @@ from batchgnn.nn.options import BetweenLayers, Heads, Layers
 from batchgnn.settings.general import FeatureDtype, Features, Optimiser, Run, Training
 from batchgnn.settings.settings import Settings, flag, options_of
 from batchgnn.tasks.kinds import TASKS, TaskKind
-from batchgnn.tasks.options import Losses, Scoring
+from batchgnn.tasks.options import Losses, Negatives, Scoring
 
 ALWAYS: tuple[type, ...] = (Chosen, Training, Optimiser, Features, Run)
 TABLES: Mapping[str, Mapping[str, Any]] = {"mode": MODES, "model": MODELS, "task": TASKS}
@@ -206,6 +206,14 @@ def _check_roots(settings: Settings, mode: ModeKind) -> None:
         raise ConfigError(
             f"--mode {mode.name} does not train --task {task.name}, whose edges join vertices of "
             f"several ranks: take --mode {' or '.join(fitting)}."
+        )
+    negatives = settings.get(Negatives)
+    if negatives is not None and negatives.drawn[0] == "local" and not mode.apart:
+        fitting = [each.name for each in MODES.values() if each.apart]
+        raise ConfigError(
+            f"--negatives {negatives.negatives} are of a trainer's own vertices, and --mode "
+            f"{mode.name} has no trainers: take uniform:{negatives.drawn[1]}, or --mode "
+            f"{' or '.join(fitting)}."
         )
 
 

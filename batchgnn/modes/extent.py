@@ -104,7 +104,7 @@ class Extent:
         if not self.manifest.directed:
             own = min(own, self.num_edges)
         num_seeds = own if most is None else min(own, most)
-        counts = own, num_seeds, self.manifest.num_vertices, self.itemsize
+        counts = own, num_seeds, len(self.shards), self.manifest.num_vertices, self.itemsize
         return self.task.step_bytes(self.settings, *counts)
 
     def halo_bounds(self) -> tuple[int, int]:

@@ -88,6 +88,7 @@ class ModeKind:
     model         what --model is by default
     of_events     what it trains on are events: see `nn.models.ModelKind`
     far_roots     roots can be other ranks' vertices, as `TaskKind.far_roots` asks
+    apart         parts of the ranks train alone, each on vertices of its own
     random_rows   input rows are read at random, over and over: worth a copy in memory
     trains_inputs input rows can be parameters
     needs_others  whether a step's ranks need each other's rows, by the number of all ranks
@@ -111,6 +112,7 @@ class ModeKind:
     model: str = DEFAULT_MODEL
     of_events: bool = False
     far_roots: bool = False
+    apart: bool = False
     trains_inputs: bool = False
     needs_others: Callable[[Settings, int], bool] = lambda settings, num_ranks: num_ranks > 1
     at_once: bool = True
@@ -182,6 +184,8 @@ MODES = {
             of_part=OF_PART,
             fit=fit_averaging,
             random_rows=True,
+            far_roots=True,
+            apart=True,
             needs_others=lambda settings, num_ranks: ranks_of_trainer(settings, num_ranks) > 1,
         ),
         ModeKind(

@@ -14,6 +14,7 @@ from batchgnn.sampling.options import KeptInputs, Sampling
 from batchgnn.settings.general import Training
 from batchgnn.settings.settings import Settings
 from batchgnn.store.shard_store import ShardStore
+from batchgnn.tasks.options import Negatives
 
 
 def resolve_averaging(settings: Settings) -> Settings:
@@ -35,6 +36,8 @@ def resolve_averaging(settings: Settings) -> Settings:
         if settings.given.get("epochs", epochs) != epochs:
             raise ConfigError("--time-limit and --epochs both say how long: leave one out.")
         settings = settings.replace(epochs=epochs)
+    if Negatives in settings and settings[Negatives].negatives is None:
+        settings = settings.replace(negatives="local:1")
     return resolve_macrobatch(settings)
 
 
@@ -57,6 +60,7 @@ def deal_trainers(store: ShardStore, num_ranks: int, settings: Settings) -> Deal
     width, num_shards = ranks_of_trainer(settings, num_ranks), store.manifest.num_shards
     if width == num_ranks:
         return deal_shards(store, num_ranks, settings)
+    _require_own(settings)
     if num_shards < num_ranks:
         raise StoreError(
             f"{store.path} has {num_shards} shards, and there are {num_ranks} ranks: start "
@@ -65,6 +69,17 @@ def deal_trainers(store: ShardStore, num_ranks: int, settings: Settings) -> Deal
     seed = settings[Training].seed
     ranks = deal_shards_to(num_shards, num_ranks // width, num_ranks, seed)
     return Dealt(Ownership(store.manifest.offset, ranks))
+
+
+def _require_own(settings: Settings) -> None:
+    """Raise ConfigError where edges are compared with vertices that a trainer does not have."""
+    negatives = settings.get(Negatives)
+    if negatives is not None and negatives.drawn[0] not in ("local", "in-batch"):
+        kind, count = negatives.drawn
+        raise ConfigError(
+            f"--negatives {kind}:{count} are any vertices, and a trainer has its own alone: take "
+            f"local:{count} or in-batch, or --trainers 1."
+        )
 
 
 def deal_shards_to(num_shards: int, trainers: int, num_ranks: int, seed: int) -> np.ndarray:
