@@ -27,7 +27,7 @@ from batchgnn.modes.macrobatch.mode import MacrobatchMode, chunked_inference
 from batchgnn.modes.macrobatch.options import Macrobatches
 from batchgnn.modes.mode import Mode
 from batchgnn.modes.options import Halo, Messages, Steps, VertexInputs
-from batchgnn.modes.pipeline.check import deal_stages, resolve_pipeline
+from batchgnn.modes.pipeline.check import NOT_OF_STAGES, deal_stages, resolve_pipeline
 from batchgnn.modes.pipeline.make import make_pipeline
 from batchgnn.modes.pipeline.memory import plan_pipeline
 from batchgnn.modes.pipeline.options import Stages
@@ -75,6 +75,7 @@ class ModeKind:
     """A row of the table.
 
     options       subjects of settings that the mode has, besides those of every run
+    instead       of options that it has not, and that may be looked for: why, and what to type
     resolve       fills in defaults that depend on other options; raises ConfigError
     deal          which rank owns which vertices
     share_rows    input rows in memory that ranks of a node share; collective
@@ -103,6 +104,7 @@ class ModeKind:
     memory: Callable[[Extent], MemoryPlan]
     advice: str = LESS
     of_part: Mapping[str, str] = field(default_factory=dict)
+    instead: Mapping[str, str] = field(default_factory=dict)
     fit: Callable[[Extent], Settings] = lambda extent: extent.settings
     deal: Callable[[ShardStore, int, Settings], Dealt] = deal_shards
     share_rows: Callable[[Grid, OwnShards, Settings, bool], NodeRows | None] = _alone
@@ -170,6 +172,7 @@ MODES = {
             infer=lambda share: WholeInference(share.model, halo_graph(share)),
             memory=plan_pipeline,
             advice=WITHOUT_SAMPLES,
+            instead=NOT_OF_STAGES,
             whole_graph=True,
             at_once=False,
         ),
