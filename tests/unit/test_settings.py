@@ -77,7 +77,7 @@ OTHER = {
     "protocol": "replay",
     **{"state_width": 8, "time_width": 6, "state_heads": 4, "state_layers": 2},
     "time_encoder": "learned",
-    **{"event_loss": "softmax", "trained": "run"},
+    **{"event_loss": "softmax", "trained": "run", "halo": "rows"},
 }
 "A value of every option that is not its default, but for the choices."
 
