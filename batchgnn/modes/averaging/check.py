@@ -42,13 +42,18 @@ def resolve_averaging(settings: Settings) -> Settings:
 
 
 def ranks_of_trainer(settings: Settings, num_ranks: int) -> int:
-    """Ranks of each trainer; raises ConfigError where ranks do not make so many groups."""
+    """Ranks of each trainer; raises ConfigError where ranks do not make so many groups.
+
+    Or where seeds are compared with vertices that a trainer does not have.
+    """
     trainers = settings[Trainers].trainers or num_ranks
     if num_ranks % trainers:
         raise ConfigError(
             f"--trainers {trainers}: {num_ranks} ranks cannot be parted among so many trainers. "
             f"Take a divisor of {num_ranks}, or other ranks."
         )
+    if trainers > 1:
+        _require_own(settings)
     return num_ranks // trainers
 
 
@@ -60,7 +65,6 @@ def deal_trainers(store: ShardStore, num_ranks: int, settings: Settings) -> Deal
     width, num_shards = ranks_of_trainer(settings, num_ranks), store.manifest.num_shards
     if width == num_ranks:
         return deal_shards(store, num_ranks, settings)
-    _require_own(settings)
     if num_shards < num_ranks:
         raise StoreError(
             f"{store.path} has {num_shards} shards, and there are {num_ranks} ranks: start "
