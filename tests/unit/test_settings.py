@@ -50,6 +50,7 @@ OTHER = {
     "pipeline_ways": 2,
     "wavefront": True,
     "overlap": False,
+    "halo": "rows",
     "aggregate_cache": "store",
     "aggregate_memory": "64M",
     "features": "mapped",
