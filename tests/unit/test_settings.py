@@ -78,7 +78,7 @@ OTHER = {
     "protocol": "replay",
     **{"state_width": 8, "time_width": 6, "state_heads": 4, "state_layers": 2},
     "time_encoder": "learned",
-    **{"event_loss": "softmax", "trained": "run", "halo": "rows"},
+    **{"event_loss": "softmax", "trained": "run"},
 }
 "A value of every option that is not its default, but for the choices."
 
