@@ -383,23 +383,6 @@ def test_command_prints_what_auto_takes(shards, capsys, monkeypatch, tmp_path):
         plan(shards, ranks=3, calibrate=True, options=options)
 
 
-@pytest.mark.parametrize("negatives", ["uniform:1", "shared:20", "in-batch", "local:2"])
-def test_edges_that_are_trained_on_are_no_share_of_the_vertices(tmp_path, negatives):
-    """Of which there are fewer."""
-    links = shards_of(learnable_graph(), tmp_path / "links", links=(0.8, 0.1, 0.1))
-    manifest, settings = read_manifest(links), settings_of(mode="auto", negatives=negatives)
-    seeds = int(manifest.num_seeds.sum())
-    assert seeds > manifest.num_vertices
-    choice = compare_modes(links, manifest, settings, 2, 2, SIMPLE)
-    assert choice.labelled <= 1
-    assert ("averaging" in choice.refused) == (negatives in ("uniform:1", "shared:20"))
-    printed = io.StringIO()
-    Console(file=printed, width=500).print(plan_table(manifest, choice, 2, 2))
-    said = printed.getvalue()
-    assert f"{seeds:,} edges trained on" in said
-    assert [each for each in re.findall(r"([\d.,]+) ?%", said) if float(each) > 100] == []
-
-
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_the_plan_is_cut_at_no_width(shards, width):
     """Every number of every mode is there, on lines that fit, with no ellipsis."""
