@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from rich.console import Console
+from rich.console import Console, Group
 
 from batchgnn.base.bytes import format_bytes, parse_bytes
 from batchgnn.base.errors import StoreError
 from batchgnn.partition.cut import Cut
 from batchgnn.partition.partition import as_split, available, cut_into, memory_plan, opened
 from batchgnn.partition.plan import disk_bytes
-from batchgnn.partition.tables import graph_tables, shard_tables
+from batchgnn.partition.tables import graph_tables, shard_tables, trainer_tables
 from batchgnn.partition.write import schema_of
+from batchgnn.settings.checks import AT_LEAST_ONE, NOT_NEGATIVE
 from batchgnn.store.format import refuse_existing
 from batchgnn.store.graph_verify import verify as verify_graph
 from batchgnn.store.shard_store import MANIFEST, ShardStore
@@ -57,16 +58,34 @@ def partition(
     )
 
 
-def inspect(path: Path, /) -> None:
+def inspect(
+    path: Path,
+    /,
+    *,
+    trainers: Annotated[int | None, AT_LEAST_ONE] = None,
+    seed: Annotated[int, NOT_NEGATIVE] = 0,
+) -> None:
     """Print what is in a graph store or a shard store: counts, cut, balance, memory per rank.
 
     Parameters
     ----------
     path
         Graph store (a file) or shard store (a folder).
+    trainers
+        Of a shard store: also what so many trainers of --mode averaging will have, the edges that
+        are kept among them, how their labels differ, and how even they are. Edges are read.
+    seed
+        The --seed of that training, which draws the deal.
     """
+    if trainers is not None and not path.is_dir():
+        raise StoreError(
+            f"{path}: --trainers is about shards, a folder that batchgnn partition makes."
+        )
     if path.is_dir():
-        tables = shard_tables(ShardStore(path))
+        store = ShardStore(path)
+        tables = shard_tables(store)
+        if trainers is not None:
+            tables = Group(tables, trainer_tables(store, trainers, seed))
     else:
         tables = graph_tables(opened(_existing(path)))
     Console().print(tables)

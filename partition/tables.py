@@ -12,6 +12,7 @@ from batchgnn.partition.event_facts import columns_of, event_facts
 from batchgnn.partition.label_counts import LabelCounts, labels_of_graph, labels_of_shards
 from batchgnn.partition.quality import rank_loads, shard_bytes
 from batchgnn.partition.source import GraphSource
+from batchgnn.partition.trainers import deal_to_trainers
 from batchgnn.store.event_stream import EventStream
 from batchgnn.store.links import LinkSpec
 from batchgnn.store.seeds import SPLITS, TRAIN
@@ -21,6 +22,7 @@ from batchgnn.store.taken import lines_of
 MANY = 32
 "From more shards than this a summary is shown in place of a row for each."
 SHOWN_SPLITS = 10
+SUMMARIES: dict[str, Callable] = {"least": np.min, "mean": np.mean, "most": np.max}
 ROLES = ("none", "train", "val", "test")
 
 
@@ -56,11 +58,42 @@ def _graph_facts(graph: GraphSource) -> list[tuple[str, str]]:
 def shard_tables(store: ShardStore) -> Group:
     """Cut, balance, shards, and what ranks will hold; labels and splits are read."""
     manifest = store.manifest
-    tables = [_shard_table(manifest), _rank_table(manifest)]
+    tables = [_shard_table(manifest), _rank_table(store)]
     if manifest.events is not None:
         rows = event_facts(EventStream(store), manifest.num_vertices)
         tables.insert(0, _facts("stream of events", rows))
     return Group(_cut_table(manifest, labels_of_shards(store)), *tables)
+
+
+def trainer_tables(store: ShardStore, trainers: int, seed: int) -> Group:
+    """What so many trainers of mode averaging will have; labels and edges are read."""
+    deal = deal_to_trainers(store, trainers, seed)
+    spread = "no classes" if deal.label_spread is None else f"{deal.label_spread:.3f}"
+    whole = _facts(
+        f"dealt to {trainers} trainers, seed {seed}",
+        [
+            ("edges kept r", f"{deal.kept_ratio:.3f}  of all, both ends of one trainer"),
+            ("of many shards", f"{deal.expected:.3f}  r_N + (1 - r_N) / M, r_N inside a shard"),
+            ("label spread", f"{spread}  mean total variation against the whole graph"),
+        ],
+    )
+    figures = {
+        "shards": deal.shards,
+        "vertices": deal.vertices,
+        "arcs kept": deal.edges,
+        "seeds": deal.seeds,
+    }
+    each = Table(title="trainers", title_justify="left")
+    for column in ("trainer", *figures):
+        each.add_column(column, justify="right")
+    rows = {str(t): [int(values[t]) for values in figures.values()] for t in range(trainers)}
+    if trainers > MANY:
+        rows = {name: [int(f(v)) for v in figures.values()] for name, f in SUMMARIES.items()}
+    for name, counts in rows.items():
+        each.add_row(name, *(f"{count:,}" for count in counts))
+    excess = (v.max() / max(v.mean(), 1e-9) for v in figures.values())
+    each.add_row("most / mean", *(f"{ratio:.3f}" for ratio in excess))
+    return Group(whole, each)
 
 
 def _lacking(counts: LabelCounts, r: int) -> str:
@@ -147,22 +180,25 @@ def _shard_table(m: Manifest) -> Table:
     figures = (m.shard_vertices, m.shard_edges, m.num_halo, m.num_seeds[:, 0], shard_bytes(m))
     rows = {str(s): [int(values[s]) for values in figures] for s in range(m.num_shards)}
     if m.num_shards > MANY:
-        summaries: dict[str, Callable] = {"least": np.min, "mean": np.mean, "most": np.max}
-        rows = {name: [int(f(values)) for values in figures] for name, f in summaries.items()}
+        rows = {name: [int(f(values)) for values in figures] for name, f in SUMMARIES.items()}
     for name, (*counts, size) in rows.items():
         table.add_row(name, *(f"{count:,}" for count in counts), format_bytes(size))
     return table
 
 
-def _rank_table(m: Manifest) -> Table:
-    table = Table(title="predicted for the fullest rank", title_justify="left")
-    for column in ("ranks", "load / mean", "own shards (mapped)", "halo features (at most)"):
+def _rank_table(store: ShardStore) -> Table:
+    table = Table(title="predicted for the fullest rank; rho of all", title_justify="left")
+    columns = ("ranks", "load / mean", "own shards (mapped)", "halo features (at most)")
+    for column in (*columns, "rho (at most)", "rho by cover"):
         table.add_column(column, justify="right")
-    for load in rank_loads(m):
+    for load in rank_loads(store.manifest, store.path):
+        cover = "not known" if load.cover_rho is None else f"{load.cover_rho:.3f}"
         table.add_row(
             str(load.num_ranks),
             f"{load.imbalance:.3f}",
             format_bytes(load.own_bytes),
             format_bytes(load.halo_bytes),
+            f"{load.rho:.3f}",
+            cover if load.num_ranks > 1 else "0.000",
         )
     return table

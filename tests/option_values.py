@@ -79,6 +79,7 @@ VALUES = {
     "macrobatch_memory": ("1G", "100K"),
     "evaluation_memory": (None, "100K"),
     "overlap": (None, False, True),
+    "halo": (None, "rows", "cover"),
     "checkpoint_every": (0, 2),
     "chunks": ("auto", 1, 5),
     "tensor_ways": (None, 1, 2),
@@ -127,7 +128,7 @@ CHECKED = {
     *("pipeline_ways", "wavefront", "recompute", "history_every", "history_init", "guard_every"),
     *("ways", "lost_updates", "negatives", "eval_negatives", "eval_negatives_file"),
     *("decoder", "embedding", "class_weights", "inputs", "input_width", "features"),
-    *("exclude_seeds", "feature_cache"),
+    *("exclude_seeds", "feature_cache", "halo"),
 }
 "What is compared with each other when settings are resolved."
 

@@ -92,9 +92,12 @@ def _foreign(name: str, chosen: Chosen) -> str:
         ]
         if with_it:
             others = " or ".join([", ".join(with_it[:-1]), with_it[-1]] if with_it[1:] else with_it)
+            here = getattr(chosen, what)
+            instead = getattr(table.get(here), "instead", {})
+            advice = instead.get(name, f"leave it out, or take another {what}.")
             return (
-                f"{flag(name)} is an option of --{what} {others}, and this is --{what} "
-                f"{getattr(chosen, what)}: leave it out, or take another {what}."
+                f"{flag(name)} is an option of --{what} {others}, and this is --{what} {here}: "
+                f"{advice}"
             )
     return f"{flag(name)}: there is no such option."
 

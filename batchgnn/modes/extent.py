@@ -114,6 +114,15 @@ class Extent:
         sent = min(int(manifest.num_halo.sum()), self.num_own * self.num_ranks)
         return min(halo, manifest.num_vertices - self.num_own), sent
 
+    def far_edges(self) -> int:
+        """Most edges between own shards and others, of one direction."""
+        manifest = self.manifest
+        shard = np.repeat(np.arange(manifest.num_shards), np.diff(manifest.quotient_indptr))
+        own = np.isin(np.arange(manifest.num_shards), self.shards)
+        leaves = own[shard] & ~own[manifest.quotient_indices]
+        arcs = int(manifest.quotient_weight[leaves].sum())
+        return arcs if manifest.directed else arcs // 2
+
     def kept_bytes(self) -> tuple[int, int]:
         """Bytes of kept inputs, and those held while they are computed; files are mapped.
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from batchgnn.base.errors import ConfigError
+from batchgnn.graph.deal import deal_shards_to
 from batchgnn.modes.assembly import resolved, settings_of
-from batchgnn.modes.averaging.check import deal_shards_to
 from batchgnn.modes.averaging.rounds import Round, parse_round
 from batchgnn.settings.general import Training
 

@@ -1,11 +1,8 @@
 """What options of mode averaging mean together, and which trainer has which shards."""
 
-import numpy as np
-
 from batchgnn.base.errors import ConfigError, StoreError
-from batchgnn.base.rng import Purpose
+from batchgnn.graph.deal import deal_shards_to
 from batchgnn.graph.ownership import Ownership
-from batchgnn.kernels.rng import fill_draws, stream_key
 from batchgnn.modes.averaging.options import Trainers
 from batchgnn.modes.averaging.rounds import parse_round, rounds_within
 from batchgnn.modes.deal import Dealt, deal_shards
@@ -84,19 +81,3 @@ def _require_own(settings: Settings) -> None:
             f"--negatives {kind}:{count} are any vertices, and a trainer has its own alone: take "
             f"local:{count} or in-batch, or --trainers 1."
         )
-
-
-def deal_shards_to(num_shards: int, trainers: int, num_ranks: int, seed: int) -> np.ndarray:
-    """int32 (K,): the rank of each shard. Trainers have equal numbers of shards, up to one.
-
-    Which trainer has a shard depends on the shards, the trainers and the seed alone.
-    """
-    shards, bits = np.arange(num_shards), np.empty(num_shards, np.uint64)
-    fill_draws(np.uint64(stream_key(seed, Purpose.TRAINERS, 0, 0, 0)), shards, bits)
-    shuffled = np.lexsort((shards, bits))
-    found = np.empty(num_shards, np.int32)
-    width = num_ranks // trainers
-    for t, mine in enumerate(np.array_split(shuffled, trainers)):
-        for way, some in enumerate(np.array_split(np.sort(mine), width)):
-            found[some] = t * width + way
-    return found

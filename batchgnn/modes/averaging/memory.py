@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from batchgnn.base.bytes import MemoryPlan
-from batchgnn.modes.averaging.check import deal_shards_to, ranks_of_trainer
+from batchgnn.graph.deal import deal_shards_to
+from batchgnn.modes.averaging.check import ranks_of_trainer
 from batchgnn.modes.extent import Extent
 from batchgnn.modes.macrobatch.memory import fit_macrobatch, plan_macrobatch
 from batchgnn.settings.general import Training
