@@ -17,10 +17,10 @@ WIDEST = 10_000
 
 
 def trained_on(manifest: Manifest, labelled: float) -> str:
-    """How many seeds there are; labelled: their number over that of the vertices."""
+    """How many seeds there are; labelled: share of the vertices, where these are seeds."""
     if manifest.events is None and manifest.links is None:
         return f"{labelled:.1%} of the vertices"
-    return f"{round(labelled * manifest.num_vertices):,} edges"
+    return f"{int(manifest.num_seeds.sum()):,} edges"
 
 
 def plan_table(manifest: Manifest, choice: Choice, ranks: int, per_node: int) -> Group:
