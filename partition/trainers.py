@@ -59,7 +59,7 @@ def deal_to_trainers(store: ShardStore, trainers: int, seed: int) -> TrainerDeal
         for begin in range(0, len(shard.in_indices), CHUNK_EDGES):
             sources = shard.in_indices[begin : begin + CHUNK_EDGES]
             kept[deal[s]] += np.count_nonzero(ownership.owner(sources) == deal[s])
-            inside += np.count_nonzero(ownership.shard_of(sources) == s)
+            inside += int(np.count_nonzero(ownership.shard_of(sources) == s))
         classes[deal[s]] += _class_counts(m.task, shard.label, m.num_classes)
 
     def of_trainers(of_shard: np.ndarray) -> np.ndarray:

@@ -27,6 +27,11 @@ def resolve_averaging(settings: Settings) -> Settings:
             "--topology node-shared has all edges, and trainers have those among their own "
             "shards: leave it out."
         )
+    if options.server_steps is not None and not options.num_server_steps:
+        raise ConfigError(
+            f"--server-steps {options.server_steps} are steps on the whole graph, and --average "
+            f"{options.average} takes none: take --average llcg, or leave it out."
+        )
     if options.time_limit is not None:
         epochs = rounds_within(options.time_limit, each)
         if settings.given.get("epochs", epochs) != epochs:

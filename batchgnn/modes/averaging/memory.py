@@ -7,13 +7,21 @@ import numpy as np
 from batchgnn.base.bytes import MemoryPlan
 from batchgnn.graph.deal import deal_shards_to
 from batchgnn.modes.averaging.check import ranks_of_trainer
+from batchgnn.modes.averaging.options import Trainers
+from batchgnn.modes.averaging.server import settings_of_server
 from batchgnn.modes.extent import Extent
-from batchgnn.modes.macrobatch.memory import fit_macrobatch, plan_macrobatch
+from batchgnn.modes.macrobatch.memory import (
+    fit_macrobatch,
+    plan_macrobatch,
+    tables_bytes,
+    training_bytes,
+)
 from batchgnn.settings.general import Training
 from batchgnn.settings.settings import Settings
 from batchgnn.store.induced import induced_manifest
 
 EDGES = "edges among the trainer's vertices"
+SERVER = "steps on the whole graph, beyond what training needs"
 LOOKED_AT = "looking at the edges of a shard"
 LOOKING_BYTES = 13
 "Of an edge, while it is decided which are left: its owner, whether it is, how many before."
@@ -25,7 +33,8 @@ def plan_averaging(extent: Extent) -> MemoryPlan:
     copied = 0 if part is extent else _copied_bytes(part)
     largest = int(part.manifest.shard_edges[part.shards].max(initial=0))
     looking = 0 if part is extent else LOOKING_BYTES * largest
-    return MemoryPlan({**plan_macrobatch(part).parts, EDGES: copied, LOOKED_AT: looking})
+    parts = {**plan_macrobatch(part).parts, EDGES: copied, LOOKED_AT: looking}
+    return MemoryPlan(parts | {SERVER: _server_bytes(extent, part)})
 
 
 def fit_averaging(extent: Extent) -> Settings:
@@ -51,6 +60,18 @@ def _of_trainer(extent: Extent) -> Extent:
         num_own=int(manifest.shard_vertices[mine].sum()),
         num_edges=int(manifest.shard_edges[mine].sum()),
     )
+
+
+def _server_bytes(extent: Extent, part: Extent) -> int:
+    """Of steps on the whole graph: what is kept for them, and a step above one of the trainer."""
+    if not extent.settings[Trainers].num_server_steps:
+        return 0
+    whole = replace(extent, settings=settings_of_server(extent.settings))
+    kept, computing = whole.kept_bytes()
+    held, step = (sum(training_bytes(each, 1).values()) for each in (part, whole))
+    passing = max(0, step - held, computing - held)
+    moments = 3 * whole.model.parameters.buffer.nbytes
+    return moments + tables_bytes(whole) + kept + passing
 
 
 def _copied_bytes(extent: Extent) -> int:

@@ -20,6 +20,7 @@ from batchgnn.modes.averaging.check import ranks_of_trainer
 from batchgnn.modes.averaging.mean import RoundMean
 from batchgnn.modes.averaging.options import Trainers
 from batchgnn.modes.averaging.rounds import parse_round
+from batchgnn.modes.averaging.server import make_server
 from batchgnn.modes.averaging.trainer import Trainer
 from batchgnn.modes.macrobatch.mode import chunked_inference
 from batchgnn.modes.mode import StepResult
@@ -48,9 +49,10 @@ class AveragingMode:
         allreduce_sum(grid.world, edges, "edges")
         self.kept_edges = float(edges[0] / max(edges[1], 1))
         share_of_edges = float(of_trainer[0] / max(edges[0], 1))
-        weight = 1.0 if options.average == "uniform" else share_of_edges
+        weight = share_of_edges if options.average == "edges" else 1.0
         buffer = share.model.parameters.buffer
         self.mean = RoundMean(grid.world, buffer, weight * self.trainer.is_first)
+        self.server = make_server(share)
         self.bell = Bell(grid.some(0).world)
         self.hosts = values_of_all(grid.world, grid.host)
         self.steps_of_rank: Sequence[int] = [0] * grid.size
@@ -79,6 +81,8 @@ class AveragingMode:
                 own_s += result.words.own_s
                 is_over, words = self._is_over(step + 1, end_s), QUIET
                 if is_over:
+                    if self.server is not None:  # its messages are of all ranks, on their grid
+                        results.close()
                     words, self.steps_of_round = self._average(own_s), step + 1
                 counted = result.loss_sum, result.num_seeds
                 if not result.words.is_finite:  # left out of the mean, and of the loss
@@ -106,6 +110,8 @@ class AveragingMode:
         if words.num_bad and not all(np.isfinite(each).all() for each in optimizer.arrays.values()):
             for moments in optimizer.arrays.values():
                 moments[:] = 0
+        if self.server is not None and words.is_finite:
+            words = words._replace(is_finite=self.server.correct())
         self.num_rounds += 1
         self.num_left_out += round(words.num_bad)
         return words
@@ -126,17 +132,22 @@ class AveragingMode:
         """Of each trainer: its moments, and how far it is in its passes."""
         optimizer = self.trainer.engine.optimizer
         place = np.array([*self.trainer.at, optimizer.steps], np.int64)
-        return ModeState(
+        state = ModeState(
             by_trainer={"trainer_place": place, **optimizer.arrays},
             trainer=self.trainer.number,
             scalars={"rounds": self.num_rounds, "left_out": self.num_left_out},
         )
+        if self.server is not None:
+            self.server.keep(state)
+        return state
 
     def load(self, state: ModeState) -> None:
         """Go on from them; a trainer that nobody was begins with the parameters alone."""
         optimizer = self.trainer.engine.optimizer
         self.num_rounds = int(state.scalars["rounds"])
         self.num_left_out = int(state.scalars["left_out"])
+        if self.server is not None:
+            self.server.load(state)
         if state.by_trainer:
             *at, optimizer.steps = state.by_trainer["trainer_place"].tolist()
             self.trainer.at = at[0], at[1]

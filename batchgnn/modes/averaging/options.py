@@ -5,6 +5,8 @@ from typing import Annotated, ClassVar, Literal
 
 from batchgnn.settings.checks import AT_LEAST_ONE
 
+SERVER_STEPS = 2
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trainers:
@@ -25,5 +27,15 @@ class Trainers:
     time_limit: str | None = None
     """How long to train, such as 4h, in place of --epochs: as many rounds as begin within it."""
 
-    average: Literal["uniform", "edges"] = "uniform"
-    "Whether trainers count alike, or by the edges among their shards."
+    average: Literal["uniform", "edges", "llcg"] = "uniform"
+    """Whether trainers count alike, or by the edges among their shards; llcg: alike, and then all
+    ranks together take steps on the whole graph."""
+
+    server_steps: Annotated[int | None, AT_LEAST_ONE] = None
+    """With --average llcg: how many steps on the whole graph follow each mean, of --batch-size
+    seeds over all ranks. [default: 2]"""
+
+    @property
+    def num_server_steps(self) -> int:
+        """Steps on the whole graph after a mean."""
+        return (self.server_steps or SERVER_STEPS) if self.average == "llcg" else 0
