@@ -91,6 +91,7 @@ VALUES = {
     "guard_every": (20, 1, 0),
     "recompute": (False, True),
     "trainers": (None, 1, 2),
+    "evaluator": (False, True),
     "round": ("3steps", "2steps"),
     "average": ("uniform", "edges", "llcg"),
     "server_steps": (None, 1, 3),
@@ -136,7 +137,7 @@ CHECKED = {
         "eval_negatives_file",
     ),
     *("decoder", "embedding", "class_weights", "inputs", "input_width", "features"),
-    *("exclude_seeds", "feature_cache"),
+    *("exclude_seeds", "feature_cache", "evaluator", "stage_to"),
 }
 "What is compared with each other when settings are resolved."
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from batchgnn.modes.averaging.check import ranks_of_trainer
+from batchgnn.modes.averaging.check import ranks_of_trainer, ranks_that_train
 from batchgnn.modes.averaging.mean import message_bytes
 from batchgnn.modes.averaging.options import Trainers
 from batchgnn.modes.averaging.rounds import parse_round
@@ -20,7 +20,7 @@ NOTE = "steps estimated as if no edge were left out"
 def predict_averaging(job: Job, rates: Rates) -> Prediction:
     """Trainers of one rank send nothing in a step; those of several what macrobatch sends."""
     width = ranks_of_trainer(job.settings, job.num_ranks)
-    trainers = job.num_ranks // width
+    trainers = ranks_that_train(job.settings, job.num_ranks) // width
     batch_size = trainers * job.settings[Batches].size
     all_together = replace(job, settings=job.settings.replace(batch_size=batch_size))
     a_pass = predict_macrobatch(all_together, rates)

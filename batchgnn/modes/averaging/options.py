@@ -16,7 +16,12 @@ class Trainers:
 
     trainers: Annotated[int | None, AT_LEAST_ONE] = None
     """Groups of ranks that train alone, each on the edges among its own shards. Ranks of one group
-    train as those of mode macrobatch do. [default: every rank is one]"""
+    train as those of mode macrobatch do. [default: every rank is one; but the last, with
+    --evaluator]"""
+
+    evaluator: bool = False
+    """As many ranks as a trainer has, the last ones, do not train: they evaluate the last mean
+    while the trainers go on, and hold no round up. Scores are told when they are known."""
 
     round: str = "120s"
     """When the trainers' parameters are averaged, which is the end of an epoch: after so many
