@@ -92,8 +92,10 @@ VALUES = {
     "guard_every": (20, 1, 0),
     "recompute": (False, True),
     "trainers": (None, 1, 2),
+    "evaluator": (False, True),
     "round": ("3steps", "2steps"),
-    "average": ("uniform", "edges"),
+    "average": ("uniform", "edges", "llcg"),
+    "server_steps": (None, 1, 3),
     "ways": (None, (1, 1, 1), ("auto",)),
     "lost_updates": (0.73, 0.5),
     "static": ("none", "pretrain"),
@@ -126,9 +128,10 @@ CHECKED = {
     *("input_dropout", "fanouts", "topology", "aggregate_cache", "aggregate_memory", "chunks"),
     *("round", "tensor_ways", "feature_dtype", "gradient", "event_loss"),
     *("pipeline_ways", "wavefront", "recompute", "history_every", "history_init", "guard_every"),
-    *("ways", "lost_updates", "negatives", "eval_negatives", "eval_negatives_file"),
+    *("average", "server_steps", "ways", "lost_updates"),
+    *("negatives", "eval_negatives", "eval_negatives_file"),
     *("decoder", "embedding", "class_weights", "inputs", "input_width", "features"),
-    *("exclude_seeds", "feature_cache", "halo"),
+    *("exclude_seeds", "feature_cache", "halo", "evaluator", "stage_to"),
 }
 "What is compared with each other when settings are resolved."
 
@@ -180,6 +183,8 @@ def helps(pair):
     if "lost_updates" in pair:
         yield {"ways": (AUTO,)}
         yield {"ways": (AUTO,), "task": "event-labels"}
+    if "server_steps" in pair:
+        yield {"average": "llcg"}
     rows = {"inputs": "embedding"} if "input_width" in pair else {}
     yield rows
     if pair.keys() & {"fanouts", "aggregate_memory"}:

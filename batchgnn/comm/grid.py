@@ -5,6 +5,7 @@ import contextlib
 import os
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -62,6 +63,7 @@ class Grid:
     host                         name of this machine
     thread_multiple              whether several threads may call MPI at once
     members                      by name of a communicator: its ranks' numbers among all
+    before_free                  what is called first when the communicators are freed
 
     Communicators have names, the same on all their ranks and never used twice: collectives are
     counted by them (`trace.collective`).
@@ -81,6 +83,7 @@ class Grid:
         self.node = self._named("node", ranks_of_node(world))
         self.node_rank, self.node_size = self.node.rank, self.node.size
         self.host = socket.gethostname()
+        self.before_free: list[Callable[[], None]] = []
         self._shared: list[SharedArrays] = []
         self._some: list[Ranks] = []
         self._parts: list[Grid] = []
@@ -133,6 +136,8 @@ class Grid:
 
     def free(self) -> None:
         """Give shared arrays and communicators back; collective."""
+        for ending in self.before_free:
+            ending()
         for part in self._parts:
             part.free()
         for shared in self._shared:

@@ -4,6 +4,8 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from batchgnn.comm.step_sum import Words
 from batchgnn.store.mode_state import ModeState
 from batchgnn.tasks.score import Score
@@ -21,6 +23,15 @@ class StepResult:
     loss_sum: float
     num_seeds: int
     words: Words
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """Exact scores of what the parameters were after an epoch, from 1, and these parameters."""
+
+    epoch: int
+    scores: Mapping[str, list[Score]]
+    parameters: np.ndarray
 
 
 class Mode(Protocol):
@@ -44,8 +55,12 @@ class Mode(Protocol):
     def inference(self) -> Inference:
         """The exact model by what this mode has in memory."""
 
-    def evaluate(self) -> dict[str, list[Score]]:
-        """Exact scores of the splits "val" and "test", the one that chooses first."""
+    def evaluate(self) -> dict[str, list[Score]] | list[Earlier]:
+        """Exact scores of the splits "val" and "test", the one that chooses first.
+
+        Of the present parameters; or of those after earlier epochs too, as far as they have become
+        known since they were asked for last, the newest at the end.
+        """
 
     def state(self) -> ModeState:
         """What a checkpoint keeps of the mode beside the parameters."""

@@ -9,6 +9,7 @@ from batchgnn.report.html import STAR, Cell, Html, number, seconds, starred, tab
 from batchgnn.report.layout import beside_table, figure, heads
 from batchgnn.report.run import Line, Run
 from batchgnn.report.style import run_class
+from batchgnn.run.run_scores import scored_epoch
 
 RING = "A ring is the best epoch by validation"
 
@@ -55,8 +56,13 @@ def _lines(name: str, series: list[svg.Series], label: str) -> Html:
 
 
 def _series(n: int, run: Run, key: str, kind: str = "") -> svg.Series:
-    points = [(line["epoch"], line[key]) for line in run.lines if line.get(key) is not None]
-    is_ringed = key in ("loss", f"val_{run.scores.metric}")
+    of_loss = key == "loss"
+    points = [
+        (line["epoch"] if of_loss else scored_epoch(line), line[key])
+        for line in run.lines
+        if line.get(key) is not None
+    ]
+    is_ringed = of_loss or key == f"val_{run.scores.metric}"
     ringed = run.scores.best_epoch if is_ringed else None
     return svg.Series(f"{run.name}, {key}", run_class(n) + kind, points, ringed)
 
@@ -64,7 +70,7 @@ def _series(n: int, run: Run, key: str, kind: str = "") -> svg.Series:
 def _by_clock(n: int, run: Run, name: str) -> svg.Series:
     spent = list(itertools.accumulate(line["seconds"] for line in run.lines))
     scored = [
-        (line["epoch"], at, line[key])
+        (scored_epoch(line), at, line[key])
         for line, at in zip(run.lines, spent, strict=True)
         if line.get(key := f"val_{name}") is not None
     ]

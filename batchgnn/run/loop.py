@@ -11,7 +11,7 @@ from batchgnn.base.progress import Progress, progress
 from batchgnn.comm.exchange import allreduce_sum
 from batchgnn.comm.failure import fail_together
 from batchgnn.comm.values import values_of_all
-from batchgnn.modes.mode import Mode, StepResult
+from batchgnn.modes.mode import Earlier, Mode, StepResult
 from batchgnn.modes.options import Steps
 from batchgnn.modes.share import Share
 from batchgnn.run.checkpoints import Checkpoints
@@ -20,6 +20,7 @@ from batchgnn.run.folder import RunFolder
 from batchgnn.run.observers import Observers
 from batchgnn.run.outlook import Outlook
 from batchgnn.run.record import Record, describe
+from batchgnn.run.run_scores import SCORED
 from batchgnn.run.training_state import TrainingState, by_key, require_progress
 from batchgnn.settings.general import Run, Training
 from batchgnn.store.mode_state import ModeState, require_like
@@ -139,11 +140,17 @@ class TrainingLoop:
         """Exact validation and test scores; remembers the best parameters by validation."""
         begin = time.perf_counter()
         with trace.phase("evaluate"):
-            scores = self.mode.evaluate()
-        is_best = self.state.offer(scores, self.parameters.buffer)
-        if is_best and self.share.table is not None:
-            self.share.table.keep_best()
-        return {**by_key(scores), "evaluate_seconds": time.perf_counter() - begin}
+            found = self.mode.evaluate()
+        now = self.state.epoch + 1
+        if not isinstance(found, list):
+            found = [Earlier(now, found, self.parameters.buffer)]
+        line: dict[str, float] = {}
+        for each in found:
+            is_best = self.state.offer(each.scores, each.parameters, each.epoch)
+            if is_best and self.share.table is not None:
+                self.share.table.keep_best()
+            line = by_key(each.scores) | ({} if each.epoch == now else {SCORED: each.epoch})
+        return {**line, "evaluate_seconds": time.perf_counter() - begin}
 
     def _sum(self, *values: float) -> np.ndarray:
         total = np.array(values, np.float64)

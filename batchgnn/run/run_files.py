@@ -54,6 +54,7 @@ RANKS_OF_LINE: Kinds = {"peak_memory_bytes?": BY_RANK, "rank_sent_bytes?": BY_RA
 LINE_KEYS: Kinds = {
     "epoch": int,
     "loss": MAYBE,
+    "scored_epoch?": int,
     "seconds": NUMBER,
     **dict.fromkeys(("evaluate_seconds?", "deduplication?", "time?"), NUMBER),
     **dict.fromkeys(("seeds_per_second?", "edges_per_second?", "events_per_second?"), NUMBER),

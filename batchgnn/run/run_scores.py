@@ -10,6 +10,8 @@ from typing import Any
 from batchgnn.tasks.score import higher_is_better
 
 SPLITS = ("val", "test")
+SCORED = "scored_epoch"
+"Of a line: the epoch that its scores are of, where that is an earlier one."
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,9 @@ class RunScores:
         if "best_epoch" in self.result:
             return self.result["best_epoch"] or None
         key = f"val_{self.metric}"
-        scored = [(line[key], line["epoch"]) for line in self.lines if line.get(key) is not None]
+        scored = [
+            (line[key], scored_epoch(line)) for line in self.lines if line.get(key) is not None
+        ]
         return self.better(scored)[1] if scored else None
 
     def better(self, scored: Sequence[tuple[float, Any]]) -> tuple[float, Any]:
@@ -67,8 +71,13 @@ class RunScores:
     def at_best(self, split: str, name: str | None = None) -> float | None:
         """A score of "val" or "test" at the best epoch; name: another than the one that chooses."""
         key, best = f"{split}_{name or self.metric}", self.best_epoch
-        line = next((line for line in self.lines if line["epoch"] == best), {})
+        line = next((line for line in self.lines if scored_epoch(line) == best and key in line), {})
         return self.result.get(key, line.get(key))
+
+
+def scored_epoch(line: Mapping[str, Any]) -> int:
+    """The epoch that a line's scores are of."""
+    return line.get(SCORED, line["epoch"])
 
 
 def best_runs(runs: Sequence[RunScores]) -> list[int]:

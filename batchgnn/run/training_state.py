@@ -41,15 +41,22 @@ class TrainingState:
         self.epoch, self.step = self.epoch + 1, 0
         self.loss_sum, self.num_seeds, self.seconds = 0.0, 0, 0.0
 
-    def offer(self, scores: Mapping[str, list[Score]], parameters: np.ndarray) -> bool:
+    def offer(
+        self,
+        scores: Mapping[str, list[Score]],
+        parameters: np.ndarray,
+        epoch: int | None = None,
+    ) -> bool:
         """Keep the parameters if they are better; without validation vertices the last are.
 
         Whether they were.
         scores: of "val" and "test", the one that chooses first
+        epoch: after which, from 1; by default the present one
         """
         chosen = scores["val"][0]
         if chosen.is_better_than(self.best.get(f"val_{chosen.name}")):
-            self.best_epoch, self.best = self.epoch + 1, by_key(scores)
+            self.best_epoch = self.epoch + 1 if epoch is None else epoch
+            self.best = by_key(scores)
             self.best_parameters[:] = parameters
             self.stale_evaluations = 0
             return True

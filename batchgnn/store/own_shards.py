@@ -3,9 +3,10 @@
 Own rows are numbered shard after shard, as in `graph.ownership`.
 """
 
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -107,7 +108,8 @@ class OwnShards:
         """feature_dtype: what `features` are held as, None = as stored; see `Settings`."""
         self.ownership, self.rank = ownership, rank
         self.shards = ownership.own_shards(rank)
-        self._opened = opened = [store.shard(int(s)) for s in self.shards]
+        opened = [store.shard(int(s)) for s in self.shards] or [without_vertices(store.shard(0))]
+        self._opened = opened
         self.path, self.manifest, self.whole = store.path, store.manifest, store.whole
         self.feature_dtype = FEATURE_DTYPES[feature_dtype or store.manifest.feature_name]
         "What `features` are held as: float32, float16, or int16 for bfloat16."
@@ -233,6 +235,15 @@ class OwnShards:
     def rows(self, ids: np.ndarray) -> np.ndarray:
         """int64 (n,): own rows of own vertices."""
         return self.ownership.local_rows(ids)
+
+
+def without_vertices(shard: Shard) -> Shard:
+    """None of its vertices and edges, as arrays of the same types: for a rank without shards."""
+    arrays = {k: v for k, v in vars(shard).items() if isinstance(v, np.ndarray)}
+    none: dict[str, Any] = {
+        k: np.zeros(1, v.dtype) if "indptr" in k else v[:0] for k, v in arrays.items()
+    }
+    return replace(shard, **none)
 
 
 def gcn_norms(shard: Shard) -> tuple[np.ndarray, np.ndarray]:

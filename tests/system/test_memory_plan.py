@@ -58,6 +58,12 @@ CASES = [
     ),
     pytest.param(
         2,
+        ["--mode", "averaging", "--round", "5steps", "--average", "llcg"],
+        id="trainers and steps on the whole graph",
+        marks=pytest.mark.slow,
+    ),
+    pytest.param(
+        2,
         ["--macrobatch", 1, "--feature-cache", "32M"],
         id="copies of remote rows",
         marks=pytest.mark.slow,

@@ -21,8 +21,10 @@ STACKS = ["sage", "gcn", "gin", "gat"]
 MODELS = {
     "macrobatch": STACKS,
     "fullgraph": [*STACKS, "gcnii"],
+    "averaging": STACKS,
     "tensor": [*STACKS, "gcnii", "decoupled-gcn", "decoupled-gat"],
 }
+ROUND = ["--round", "20steps"]
 RANKS = 2
 
 
@@ -49,7 +51,8 @@ def shards(request, tmp_path_factory):
 def test_plans_are_above_the_peak_and_at_most_twice_that(shards, tmp_path, mode):
     (name, path), wrong = shards, []
     options = SMALLER if name == LARGE else []
-    options = options if mode == "macrobatch" else options[:4]
+    options = options if mode in ("macrobatch", "averaging") else options[:4]
+    options = [*options, *(ROUND if mode == "averaging" else [])]
     for model in MODELS[mode]:
         out = tmp_path / model
         line = ["--mode", mode, "--model", model, "--epochs", 1, *options]

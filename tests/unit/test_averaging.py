@@ -15,6 +15,7 @@ WRONG = [
     ({"mode": "averaging", "time_limit": "4"}, "--time-limit 4: give seconds, minutes or hours"),
     ({"mode": "averaging", "time_limit": "4h", "epochs": 3}, "both say how long: leave one out"),
     ({"mode": "averaging", "time_limit": "4h", "round": "7steps"}, "is 7 steps: give --epochs"),
+    ({"mode": "averaging", "server_steps": 3}, "takes none: take --average llcg, or leave it out"),
     ({"mode": "averaging", "topology": "node-shared"}, "leave it out"),
     ({"mode": "averaging", "aggregate_cache": "store"}, "take --aggregate-cache memory, or"),
 ]

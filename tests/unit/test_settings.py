@@ -40,6 +40,7 @@ OTHER = {
     "chunks": 4,
     "stage_to": "/local",
     **{"trainers": 2, "round": "7steps", "time_limit": "4h", "average": "edges"},
+    **{"server_steps": 3, "evaluator": True},
     "tensor_ways": 2,
     "stages": 2,
     "history_every": 5,

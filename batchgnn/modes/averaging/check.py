@@ -8,7 +8,7 @@ from batchgnn.modes.averaging.rounds import parse_round, rounds_within
 from batchgnn.modes.deal import Dealt, deal_shards
 from batchgnn.modes.macrobatch.check import resolve_macrobatch
 from batchgnn.sampling.options import KeptInputs, Sampling
-from batchgnn.settings.general import Training
+from batchgnn.settings.general import Run, Training
 from batchgnn.settings.settings import Settings
 from batchgnn.store.shard_store import ShardStore
 from batchgnn.tasks.options import Negatives
@@ -28,6 +28,17 @@ def resolve_averaging(settings: Settings) -> Settings:
             "--topology node-shared has all edges, and trainers have those among their own "
             "shards: leave it out."
         )
+    if options.server_steps is not None and not options.num_server_steps:
+        raise ConfigError(
+            f"--server-steps {options.server_steps} are steps on the whole graph, and --average "
+            f"{options.average} takes none: take --average llcg, or leave it out."
+        )
+    if options.evaluator and options.num_server_steps:
+        raise ConfigError("--average llcg takes steps by all ranks: leave --evaluator out.")
+    if options.evaluator and settings[Run].stage_to is not None:
+        raise ConfigError(
+            "--stage-to copies the shards of each rank, and the evaluator reads all: leave one out."
+        )
     if options.time_limit is not None:
         epochs = rounds_within(options.time_limit, each)
         if settings.given.get("epochs", epochs) != epochs:
@@ -43,15 +54,25 @@ def ranks_of_trainer(settings: Settings, num_ranks: int) -> int:
 
     Or where seeds are compared with vertices that a trainer does not have.
     """
-    trainers = settings[Trainers].trainers or num_ranks
-    if num_ranks % trainers:
+    options = settings[Trainers]
+    trainers = options.trainers or num_ranks - options.evaluator
+    groups = trainers + options.evaluator
+    if not trainers or num_ranks % groups:
+        also = " and --evaluator" * options.evaluator
         raise ConfigError(
-            f"--trainers {trainers}: {num_ranks} ranks cannot be parted among so many trainers. "
-            f"Take a divisor of {num_ranks}, or other ranks."
+            f"--trainers {trainers}{also}: {num_ranks} ranks cannot be parted among so many "
+            f"trainers. Take {'one less than ' * options.evaluator}a divisor of {num_ranks}, or "
+            "other ranks."
         )
     if trainers > 1:
         _require_own(settings)
-    return num_ranks // trainers
+    return num_ranks // groups
+
+
+def ranks_that_train(settings: Settings, num_ranks: int) -> int:
+    """All ranks but those of the evaluator, which are the last ones. Raises as above."""
+    width = ranks_of_trainer(settings, num_ranks)
+    return num_ranks - width * settings[Trainers].evaluator
 
 
 def deal_trainers(store: ShardStore, num_ranks: int, settings: Settings) -> Dealt:
@@ -62,13 +83,14 @@ def deal_trainers(store: ShardStore, num_ranks: int, settings: Settings) -> Deal
     width, num_shards = ranks_of_trainer(settings, num_ranks), store.manifest.num_shards
     if width == num_ranks:
         return deal_shards(store, num_ranks, settings)
-    if num_shards < num_ranks:
+    training = ranks_that_train(settings, num_ranks)
+    if num_shards < training:
         raise StoreError(
-            f"{store.path} has {num_shards} shards, and there are {num_ranks} ranks: start "
-            "fewer, or cut it into more shards."
+            f"{store.path} has {num_shards} shards, and {training} ranks train: start fewer, or "
+            "cut it into more shards."
         )
     seed = settings[Training].seed
-    ranks = deal_shards_to(num_shards, num_ranks // width, num_ranks, seed)
+    ranks = deal_shards_to(num_shards, training // width, training, seed)
     return Dealt(Ownership(store.manifest.offset, ranks))
 
 

@@ -16,21 +16,27 @@ from batchgnn.comm.bell import Bell
 from batchgnn.comm.exchange import allreduce_max, allreduce_sum
 from batchgnn.comm.step_sum import Words
 from batchgnn.comm.values import values_of_all
-from batchgnn.modes.averaging.check import ranks_of_trainer
+from batchgnn.modes.averaging.check import ranks_of_trainer, ranks_that_train
+from batchgnn.modes.averaging.evaluator import Evaluator
 from batchgnn.modes.averaging.mean import RoundMean
 from batchgnn.modes.averaging.options import Trainers
 from batchgnn.modes.averaging.rounds import parse_round
+from batchgnn.modes.averaging.server import make_server
 from batchgnn.modes.averaging.trainer import Trainer
 from batchgnn.modes.macrobatch.mode import chunked_inference
-from batchgnn.modes.mode import StepResult
+from batchgnn.modes.mode import Earlier, StepResult
 from batchgnn.modes.share import Share
 from batchgnn.sampling.inference import Inference
+from batchgnn.settings.general import Training
 from batchgnn.store.mode_state import ModeState
 from batchgnn.tasks.score import Score
 from batchgnn.watch import interrupt, trace
 
 QUIET = Words(requeue=0, end=0, own_s=0, all_s=0, num_bad=0, is_finite=True)
 "What ranks tell each other between two averages: nothing."
+
+LISTEN_S = 0.01
+"Between two looks of an evaluator's rank at whether the round is over."
 
 
 class AveragingMode:
@@ -40,17 +46,22 @@ class AveragingMode:
         """Part the ranks and the edges among trainers; raises ConfigError."""
         options, grid = share.settings[Trainers], share.grid
         self.share, self.round = share, parse_round(options.round)
-        self.trainer = Trainer(share, ranks_of_trainer(share.settings, grid.size))
-        self.num_trainers = grid.size // self.trainer.grid.size
+        width = ranks_of_trainer(share.settings, grid.size)
+        self.num_training = ranks_that_train(share.settings, grid.size)
+        self.num_trainers, self.trains = self.num_training // width, grid.rank < self.num_training
+        self.trainer = Trainer(share, width, trains=self.trains)
         edges = np.array([self.trainer.num_edges, share.own.degree_in.sum()], np.float64)
         of_trainer = edges[:1].copy()
         allreduce_sum(self.trainer.grid.world, of_trainer, "edges")
         allreduce_sum(grid.world, edges, "edges")
         self.kept_edges = float(edges[0] / max(edges[1], 1))
         share_of_edges = float(of_trainer[0] / max(edges[0], 1))
-        weight = 1.0 if options.average == "uniform" else share_of_edges
+        weight = share_of_edges if options.average == "edges" else 1.0
         buffer = share.model.parameters.buffer
         self.mean = RoundMean(grid.world, buffer, weight * self.trainer.is_first)
+        self.server, self.evaluator = make_server(share), None
+        if options.evaluator:
+            self.evaluator = Evaluator(share, self.trainer.grid, is_here=not self.trains)
         self.bell = Bell(grid.some(0).world)
         self.hosts = values_of_all(grid.world, grid.host)
         self.steps_of_rank: Sequence[int] = [0] * grid.size
@@ -64,7 +75,7 @@ class AveragingMode:
     @property
     def exactness(self) -> str:
         """What is left out."""
-        if self.num_trainers == 1:
+        if self.num_trainers == 1 and self.trainer.engine is not None:
             return self.trainer.engine.exactness
         return (
             f"approximate: {self.num_trainers} trainers, each on the edges among its own shards "
@@ -74,11 +85,16 @@ class AveragingMode:
     def epoch(self, epoch: int, first_step: int = 0) -> Generator[StepResult, None, None]:
         """Train a round; yields after each step of this rank's trainer."""
         end_s, own_s = time.monotonic() + (self.round.seconds or 0), 0.0
+        if not self.trains:
+            yield self._sit_out(end_s)
+            return
         with closing(self.trainer.steps()) as results:  # what is prepared ahead is let go
             for step, result in enumerate(results):
                 own_s += result.words.own_s
                 is_over, words = self._is_over(step + 1, end_s), QUIET
                 if is_over:
+                    if self.server is not None:  # its messages are of all ranks, on their grid
+                        results.close()
                     words, self.steps_of_round = self._average(own_s), step + 1
                 counted = result.loss_sum, result.num_seeds
                 if not result.words.is_finite:  # left out of the mean, and of the loss
@@ -86,6 +102,13 @@ class AveragingMode:
                 yield StepResult(step, *counted, words)
                 if is_over:
                     return
+
+    def _sit_out(self, end_s: float) -> StepResult:
+        """What a rank of the evaluator does in a round: wait for its end."""
+        while self.round.steps is None and not self._is_over(0, end_s):
+            time.sleep(LISTEN_S)
+        words, self.steps_of_round = self._average(0.0), 0
+        return StepResult(0, 0.0, 0, words)
 
     def _is_over(self, step: int, end_s: float) -> bool:
         """Whether the round ends here; the same on all ranks of the trainer."""
@@ -102,10 +125,12 @@ class AveragingMode:
         with trace.phase("average"):
             words, num_rung = self.mean(own_s, is_rung=self.bell.is_rung)
             self.bell.settle(num_rung)
-        optimizer = self.trainer.engine.optimizer
+        optimizer = self.trainer.optimizer
         if words.num_bad and not all(np.isfinite(each).all() for each in optimizer.arrays.values()):
             for moments in optimizer.arrays.values():
                 moments[:] = 0
+        if self.server is not None and words.is_finite:
+            words = words._replace(is_finite=self.server.correct())
         self.num_rounds += 1
         self.num_left_out += round(words.num_bad)
         return words
@@ -118,25 +143,44 @@ class AveragingMode:
     def _evaluation(self) -> Inference:
         return self.inference()
 
-    def evaluate(self) -> dict[str, list[Score]]:
-        """Exact scores of the splits "val" and "test"."""
+    def evaluate(self) -> dict[str, list[Score]] | list[Earlier]:
+        """Exact scores of the splits "val" and "test"; an evaluator tells its own.
+
+        After the last round all ranks together evaluate what it left.
+        """
+        if self.evaluator is None:
+            return self._scores()
+        is_last = self.num_rounds == self.share.settings[Training].epochs
+        found = self.evaluator.exchange(self.num_rounds, wait=is_last)
+        if is_last:
+            now = self.share.model.parameters.buffer.copy()
+            found.append(Earlier(self.num_rounds, self._scores(), now))
+        return found
+
+    def _scores(self) -> dict[str, list[Score]]:
+        """Of the present parameters, by all ranks."""
         return self.share.evaluate(self._evaluation, "val", "test")
 
     def state(self) -> ModeState:
         """Of each trainer: its moments, and how far it is in its passes."""
-        optimizer = self.trainer.engine.optimizer
+        optimizer = self.trainer.optimizer
         place = np.array([*self.trainer.at, optimizer.steps], np.int64)
-        return ModeState(
+        state = ModeState(
             by_trainer={"trainer_place": place, **optimizer.arrays},
             trainer=self.trainer.number,
             scalars={"rounds": self.num_rounds, "left_out": self.num_left_out},
         )
+        if self.server is not None:
+            self.server.keep(state)
+        return state
 
     def load(self, state: ModeState) -> None:
         """Go on from them; a trainer that nobody was begins with the parameters alone."""
-        optimizer = self.trainer.engine.optimizer
+        optimizer = self.trainer.optimizer
         self.num_rounds = int(state.scalars["rounds"])
         self.num_left_out = int(state.scalars["left_out"])
+        if self.server is not None:
+            self.server.load(state)
         if state.by_trainer:
             *at, optimizer.steps = state.by_trainer["trainer_place"].tolist()
             self.trainer.at = at[0], at[1]
@@ -145,8 +189,9 @@ class AveragingMode:
 
     def counts(self) -> dict[str, float]:
         """Steps of the trainers in the round."""
-        mine = self.steps_of_round, self.trainer.engine.optimizer.steps
-        of_round, self.steps_of_rank = zip(*values_of_all(self.share.grid.world, mine), strict=True)
+        mine = self.steps_of_round, self.trainer.optimizer.steps
+        every = values_of_all(self.share.grid.world, mine)[: self.num_training]
+        of_round, self.steps_of_rank = zip(*every, strict=True)
         return {"fewest_steps": min(of_round), "most_steps": max(of_round)}
 
     def totals(self) -> dict[str, object]:
@@ -161,8 +206,13 @@ class AveragingMode:
             }
             for mine in ranks
         ]
+        told: dict[str, object] = {}
+        if self.evaluator is not None:
+            rest = list(range(self.num_training, len(self.hosts)))
+            told["evaluator"] = {"ranks": rest, "evaluations": self.evaluator.num_evaluated}
         return {
             "trainers": trainers,
+            **told,
             "rounds": self.num_rounds,
             "kept_edges": round(self.kept_edges, 6),
             "left_out_as_not_finite": self.num_left_out,

@@ -26,25 +26,29 @@ class Trainer:
     at      the pass, and the step in it, that come next
     """
 
-    def __init__(self, share: Share, width: int):
-        """width: ranks of a trainer. Collective over all ranks; raises ConfigError."""
+    def __init__(self, share: Share, width: int, *, trains: bool = True):
+        """width: ranks of a trainer; trains: else these are the evaluator's ranks.
+
+        Collective over all ranks; raises ConfigError.
+        """
         self.number = share.grid.rank // width
         self.grid = share.grid if width == share.grid.size else share.grid.part(self.number)
         self.share = replace(share, grid=self.grid, own=own_of_trainer(share, self.grid, width))
         seeds = share.task.seeds(self.share.own, share.split_index).counts
         with fail_together(share.grid.world, "parting the shards among trainers"):
-            if not seeds.sum():
+            if trains and not seeds.sum():
                 raise ConfigError(
                     f"the shards of trainer {self.number} have nothing to train on: take fewer "
                     "--trainers, another --seed, or cut the graph into more shards."
                 )
-        self.engine = MacrobatchMode(self.share)
+        self.engine = MacrobatchMode(self.share) if trains else None
+        self.optimizer = self.engine.optimizer if self.engine else share.make_optimizer()
         self.at = 0, 0
 
     @property
     def is_first(self) -> bool:
         """Whether this rank speaks for the trainer."""
-        return self.grid.rank == 0
+        return self.engine is not None and self.grid.rank == 0
 
     @property
     def num_edges(self) -> int:
@@ -53,7 +57,7 @@ class Trainer:
 
     def steps(self) -> Generator[StepResult, None, None]:
         """Train for ever, pass after pass; collective over the trainer's ranks."""
-        while True:
+        while self.engine is not None:
             number, first_step = self.at
             with closing(self.engine.epoch(number, first_step)) as results:
                 for result in results:

@@ -186,7 +186,7 @@ def test_a_trainer_gone_astray_is_left_out_of_the_mean(comm, shards):
             assert last.words.num_bad == 0
 
 
-@pytest.mark.parametrize("average", ["uniform", "edges"])
+@pytest.mark.parametrize("average", ["uniform", "edges", "llcg"])
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(comm, shards, shared_folder, average):
     settings = changed(BASE, average=average, epochs=4, checkpoint_seconds=0.0)
     out = shared_folder / average
