@@ -14,7 +14,7 @@ from batchgnn.kernels.half import FEATURE_DTYPES
 from batchgnn.modes.assembly import mode_of
 from batchgnn.modes.extent import Extent
 from batchgnn.modes.inputs import inputs_of
-from batchgnn.modes.options import Halo, Messages
+from batchgnn.modes.options import Halo, Messages, Wire
 from batchgnn.nn.model import Model
 from batchgnn.plan.shares import Shares
 from batchgnn.sampling.options import KeptInputs
@@ -75,6 +75,21 @@ class Job:
         """float64 (parts,): rows that come in at each part: the halo, or as few as are known."""
         known = self.kept_covers
         return self.shares.halo if known is None else known.astype(np.float64)
+
+    @property
+    def wire(self) -> Wire:
+        """How wide numbers are that travel."""
+        return self.settings.get(Wire) or Wire()
+
+    @property
+    def wire_bytes(self) -> int:
+        """Of a number of a row that travels."""
+        return self.wire.item_bytes
+
+    @property
+    def exactness(self) -> str:
+        """Of a mode that is exact but for what travels."""
+        return "; ".join(self.wire.remarks) or "exact"
 
     @property
     def mapped_bytes(self) -> int:

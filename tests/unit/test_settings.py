@@ -51,6 +51,7 @@ OTHER = {
     "wavefront": True,
     "overlap": False,
     "halo": "rows",
+    "wire": "bfloat16",
     "aggregate_cache": "store",
     "aggregate_memory": "64M",
     "features": "mapped",
