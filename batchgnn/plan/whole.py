@@ -143,11 +143,12 @@ def _notes_on_slices(works: list[LayerWork], job: Job) -> Iterator[str]:
 
 
 def _notes_on_halo(job: Job) -> Iterator[str]:
-    if job.kept_covers is None and job.shares.num_parts > 1:
-        if not job.shares.is_exact:
-            yield ESTIMATED
-        if job.covers:
-            yield AT_MOST
+    if job.shares.num_parts == 1 or (job.covers and job.shares.cover is not None):
+        return
+    if not job.shares.is_exact:
+        yield ESTIMATED
+    if job.covers:
+        yield AT_MOST
 
 
 def calls_of_layer(work: LayerWork, chunks: int, job: Job) -> int:
