@@ -119,9 +119,9 @@ VALUES = {
 }
 "Small ones, so that a run takes a moment; the first is most often the default."
 
-ELSEWHERE = {"trained", "time_limit"}
+ELSEWHERE = {"trained", "time_limit", "wire"}
 """Needs another run: `tests/mpi/cases/test_event_labels.py`; needs rounds that go by the clock:
-`tests/mpi/cases/test_averaging.py`."""
+`tests/mpi/cases/test_averaging.py`; rounds what ranks send: `tests/mpi/cases/test_wire.py`."""
 
 CHECKED = {
     *(GRAPH, "mode", "model", "task", "loss", "metric", "layers", "hidden", "heads", "norm"),

@@ -31,6 +31,8 @@ def plan_table(manifest: Manifest, choice: Choice, ranks: int, per_node: int) ->
     )
     if (shares := choice.shares) is not None:
         title += f"; balance {shares.balance:.3f}, halo factor {shares.halo_factor:.3f}"
+        if (cover := shares.cover_factor) is not None:
+            title += f", by cover {cover:.3f}"
     said = [Text(text) for text in remarks(choice)]
     return Group(Text(title), Modes(ranked(choice)), *said)
 
