@@ -1,5 +1,7 @@
 """Sets of ids that grow chunk by chunk; each id has a number, by when it came first."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from batchgnn.data.tables import Cells
@@ -100,6 +102,15 @@ class TextSet:
         out = np.empty((last - first, max(self.longest, 1)), np.uint8)
         fill_texts(self.pool, self.start, first, out)
         return out.view(f"S{out.shape[1]}")[:, 0]
+
+
+def distinct(cells: Cells) -> tuple[list[str], np.ndarray]:
+    """(the texts that occur, by when they come first; int64 (k,): which one each cell is)."""
+    found = TextSet()
+    which = found.add(cells)
+    ends = found.start[: found.count + 1].tolist()
+    raw = found.pool[: ends[-1]].tobytes()
+    return [raw[a:b].decode() for a, b in pairwise(ends)], which
 
 
 class IntegerSet:
