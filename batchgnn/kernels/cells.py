@@ -7,6 +7,7 @@ import numpy as np
 from numba.extending import register_jitable
 
 from batchgnn.kernels.jit import kernel
+from batchgnn.kernels.nearest import nearest_float
 
 SPACE, QUOTE, NEWLINE, RETURN, HASH, PERCENT = (np.uint8(ord(c)) for c in ' "\n\r#%')
 NOUGHT, NINE, PLUS, MINUS, POINT = (np.uint8(ord(c)) for c in "09+-.")
@@ -25,11 +26,7 @@ MOST_DIGITS = 19
 LEAST = np.uint64(1) << np.uint64(63)
 "Of 64 bits, without its sign."
 
-EXACT = np.uint64(1) << np.uint64(53)
-"Below, every integer is a float64."
-
-POWERS = 10.0 ** np.arange(23)
-"The powers of ten that a float64 is exactly."
+SIGN = np.uint64(63)
 
 
 @register_jitable
@@ -165,28 +162,25 @@ def parse_integers(data, begin, end, out):
 
 @kernel
 def parse_numbers(data, begin, end, out, odd):
-    """out[i] = the float64 of cell i, correctly rounded, where it is short and simply written.
+    """out[i] = the float64 of cell i, as Python reads it, where it is simply written.
 
     data        uint8 (b,)
     begin, end  int32 (k,)
     out         float64 (k,)
-    odd         bool (k,)     overwritten: cells that are left to others
+    odd         bool (k,)     overwritten: cells that are left to others, whose `out` is anything
 
-    Returns how many are odd. A number of at most 2^53 without its point, times or divided by a
-    power of ten up to 10^22, is rounded once: Clinger, "How to read floating point numbers
-    accurately", PLDI 1990.
+    Returns how many are odd: of more than 19 digits, or what `nearest_float` does not know.
     """
-    num_odd = 0
+    num_odd, bits = 0, out.view(np.uint64)
     for i in range(len(out)):
         value, power, good = _decimal(data, begin[i], end[i])
         negative = begin[i] < end[i] and data[begin[i]] == MINUS
-        odd[i] = not good or value > EXACT or power > 22 or power < -22
-        if odd[i]:
-            num_odd += 1
-            continue
-        number = np.float64(value)
-        number = number * POWERS[power] if power >= 0 else number / POWERS[-power]
-        out[i] = -number if negative else number
+        found = np.uint64(0)
+        if good and value:
+            found, good = nearest_float(value, power)
+        bits[i] = found | (np.uint64(negative) << SIGN)
+        odd[i] = not good
+        num_odd += odd[i]
     return num_odd
 
 

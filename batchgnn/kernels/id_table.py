@@ -10,7 +10,7 @@ from numba.extending import register_jitable
 
 from batchgnn.kernels.address import prefetch
 from batchgnn.kernels.jit import kernel
-from batchgnn.kernels.rng import mix
+from batchgnn.kernels.rng import GOLDEN, mix
 
 NUMBER_BITS = np.uint64(40)
 NUMBER = (np.uint64(1) << NUMBER_BITS) - np.uint64(1)
@@ -20,22 +20,38 @@ AHEAD = 16
 
 
 @register_jitable
+def _word(data, at):
+    """Eight bytes from `at` on; one load, as the compiler has it."""
+    word, at = np.uint64(0), np.uint64(at)
+    for j in range(np.uint64(8)):
+        word |= np.uint64(data[at + j]) << (np.uint64(8) * j)
+    return word
+
+
+@register_jitable
 def _hash_of(data, begin, end):
-    """64 bits of some bytes (FNV-1a, mixed)."""
-    h = np.uint64(0xCBF29CE484222325)
-    for j in range(begin, end):
-        h = (h ^ np.uint64(data[j])) * PRIME
-    return mix(h)
+    """64 bits of some bytes: words, the last of which may overlap, each mixed in."""
+    h = np.uint64(end - begin) * PRIME
+    if end - begin < 8:
+        for j in range(begin, end):
+            h = (h ^ np.uint64(data[j])) * PRIME
+        return mix(h)
+    for j in range(begin, end - 8, 8):
+        h = (h ^ _word(data, j)) * GOLDEN
+        h ^= h >> np.uint64(32)
+    return mix(h ^ _word(data, end - 8))
 
 
 @register_jitable
 def _same(data, begin, end, pool, first, last):
-    if end - begin != last - first:
+    length, j = end - begin, 0
+    if length != last - first:
         return False
-    j = 0
-    while j < end - begin and data[begin + j] == pool[first + j]:
+    while j + 8 <= length and _word(data, begin + j) == _word(pool, first + j):
+        j += 8
+    while j < length and data[begin + j] == pool[first + j]:
         j += 1
-    return j == end - begin
+    return j == length
 
 
 @kernel
@@ -59,6 +75,10 @@ def find_texts(data, begin, end, pool, start, table, count, add, out):
     for i in range(len(out)):
         if i + AHEAD < len(out):
             prefetch(table, np.int64(hashes[i + AHEAD] & mask))
+            near = np.int64(table[hashes[i + AHEAD // 2] & mask] & NUMBER)
+            prefetch(start, max(near - 1, 0))
+            near = np.int64(table[hashes[i + AHEAD // 4] & mask] & NUMBER)
+            prefetch(pool, start[max(near - 1, 0)])
         slot, tag = hashes[i] & mask, hashes[i] >> NUMBER_BITS
         out[i] = -1
         while table[slot]:

@@ -3,6 +3,8 @@
 import csv
 import re
 
+from reference.nearest import nearest_float
+
 STRANGE = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
@@ -63,7 +65,10 @@ def parse_numbers(data, begin, end, out, odd):
         found = re.fullmatch(r"([+-]?)([0-9]*)\.?([0-9]*)(?:[eE]([+-]?[0-9]{1,3}))?", cell)
         digits = found and found[2] + found[3]
         power = found and int(found[4] or 0) - len(found[3])
-        odd[i] = not digits or len(digits) > 19 or int(digits) > 2**53 or abs(power) > 22
-        if not odd[i]:
+        good = digits and len(digits) <= 19
+        if good and int(digits):
+            _, good = nearest_float(int(digits), power)
+        odd[i] = not good
+        if good:
             out[i] = float(cell)
     return int(odd.sum())
