@@ -155,7 +155,7 @@ def meeting_states_adjoint(meetings, query, dout, weight, dscore, indptr, entry,
     indptr  int64 (n + 1,), entry int64: `entries_by_row` of neighbor_row, flat
     dstate  float (n, d)  overwritten
     """
-    root_row, neighbor_row, *_ = meetings
+    root_row, neighbor_row = meetings.root_row, meetings.neighbor_row
     num_slots, heads = neighbor_row.shape[1], query.shape[1]
     of_query = query.reshape(-1, query.shape[2])
     of_out = dout.reshape(-1, dout.shape[2])
