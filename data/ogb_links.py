@@ -24,10 +24,10 @@ from batchgnn.data.convert import (
     append_edges,
     report,
 )
+from batchgnn.data.csv_table import CsvTable
 from batchgnn.data.features import FeatureRows
 from batchgnn.data.npz_file import NpzFile
 from batchgnn.data.ogb_raw import check_rows, find_csv, need_csv, read_integers
-from batchgnn.data.tables import CsvTable
 from batchgnn.store.graph_writer import NONE, TEST, TRAIN, VALIDATION, GraphSpec, write_graph
 
 PARTS = {"train": TRAIN, "valid": VALIDATION, "test": TEST}
