@@ -1,15 +1,20 @@
 """What options of mode averaging mean together, and which trainer has which shards."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from batchgnn.base.errors import ConfigError, StoreError
 from batchgnn.base.rng import Purpose
+from batchgnn.comm.loss import Lost, numbers
 from batchgnn.graph.ownership import Ownership
 from batchgnn.kernels.rng import fill_draws, stream_key
 from batchgnn.modes.averaging.options import Trainers
 from batchgnn.modes.averaging.rounds import parse_round, rounds_within
 from batchgnn.modes.deal import Dealt, deal_shards
 from batchgnn.modes.macrobatch.check import resolve_macrobatch
+from batchgnn.modes.share import Share
+from batchgnn.modes.survival import drops
 from batchgnn.sampling.options import KeptInputs, Sampling
 from batchgnn.settings.general import Training
 from batchgnn.settings.settings import Settings
@@ -55,6 +60,11 @@ def deal_trainers(store: ShardStore, num_ranks: int, settings: Settings) -> Deal
     Raises ConfigError where ranks do not make trainers, StoreError where shards are too few.
     """
     width, num_shards = ranks_of_trainer(settings, num_ranks), store.manifest.num_shards
+    if width > 1 and drops(settings):
+        raise ConfigError(
+            f"--on-loss drop is for trainers of one rank, and these have {width}: leave --trainers "
+            "out, or take --on-loss abort."
+        )
     if width == num_ranks:
         return deal_shards(store, num_ranks, settings)
     if num_shards < num_ranks:
@@ -65,6 +75,39 @@ def deal_trainers(store: ShardStore, num_ranks: int, settings: Settings) -> Deal
     seed = settings[Training].seed
     ranks = deal_shards_to(num_shards, num_ranks // width, num_ranks, seed)
     return Dealt(Ownership(store.manifest.offset, ranks))
+
+
+def deal_trainers_again(
+    store: ShardStore, num_ranks: int, settings: Settings, lost: Sequence[Lost]
+) -> Dealt:
+    """As they were dealt, the shards of the lost to those that are left, in the order of loss."""
+    first = num_ranks + len(lost)
+    ranks = deal_shards_to(store.manifest.num_shards, first, first, settings[Training].seed)
+    return Dealt(Ownership(store.manifest.offset, dealt_again(ranks, num_ranks, lost)))
+
+
+def is_dealt_at_first(share: Share) -> np.ndarray:
+    """bool (K,): the shards that this rank, a trainer, had before any rank was lost."""
+    grid, num_shards = share.grid, share.manifest.num_shards
+    first = grid.size + len(grid.lost)
+    mine = numbers(grid.size, grid.lost)[grid.rank]
+    return deal_shards_to(num_shards, first, first, share.settings[Training].seed) == mine
+
+
+def dealt_again(ranks: np.ndarray, num_ranks: int, lost: Sequence[Lost]) -> np.ndarray:
+    """int32 (K,): the rank of each shard among those that are left, numbered anew.
+
+    Each shard of a lost rank goes to one that has the fewest then.
+    ranks: int32 (K,), as they were dealt at first
+    """
+    ranks, left = ranks.copy(), set(range(num_ranks + len(lost)))
+    for each in lost:
+        left -= {each.rank}
+        held = {rank: int((ranks == rank).sum()) for rank in sorted(left)}
+        for shard in np.flatnonzero(ranks == each.rank):
+            to = min(held, key=lambda rank: held[rank])
+            ranks[shard], held[to] = to, held[to] + 1
+    return np.searchsorted(numbers(num_ranks, lost), ranks).astype(np.int32)
 
 
 def deal_shards_to(num_shards: int, trainers: int, num_ranks: int, seed: int) -> np.ndarray:

@@ -14,6 +14,8 @@ import numpy as np
 
 from batchgnn.comm.bell import Bell
 from batchgnn.comm.exchange import allreduce_max, allreduce_sum
+from batchgnn.comm.loss import numbers
+from batchgnn.comm.pieces import finish
 from batchgnn.comm.step_sum import Words
 from batchgnn.comm.values import values_of_all
 from batchgnn.modes.averaging.check import ranks_of_trainer
@@ -24,6 +26,7 @@ from batchgnn.modes.averaging.trainer import Trainer
 from batchgnn.modes.macrobatch.mode import chunked_inference
 from batchgnn.modes.mode import StepResult
 from batchgnn.modes.share import Share
+from batchgnn.modes.survival import Survival
 from batchgnn.sampling.inference import Inference
 from batchgnn.store.mode_state import ModeState
 from batchgnn.tasks.score import Score
@@ -31,6 +34,9 @@ from batchgnn.watch import interrupt, trace
 
 QUIET = Words(requeue=0, end=0, own_s=0, all_s=0, num_bad=0, is_finite=True)
 "What ranks tell each other between two averages: nothing."
+
+
+POLL_S = 1e-3
 
 
 class AveragingMode:
@@ -54,6 +60,7 @@ class AveragingMode:
         self.bell = Bell(grid.some(0).world)
         self.hosts = values_of_all(grid.world, grid.host)
         self.steps_of_rank: Sequence[int] = [0] * grid.size
+        self.deadline_s = share.settings[Survival].straggler_deadline
         self.num_rounds = self.steps_of_round = self.num_left_out = 0
 
     @property
@@ -62,13 +69,20 @@ class AveragingMode:
         return self.round.steps or 0
 
     @property
+    def weight(self) -> float:
+        """Of this rank's parameters in the mean."""
+        return self.mean.weight
+
+    @property
     def exactness(self) -> str:
         """What is left out."""
-        if self.num_trainers == 1:
+        if self.num_trainers == 1 and not self.share.grid.lost:
             return self.trainer.engine.exactness
+        lost = len(self.share.grid.lost)
         return (
             f"approximate: {self.num_trainers} trainers, each on the edges among its own shards "
             f"({self.kept_edges:.1%} of all), averaged every {self.round}"
+            f"{f', after {lost} were lost' * bool(lost)}"
         )
 
     def epoch(self, epoch: int, first_step: int = 0) -> Generator[StepResult, None, None]:
@@ -79,6 +93,7 @@ class AveragingMode:
                 own_s += result.words.own_s
                 is_over, words = self._is_over(step + 1, end_s), QUIET
                 if is_over:
+                    self._wait_for_late()
                     words, self.steps_of_round = self._average(own_s), step + 1
                 counted = result.loss_sum, result.num_seeds
                 if not result.words.is_finite:  # left out of the mean, and of the loss
@@ -89,13 +104,29 @@ class AveragingMode:
 
     def _is_over(self, step: int, end_s: float) -> bool:
         """Whether the round ends here; the same on all ranks of the trainer."""
-        if self.round.steps is not None:
-            return step == self.round.steps
-        is_heard = self.bell.is_heard()
-        if not is_heard and (time.monotonic() >= end_s or any(interrupt.asked())):
+        by_clock, is_heard = self.round.steps is None, False
+        if step == self.round.steps:
+            return True
+        if by_clock or self.deadline_s is not None:
+            is_heard = self.bell.is_heard()
+        if by_clock and not is_heard and (time.monotonic() >= end_s or any(interrupt.asked())):
             self.bell.ring()
             is_heard = True
+        if not (by_clock or self.deadline_s is not None):
+            return False
         return bool(allreduce_max(self.trainer.grid.world, int(is_heard), "clock"))
+
+    def _wait_for_late(self) -> None:
+        """Of a round of steps: after the deadline those that are late hear that it is over."""
+        if self.round.steps is None or self.deadline_s is None or self.num_trainers == 1:
+            return
+        here, end_s = self.share.grid.world.Ibarrier(), time.monotonic() + self.deadline_s
+        while not (are_here := here.Test()) and time.monotonic() < end_s:
+            time.sleep(POLL_S)
+        if not are_here and not self.bell.is_heard():
+            self.bell.ring()
+        with trace.collective("late trainers", self.share.grid.world.name):
+            finish([here])
 
     def _average(self, own_s: float) -> Words:
         """Make all parameters equal."""
@@ -151,19 +182,31 @@ class AveragingMode:
 
     def totals(self) -> dict[str, object]:
         """Who trained, and how much, over all rounds so far; sends no message."""
-        width = self.trainer.grid.size
-        ranks = [range(t * width, (t + 1) * width) for t in range(self.num_trainers)]
-        trainers = [
-            {
-                "ranks": list(mine),
-                "hosts": sorted({self.hosts[rank] for rank in mine}),
-                "steps": self.steps_of_rank[mine[0]],
-            }
-            for mine in ranks
-        ]
         return {
-            "trainers": trainers,
+            "trainers": self._trainers(),
             "rounds": self.num_rounds,
             "kept_edges": round(self.kept_edges, 6),
             "left_out_as_not_finite": self.num_left_out,
         }
+
+    def _trainers(self) -> list[dict[str, object]]:
+        """Those that are left, and those that were lost; ranks as when the job began."""
+        width, lost = self.trainer.grid.size, self.share.grid.lost
+        called = numbers(self.share.grid.size, lost)
+        found: list[dict[str, object]] = []
+        for first in range(0, self.share.grid.size, width):
+            mine = range(first, first + width)
+            ranks, hosts = [called[rank] for rank in mine], {self.hosts[rank] for rank in mine}
+            steps = self.steps_of_rank[first]
+            found.append(_told(ranks, sorted(hosts), self.num_rounds) | {"steps": steps})
+        return found + [
+            _told([each.rank], [each.host], each.epoch - 1, each.epoch) for each in lost
+        ]
+
+
+def _told(
+    ranks: list[int], hosts: list[str], rounds: int, lost: int | None = None
+) -> dict[str, object]:
+    """What result.json tells of a trainer; lost: the round in which it was."""
+    first = {"rank": ranks[0], "host": hosts[0]}
+    return {**first, "ranks": ranks, "hosts": hosts, "rounds": rounds, "lost": lost}
