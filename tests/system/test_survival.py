@@ -72,12 +72,12 @@ def test_a_killed_trainer_is_dropped_and_its_shards_are_dealt_again(shards, tmp_
     run = Losing(shards, tmp_path / "run", options, rank)
     assert_went_on(run, rank, 20)
     assert "are dealt to the 3 that are left" in run.done.stderr
-    assert run.seconds < 10
-    assert sum(run.result["rank_vertices"]) == 10_000
-    assert sum(run.result["rank_seeds"]) == sum(run.lines[0].get("rank_seeds", [6_000]))
+    assert run.seconds < 15
     whole = tmp_path / "whole"
     succeed("train", shards, "--run", whole, *options, ranks=3)
     fewer = json.loads((whole / "result.json").read_text())
+    for held in ("rank_vertices", "rank_seeds"):
+        assert sum(run.result[held]) == sum(fewer[held])
     assert run.result["test_accuracy"] > fewer["test_accuracy"] - 0.05
 
 

@@ -40,6 +40,7 @@ OTHER = {
     "chunks": 4,
     "stage_to": "/local",
     **{"trainers": 2, "round": "7steps", "time_limit": "4h", "average": "edges"},
+    **{"on_loss": "drop", "redeal": False, "straggler_deadline": 30.0},
     "tensor_ways": 2,
     "stages": 2,
     "history_every": 5,
