@@ -12,6 +12,7 @@ from batchgnn.launch.local import own_command, run
 from batchgnn.launch.mpirun import (
     Mpirun,
     Placement,
+    drops_lost_ranks,
     find_mpirun,
     job_environment,
     mpirun_argv,
@@ -96,4 +97,6 @@ def _show(found: Mpirun, placement: Placement, line: list[str], on: dict[str, in
     """Print the command line and what is added to the environment."""
     added = job_environment(found, placement, os.geteuid(), "...")
     settings = [f"{name}={shlex.quote(value)}" for name, value in added.items()]
-    print(" \\\n  ".join([*settings, shlex.join(mpirun_argv(found, placement, line, hosts=on))]))
+    survives = drops_lost_ranks(line)
+    argv = mpirun_argv(found, placement, line, hosts=on, survives=survives)
+    print(" \\\n  ".join([*settings, shlex.join(argv)]))

@@ -38,6 +38,7 @@ from batchgnn.launch.mpirun import (
     Flavour,
     Mpirun,
     Placement,
+    drops_lost_ranks,
     job_environment,
     mpirun_argv,
 )
@@ -49,6 +50,7 @@ from batchgnn.launch.notice import (
     killed_in,
     last_calls,
     with_rank,
+    without_complaints,
     without_notices,
 )
 from batchgnn.launch.screen import Screen
@@ -114,7 +116,14 @@ class RankJob:
         passed = (*THREAD_VARIABLES, MARK, BAR_VARIABLE)
         is_read = mpirun.flavour is Flavour.MPICH or (draws and sys.stdout.isatty())
         self.process = subprocess.Popen(
-            mpirun_argv(mpirun, placement, command, hosts=hosts, passed=passed),
+            mpirun_argv(
+                mpirun,
+                placement,
+                command,
+                hosts=hosts,
+                passed=passed,
+                survives=drops_lost_ranks(command),
+            ),
             env=dict(os.environ) | added,
             stdout=subprocess.PIPE if is_read else None,
             stderr=subprocess.PIPE,
@@ -213,6 +222,8 @@ class RankJob:
             return Ended(128 + self._ending, said, self._told, hosts)
         if self._aborted is not None:
             return Ended(self._aborted, was_told=self._told)
+        if status == 0 and self._succeeded:  # also without ranks that were lost
+            return Ended(0, was_told=self._told, hosts=hosts)
         if killed is None:
             if status == 0 and self.tells_success and not self._succeeded:
                 return Ended(1, LOST + last_calls(self._last_calls, None), self._told, hosts)
@@ -266,7 +277,7 @@ class RankJob:
         """Pass a stream on line by line, and draw the bar that the first rank tells of."""
         with source:
             lines = (line.decode(errors="replace") for line in source)
-            for text in without_notices(lines, self._notices):
+            for text in without_notices(without_complaints(lines), self._notices):
                 if word_of_success(self.name) in text:
                     self._succeeded = True
                     continue

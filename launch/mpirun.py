@@ -5,8 +5,10 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -125,14 +127,18 @@ def mpirun_argv(
     hosts: dict[str, int] | None = None,
     per_node: int | None = None,
     passed: tuple[str, ...] = (*THREAD_VARIABLES, MARK),
+    survives: bool = False,
 ) -> list[str]:
     """The command line that starts `command` on every rank.
 
     hosts     ranks that each host may have; None: as the launcher knows them
     per_node  ranks of each node of an allocation
     passed    variables of the environment that ranks on other nodes get
+    survives  whether the ranks go on without a lost one
     """
     argv = [mpirun.path, "-n", str(placement.ranks)]
+    if survives and mpirun.flavour is Flavour.OPENMPI5:
+        argv[1:1] = ["--with-ft", "ulfm", "--mca", "coll", "^han"]
     if hosts is not None:
         option = "-hosts" if mpirun.flavour is Flavour.MPICH else "--host"
         argv += [option, ",".join(f"{host}:{slots}" for host, slots in hosts.items())]
@@ -149,6 +155,11 @@ def mpirun_argv(
     for variable in passed:
         argv += ["-x", variable]
     return argv + command
+
+
+def drops_lost_ranks(command: Sequence[str]) -> bool:
+    """Whether the options of a command ask to go on without lost ranks."""
+    return "--on-loss=drop" in command or ("--on-loss", "drop") in pairwise(command)
 
 
 def root_environment(user_id: int) -> dict[str, str]:

@@ -29,6 +29,7 @@ OFTEN = {
     signal.SIGKILL: "the kernel, out of memory",
     signal.SIGBUS: "a shard that can no longer be read, or a full /dev/shm",
 }
+COMPLAINT = "NBC_Progress: an error "
 KILLED = (
     re.compile(
         r"process rank (?P<rank>\d+) with PID \d+ on node (?P<host>\S+) "
@@ -136,6 +137,15 @@ def aborted_with(line: str) -> int | None:
     """
     found = ABORTED.search(line)
     return int(found[1]) if found else None
+
+
+def without_complaints(lines: Iterable[str]) -> Iterator[str]:
+    """The lines without those of Open MPI about the collectives that a lost rank was in."""
+    complained = False
+    for line in lines:
+        is_gap, complained = complained and not line.strip(), line.startswith(COMPLAINT)
+        if not is_gap and not complained:
+            yield line
 
 
 def without_notices(lines: Iterable[str], notices: list[str]) -> Iterator[str]:

@@ -17,7 +17,14 @@ from typing import Annotated, Literal
 from cyclopts import Group, Parameter, validators
 
 from batchgnn.base.errors import ConfigError
-from batchgnn.launch.mpirun import THREAD_VARIABLES, Flavour, Mpirun, Placement, mpirun_argv
+from batchgnn.launch.mpirun import (
+    THREAD_VARIABLES,
+    Flavour,
+    Mpirun,
+    Placement,
+    drops_lost_ranks,
+    mpirun_argv,
+)
 from batchgnn.settings.checks import AT_LEAST_ONE
 
 WORK, PLACE, SOFTWARE = Group("Work"), Group("Resources"), Group("Software")
@@ -321,7 +328,12 @@ class _Writer:
         mpirun = Mpirun("mpirun" if of.mpi == "openmpi" else "mpiexec", flavour)
         placement = Placement(of.ranks, of.threads_per_rank, bind=of.bind)
         argv = mpirun_argv(
-            mpirun, placement, [], passed=THREAD_VARIABLES, per_node=of.ranks_per_node
+            mpirun,
+            placement,
+            [],
+            passed=THREAD_VARIABLES,
+            per_node=of.ranks_per_node,
+            survives=drops_lost_ranks(shlex.split(of.train)),
         )
         return shlex.join(argv)
 

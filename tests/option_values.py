@@ -96,6 +96,9 @@ VALUES = {
     "round": ("3steps", "2steps"),
     "average": ("uniform", "edges", "llcg"),
     "server_steps": (None, 1, 3),
+    "on_loss": ("abort", "drop"),
+    "redeal": (True, False),
+    "straggler_deadline": (None, 60.0),
     "ways": (None, (1, 1, 1), ("auto",)),
     "lost_updates": (0.73, 0.5),
     "static": ("none", "pretrain"),
@@ -131,7 +134,7 @@ CHECKED = {
     *("average", "server_steps", "ways", "lost_updates"),
     *("negatives", "eval_negatives", "eval_negatives_file"),
     *("decoder", "embedding", "class_weights", "inputs", "input_width", "features"),
-    *("exclude_seeds", "feature_cache", "halo", "evaluator", "stage_to"),
+    *("exclude_seeds", "feature_cache", "halo", "evaluator", "on_loss", "stage_to"),
 }
 "What is compared with each other when settings are resolved."
 

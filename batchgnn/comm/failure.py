@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import sys
 import threading
@@ -20,6 +21,7 @@ from batchgnn.base.environment import HOSTS, LAST_CALLS_VARIABLE
 from batchgnn.base.errors import BatchGNNError, RankError
 from batchgnn.base.refused import refused
 from batchgnn.comm.grid import Grid
+from batchgnn.comm.loss import is_loss
 from batchgnn.comm.mpi import MPI
 from batchgnn.comm.values import decode, encode, values_of_all
 from batchgnn.watch import trace
@@ -187,8 +189,11 @@ def _tell_launcher(hosts: list[str]) -> None:
             (Path(folder) / HOSTS).write_text(json.dumps(hosts))
 
 
-ASK, ANSWER = 1, 2
+ASK, ANSWER, END = 1, 2, 3
 MOST_NAMED = 8
+ANSWER_S = 5.0
+"How long a rank has to say how far it is."
+
 "Ranks of a group that a message names."
 
 
@@ -207,14 +212,27 @@ class Watchdog:
     does not answer is stopped or its machine is gone, one that has entered fewer collectives of
     the communicator has not arrived. Asking needs MPI_THREAD_MULTIPLE and a communicator of
     `grid`; without them only this rank's collective is named. With `timeout_s` 0 there is no
-    watchdog.
+    watchdog. Where the job goes on without lost ranks, those that it waits for are killed instead,
+    each by a rank of its host.
     """
 
-    def __init__(self, grid: Grid, timeout_s: float = 300.0, answer_s: float = 5.0):
-        """Collective: ranks learn each other's host and process id."""
+    def __init__(
+        self,
+        grid: Grid,
+        timeout_s: float = 300.0,
+        answer_s: float = ANSWER_S,
+        *,
+        drops: bool = False,
+    ):
+        """Collective: ranks learn each other's host and process id.
+
+        drops: whether the job goes on without lost ranks
+        """
         self.grid, self.timeout_s, self.answer_s = grid, timeout_s, answer_s
+        self.drops = drops and grid.thread_multiple
         self.poll_s = min(1.0, timeout_s / 4)
         all_hosts = values_of_all(grid.world, [grid.host, os.getpid()])
+        self.processes = [(host, pid) for host, pid in all_hosts]
         self.places = [f"host {host}, process {pid}" for host, pid in all_hosts]
         if grid.node_rank == 0:
             _tell_launcher([host for host, _ in all_hosts])
@@ -234,6 +252,13 @@ class Watchdog:
             self._thread.join()
 
     def _run(self) -> None:
+        try:
+            self._watch()
+        except MPI.Exception as error:
+            if not (self.drops and is_loss(error)):  # else the other threads notice too
+                raise
+
+    def _watch(self) -> None:
         while not self._stop.wait(self.poll_s):
             if self.grid.thread_multiple:
                 self._answer()
@@ -250,6 +275,8 @@ class Watchdog:
             last = trace.last_calls_on().get(asked)
             number = last.number if last else 0
             self._send([question, number, self._where(lane)], status.source, ANSWER)
+        while self.drops and comm.Iprobe(MPI.ANY_SOURCE, END, status):
+            _kill(self._receive(status))
 
     def _where(self, lane: str) -> str:
         """How far a lane of this rank is."""
@@ -308,7 +335,26 @@ class Watchdog:
         self._patience += 1
         if waiting and min(waiting) < self.grid.rank and self._patience <= 3:
             return
+        late = [rank for rank in members if _said(call, answers.get(rank))]
+        if self.drops and self._end_ranks(late, answers):
+            return
         _end_job(self.grid.watch, self._report(call, members, answers), 1)
+
+    def _end_ranks(self, late: list[int], answers: dict[int, _HowFar]) -> bool:
+        """Let each be killed by a rank of its host that answers; whether all could be."""
+        killers: dict[int, int] = {}
+        for rank in late:
+            host, pid = self.processes[rank]
+            there = [r for r in answers if self.processes[r][0] == host and r not in late]
+            if not there:
+                return False
+            killers[pid] = there[0]
+        for pid, killer in killers.items():
+            if killer == self.grid.rank:
+                _kill(pid)
+            else:
+                self._send(pid, killer, END)
+        return bool(killers)
 
     def _report(self, call: trace.Call, members: list[int], answers: dict[int, _HowFar]) -> str:
         waited = time.monotonic() - call.entered_s
@@ -331,6 +377,12 @@ class Watchdog:
             "All ranks are ended. Go on with --resume; wait longer with --collective-timeout."
         )
         return "\n".join(lines) + "\n"
+
+
+def _kill(pid: int) -> None:
+    """End a process of this machine that does not come."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _said(call: trace.Call, far: _HowFar | None) -> str:

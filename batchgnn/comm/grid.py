@@ -20,6 +20,7 @@ from batchgnn.base.environment import (
 )
 from batchgnn.base.errors import RankError
 from batchgnn.base.leftovers import remove_segments, segments_of, sweep
+from batchgnn.comm.loss import Lost, revoke
 from batchgnn.comm.mpi import MPI
 from batchgnn.comm.shared import Layout, SharedArrays
 from batchgnn.comm.values import values_of_all
@@ -64,14 +65,16 @@ class Grid:
     thread_multiple              whether several threads may call MPI at once
     members                      by name of a communicator: its ranks' numbers among all
     before_free                  what is called first when the communicators are freed
+    lost                         the ranks that the job had, and that are gone
 
     Communicators have names, the same on all their ranks and never used twice: collectives are
     counted by them (`trace.collective`).
     A context manager; leaving it cleanly frees the communicators, which is collective.
     """
 
-    def __init__(self, comm: MPI.Intracomm | None = None):
+    def __init__(self, comm: MPI.Intracomm | None = None, lost: tuple[Lost, ...] = ()):
         """Duplicate `comm`, by default the world; collective."""
+        self.lost = lost
         world = (MPI.COMM_WORLD if comm is None else comm).Dup()
         self.rank, self.size = world.rank, world.size
         self.number = _next_number(world)
@@ -98,8 +101,8 @@ class Grid:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Free the communicators, unless ranks may be failing apart."""
-        if error is None:
+        """Free the communicators, unless ranks may be failing apart, or some are gone."""
+        if error is None and not self.lost:
             self.free()
 
     def share(self, layout: Layout, some: MPI.Intracomm | None = None) -> SharedArrays:
@@ -134,6 +137,14 @@ class Grid:
         self.members[comm.name] = members
         return comm
 
+    def revoke(self) -> None:
+        """A rank is gone: let the calls of all others raise; see `comm.loss`."""
+        for part in self._parts:
+            part.revoke()
+        for ranks in self._some:
+            revoke([ranks.world, ranks.background])
+        revoke([self.node, self.watch, self.fetching, self.background, self.world])
+
     def free(self) -> None:
         """Give shared arrays and communicators back; collective."""
         for ending in self.before_free:
@@ -159,7 +170,7 @@ def _next_number(world: MPI.Intracomm) -> int:
     return _num_grids
 
 
-def start(comm: MPI.Intracomm | None = None) -> Grid:
+def start(comm: MPI.Intracomm | None = None, lost: tuple[Lost, ...] = ()) -> Grid:
     """Start MPI unless it runs, with thread support if there is any; collective.
 
     MPI is ended when Python exits. Raises RankError when mpirun or srun does not serve this MPI.
@@ -188,7 +199,7 @@ def start(comm: MPI.Intracomm | None = None) -> Grid:
             "and mpirun belongs to another MPI. Take the mpirun of the same one, for example "
             "with: batchgnn launch --mpirun PATH"
         )
-    grid = Grid(comm)
+    grid = Grid(comm, lost)
     if begins and grid.node_rank == 0:
         sweep()
     return grid

@@ -33,6 +33,7 @@ class Extent:
     num_own        vertices; num_edges: edges into them
     feature_dtype  what input rows are held as
     copied_feature_bytes  of own input rows that are held besides the mapped shards
+    num_lost       ranks that the job had, and that are gone
     """
 
     path: Path
@@ -48,6 +49,7 @@ class Extent:
     threads: int
     feature_dtype: np.dtype
     copied_feature_bytes: int
+    num_lost: int = 0
 
     @property
     def gcn(self) -> bool:

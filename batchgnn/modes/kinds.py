@@ -1,12 +1,14 @@
 """The modes: one row each."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from batchgnn.base.bytes import MemoryPlan
 from batchgnn.comm.grid import Grid
+from batchgnn.comm.loss import Lost
 from batchgnn.modes.averaging.check import (
     deal_trainers,
+    deal_trainers_again,
     ranks_of_trainer,
     resolve_averaging,
 )
@@ -32,6 +34,7 @@ from batchgnn.modes.pipeline.make import make_pipeline
 from batchgnn.modes.pipeline.memory import plan_pipeline
 from batchgnn.modes.pipeline.options import Stages
 from batchgnn.modes.share import Share
+from batchgnn.modes.survival import Survival
 from batchgnn.modes.temporal.check import deal_vertices, resolve_temporal
 from batchgnn.modes.temporal.memory import plan_temporal
 from batchgnn.modes.temporal.mode import TemporalMode, replay
@@ -78,6 +81,7 @@ class ModeKind:
     instead       of options that it has not, and that may be looked for: why, and what to type
     resolve       fills in defaults that depend on other options; raises ConfigError
     deal          which rank owns which vertices
+    deal_again    the same when ranks were lost, for those that are left; None: such a job ends
     share_rows    input rows in memory that ranks of a node share; collective
     make          the mode of a share; collective
     infer         exact predictions by a model that is trained already; collective
@@ -107,6 +111,7 @@ class ModeKind:
     instead: Mapping[str, str] = field(default_factory=dict)
     fit: Callable[[Extent], Settings] = lambda extent: extent.settings
     deal: Callable[[ShardStore, int, Settings], Dealt] = deal_shards
+    deal_again: Callable[[ShardStore, int, Settings, Sequence[Lost]], Dealt] | None = None
     share_rows: Callable[[Grid, OwnShards, Settings, bool], NodeRows | None] = _alone
     whole_graph: bool = False
     propagates: bool = False
@@ -178,9 +183,13 @@ MODES = {
         ),
         ModeKind(
             name="averaging",
-            options=(Trainers, Batches, Sampling, Macrobatches, VertexInputs, KeptInputs, Messages),
+            options=(
+                *(Trainers, Survival, Batches, Sampling, Macrobatches),
+                *(VertexInputs, KeptInputs, Messages),
+            ),
             resolve=resolve_averaging,
             deal=deal_trainers,
+            deal_again=deal_trainers_again,
             make=AveragingMode,
             infer=chunked_inference,
             memory=plan_averaging,

@@ -10,7 +10,7 @@ import numpy as np
 from batchgnn.base.bytes import MemoryPlan, allowed_bytes
 from batchgnn.base.errors import DataError, StoreError
 from batchgnn.base.threads import choose_threading_layer, own_cores, threads_for, use_threads
-from batchgnn.comm.failure import Watchdog, fail_together
+from batchgnn.comm.failure import ANSWER_S, Watchdog, fail_together
 from batchgnn.comm.grid import Grid
 from batchgnn.comm.values import values_of_all
 from batchgnn.graph.ownership import Ownership
@@ -21,6 +21,7 @@ from batchgnn.modes.inputs import inputs_of, make_table, manifest_as_read, store
 from batchgnn.modes.mode import Mode
 from batchgnn.modes.options import Messages
 from batchgnn.modes.share import Share
+from batchgnn.modes.survival import Survival, drops
 from batchgnn.nn.model import Model, ModelSpec
 from batchgnn.nn.models import make_model
 from batchgnn.settings.general import Features, Run, Training
@@ -45,7 +46,7 @@ def open_share(grid: Grid, shards: Path, settings: Settings) -> Iterator[Share]:
     cores = values_of_all(grid.node, own_cores())
     with fail_together(grid.world, "choosing threads"):
         threads = threads_for(settings[Run].threads, cores[grid.node_rank], cores)
-    with Watchdog(grid, settings[Run].collective_timeout), use_threads(threads):
+    with _watchdog(grid, settings), use_threads(threads):
         task = task_of(settings).make(settings)
         model = build_model(own.manifest, settings, task)
         task.attach(model.parameters)
@@ -58,6 +59,15 @@ def open_share(grid: Grid, shards: Path, settings: Settings) -> Iterator[Share]:
         settings = _with_overlap(settings, grid, in_place=in_place, thread_safe=thread_safe)
         table = make_table(own, settings, model.parameters.buffer.dtype)
         yield Share(grid, own.manifest, own, settings, model, task, threads, table, near)
+
+
+def _watchdog(grid: Grid, settings: Settings) -> Watchdog:
+    """Ends a job that waits for a rank, or the rank where the others go on without it."""
+    survival, timeout_s = settings.get(Survival), settings[Run].collective_timeout
+    if survival is None or not drops(settings):
+        return Watchdog(grid, timeout_s)
+    timeout_s = survival.straggler_deadline or timeout_s
+    return Watchdog(grid, timeout_s, min(timeout_s, ANSWER_S), drops=True)
 
 
 def _check_norms(own: OwnShards, model: Model) -> None:
@@ -108,7 +118,11 @@ def _open_store(
     manifest = store.manifest
     settings = resolved(settings, manifest.task, manifest.feature_name)
     check_split(manifest, settings, shards)
-    dealt = mode_of(settings).deal(store, grid.size, settings)
+    mode = mode_of(settings)
+    if grid.lost and mode.deal_again is not None:
+        dealt = mode.deal_again(store, grid.size, settings, grid.lost)
+    else:
+        dealt = mode.deal(store, grid.size, settings)
     if (folder := settings[Run].stage_to) is not None:
         mine = dealt.ownership.own_shards(grid.rank)
         if dealt.every_shard:  # those of a node copy them together

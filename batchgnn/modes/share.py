@@ -109,6 +109,7 @@ class Share:
             threads=self.threads,
             feature_dtype=own.feature_dtype,
             copied_feature_bytes=own.copied_feature_bytes,
+            num_lost=len(grid.lost),
         )
 
 

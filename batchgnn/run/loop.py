@@ -17,6 +17,7 @@ from batchgnn.modes.share import Share
 from batchgnn.run.checkpoints import Checkpoints
 from batchgnn.run.finite import require_finite_state, require_finite_step
 from batchgnn.run.folder import RunFolder
+from batchgnn.run.kept import Kept
 from batchgnn.run.observers import Observers
 from batchgnn.run.outlook import Outlook
 from batchgnn.run.record import Record, describe
@@ -45,14 +46,19 @@ class TrainingLoop:
         self.state = TrainingState(best_parameters=self.parameters.buffer.copy())
         self.last_checkpoint_s = time.monotonic()
         self.moved = (0, 0)
+        self.is_trained = False
+        self.before_end: TrainingState | None = None
 
     def train(self) -> None:
         """All epochs that are left."""
         if self.share.is_first:
             self.outlook.lines = [*self.folder.read_metrics()]
         try:
+            if self.is_trained:
+                self._end_epoch(self._trained())
             while not self.finished():
-                self._end_epoch(self._epoch())
+                self._epoch()
+                self._end_epoch(self._trained())
         except NotFiniteError as error:
             self._note_end(str(error))
             raise
@@ -71,8 +77,8 @@ class TrainingLoop:
         is_stale = patience and self.state.stale_evaluations >= patience
         return self.state.epoch >= self.training.epochs or bool(is_stale)
 
-    def _epoch(self) -> dict[str, float]:
-        """Train the steps left of the current epoch; mean loss over its seeds, seconds, rate."""
+    def _epoch(self) -> None:
+        """Train the steps left of the current epoch."""
         state = self.state
         self.observers.begin_epoch(state)
         begin = time.perf_counter() - state.seconds
@@ -89,9 +95,15 @@ class TrainingLoop:
                     self._save_inside_epoch(result)
             except BatchGNNError as error:
                 steps.throw(error)  # what is prepared ahead calls MPI: let it end first
+        state.seconds = time.perf_counter() - begin
+
+    def _trained(self) -> dict[str, float]:
+        """Of the epoch that was trained: mean loss over its seeds, seconds, rate."""
+        state = self.state
+        self.is_trained, self.before_end = False, state.copy()
         loss_sum, num_seeds, *moved = self._sum(state.loss_sum, state.num_seeds, *trace.sent())
         self.moved = int(moved[0]), int(moved[1]) // self.share.grid.size
-        seconds = time.perf_counter() - begin
+        seconds = state.seconds
         trained = {"loss": loss_sum / max(num_seeds, 1), "seconds": seconds}
         return trained | self.outlook.rate(num_seeds, seconds)
 
@@ -219,6 +231,18 @@ class TrainingLoop:
         with fail_together(self.world, f"resuming {self.folder.path}"):
             if self.share.is_first:
                 self.folder.cut_metrics(self.state.epoch)
+
+    def take_up(self, kept: Kept, *, is_over: bool) -> None:
+        """Go on where an epoch was trained, and not ended, by ranks of which some are gone now.
+
+        is_over: all epochs were ended
+        """
+        self.state, self.is_trained = kept.state, not is_over
+        self.parameters.buffer[:] = kept.parameters
+        self.mode.load(kept.of_mode)
+        with fail_together(self.world, f"going on with {self.folder.path}"):
+            if self.share.is_first:
+                self.folder.cut_metrics(kept.state.epoch)
 
     @property
     def _fingerprint(self) -> str:

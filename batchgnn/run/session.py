@@ -9,6 +9,7 @@ from batchgnn.base.errors import StoreError
 from batchgnn.base.threads import choose_threading_layer
 from batchgnn.comm.failure import abort_on_exception
 from batchgnn.comm.grid import Comm, start
+from batchgnn.comm.loss import Lost, losses_raised
 from batchgnn.modes.inputs import inputs_of, manifest_as_read
 from batchgnn.modes.open import open_share
 from batchgnn.modes.options import Messages
@@ -25,14 +26,18 @@ from batchgnn.store.shard_store import MANIFEST, Manifest, read_manifest
 
 
 @contextmanager
-def open_session(shards: Path, settings: Settings, comm: Comm | None = None) -> Iterator[Share]:
+def open_session(
+    shards: Path, settings: Settings, comm: Comm | None = None, lost: tuple[Lost, ...] = ()
+) -> Iterator[Share]:
     """Start MPI, choose a mode where that is asked for, open this rank's share; collective.
 
     comm: an MPI communicator, by default all ranks of the job.
-    Raises a BatchGNNError on every rank when any rank cannot.
+    lost: the ranks that the job had, and that are gone
+    Raises RankLostError where a rank is lost and MPI goes on without it, and a BatchGNNError on
+    every rank when any rank cannot.
     """
     choose_threading_layer()
-    with start(comm) as grid, abort_on_exception(grid.world):
+    with start(comm, lost) as grid, abort_on_exception(grid.world), losses_raised(grid):
         settings, why = choose_mode(grid, shards, settings)
         settings = choose_ways(grid, shards, settings)
         with open_share(grid, shards, settings) as share:

@@ -18,6 +18,7 @@ from batchgnn.run.logs.tools import log_of
 from batchgnn.run.loop import TrainingLoop
 from batchgnn.run.record import Record
 from batchgnn.run.session import open_session
+from batchgnn.run.survive import Survivor, surviving
 from batchgnn.run.trained import take_trained, with_trained
 from batchgnn.settings.general import Run, Training
 from batchgnn.settings.settings import flag, options_of
@@ -46,20 +47,27 @@ def train(
     config
         TOML file with the same settings; the command line wins
     """
-    folder = RunFolder(run)
     if resume:
-        options = _as_before(folder, options)
+        options = _as_before(RunFolder(run), options)
     settings = settings_of(options if resume else with_trained(options))
-    with interrupt.listening(), open_session(shards, settings) as share, folder.lock:
+    with interrupt.listening():
+        surviving(lambda survivor: _train(shards, run, resume, survivor), settings)
+
+
+def _train(shards: Path, run: Path, resume: bool, survivor: Survivor) -> None:
+    """Train on the ranks that are there; raises RankLostError where others may go on."""
+    folder, before = RunFolder(run), (survivor.settings, survivor.comm, survivor.lost)
+    with open_session(shards, *before) as share, folder.lock:
+        resume = survivor.begin(share, run, resume)
         with fail_together(share.grid.world, f"opening {run}"):
             _require_seeds(share)
             _require_memory(share)
             if share.is_first:
                 _require_tools(share)
                 folder.begin(resume=resume)
-            _check_resume(folder, share, resume)
+            _check_resume(folder, share, resume and not survivor.lost)
             share.own.load_features()
-        train_share(share, folder, shards, resume)
+        train_share(share, folder, shards, resume, survivor)
 
 
 app = TRAINING_OPTIONS.app(
@@ -130,13 +138,21 @@ def _check_resume(folder: RunFolder, share: Share, resume: bool) -> None:
     _refuse_change(folder, [name for name in now if now[name] != before.get(name)])
 
 
-def train_share(share: Share, folder: RunFolder, shards: Path, resume: bool) -> None:
+def train_share(
+    share: Share,
+    folder: RunFolder,
+    shards: Path,
+    resume: bool,
+    survivor: Survivor | None = None,
+) -> None:
     """Train what is left, and write the run folder; collective."""
     mode = make_mode(share)
     record = Record(share, folder, shards)
     loop = TrainingLoop(share, mode, folder, record)
     is_begun = share.is_first and resume and folder.is_begun()
-    if allreduce_max(share.grid.world, int(is_begun), "whether to resume"):
+    if survivor is not None and survivor.kept is not None:
+        loop.take_up(survivor.kept, is_over=survivor.is_over)
+    elif allreduce_max(share.grid.world, int(is_begun), "whether to resume"):
         loop.restore()
         if _nothing_is_left(share, folder, loop):
             with record.logging(loop.finished):  # asked for late
@@ -147,6 +163,8 @@ def train_share(share: Share, folder: RunFolder, shards: Path, resume: bool) -> 
         _begin(share, folder, shards, resume)
     if share.is_first:
         folder.note_job(share.grid.size, share.grid.host, share.settings[Training].epochs)
+    if survivor is not None:
+        survivor.follow(loop)
     with record.logging(loop.finished):
         loop.train()
     record.end(loop.state, mode)

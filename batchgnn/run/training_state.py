@@ -1,7 +1,7 @@
 """How far a training run is: what a checkpoint holds besides arrays."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, get_origin
 
 import numpy as np
@@ -34,6 +34,10 @@ class TrainingState:
     best: dict[str, float] = field(default_factory=dict)
     stale_evaluations: int = 0
     epoch_seconds: list[float] = field(default_factory=list)
+
+    def copy(self) -> "TrainingState":
+        """The state as it is now; the best parameters are shared."""
+        return replace(self, epoch_seconds=[*self.epoch_seconds])
 
     def end_epoch(self, seconds: float) -> None:
         """The next step is the first of the next epoch."""

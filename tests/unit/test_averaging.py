@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from batchgnn.base.errors import ConfigError
+from batchgnn.comm.loss import Lost
 from batchgnn.graph.deal import deal_shards_to
 from batchgnn.modes.assembly import resolved, settings_of
+from batchgnn.modes.averaging.check import dealt_again
 from batchgnn.modes.averaging.rounds import Round, parse_round
 from batchgnn.settings.general import Training
 
@@ -57,3 +59,18 @@ def test_who_has_a_shard_does_not_depend_on_the_ranks_of_a_trainer(trainers, wid
     counts = np.bincount(one, minlength=trainers)
     assert counts.max() - counts.min() <= 1
     assert trainers == 1 or (one != deal_shards_to(23, trainers, trainers, seed=4)).any()
+
+
+def test_shards_of_lost_ranks_go_to_those_that_have_the_fewest():
+    """Those that are left keep theirs, whatever is lost later, and are numbered anew."""
+    ranks = deal_shards_to(22, 4, 4, seed=3)
+    once = dealt_again(ranks, 3, [Lost(1, "", 5)])
+    called = np.array([0, 2, 3])
+    assert (called[once][ranks != 1] == ranks[ranks != 1]).all()
+    twice = dealt_again(ranks, 2, [Lost(1, "", 5), Lost(0, "", 7)])
+    kept = called[once] != 0
+    assert (np.array([2, 3])[twice][kept] == called[once][kept]).all()
+    for found, left in ((once, 3), (twice, 2)):
+        counts = np.bincount(found, minlength=left)
+        assert len(counts) == left
+        assert counts.max() - counts.min() <= 1

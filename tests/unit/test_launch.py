@@ -10,6 +10,7 @@ from batchgnn.launch.mpirun import (
     Flavour,
     Mpirun,
     Placement,
+    drops_lost_ranks,
     find_mpirun,
     flavour_of,
     job_environment,
@@ -23,6 +24,7 @@ from batchgnn.launch.notice import (
     killed_in,
     last_calls,
     with_rank,
+    without_complaints,
     without_notices,
 )
 
@@ -73,6 +75,22 @@ def test_the_flavour_is_known_by_its_version_text(version, flavour):
 def test_command_lines(flavour, bind, expected):
     argv = mpirun_argv(Mpirun("/m", flavour), Placement(4, 2, bind), ["batchgnn"])
     assert " ".join(argv) == expected
+
+
+@pytest.mark.parametrize("option", [["--on-loss", "drop"], ["--on-loss=drop"]])
+def test_open_mpi_is_told_that_ranks_go_on_without_lost_ones(option):
+    command = ["batchgnn", "train", "shards", *option]
+    assert drops_lost_ranks(command)
+    assert not drops_lost_ranks([*command[:3], "--on-loss", "abort"])
+    for flavour, is_told in ((Flavour.OPENMPI5, True), (Flavour.MPICH, False)):
+        argv = mpirun_argv(Mpirun("/m", flavour), Placement(4, 2, True), command, survives=True)
+        assert ("--with-ft" in argv) == is_told
+
+
+def test_open_mpis_complaints_about_a_lost_rank_are_not_shown():
+    complaint = "NBC_Progress: an error 75 was found during schedule 0x5 at row-offset 0 - ...\n"
+    lines = ["epoch 1\n", complaint, "\n", complaint, "\n", "\n", "epoch 2\n"]
+    assert list(without_complaints(lines)) == ["epoch 1\n", "\n", "epoch 2\n"]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ APPS = (
     "bench.peers_whole", "bench.peers_temporal", "cluster.contest", "cluster.hosts",
 )  # fmt: skip
 OTHERS = {
-    "mpirun": {"--map-by", "--bind-to", "--oversubscribe"},
+    "mpirun": {"--map-by", "--bind-to", "--oversubscribe", "--with-ft", "--mca"},
     "sbatch and srun": {
         "--nodes", "--ntasks-per-node", "--cpus-per-task", "--time", "--requeue", "--open-mode",
         "--signal", "--dependency", "--kill-on-invalid-dep", "--mpi", "--cpu-bind",

@@ -1,12 +1,19 @@
 """What options of mode averaging mean together, and which trainer has which shards."""
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from batchgnn.base.errors import ConfigError, StoreError
+from batchgnn.comm.loss import Lost, numbers
 from batchgnn.graph.deal import deal_shards_to
 from batchgnn.graph.ownership import Ownership
 from batchgnn.modes.averaging.options import Trainers
 from batchgnn.modes.averaging.rounds import parse_round, rounds_within
 from batchgnn.modes.deal import Dealt, deal_shards
 from batchgnn.modes.macrobatch.check import resolve_macrobatch
+from batchgnn.modes.share import Share
+from batchgnn.modes.survival import drops
 from batchgnn.sampling.options import KeptInputs, Sampling
 from batchgnn.settings.general import Run, Training
 from batchgnn.settings.settings import Settings
@@ -46,6 +53,7 @@ def resolve_averaging(settings: Settings) -> Settings:
         settings = settings.replace(epochs=epochs)
     if Negatives in settings and settings[Negatives].negatives is None:
         settings = settings.replace(negatives="local:1")
+    _require_plain_to_drop(settings)
     return resolve_macrobatch(settings)
 
 
@@ -81,6 +89,11 @@ def deal_trainers(store: ShardStore, num_ranks: int, settings: Settings) -> Deal
     Raises ConfigError where ranks do not make trainers, StoreError where shards are too few.
     """
     width, num_shards = ranks_of_trainer(settings, num_ranks), store.manifest.num_shards
+    if width > 1 and drops(settings):
+        raise ConfigError(
+            f"--on-loss drop is for trainers of one rank, and these have {width}: leave --trainers "
+            "out, or take --on-loss abort."
+        )
     if width == num_ranks:
         return deal_shards(store, num_ranks, settings)
     training = ranks_that_train(settings, num_ranks)
@@ -103,3 +116,47 @@ def _require_own(settings: Settings) -> None:
             f"--negatives {kind}:{count} are any vertices, and a trainer has its own alone: take "
             f"local:{count} or in-batch, or --trainers 1."
         )
+
+
+def _require_plain_to_drop(settings: Settings) -> None:
+    """Raise ConfigError where ranks do more than train, and may be lost."""
+    options = settings[Trainers]
+    if drops(settings) and (options.evaluator or options.average == "llcg"):
+        what = "--evaluator" if options.evaluator else "--average llcg"
+        raise ConfigError(
+            f"--on-loss drop does not go together with {what}, whose ranks could be lost as well: "
+            "leave one of both out."
+        )
+
+
+def deal_trainers_again(
+    store: ShardStore, num_ranks: int, settings: Settings, lost: Sequence[Lost]
+) -> Dealt:
+    """As they were dealt, the shards of the lost to those that are left, in the order of loss."""
+    first = num_ranks + len(lost)
+    ranks = deal_shards_to(store.manifest.num_shards, first, first, settings[Training].seed)
+    return Dealt(Ownership(store.manifest.offset, dealt_again(ranks, num_ranks, lost)))
+
+
+def is_dealt_at_first(share: Share) -> np.ndarray:
+    """bool (K,): the shards that this rank, a trainer, had before any rank was lost."""
+    grid, num_shards = share.grid, share.manifest.num_shards
+    first = grid.size + len(grid.lost)
+    mine = numbers(grid.size, grid.lost)[grid.rank]
+    return deal_shards_to(num_shards, first, first, share.settings[Training].seed) == mine
+
+
+def dealt_again(ranks: np.ndarray, num_ranks: int, lost: Sequence[Lost]) -> np.ndarray:
+    """int32 (K,): the rank of each shard among those that are left, numbered anew.
+
+    Each shard of a lost rank goes to one that has the fewest then.
+    ranks: int32 (K,), as they were dealt at first
+    """
+    ranks, left = ranks.copy(), set(range(num_ranks + len(lost)))
+    for each in lost:
+        left -= {each.rank}
+        held = {rank: int((ranks == rank).sum()) for rank in sorted(left)}
+        for shard in np.flatnonzero(ranks == each.rank):
+            to = min(held, key=lambda rank: held[rank])
+            ranks[shard], held[to] = to, held[to] + 1
+    return np.searchsorted(numbers(num_ranks, lost), ranks).astype(np.int32)

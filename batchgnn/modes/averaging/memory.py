@@ -57,13 +57,18 @@ def _of_trainer(extent: Extent) -> Extent:
     if width == extent.num_ranks:
         return extent
     manifest = extent.manifest
-    num_ranks = ranks_that_train(extent.settings, extent.num_ranks)
-    seed = extent.settings[Training].seed
-    ranks = deal_shards_to(manifest.num_shards, num_ranks // width, num_ranks, seed)
-    mine = np.flatnonzero(ranks == extent.rank)
+    if extent.num_lost:  # its own, and those of lost ranks
+        mine = extent.shards
+        is_of_trainer = np.isin(np.arange(manifest.num_shards), mine)
+    else:
+        num_ranks = ranks_that_train(extent.settings, extent.num_ranks)
+        seed = extent.settings[Training].seed
+        ranks = deal_shards_to(manifest.num_shards, num_ranks // width, num_ranks, seed)
+        mine = np.flatnonzero(ranks == extent.rank)
+        is_of_trainer = ranks // width == extent.rank // width
     return replace(
         extent,
-        manifest=induced_manifest(manifest, ranks // width == extent.rank // width),
+        manifest=induced_manifest(manifest, is_of_trainer),
         shards=mine,
         num_own=int(manifest.shard_vertices[mine].sum()),
         num_edges=int(manifest.shard_edges[mine].sum()),

@@ -5,6 +5,7 @@ but among its own ranks. Approximate: edges between trainers are left out in tra
 exact, over all edges, by all ranks together.
 """
 
+import math
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -14,6 +15,8 @@ import numpy as np
 
 from batchgnn.comm.bell import Bell
 from batchgnn.comm.exchange import allreduce_max, allreduce_sum
+from batchgnn.comm.loss import numbers
+from batchgnn.comm.pieces import finish
 from batchgnn.comm.step_sum import Words
 from batchgnn.comm.values import values_of_all
 from batchgnn.modes.averaging.check import ranks_of_trainer, ranks_that_train
@@ -26,6 +29,7 @@ from batchgnn.modes.averaging.trainer import Trainer
 from batchgnn.modes.macrobatch.mode import chunked_inference
 from batchgnn.modes.mode import Earlier, StepResult
 from batchgnn.modes.share import Share
+from batchgnn.modes.survival import Survival
 from batchgnn.sampling.inference import Inference
 from batchgnn.settings.general import Training
 from batchgnn.store.mode_state import ModeState
@@ -37,6 +41,8 @@ QUIET = Words(requeue=0, end=0, own_s=0, all_s=0, num_bad=0, is_finite=True)
 
 LISTEN_S = 0.01
 "Between two looks of an evaluator's rank at whether the round is over."
+POLL_S = 1e-3
+"Between two looks of a trainer at whether all others have come."
 
 
 class AveragingMode:
@@ -65,6 +71,7 @@ class AveragingMode:
         self.bell = Bell(grid.some(0).world)
         self.hosts = values_of_all(grid.world, grid.host)
         self.steps_of_rank: Sequence[int] = [0] * grid.size
+        self.deadline_s = share.settings[Survival].straggler_deadline
         self.num_rounds = self.steps_of_round = self.num_left_out = 0
 
     @property
@@ -73,13 +80,21 @@ class AveragingMode:
         return self.round.steps or 0
 
     @property
+    def weight(self) -> float:
+        """Of this rank's parameters in the mean."""
+        return self.mean.weight
+
+    @property
     def exactness(self) -> str:
         """What is left out."""
-        if self.num_trainers == 1 and self.trainer.engine is not None:
-            return self.trainer.engine.exactness
+        engine = self.trainer.engine
+        if self.num_trainers == 1 and engine is not None and not self.share.grid.lost:
+            return engine.exactness
+        lost = len(self.share.grid.lost)
         return (
             f"approximate: {self.num_trainers} trainers, each on the edges among its own shards "
             f"({self.kept_edges:.1%} of all), averaged every {self.round}"
+            f"{f', after {lost} were lost' * bool(lost)}"
         )
 
     def epoch(self, epoch: int, first_step: int = 0) -> Generator[StepResult, None, None]:
@@ -93,6 +108,7 @@ class AveragingMode:
                 own_s += result.words.own_s
                 is_over, words = self._is_over(step + 1, end_s), QUIET
                 if is_over:
+                    self._wait_for_late()
                     if self.server is not None:  # its messages are of all ranks, on their grid
                         results.close()
                     words, self.steps_of_round = self._average(own_s), step + 1
@@ -107,18 +123,39 @@ class AveragingMode:
         """What a rank of the evaluator does in a round: wait for its end."""
         while self.round.steps is None and not self._is_over(0, end_s):
             time.sleep(LISTEN_S)
+        self._wait_for_late(rings=False)
         words, self.steps_of_round = self._average(0.0), 0
         return StepResult(0, 0.0, 0, words)
 
     def _is_over(self, step: int, end_s: float) -> bool:
         """Whether the round ends here; the same on all ranks of the trainer."""
-        if self.round.steps is not None:
-            return step == self.round.steps
-        is_heard = self.bell.is_heard()
-        if not is_heard and (time.monotonic() >= end_s or any(interrupt.asked())):
+        by_clock, is_heard = self.round.steps is None, False
+        if step == self.round.steps:
+            return True
+        if by_clock or self.deadline_s is not None:
+            is_heard = self.bell.is_heard()
+        if by_clock and not is_heard and (time.monotonic() >= end_s or any(interrupt.asked())):
             self.bell.ring()
             is_heard = True
+        if not (by_clock or self.deadline_s is not None):
+            return False
         return bool(allreduce_max(self.trainer.grid.world, int(is_heard), "clock"))
+
+    def _wait_for_late(self, *, rings: bool = True) -> None:
+        """Of a round of steps: after the deadline those that are late hear that it is over.
+
+        rings: whether this rank tells them
+        """
+        if self.round.steps is None or self.deadline_s is None or self.num_trainers == 1:
+            return
+        here = self.share.grid.world.Ibarrier()
+        end_s = time.monotonic() + (self.deadline_s if rings else math.inf)
+        while not (are_here := here.Test()) and time.monotonic() < end_s:
+            time.sleep(POLL_S)
+        if not are_here and not self.bell.is_heard():
+            self.bell.ring()
+        with trace.collective("late trainers", self.share.grid.world.name):
+            finish([here])
 
     def _average(self, own_s: float) -> Words:
         """Make all parameters equal."""
@@ -196,24 +233,35 @@ class AveragingMode:
 
     def totals(self) -> dict[str, object]:
         """Who trained, and how much, over all rounds so far; sends no message."""
-        width = self.trainer.grid.size
-        ranks = [range(t * width, (t + 1) * width) for t in range(self.num_trainers)]
-        trainers = [
-            {
-                "ranks": list(mine),
-                "hosts": sorted({self.hosts[rank] for rank in mine}),
-                "steps": self.steps_of_rank[mine[0]],
-            }
-            for mine in ranks
-        ]
-        told: dict[str, object] = {}
+        told: dict[str, object] = {"trainers": self._trainers()}
         if self.evaluator is not None:
             rest = list(range(self.num_training, len(self.hosts)))
             told["evaluator"] = {"ranks": rest, "evaluations": self.evaluator.num_evaluated}
         return {
-            "trainers": trainers,
             **told,
             "rounds": self.num_rounds,
             "kept_edges": round(self.kept_edges, 6),
             "left_out_as_not_finite": self.num_left_out,
         }
+
+    def _trainers(self) -> list[dict[str, object]]:
+        """Those that are left, and those that were lost; ranks as when the job began."""
+        width, lost = self.trainer.grid.size, self.share.grid.lost
+        called = numbers(self.share.grid.size, lost)
+        found: list[dict[str, object]] = []
+        for first in range(0, self.num_training, width):
+            mine = range(first, first + width)
+            ranks, hosts = [called[rank] for rank in mine], {self.hosts[rank] for rank in mine}
+            steps = self.steps_of_rank[first]
+            found.append(_told(ranks, sorted(hosts), self.num_rounds) | {"steps": steps})
+        return found + [
+            _told([each.rank], [each.host], each.epoch - 1, each.epoch) for each in lost
+        ]
+
+
+def _told(
+    ranks: list[int], hosts: list[str], rounds: int, lost: int | None = None
+) -> dict[str, object]:
+    """What result.json tells of a trainer; lost: the round in which it was."""
+    first = {"rank": ranks[0], "host": hosts[0]}
+    return {**first, "ranks": ranks, "hosts": hosts, "rounds": rounds, "lost": lost}

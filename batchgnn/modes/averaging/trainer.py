@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -11,11 +12,13 @@ from batchgnn.comm.exchange import allreduce_sum
 from batchgnn.comm.failure import fail_together
 from batchgnn.comm.grid import Grid
 from batchgnn.graph.ownership import Ownership
+from batchgnn.modes.averaging.check import is_dealt_at_first
 from batchgnn.modes.macrobatch.mode import MacrobatchMode
 from batchgnn.modes.mode import StepResult
 from batchgnn.modes.share import Share
+from batchgnn.modes.survival import Survival
 from batchgnn.store.induced import InducedShards
-from batchgnn.store.own_shards import OwnShards
+from batchgnn.store.own_shards import Column, OwnShards
 from batchgnn.store.shard_store import Manifest
 
 
@@ -67,17 +70,26 @@ class Trainer:
 
 
 def own_of_trainer(share: Share, grid: Grid, width: int) -> OwnShards:
-    """This rank's shards without the edges from other trainers' vertices."""
-    own = share.own
-    if grid.size == share.grid.size:
+    """This rank's shards without the edges from other trainers' vertices.
+
+    Where the shards of lost ranks are not to be trained on, without these.
+    """
+    own, is_narrower = share.own, not share.settings[Survival].redeal and share.grid.lost
+    if grid.size == share.grid.size and not is_narrower:
         return own
     ranks = own.ownership.rank_of_shard
-    here = np.where(ranks // width == share.grid.rank // width, ranks % width, -1)
+    is_of_trainer = ranks // width == share.grid.rank // width
+    if is_narrower:
+        is_of_trainer &= is_dealt_at_first(share)
+    here = np.where(is_of_trainer, ranks % width, -1)
     ownership = Ownership(own.ownership.offset, here)
     found = OwnShards(InducedShards(own.whole, ownership), ownership, grid.rank)
-    found.feature_dtype, found.features = own.feature_dtype, own.features
+    found.feature_dtype = own.feature_dtype
     found.features_in_memory = own.features_in_memory
     found.manifest = _with_link_seeds(found, grid)
+    found.features = own.features
+    if is_narrower:
+        found.features = _features_of(own, found.shards)
     return found
 
 
@@ -89,3 +101,11 @@ def _with_link_seeds(own: OwnShards, grid: Grid) -> Manifest:
     counts[own.shards, 0] = [len(each) for each in own.link_seeds()]
     allreduce_sum(grid.world, counts, "seeds of the trainer")
     return replace(own.manifest, num_seeds=counts)
+
+
+def _features_of(own: OwnShards, shards: np.ndarray) -> Column:
+    """The input rows of some of the own shards; not copied."""
+    parts, rows = own.features.parts, own.first_row
+    if len(parts) < len(own.shards):  # rows in memory are one part
+        parts = [parts[0][begin:end] for begin, end in pairwise(rows)]
+    return Column([part for part, s in zip(parts, own.shards, strict=True) if s in shards])
