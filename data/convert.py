@@ -25,7 +25,11 @@ from batchgnn.store.seeds import SPLITS
 from batchgnn.store.taken import Record, lines_of
 
 Arcs = Literal["directed", "once", "both"]
-EdgeChunk = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+EdgeChunk = (
+    tuple[np.ndarray, np.ndarray, np.ndarray | None]
+    | tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]
+)
+"""Sources, targets, weights or None, and parts of a split of the edges, where there is one."""
 
 EDGE_CHUNK = 1 << 20
 FEATURE_CHUNK_BYTES = 8 << 20
@@ -38,6 +42,7 @@ MEANING = {
     "both": "undirected, listed in both directions",
 }
 NO_WEIGHT = np.empty(0, np.uint32)
+SPLIT_BITS = np.uint32(0x9E3779B1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,25 +185,32 @@ def append_edges(
 ) -> Record:
     """Append all edges in the convention of the store; returns what to say of them.
 
-    edges  called for a fresh iterator over (source, target, weight or None), int64 and float32;
-           a second time only when an undirected graph turns out to lack an arc
+    edges  called for a fresh iterator over int64, float32 and uint8 arrays; a second time only when
+           an undirected graph turns out to lack an arc
 
     `both` keeps the arcs u -> v with u < v and raises DataError, naming one, when arcs and
     reverse arcs are not the same.
     """
+    if writer.spec.splits_edges and options.double_edges != "keep":
+        raise ConfigError(
+            f"--double-edges {options.double_edges}: these edges say which part of a split they "
+            "are of, and copies may differ in it. Leave it out"
+        )
     sums = np.zeros((2, NUM_BUCKETS), np.uint64)
     loops = 0
-    for source, target, weight in edges():
+    for source, target, weight, *more in edges():
+        split = more[0] if more else None
         kept = source <= target if arcs == "both" else np.ones(len(source), bool)
         is_loop = source == target
         loops += int(np.count_nonzero(is_loop))
         if options.self_loops == "drop":
             kept &= ~is_loop
         if arcs != "directed":
-            add_pair_sums(SYMMETRY_KEY, source, target, bits_of(weight), sums)
+            add_pair_sums(SYMMETRY_KEY, source, target, bits_of(weight, split), sums)
         if weight is None and writer.spec.weighted:
             weight = np.ones(len(source), np.float32)
-        writer.append_edges(source[kept], target[kept], None if weight is None else weight[kept])
+        beside = (None if each is None else each[kept] for each in (weight, split))
+        writer.append_edges(source[kept], target[kept], *beside)
         advance(len(source))
     unequal = np.flatnonzero(sums[0] != sums[1])
     if arcs == "once" and options.arcs is None and sums.any() and not len(unequal):
@@ -216,24 +228,33 @@ def append_edges(
     }
 
 
-def bits_of(weight: np.ndarray | None) -> np.ndarray:
-    """uint32: the bits of float32 weights (-0 as 0); empty when there are none."""
-    return NO_WEIGHT if weight is None else (weight + np.float32(0)).view(np.uint32)
+def bits_of(weight: np.ndarray | None, split: np.ndarray | None = None) -> np.ndarray:
+    """uint32: the bits of float32 weights (-0 as 0), mixed with those of a part of the edges.
+
+    Empty when there are neither.
+    """
+    bits = NO_WEIGHT if weight is None else (weight + np.float32(0)).view(np.uint32)
+    if split is None:
+        return bits
+    mixed = split.astype(np.uint32) * SPLIT_BITS
+    return mixed if weight is None else bits ^ mixed
 
 
 def asymmetry(edges: Iterator[EdgeChunk], bucket: int, file: str) -> DataError:
     """The error that names an arc of `bucket` that lacks its reverse."""
     excess: Counter = Counter()
-    for source, target, weight in edges:
-        place = np.empty(len(source), np.int64)
-        pair_buckets(SYMMETRY_KEY, source, target, bits_of(weight), NUM_BUCKETS, place)
+    for source, target, weight, *more in edges:
+        place, bits = np.empty(len(source), np.int64), bits_of(weight, *more)
+        pair_buckets(SYMMETRY_KEY, source, target, bits, NUM_BUCKETS, place)
         for e in np.flatnonzero(place == bucket):
             u, v = int(source[e]), int(target[e])
             w = None if weight is None else float(weight[e])
-            excess[min(u, v), max(u, v), w] += 1 if u < v else -1
-    (low, high, w), count = next((pair, count) for pair, count in excess.items() if count)
+            part = int(more[0][e]) if more else 0
+            excess[min(u, v), max(u, v), w, part] += 1 if u < v else -1
+    (low, high, w, part), count = next((pair, count) for pair, count in excess.items() if count)
     u, v = (low, high) if count > 0 else (high, low)
     with_weight = "" if w is None else f" of the same weight {w:g}"
+    with_weight += f" of the same part ({part} of 1 train, 2 val, 3 test)" if part else ""
     return DataError(
         f"{file}: the edge {u} -> {v} has no reverse {v} -> {u}{with_weight} (vertices by row), so "
         f"this is no undirected graph with both directions listed. Say what it is: "

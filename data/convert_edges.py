@@ -16,6 +16,7 @@ from batchgnn.base.progress import progress
 from batchgnn.data.checks import Origin, check_finite
 from batchgnn.data.convert import EdgeChunk, Report, append_edges, report, split_note
 from batchgnn.data.edge_options import EdgeListOptions
+from batchgnn.data.edge_split import edge_parts
 from batchgnn.data.features import FeatureRows
 from batchgnn.data.headers import (
     INDEX_NAMES,
@@ -33,8 +34,8 @@ from batchgnn.store.format import refuse_existing
 from batchgnn.store.graph_writer import NONE, GraphSpec, GraphStoreWriter, write_graph
 from batchgnn.store.taken import Record
 
-EdgeColumns = tuple[int, int, int | None]
-"Positions of source, target and weight in the edge list."
+EdgeColumns = tuple[int, int, int | None, int | None]
+"Positions of source, target, weight and part of a split in the edge list."
 
 NO_NAMES = " (columns of a file without header go by number; --header says that it has one)"
 ROW_CHUNK = 1 << 16
@@ -54,7 +55,8 @@ def convert_edges(
     options = options or EdgeListOptions()
     options.check()
     refuse_existing(out)
-    header = edge_header((options.source, options.target, options.weight), options.header)
+    named = options.source, options.target, options.weight, options.edge_split
+    header = edge_header(named, options.header)
     edges = open_tables((source, *options.more), delimiter=options.delimiter, header=header)
     columns = edge_columns(edges, options)
     vertices = VertexTable(options) if options.vertices else None
@@ -113,10 +115,11 @@ def edge_columns(edges: Table, options: EdgeListOptions) -> EdgeColumns:
     source = find_column(path, columns, options.source, SOURCE_NAMES, "--source")
     target = find_column(path, columns, options.target, TARGET_NAMES, "--target")
     weight = find_column(path, columns, options.weight, (), "--weight")
+    split = find_column(path, columns, options.edge_split, (), "--edge-split")
     rest = [
         c
         for c, name in enumerate(columns)
-        if c not in (source, target, weight)
+        if c not in (source, target, weight, split)
         and not (edges.has_header and name.lower() in INDEX_NAMES)
     ]
     if len(rest) == (source is None) + (target is None):
@@ -136,12 +139,12 @@ def edge_columns(edges: Table, options: EdgeListOptions) -> EdgeColumns:
         raise DataError(
             f"{path}: --source and --target are both {columns[source]}; needed two columns"
         )
-    return source, target, weight
+    return source, target, weight, split
 
 
 def taken_of(edges: Table, columns: EdgeColumns) -> Record:
     """What the edge list's columns were taken as, for the report."""
-    source, target, weight = (None if c is None else edges.columns[c] for c in columns)
+    source, target, weight, split = (None if c is None else edges.columns[c] for c in columns)
     first = ", ".join(edges.first_cells[:6])
     hint = "--no-header if it is an edge" if edges.has_header else "--header if it names columns"
     what = "first line" if edges.has_header else "none, the first line is an edge"
@@ -152,6 +155,7 @@ def taken_of(edges: Table, columns: EdgeColumns) -> Record:
         "source": f"column {source}",
         "target": f"column {target}",
         "weight": "none" if weight is None else f"column {weight}",
+        "split of the edges": "" if split is None else f"column {split}",
         "columns of the edges not used": rest,
         "comments and blank lines skipped": edges.num_comments or "",
     }
@@ -188,6 +192,7 @@ def make_spec(
         directed=options.arcs == "directed",
         feature_dtype=options.dtype,
         num_classes=options.classes,
+        splits_edges=options.edge_split is not None,
         weighted=options.weight is not None or options.double_edges == "sum",
         name_dtype=ids.name_dtype,
     )
@@ -217,13 +222,16 @@ def append_unlabelled(writer: GraphStoreWriter, *, with_features: bool) -> None:
 
 
 def read_edges(edges: Table, columns: EdgeColumns, ids: Ids) -> Iterator[EdgeChunk]:
-    """(source, target, weight or None) by rows, checked."""
-    source, target, weight_column = columns
-    wanted = [source, target] if weight_column is None else [source, target, weight_column]
-    for chunk in edges.chunks(wanted):
+    """By rows of the vertices, checked."""
+    source, target, weight_column, split = columns
+    for chunk in edges.chunks([column for column in columns if column is not None]):
         weight = None
         if weight_column is not None:
             with np.errstate(over="ignore"):
                 weight = chunk.numbers([weight_column])[:, 0].astype(np.float32)
             check_finite(weight, Origin(str(edges.path), chunk.first_row), "weight")
-        yield ids.rows(chunk, source, edges), ids.rows(chunk, target, edges), weight
+        ends = ids.rows(chunk, source, edges), ids.rows(chunk, target, edges)
+        if split is None:
+            yield *ends, weight
+        else:
+            yield *ends, weight, edge_parts(edges, chunk, split)

@@ -4,7 +4,8 @@ Arrays of the archive, by name:
 
 - edges: a CSR `indptr, indices` (row u lists the targets of u), or `edge_index` (2, E), or `source,
   target`; optional `edge_weight`; optional `directed` (bool). Undirected graphs hold both
-  directions unless `--arcs once`.
+  directions unless `--arcs once`. Or, split for link prediction, `train_pos, val_pos, test_pos`
+  (2, m), or `train_pos_edge_index` and so on, each edge listed once.
 - features: dense `x` (N, D), or CSR `x_indptr, x_indices, x_shape` and `x_data` (absent: all ones)
 - labels: `y` (N,), -1 or NaN = none; or 0/1 (N, C) multi-label; or numbers (N,), NaN = none;
   optional `class_names` (C,)
@@ -57,14 +58,21 @@ from batchgnn.data.npz_arrays import (
     num_vertices,
 )
 from batchgnn.data.npz_file import NpzFile
-from batchgnn.data.npz_names import NpzSplit, name_usually
+from batchgnn.data.npz_names import PARTS_OF_EDGES, NpzSplit, name_usually
 from batchgnn.store.format import refuse_existing
-from batchgnn.store.graph_writer import GraphSpec, GraphStoreWriter, write_graph
+from batchgnn.store.graph_writer import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    GraphSpec,
+    GraphStoreWriter,
+    write_graph,
+)
 from batchgnn.store.labels import MULTILABEL, REGRESSION
 from batchgnn.store.taken import Record
 
 VERTEX_CHUNK = 1 << 16
-EDGE_ARRAYS = (("indptr", "indices"), ("edge_index",), ("source", "target"))
+EDGE_ARRAYS = (PARTS_OF_EDGES, ("indptr", "indices"), ("edge_index",), ("source", "target"))
 
 
 def convert_npz(
@@ -140,9 +148,12 @@ def taken_of(npz: Arrays, split: NpzSplit, options: ConvertOptions) -> Record:
 
 
 def arcs_of(npz: Arrays, options: ConvertOptions) -> Arcs:
-    """The convention of the edges: the option, else what `directed` says, else both directions."""
+    """The convention of the edges: the option, else what `directed` says, else both directions;
+    of edges that lie in parts, once."""
     if options.arcs is not None:
         return options.arcs
+    if PARTS_OF_EDGES[0] in npz and "directed" not in npz:
+        return "once"
     return "directed" if is_directed(npz) else "both"
 
 
@@ -179,6 +190,7 @@ def read_spec(
         num_classes=classes,
         num_splits=split.num_splits if split.keys and split.are_masks else 0,
         name_dtype=name_dtype,
+        splits_edges=PARTS_OF_EDGES[0] in npz,
         weighted="edge_weight" in npz or options.double_edges == "sum",
         class_names=names if names is not None and classes == len(names) else None,
     )
@@ -301,7 +313,10 @@ def _label_chunks(npz: Arrays, spec: GraphSpec) -> Iterator[np.ndarray]:
 
 
 def read_edges(npz: Arrays, n: int) -> Iterator[EdgeChunk]:
-    """(source, target, weight or None) in chunks: int64, checked."""
+    """(source, target, weight or None) in chunks: int64, checked; with parts, where there are."""
+    if PARTS_OF_EDGES[0] in npz:
+        yield from _read_parts(npz, n)
+        return
     weights = npz.rows("edge_weight", EDGE_CHUNK) if "edge_weight" in npz else None
     first = 0
     for source, target in _read_ends(npz):
@@ -316,6 +331,18 @@ def read_edges(npz: Arrays, n: int) -> Iterator[EdgeChunk]:
             check_finite(weight, Origin(f"{npz.path}: edge_weight", first), "weight")
         yield source, target, weight
         first += len(source)
+
+
+def _read_parts(npz: Arrays, n: int) -> Iterator[EdgeChunk]:
+    """Edges of training, validation and test, one behind the other."""
+    for part, key in zip((TRAIN, VALIDATION, TEST), PARTS_OF_EDGES, strict=True):
+        first = 0
+        for ends in npz.pairs(key, EDGE_CHUNK):
+            source, target = (each.astype(np.int64) for each in ends)
+            check_ids(source, n, Origin(f"{npz.path}: {key}", first))
+            check_ids(target, n, Origin(f"{npz.path}: {key}", first))
+            yield source, target, None, np.full(len(source), part, np.uint8)
+            first += len(source)
 
 
 def _read_ends(npz: Arrays) -> Iterator[tuple[np.ndarray, np.ndarray]]:

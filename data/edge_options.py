@@ -22,6 +22,10 @@ class EdgeListOptions(ConvertOptions):
     weight: str | None = None
     "Column of the edges' weights; default: no weights."
 
+    edge_split: str | None = None
+    """Column of the edges' parts for link prediction: train, val or test, or 1, 2, 3; `partition`
+    holds out what is not of training. Default: none, edges are split by `partition --links`."""
+
     more: tuple[Path, ...] = ()
     "More files of edges, with the same columns, read after the first in this order."
 

@@ -5,10 +5,13 @@ import numpy as np
 from batchgnn.base.errors import ConfigError, DataError
 from batchgnn.data.arrays import Arrays
 from batchgnn.data.convert import ConvertOptions
+from batchgnn.data.npz_names import PARTS_OF_EDGES
 
 
 def num_edges(npz: Arrays) -> int:
     """Rows of the edge list."""
+    if PARTS_OF_EDGES[0] in npz:
+        return sum(npz.shape(key)[-1] for key in PARTS_OF_EDGES)
     if "indices" in npz:
         return npz.shape("indices")[0]
     return npz.shape("edge_index")[-1] if "edge_index" in npz else npz.shape("source")[0]
@@ -73,6 +76,9 @@ def misfit(npz: Arrays, key: str, n: int) -> DataError:
 
 def check_edge_arrays(npz: Arrays) -> None:
     """Raise DataError unless the archive has edges in a known form, as integers."""
+    if PARTS_OF_EDGES[0] in npz:
+        _check_parts(npz)
+        return
     if "indptr" in npz:
         keys: tuple[str, ...] = ("indptr", "indices")
     elif "edge_index" in npz:
@@ -111,6 +117,21 @@ def check_edge_arrays(npz: Arrays) -> None:
         )
     if "edge_weight" in npz and npz.dtype("edge_weight").kind not in "fiub":
         raise DataError(f"{npz.path}: edge_weight is {npz.dtype('edge_weight')}, needed numbers")
+
+
+def _check_parts(npz: Arrays) -> None:
+    """Raise DataError unless each part of the edges is integers (2, m)."""
+    for key in PARTS_OF_EDGES:
+        shape = npz.shape(key)
+        if len(shape) != 2 or shape[0] != 2 or npz.dtype(key).kind not in "iu":
+            raise DataError(
+                f"{npz.path}: {key} is {npz.dtype(key)} {shape}, needed integers (2, m)"
+            )
+    if "edge_weight" in npz:
+        raise DataError(
+            f"{npz.path}: edge_weight does not say of which of {', '.join(PARTS_OF_EDGES)} it is. "
+            "Leave it out"
+        )
 
 
 def feature_kind(npz: Arrays, n: int, options: ConvertOptions) -> tuple[str, int]:

@@ -20,7 +20,16 @@ ALIASES = {
 }
 "Other names of an array, taken where the usual one is not there."
 
+PARTS_OF_EDGES = ("train_pos", "val_pos", "test_pos")
+"Edges (2, m) of each part of a split for link prediction, in place of other edges."
+
+ALIASES |= {name: (f"{name}_edge_index",) for name in PARTS_OF_EDGES}
+
+NEGATIVE = ("train_neg", "val_neg", "test_neg")
+"Pairs without an edge that often lie beside; they are drawn anew."
+
 KNOWN = (
+    *PARTS_OF_EDGES, *NEGATIVE, *(f"{name}_edge_index" for name in NEGATIVE),
     "indptr", "indices", "edge_index", "source", "target", "edge_weight", "directed", "x",
     "x_indptr", "x_indices", "x_shape", "x_data", "y", "class_names", "ids",
 )  # fmt: skip

@@ -38,7 +38,8 @@ class Cut:
     links: Annotated[tuple[float, float, float] | None, Parameter(consume_multiple=False)] = None
     """Shares of the edges for training, validation and test of link prediction, for example
     0.85 0.05 0.10: each pair of vertices draws its part by --seed, with all its edges. Edges that
-    are held out are no part of the graph that is cut and trained on; labels are left out."""
+    are held out are no part of the graph that is cut and trained on; labels are left out. Default:
+    as the graph's edges say themselves, where they do (`convert edges --edge-split`)."""
 
     even_seeds: bool = True
     """After the cut, move vertices until seeds (training vertices that have a label) and edges per

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from batchgnn.base.errors import ConfigError
+from batchgnn.base.errors import ConfigError, DataError
 from batchgnn.partition.source import Edges, GraphSource
 from batchgnn.partition.spill import Spill, csr_of
 from batchgnn.store.events import EventSpec
@@ -28,6 +28,7 @@ class SplitGraph:
     task: str = LINKS
     num_classes: int = 0
     num_splits: int = 1
+    splits_edges: bool = False
 
     def __init__(self, graph: GraphSource, links: LinkSpec):
         """Reads all edges once, to count those of training. Raises ConfigError."""
@@ -47,7 +48,9 @@ class SplitGraph:
         self.num_vertices, self.num_features = graph.num_vertices, graph.num_features
         self.feature_dtype, self.id_dtype = graph.feature_dtype, graph.id_dtype
         self.read_features, self.read_names = graph.read_features, graph.read_names
-        self.read_event = graph.read_event
+        self.read_event, self.read_edge_split = graph.read_event, graph.read_edge_split
+        if links.is_given:
+            self._require_one_part()
         self.num_edges = sum(len(source) for source, _, _ in self.iter_edges(EDGE_CHUNK))
 
     def read_labels(self, rows: slice = slice(None)) -> np.ndarray:
@@ -69,11 +72,36 @@ class SplitGraph:
         for (source, target, _), part in self._parts(chunk):
             yield [(source[part == p], target[part == p]) for p in (1, 2)]
 
-    def _parts(self, chunk: int) -> Iterator[tuple[Edges, np.ndarray]]:
+    def _parts(self, chunk: int = EDGE_CHUNK) -> Iterator[tuple[Edges, np.ndarray]]:
+        first = 0
         for edges in self._graph.iter_edges(chunk):
             source, target = edges[0].astype(np.int64), edges[1].astype(np.int64)
-            part = self._split.part(source, target)
+            if self._split.is_given:
+                part = self.read_edge_split(slice(first, first + len(source))).astype(np.int64) - 1
+                first += len(source)
+            else:
+                part = self._split.part(source, target)
             yield edges, np.where(source == target, 0, part)
+
+    def _require_one_part(self) -> None:
+        """Raise DataError where a pair is held out and of another part too, by another edge."""
+        for here in (1, 2):
+            held = np.sort(np.concatenate([self._pairs(e, p == here) for e, p in self._parts()]))
+            for edges, part in self._parts():
+                others = self._pairs(edges, part != here)
+                twice = np.isin(others, held)
+                if twice.any():
+                    u, v = divmod(int(others[np.argmax(twice)]), self.num_vertices)
+                    raise DataError(
+                        f"{self.name}: an edge between {u} and {v} (vertices by row) is of "
+                        f"{list(HELD_OUT)[here - 1]}, and another of another part, whose messages "
+                        "would tell of it: give all edges of a pair, of both directions, one part."
+                    )
+
+    def _pairs(self, edges: Edges, chosen: np.ndarray) -> np.ndarray:
+        """int64: unordered pairs of some edges, as numbers."""
+        ends = np.sort(np.stack([each[chosen].astype(np.int64) for each in edges[:2]]), axis=0)
+        return ends[0] * self.num_vertices + ends[1]
 
 
 @dataclass(frozen=True)
@@ -124,3 +152,20 @@ def count_link_seeds(draft: Draft, first_vertex: int, schema: Schema) -> int:
         *arcs, first_vertex, num_vertices=schema.num_vertices, directed=schema.directed
     )
     return sum(len(each) for each in seeds)
+
+
+def given_split(graph: GraphSource, seed: int) -> LinkSpec | None:
+    """The split that a graph's edges say themselves; None where they say none. Raises DataError.
+
+    seed: of the negatives in scores
+    """
+    if not graph.splits_edges:
+        return None
+    counts = np.zeros(4, np.int64)
+    for begin in range(0, graph.num_edges, EDGE_CHUNK):
+        rows = slice(begin, min(begin + EDGE_CHUNK, graph.num_edges))
+        counts += np.bincount(graph.read_edge_split(rows), minlength=4)
+    if not counts[1]:
+        raise DataError(f"{graph.name}: no edge is of training (edge/split): needed some.")
+    train, val, test = (counts[1:] / counts[1:].sum()).tolist()
+    return LinkSpec(train, val, test, seed=seed, is_given=True)

@@ -7,7 +7,7 @@ import numpy as np
 from batchgnn.base.bytes import MemoryPlan, memory_here
 from batchgnn.partition.cut import Cut, Method, Order
 from batchgnn.partition.cut_graph import CutGraph, cut_graph
-from batchgnn.partition.links import SplitGraph
+from batchgnn.partition.links import SplitGraph, given_split
 from batchgnn.partition.metis import metis_shards
 from batchgnn.partition.numbering import rcm_order
 from batchgnn.partition.plan import cut_plan, write_plan
@@ -101,7 +101,8 @@ def opened(graph: GraphSource | Path | str) -> GraphSource:
 
 def as_split(graph: GraphSource, cut: Cut) -> GraphSource:
     """The graph without the edges that are held out; the graph itself where none are."""
-    return graph if cut.split is None else SplitGraph(graph, cut.split)
+    split = cut.split or given_split(graph, cut.seed)
+    return graph if split is None else SplitGraph(graph, split)
 
 
 def cut_vertices(graph: GraphSource, cut: Cut) -> tuple[np.ndarray, np.ndarray | None]:

@@ -1,10 +1,12 @@
 """How good a cut is: edges cut, halo factor rho, balance kappa, and what each rank will hold."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from batchgnn.graph.assign import assign_shards, imbalance
+from batchgnn.store.halo_cover import kept_rows
 from batchgnn.store.shard_store import Manifest
 
 Arcs = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -69,12 +71,16 @@ class RankLoad:
     own_bytes   files of its shards: mapped, shared by the ranks of a node through the page cache
     halo_bytes  feature rows of other ranks that it may need at once in a whole-graph mode (at
                 most: a vertex in the halo of two of its shards counts twice)
+    rho         rows that all ranks fetch for an aggregation, by vertex of the graph (likewise)
+    cover_rho   the same of minimum covers, rows and sums, where a run kept them; else None
     """
 
     num_ranks: int
     imbalance: float
     own_bytes: int
     halo_bytes: int
+    rho: float
+    cover_rho: float | None
 
 
 def shard_bytes(manifest: Manifest) -> np.ndarray:
@@ -88,8 +94,8 @@ def shard_bytes(manifest: Manifest) -> np.ndarray:
     return np.array(sizes, np.int64)
 
 
-def rank_loads(manifest: Manifest) -> list[RankLoad]:
-    """Predictions for 1, 2, 4, 8 ... ranks, as many as the store can serve."""
+def rank_loads(manifest: Manifest, shards: Path) -> list[RankLoad]:
+    """Predictions for 1, 2, 4, 8 ... ranks, as many as the store in `shards` can serve."""
     load = manifest.shard_vertices + manifest.shard_edges
     row_bytes = manifest.num_features * manifest.feature_dtype.itemsize
     own = shard_bytes(manifest)
@@ -99,12 +105,15 @@ def rank_loads(manifest: Manifest) -> list[RankLoad]:
         vertices = np.bincount(rank, manifest.shard_vertices, num_ranks)
         halo = np.bincount(rank, manifest.num_halo, num_ranks)
         halo = np.minimum(halo, manifest.num_vertices - vertices)
+        kept = kept_rows(shards, manifest, rank)
         loads.append(
             RankLoad(
                 num_ranks,
                 imbalance(load, rank, num_ranks),
                 int(np.bincount(rank, own, num_ranks).max()),
                 int(halo.max() * row_bytes),
+                float(halo.sum() * (num_ranks > 1) / manifest.num_vertices),
+                None if kept is None else float(kept.sum() / manifest.num_vertices),
             )
         )
         num_ranks *= 2

@@ -30,6 +30,7 @@ class GraphSource(Protocol):
     events: EventSpec | None
     class_names: Sequence[str] | None
     links: LinkSpec | None
+    splits_edges: bool
 
     @property
     def event_columns(self) -> Mapping[str, np.ndarray]:
@@ -53,6 +54,9 @@ class GraphSource(Protocol):
     def iter_edges(self, chunk: int = ...) -> Iterator[Edges]:
         """(source, target, weight or None) of at most `chunk` edges, as they are stored."""
 
+    def read_edge_split(self, rows: slice = ...) -> np.ndarray:
+        """uint8 (len(rows),): 1 train, 2 validation, 3 test; of edges where `splits_edges`."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GraphArrays:
@@ -62,6 +66,7 @@ class GraphArrays:
     features        float32/float16 (N, D)
     label           int32 (N,), uint8 (N, C) for a multi-label task, float32 (N,) for regression
     split           uint8 (N,) or (N, R)
+    edge_split      uint8 (E,), 1 train, 2 validation, 3 test, or None
     weight          float32 (E,) or None
     names           int64 or S* (N,) or None
     """
@@ -73,6 +78,7 @@ class GraphArrays:
     split: np.ndarray
     num_classes: int
     weight: np.ndarray | None = None
+    edge_split: np.ndarray | None = None
     names: np.ndarray | None = None
     directed: bool = False
     name: str = "arrays"
@@ -112,6 +118,15 @@ class GraphArrays:
     def weighted(self) -> bool:
         """Whether edges carry weights."""
         return self.weight is not None
+
+    @property
+    def splits_edges(self) -> bool:
+        """Whether edges say which part they are of."""
+        return self.edge_split is not None
+
+    def read_edge_split(self, rows: slice = slice(None)) -> np.ndarray:
+        """Rows of the parts of edges; none where they have none."""
+        return np.empty(0, np.uint8) if self.edge_split is None else self.edge_split[rows]
 
     @property
     def feature_dtype(self) -> np.dtype:

@@ -58,7 +58,7 @@ def _graph_facts(graph: GraphSource) -> list[tuple[str, str]]:
 def shard_tables(store: ShardStore) -> Group:
     """Cut, balance, shards, and what ranks will hold; labels and splits are read."""
     manifest = store.manifest
-    tables = [_shard_table(manifest), _rank_table(manifest)]
+    tables = [_shard_table(manifest), _rank_table(store)]
     if manifest.events is not None:
         rows = event_facts(EventStream(store), manifest.num_vertices)
         tables.insert(0, _facts("stream of events", rows))
@@ -184,15 +184,19 @@ def _shard_table(m: Manifest) -> Table:
     return table
 
 
-def _rank_table(m: Manifest) -> Table:
-    table = Table(title="predicted for the fullest rank", title_justify="left")
-    for column in ("ranks", "load / mean", "own shards (mapped)", "halo features (at most)"):
+def _rank_table(store: ShardStore) -> Table:
+    table = Table(title="predicted for the fullest rank; rho of all", title_justify="left")
+    columns = ("ranks", "load / mean", "own shards (mapped)", "halo features (at most)")
+    for column in (*columns, "rho (at most)", "rho by cover"):
         table.add_column(column, justify="right")
-    for load in rank_loads(m):
+    for load in rank_loads(store.manifest, store.path):
+        cover = "not known" if load.cover_rho is None else f"{load.cover_rho:.3f}"
         table.add_row(
             str(load.num_ranks),
             f"{load.imbalance:.3f}",
             format_bytes(load.own_bytes),
             format_bytes(load.halo_bytes),
+            f"{load.rho:.3f}",
+            cover if load.num_ranks > 1 else "0.000",
         )
     return table

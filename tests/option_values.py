@@ -79,6 +79,7 @@ VALUES = {
     "macrobatch_memory": ("1G", "100K"),
     "evaluation_memory": (None, "100K"),
     "overlap": (None, False, True),
+    "halo": (None, "rows", "cover"),
     "checkpoint_every": (0, 2),
     "chunks": ("auto", 1, 5),
     "tensor_ways": (None, 1, 2),
@@ -100,7 +101,7 @@ VALUES = {
     "static": ("none", "pretrain"),
     "state_rows": ("auto", "shared", "dealt"),
     "recent": (10, 3),
-    "negatives": (1, 2),
+    "negatives": (None, 2, "shared:3", "degree:1", "pairs:1", "local:2", "in-batch"),
     "eval_negatives": (49, 3),
     "eval_negatives_file": (None, STAGE),
     "protocol": ("carry", "replay"),
@@ -127,17 +128,9 @@ CHECKED = {
     *("input_dropout", "fanouts", "topology", "aggregate_cache", "aggregate_memory", "chunks"),
     *("round", "tensor_ways", "feature_dtype", "gradient", "event_loss"),
     *("pipeline_ways", "wavefront", "recompute", "history_every", "history_init", "guard_every"),
-    *(
-        "average",
-        "server_steps",
-        "ways",
-        "lost_updates",
-        "negatives",
-        "eval_negatives",
-        "eval_negatives_file",
-    ),
+    *("ways", "lost_updates", "negatives", "eval_negatives", "eval_negatives_file"),
     *("decoder", "embedding", "class_weights", "inputs", "input_width", "features"),
-    *("exclude_seeds", "feature_cache", "evaluator", "stage_to"),
+    *("exclude_seeds", "feature_cache", "halo", "evaluator", "stage_to", "average", "server_steps"),
 }
 "What is compared with each other when settings are resolved."
 

@@ -17,8 +17,28 @@ def pyg_module(state, kind):
     while f"norms.{len(norms)}.module.weight" in state:
         norms.append(pyg.BatchNorm(len(state[f"norms.{len(norms)}.module.weight"])).eval())
     module = torch.nn.ModuleDict({"convs": convs, "norms": norms})
-    module.load_state_dict({name: torch.from_numpy(v) for name, v in state.items()}, strict=True)
+    mine = {name: torch.from_numpy(v) for name, v in state.items() if not is_of_decoder(name)}
+    module.load_state_dict(mine, strict=True)
     return module
+
+
+def is_of_decoder(name):
+    """Whether an exported weight reads links from embeddings."""
+    return name.startswith("decoder.")
+
+
+def pair_scores(state, z, source, target):
+    """Of pairs of rows, by the decoder whose weights the state has."""
+    product = z[source] * z[target]
+    p = {
+        n.removeprefix("decoder."): torch.from_numpy(v)
+        for n, v in state.items()
+        if is_of_decoder(n)
+    }
+    if "W" in p:
+        hidden = torch.nn.functional.linear(product, p["W"], p["b"]).relu()
+        return torch.nn.functional.linear(hidden, p["w"][None], p["c"])[:, 0]
+    return (product * p["w"] if p else product).sum(dim=1)
 
 
 def pyg_conv(kind, sizes):

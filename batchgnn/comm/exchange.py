@@ -6,7 +6,7 @@ Only ranks that have something for each other exchange messages.
 
 from collections.abc import Iterator
 from copy import copy
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -101,7 +101,45 @@ def _by_rank(array: np.ndarray, start: np.ndarray, me: int) -> dict[int, np.ndar
     return {rank: part for rank, part in parts.items() if len(part)}
 
 
-class RowExchange:
+class Lanes:
+    """Rows between ranks, so many from one to another as was found out once: there, and back."""
+
+    def __init__(
+        self, comm: MPI.Intracomm, recv_counts: np.ndarray, send_counts: np.ndarray, name: str
+    ):
+        """recv_counts, send_counts: int64 (P,), rows that come from each rank, and go there."""
+        self.comm, self.name = comm, name
+        self.recv_counts, self.send_counts = recv_counts, send_counts
+
+    def over(self, comm: MPI.Intracomm) -> Self:
+        """The same plan, whose rows travel on another communicator of the same ranks."""
+        moved = copy(self)
+        moved.comm = comm
+        return moved
+
+    @property
+    def num_received(self) -> int:
+        """Rows that come in."""
+        return int(self.recv_counts.sum())
+
+    @property
+    def num_sent(self) -> int:
+        """Rows that go out."""
+        return int(self.send_counts.sum())
+
+    def send(self, rows: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """There: rows (num_sent, d) go out, by receiver; out (num_received, d) comes in."""
+        exchange_parts(self.comm, rows, self.send_counts, out, self.recv_counts, self.name)
+        return out
+
+    def send_back(self, dy: np.ndarray, home: np.ndarray) -> np.ndarray:
+        """Back: dy (num_received, d) goes out; home (num_sent, d) comes in."""
+        name = f"{self.name} adjoint"
+        exchange_parts(self.comm, dy, self.recv_counts, home, self.send_counts, name)
+        return home
+
+
+class RowExchange(Lanes):
     """Fetch rows that other ranks own; send their gradients home the same way.
 
     `forward` and `backward` are adjoint: <forward(x), y> = <x, backward(y)>, summed over ranks.
@@ -115,24 +153,10 @@ class RowExchange:
         wanted: integers (sum of counts,), rows of the owners' matrices, grouped by owner
         counts: int64 (P,), how many of them each rank owns
         """
-        self.comm, self.name = comm, name
-        self.recv_counts = np.asarray(counts, np.int64)
-        self.send_counts = exchange_counts(comm, self.recv_counts, f"{name} ids")
-        self.send_rows = np.empty(self.send_counts.sum(), wanted.dtype)
-        exchange_parts(
-            comm, wanted, self.recv_counts, self.send_rows, self.send_counts, f"{name} ids"
-        )
-
-    def over(self, comm: MPI.Intracomm) -> "RowExchange":
-        """The same plan, whose rows travel on another communicator of the same ranks."""
-        moved = copy(self)
-        moved.comm = comm
-        return moved
-
-    @property
-    def num_received(self) -> int:
-        """Rows that `forward` returns."""
-        return int(self.recv_counts.sum())
+        counts = np.asarray(counts, np.int64)
+        super().__init__(comm, counts, exchange_counts(comm, counts, f"{name} ids"), name)
+        self.send_rows = np.empty(self.num_sent, wanted.dtype)
+        exchange_parts(comm, wanted, counts, self.send_rows, self.send_counts, f"{name} ids")
 
     def forward(self, source: RowSource, out: np.ndarray | None = None) -> np.ndarray:
         """The wanted rows, (k, width), in the order of `wanted`."""
@@ -155,17 +179,6 @@ class RowExchange:
         dx = np.zeros((num_rows, dy.shape[1]), dy.dtype)
         np.add.at(dx, self.send_rows, home)
         return dx
-
-    def send(self, rows: np.ndarray, out: np.ndarray) -> np.ndarray:
-        """The messages of `forward`: rows `send_rows` (k', d) go out; out (k, d) comes in."""
-        exchange_parts(self.comm, rows, self.send_counts, out, self.recv_counts, self.name)
-        return out
-
-    def send_back(self, dy: np.ndarray, home: np.ndarray) -> np.ndarray:
-        """The messages of `backward`: dy (k, d) goes out; home (k', d) of `send_rows` comes in."""
-        name = f"{self.name} adjoint"
-        exchange_parts(self.comm, dy, self.recv_counts, home, self.send_counts, name)
-        return home
 
 
 def _gathered(source: RowSource, rows: np.ndarray) -> Iterator[np.ndarray]:

@@ -17,7 +17,7 @@ from batchgnn.nn.options import BetweenLayers, Heads, Layers
 from batchgnn.settings.general import FeatureDtype, Features, Optimiser, Run, Training
 from batchgnn.settings.settings import Settings, flag, options_of
 from batchgnn.tasks.kinds import TASKS, TaskKind
-from batchgnn.tasks.options import Losses, Scoring
+from batchgnn.tasks.options import Losses, Negatives, Scoring
 
 ALWAYS: tuple[type, ...] = (Chosen, Training, Optimiser, Features, Run)
 TABLES: Mapping[str, Mapping[str, Any]] = {"mode": MODES, "model": MODELS, "task": TASKS}
@@ -92,9 +92,12 @@ def _foreign(name: str, chosen: Chosen) -> str:
         ]
         if with_it:
             others = " or ".join([", ".join(with_it[:-1]), with_it[-1]] if with_it[1:] else with_it)
+            here = getattr(chosen, what)
+            instead = getattr(table.get(here), "instead", {})
+            advice = instead.get(name, f"leave it out, or take another {what}.")
             return (
-                f"{flag(name)} is an option of --{what} {others}, and this is --{what} "
-                f"{getattr(chosen, what)}: leave it out, or take another {what}."
+                f"{flag(name)} is an option of --{what} {others}, and this is --{what} {here}: "
+                f"{advice}"
             )
     return f"{flag(name)}: there is no such option."
 
@@ -206,6 +209,14 @@ def _check_roots(settings: Settings, mode: ModeKind) -> None:
         raise ConfigError(
             f"--mode {mode.name} does not train --task {task.name}, whose edges join vertices of "
             f"several ranks: take --mode {' or '.join(fitting)}."
+        )
+    negatives = settings.get(Negatives)
+    if negatives is not None and negatives.drawn[0] == "local" and not mode.apart:
+        fitting = [each.name for each in MODES.values() if each.apart]
+        raise ConfigError(
+            f"--negatives {negatives.negatives} are of a trainer's own vertices, and --mode "
+            f"{mode.name} has no trainers: take uniform:{negatives.drawn[1]}, or --mode "
+            f"{' or '.join(fitting)}."
         )
 
 

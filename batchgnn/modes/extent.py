@@ -104,7 +104,7 @@ class Extent:
         if not self.manifest.directed:
             own = min(own, self.num_edges)
         num_seeds = own if most is None else min(own, most)
-        counts = own, num_seeds, self.manifest.num_vertices, self.itemsize
+        counts = own, num_seeds, len(self.shards), self.manifest.num_vertices, self.itemsize
         return self.task.step_bytes(self.settings, *counts)
 
     def halo_bounds(self) -> tuple[int, int]:
@@ -113,6 +113,15 @@ class Extent:
         halo = int(manifest.num_halo[self.shards].sum())
         sent = min(int(manifest.num_halo.sum()), self.num_own * self.num_ranks)
         return min(halo, manifest.num_vertices - self.num_own), sent
+
+    def far_edges(self) -> int:
+        """Most edges between own shards and others, of one direction."""
+        manifest = self.manifest
+        shard = np.repeat(np.arange(manifest.num_shards), np.diff(manifest.quotient_indptr))
+        own = np.isin(np.arange(manifest.num_shards), self.shards)
+        leaves = own[shard] & ~own[manifest.quotient_indices]
+        arcs = int(manifest.quotient_weight[leaves].sum())
+        return arcs if manifest.directed else arcs // 2
 
     def kept_bytes(self) -> tuple[int, int]:
         """Bytes of kept inputs, and those held while they are computed; files are mapped.

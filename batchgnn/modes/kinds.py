@@ -26,8 +26,8 @@ from batchgnn.modes.macrobatch.memory import (
 from batchgnn.modes.macrobatch.mode import MacrobatchMode, chunked_inference
 from batchgnn.modes.macrobatch.options import Macrobatches
 from batchgnn.modes.mode import Mode
-from batchgnn.modes.options import Messages, Steps, VertexInputs
-from batchgnn.modes.pipeline.check import deal_stages, resolve_pipeline
+from batchgnn.modes.options import Halo, Messages, Steps, VertexInputs
+from batchgnn.modes.pipeline.check import NOT_OF_STAGES, deal_stages, resolve_pipeline
 from batchgnn.modes.pipeline.make import make_pipeline
 from batchgnn.modes.pipeline.memory import plan_pipeline
 from batchgnn.modes.pipeline.options import Stages
@@ -75,6 +75,7 @@ class ModeKind:
     """A row of the table.
 
     options       subjects of settings that the mode has, besides those of every run
+    instead       of options that it has not, and that may be looked for: why, and what to type
     resolve       fills in defaults that depend on other options; raises ConfigError
     deal          which rank owns which vertices
     share_rows    input rows in memory that ranks of a node share; collective
@@ -88,6 +89,7 @@ class ModeKind:
     model         what --model is by default
     of_events     what it trains on are events: see `nn.models.ModelKind`
     far_roots     roots can be other ranks' vertices, as `TaskKind.far_roots` asks
+    apart         parts of the ranks train alone, each on vertices of its own
     random_rows   input rows are read at random, over and over: worth a copy in memory
     trains_inputs input rows can be parameters
     needs_others  whether a step's ranks need each other's rows, by the number of all ranks
@@ -102,6 +104,7 @@ class ModeKind:
     memory: Callable[[Extent], MemoryPlan]
     advice: str = LESS
     of_part: Mapping[str, str] = field(default_factory=dict)
+    instead: Mapping[str, str] = field(default_factory=dict)
     fit: Callable[[Extent], Settings] = lambda extent: extent.settings
     deal: Callable[[ShardStore, int, Settings], Dealt] = deal_shards
     share_rows: Callable[[Grid, OwnShards, Settings, bool], NodeRows | None] = _alone
@@ -111,6 +114,7 @@ class ModeKind:
     model: str = DEFAULT_MODEL
     of_events: bool = False
     far_roots: bool = False
+    apart: bool = False
     trains_inputs: bool = False
     needs_others: Callable[[Settings, int], bool] = lambda settings, num_ranks: num_ranks > 1
     at_once: bool = True
@@ -135,7 +139,7 @@ MODES = {
         ),
         ModeKind(
             name="fullgraph",
-            options=(VertexInputs, KeptInputs, Messages),
+            options=(VertexInputs, KeptInputs, Messages, Halo),
             resolve=resolve_whole,
             make=lambda share: WholeGraphMode(share, halo_graph(share)),
             infer=lambda share: WholeInference(share.model, halo_graph(share)),
@@ -147,7 +151,7 @@ MODES = {
         ),
         ModeKind(
             name="tensor",
-            options=(Slices, VertexInputs, KeptInputs, Messages),
+            options=(Slices, VertexInputs, KeptInputs, Messages, Halo),
             resolve=resolve_tensor,
             deal=tensor_rows,
             make=lambda share: WholeGraphMode(share, tensor_graph(share)),
@@ -161,13 +165,14 @@ MODES = {
         ),
         ModeKind(
             name="pipeline",
-            options=(Stages, VertexInputs, KeptInputs, Messages),
+            options=(Stages, VertexInputs, KeptInputs, Messages, Halo),
             resolve=resolve_pipeline,
             deal=deal_stages,
             make=make_pipeline,
             infer=lambda share: WholeInference(share.model, halo_graph(share)),
             memory=plan_pipeline,
             advice=WITHOUT_SAMPLES,
+            instead=NOT_OF_STAGES,
             whole_graph=True,
             at_once=False,
         ),
@@ -182,6 +187,8 @@ MODES = {
             of_part=OF_PART,
             fit=fit_averaging,
             random_rows=True,
+            far_roots=True,
+            apart=True,
             needs_others=lambda settings, num_ranks: ranks_of_trainer(settings, num_ranks) > 1,
         ),
         ModeKind(

@@ -19,6 +19,24 @@ class Messages:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Halo:
+    """What ranks send of vertices that others aggregate."""
+
+    FREE: ClassVar = ("halo",)
+
+    halo: Literal["cover", "rows"] | None = None
+    """What travels between ranks that have the edges of their own vertices: rows = a row of each
+    source that another rank owns; cover = of some sources the row and for some targets the sum over
+    the others, as few of both as there can be. The numbers are the same up to the order of sums.
+    [default: cover, but rows with --model gat]"""
+
+    @property
+    def covers(self) -> bool:
+        """Whether sums travel too."""
+        return self.halo == "cover"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Steps:
     """What happens between the steps of an epoch that has several."""
 

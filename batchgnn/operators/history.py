@@ -43,8 +43,9 @@ from batchgnn.kernels.spmm import (
 from batchgnn.nn.dropout import Dropout
 from batchgnn.nn.linear import dense
 from batchgnn.nn.operator import Aggregation, Matrix
-from batchgnn.operators.halo import Part, flat
+from batchgnn.operators.halo import flat
 from batchgnn.operators.local import LocalOperator
+from batchgnn.operators.part import Part
 from batchgnn.operators.products import SquareProducts
 from batchgnn.operators.swaps import Swaps
 

@@ -14,12 +14,13 @@ from batchgnn.kernels.half import FEATURE_DTYPES
 from batchgnn.modes.assembly import mode_of
 from batchgnn.modes.extent import Extent
 from batchgnn.modes.inputs import inputs_of
-from batchgnn.modes.options import Messages
+from batchgnn.modes.options import Halo, Messages
 from batchgnn.nn.model import Model
 from batchgnn.plan.shares import Shares
 from batchgnn.sampling.options import KeptInputs
 from batchgnn.settings.general import Features, Run, Training
 from batchgnn.settings.settings import Settings
+from batchgnn.store.halo_cover import kept_rows
 from batchgnn.store.shard_store import Manifest
 
 
@@ -55,6 +56,25 @@ class Job:
     def allowed(self) -> int:
         """Bytes that a rank may use."""
         return allowed_bytes(self.settings[Run].memory, self.ranks_per_node)
+
+    @property
+    def covers(self) -> bool:
+        """Whether parts send each other sums, where these are fewer than rows."""
+        halo = self.settings.get(Halo)
+        return halo is not None and halo.covers and self.shares.num_parts > 1
+
+    @cached_property
+    def kept_covers(self) -> np.ndarray | None:
+        """int64 (parts,): rows that come in by the covers that a run kept; None: not known."""
+        if not self.covers:
+            return None
+        return kept_rows(self.shards, self.manifest, self.shares.part_of_shard)
+
+    @property
+    def travelling(self) -> np.ndarray:
+        """float64 (parts,): rows that come in at each part: the halo, or as few as are known."""
+        known = self.kept_covers
+        return self.shares.halo if known is None else known.astype(np.float64)
 
     @property
     def mapped_bytes(self) -> int:

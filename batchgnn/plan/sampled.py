@@ -101,7 +101,8 @@ def predict_macrobatch(job: Job, rates: Rates) -> Prediction:
     steps = max(1, -(-job.num_seeds // job.settings[Batches].size))
     seeds = job.num_seeds / steps / num_ranks
     sizes = manifest.num_vertices, manifest.num_edges, num_ranks, job.shares.cut
-    anywhere = seeds * (task_of(job.settings).seed_roots(job.settings) - 1)
+    shards = manifest.num_shards // num_ranks
+    anywhere = task_of(job.settings).most_roots(job.settings, seeds, shards) - seeds
     frontiers, edges = frontiers_of(seeds, _hops(job), *sizes, anywhere)
     works = sampled_work(job, frontiers)
     trained = job.trains_inputs

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from batchgnn.graph.assign import assign_shards
+from batchgnn.plan.halo import joined_halo
 from batchgnn.store.shard_store import Manifest
 
 
@@ -54,7 +55,7 @@ def share_graph(manifest: Manifest, num_parts: int, path: object = None) -> Shar
 
     Raises StoreError for too few shards. A part of several shards does not fetch what its own
     shards have: of a shard's halo that share stays which its edges from other parts are of those
-    from other shards.
+    from other shards. What several of its shards read counts once, as `joined_halo` estimates.
     """
     return shares_of(manifest, assign_shards(manifest, num_parts, path), num_parts)
 
@@ -72,13 +73,16 @@ def shares_of(manifest: Manifest, rank: np.ndarray, num_parts: int) -> Shares:
     far = np.bincount(shard[apart], arcs[apart], manifest.num_shards)
     stays = np.divide(far, outside, out=np.zeros(len(far)), where=outside > 0)
     vertices = total(manifest.shard_vertices).astype(np.int64)
+    halo = manifest.num_halo * stays
+    is_exact = num_parts in (1, manifest.num_shards)
+    counted = np.empty(0, np.int64) if is_exact else manifest.degree_count[1]
     pairs = np.unique(rank[shard[apart]].astype(np.int64) * num_parts + rank[other[apart]])
     return Shares(
         rank,
         vertices,
         total(manifest.shard_edges).astype(np.int64),
         total(far),
-        np.minimum(total(manifest.num_halo * stays), manifest.num_vertices - vertices),
+        joined_halo(halo, rank, manifest.num_vertices - vertices, counted),
         len(pairs) / num_parts,
-        num_parts in (1, manifest.num_shards),
+        is_exact,
     )

@@ -41,6 +41,7 @@ from batchgnn.plan.rates import Rates
 ITEM = 4
 "Bytes of a number on the wire."
 ESTIMATED = "rows of the halo estimated from those of the shards"
+AT_MOST = "at most the rows of the halo: the first run finds the cover, which may be fewer"
 
 
 def predict_fullgraph(job: Job, rates: Rates) -> Prediction:
@@ -53,7 +54,7 @@ def predict_fullgraph(job: Job, rates: Rates) -> Prediction:
     slowest: dict[str, float] = {}
     hidden = 0.0
     for rank in range(num_ranks):
-        rows, halo = int(shares.vertices[rank]), float(shares.halo[rank])
+        rows, halo = int(shares.vertices[rank]), float(job.travelling[rank])
         edges, far = float(shares.edges[rank]), float(shares.far_edges[rank])
         seconds = rank_seconds(works, rows, edges, 1, rates)
         seconds[PACKING] = halo * moved * rates.copy_s if num_ranks > 1 else 0.0
@@ -66,10 +67,7 @@ def predict_fullgraph(job: Job, rates: Rates) -> Prediction:
             slowest, hidden = seconds, behind
     slowest[MESSAGES] += gradient_seconds(job, rates)
     alone = num_ranks == 1
-    total = float(shares.halo.sum()) * moved * ITEM + job.gradient_bytes
-    notes = (
-        [] if shares.is_exact or alone else ["rows of the halo estimated: several shards a rank"]
-    )
+    total = float(job.travelling.sum()) * moved * ITEM + job.gradient_bytes
     return Prediction(
         exactness="exact",
         seconds=slowest,
@@ -79,7 +77,7 @@ def predict_fullgraph(job: Job, rates: Rates) -> Prediction:
         calls=0 if alone else calls + 1,
         memory=largest_plan(job),
         allowed=job.allowed,
-        notes=tuple(notes),
+        notes=tuple(_notes_on_halo(job)),
     )
 
 
@@ -104,7 +102,7 @@ def predict_tensor(job: Job, rates: Rates) -> Prediction:
     moved = sum(2 * sum(each.gathers) + 4 * sum(d for d, _ in each.attends) for each in once)
     halo_slices = sum(halo_numbers(each, ways) for each in works)
     for part in range(job.shares.num_parts):
-        rows, halo = job.num_rows(part), float(job.shares.halo[part])
+        rows, halo = job.num_rows(part), float(job.travelling[part])
         seconds = rank_seconds(works, int(rows.max()), float(job.shares.edges[part]), ways, rates)
         dealt_bytes = ITEM * sum(column_numbers(each, int(rows.sum()), ways) for each in once)
         halo_bytes = ITEM * halo * halo_slices
@@ -140,8 +138,15 @@ def _notes_on_slices(works: list[LayerWork], job: Job) -> Iterator[str]:
             f"slices of {narrow} columns on {job.ways} ranks are under {NARROW}: an edge takes as "
             "long to read as about 11 columns to multiply"
         )
-    if job.shares.num_parts > 1 and not job.shares.is_exact:
-        yield ESTIMATED
+    yield from _notes_on_halo(job)
+
+
+def _notes_on_halo(job: Job) -> Iterator[str]:
+    if job.kept_covers is None and job.shares.num_parts > 1:
+        if not job.shares.is_exact:
+            yield ESTIMATED
+        if job.covers:
+            yield AT_MOST
 
 
 def calls_of_layer(work: LayerWork, chunks: int, job: Job) -> int:

@@ -55,8 +55,9 @@ def predict(
         shard store, when it has moved since training, or another cut, or another graph with the
         same features and classes
     pairs
-        of a run on events: .npz file with `source`, `target` (your ids) and `time`; `probability`
-        (n,) is written, of each pair's meeting at its time
+        of a run on links: .npz, .csv or .parquet file with `source` and `target`, your ids; written
+        with the `score` of each pair, the decoder's logit. Of a run on events: with `time` too;
+        written with the `probability` of each pair's meeting at its time
     """
     with open_run(run, shards) as share:
         world, num_vertices = share.grid.world, share.manifest.num_vertices
@@ -68,9 +69,9 @@ def predict(
                 make_folder_of(out)
             load_best(share, run, shards)
         if pairs is not None:
-            count = predict_pairs(share, run, out, pairs)
+            count, said = predict_pairs(share, run, out, pairs)
             if share.is_first:
-                print(f"{out}: probability of {count:,} pairs", flush=True)
+                print(f"{out}: {said} of {count:,} pairs", flush=True)
             return
         predicted = predicted_rows(share, output)
         try:

@@ -29,7 +29,7 @@ FORMAT_SHARDS = "batchgnn-shards"
 FORMAT_SHARD = "batchgnn-shard"
 FORMAT_MODEL = "batchgnn-checkpoint"
 VERSIONS = {
-    FORMAT_GRAPH: (1, 4),
+    FORMAT_GRAPH: (1, 5),
     FORMAT_SHARDS: (3, 5),
     FORMAT_SHARD: (2, 2),
     FORMAT_MODEL: (1, 2),

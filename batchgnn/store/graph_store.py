@@ -67,6 +67,7 @@ class GraphStore:
     num_vertices, num_edges, num_features, num_classes, num_splits  int
     task           one of `labels.TASKS`; `num_classes` of regression is 1
     weighted       bool, whether edges have weights
+    splits_edges   bool, whether edges say which part they are of, for link prediction
     feature_dtype, id_dtype  of what `read_features` and `iter_edges` return
     links          None: edges are split when the graph is cut
     features       memory map (N, D), or None when the features are sparse
@@ -170,6 +171,7 @@ class GraphStore:
         self.id_dtype, shape = id_dtype_of(self.num_vertices), (self.num_edges,)
         self.event_columns: dict[str, np.ndarray] = {}
         self.weighted, self._weight = False, None
+        self.splits_edges, self._edge_split = False, None
         if self.events is not None:
             self._map_events(file, self.events)
             return
@@ -177,6 +179,9 @@ class GraphStore:
         self._target = self._map(file, "edge/target", shape, self.id_dtype)
         self.weighted = "edge/weight" in file
         self._weight = self._map(file, "edge/weight", shape, np.float32) if self.weighted else None
+        self.splits_edges = "edge/split" in file
+        if self.splits_edges:
+            self._edge_split = self._map(file, "edge/split", shape, np.uint8)
 
     def _map_events(self, file: h5py.File, events: EventSpec) -> None:
         for name, (dtype, shape) in events.layout(self.num_edges, self.id_dtype).items():
@@ -253,6 +258,15 @@ class GraphStore:
             if weight is not None:
                 self._require("edge/weight", begin, np.isfinite(weight))
             yield source, target, weight
+
+    def read_edge_split(self, rows: slice = ALL) -> np.ndarray:
+        """uint8 (k,): 1 train, 2 validation, 3 test, of edges as `iter_edges` has them. A copy."""
+        begin, end = self._bounds(rows, self.num_edges)
+        if self._edge_split is None:
+            raise ValueError(f"{self.path} has no edge/split")
+        found = np.array(self._edge_split[begin:end])
+        self._require("edge/split", begin, (found > 0) & (found <= MOST_SPLIT))
+        return found
 
     def read_event(self, name: str, rows: slice = ALL) -> np.ndarray:
         """Rows of a dataset of `event_columns`, as `EventSpec.layout` has it. A copy."""

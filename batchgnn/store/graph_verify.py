@@ -43,6 +43,8 @@ def verify(path: str | os.PathLike, *, show: bool = False) -> GraphStore:
         for source, _, _ in graph.iter_edges(chunk):
             for name in graph.event_columns:
                 graph.read_event(name, slice(first, first + len(source)))
+            if graph.splits_edges:
+                graph.read_edge_split(slice(first, first + len(source)))
             first += len(source)
             bar.advance(len(source))
     step = max(CHUNK_BYTES // max(graph.num_features * graph.feature_dtype.itemsize, 64), 1)

@@ -52,6 +52,7 @@ class GraphSpec:
     num_splits    0: one split, stored as (N,)
     name_dtype    int64 or S*; None: the row number is the id
     class_names   one per class; None: classes have numbers only
+    splits_edges  edges say which part they are of
     """
 
     name: str
@@ -68,6 +69,7 @@ class GraphSpec:
     weighted: bool = False
     name_dtype: np.dtype | None = None
     class_names: Sequence[str] | None = None
+    splits_edges: bool = False
 
 
 class FixedColumn:
@@ -147,6 +149,8 @@ class GraphStoreWriter:
         grown = {"edge/source": ids, "edge/target": ids}
         if spec.weighted:
             grown["edge/weight"] = np.dtype(np.float32)
+        if spec.splits_edges:
+            grown["edge/split"] = np.dtype(np.uint8)
         if spec.features != "dense":
             self._start_sparse(grown)
         self.growing = {name: GrowingColumn(folder, name, dtype) for name, dtype in grown.items()}
@@ -244,9 +248,16 @@ class GraphStoreWriter:
         self.columns["name"].append(names)
 
     def append_edges(
-        self, source: np.ndarray, target: np.ndarray, weight: np.ndarray | None = None
+        self,
+        source: np.ndarray,
+        target: np.ndarray,
+        weight: np.ndarray | None = None,
+        split: np.ndarray | None = None,
     ) -> None:
-        """The next edges: integers (k,) below num_vertices twice; float32 (k,) when weighted."""
+        """The next edges: integers (k,) below num_vertices twice; float32 (k,) when weighted.
+
+        split: (k,) of 1 train, 2 validation, 3 test, where edges are split
+        """
         if len(source) != len(target):
             raise DataError("edge/source and edge/target differ in length")
         for name, ids in (("edge/source", source), ("edge/target", target)):
@@ -256,6 +267,11 @@ class GraphStoreWriter:
             if weight is None or len(weight) != len(source) or not np.isfinite(weight).all():
                 raise DataError("edge/weight: NaN, infinity, or not one weight per edge")
             self.growing["edge/weight"].append(weight)
+        if self.spec.splits_edges:
+            if split is None or len(split) != len(source):
+                raise DataError("edge/split: not one part per edge")
+            _check_range("edge/split", split, TRAIN, TEST)
+            self.growing["edge/split"].append(split)
         self.tally.add_edges(source, target, weight)
         self.num_edges += len(source)
 

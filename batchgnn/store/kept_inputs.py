@@ -78,8 +78,8 @@ def origin_of(manifest: Manifest, aggregation: str, number: str) -> Origin:
         aggregation=aggregation,
         view=view,
         number=number,
-        features=_digest(manifest, ["vertex/features"]),
-        topology=_digest(manifest, edges),
+        features=digest(manifest, ["vertex/features"]),
+        topology=digest(manifest, edges),
     )
 
 
@@ -164,7 +164,7 @@ def _remake(path: Path) -> str:
     return f"Remove it, and the next run makes it again: rm {_all_of(path)}"
 
 
-def _digest(manifest: Manifest, datasets: list[str]) -> str:
+def digest(manifest: Manifest, datasets: list[str]) -> str:
     """32 hexadecimal digits over the checksums of some datasets of all shards, and the offsets."""
     names = [text(name) for name in manifest.checksum_dataset]
     columns = [manifest.checksum[:, names.index(name)].tolist() for name in datasets]

@@ -26,12 +26,16 @@ WALKED_ARCS = 1 << 20
 
 @dataclass(frozen=True)
 class LinkSpec(Spec):
-    """Shares of the pairs that are for training, validation and test, and the seed of the draw."""
+    """Shares of the pairs that are for training, validation and test, and the seed of the draw.
+
+    is_given: edges said themselves which part they are of; shares are those of the edges
+    """
 
     train: float
     val: float
     test: float
     seed: int = 0
+    is_given: bool = False
 
     def part(self, source: np.ndarray, target: np.ndarray) -> np.ndarray:
         """int (m,): 0, 1, 2 = the pair is of training, validation, test.

@@ -19,6 +19,8 @@ CHUNK_CELLS = 1 << 20
 "Cells that are held at a time."
 
 ID, PREDICTED, CLASSES, CHANCES = "original_id", "predicted", "class_name", "probability"
+FIRST = (ID, "source", "target", "time")
+"Columns that stand before what is said of them."
 
 Table = dict[str, np.ndarray]
 "Columns (k,) by name."
@@ -79,7 +81,8 @@ def table_of(file: Path) -> Iterator[Table]:
     """The rows of a prediction file of HDF5, in chunks of a bounded number of cells."""
     with h5py.File(file, "r", locking=False) as store:
         names = [name.decode() for name in store.get(CLASSES, ())]
-        columns = sorted(store.keys() - {CLASSES}, key=lambda name: (name != ID, name))
+        there = store.keys() - {CLASSES}
+        columns = [*(name for name in FIRST if name in there), *sorted(there - {*FIRST})]
         width = sum(int(np.prod(store[name].shape[1:])) for name in columns)
         step, rows = max(CHUNK_CELLS // width, 1), len(store[columns[0]])
         is_one_class = store.attrs["task"] == MULTICLASS

@@ -1,7 +1,8 @@
 """Decoders: from the rows of two vertices to the logit of an edge between them.
 
-Rows come as left (B, d), of sources, and right (n, B, d), of n vertices that each is paired with;
-logits are (n, B). `backward` adds to the gradients of the decoder's own parameters.
+Rows come as left (B, d), of sources, and right (n, B, d), of n vertices that each is paired with,
+or (n, 1, d), of n that all are paired with; logits are (n, B). `backward` adds to the gradients of
+the decoder's own parameters.
 """
 
 from collections.abc import Mapping
@@ -39,14 +40,14 @@ class Dot:
 
     def logits(self, p: Arrays, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, Any]:
         """As `Decoder.logits`."""
-        return np.einsum("bd,nbd->nb", left, right), None
+        return _met(left, right), None
 
     def backward(
         self, p: Arrays, grads: Arrays, left: np.ndarray, right: np.ndarray, slope: np.ndarray,
         saved: Any,
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """As `Decoder.backward`."""
-        return np.einsum("nb,nbd->bd", slope, right), slope[:, :, None] * left
+        return _adjoint(slope, left, right)
 
 
 class DistMult:
@@ -58,16 +59,16 @@ class DistMult:
 
     def logits(self, p: Arrays, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, Any]:
         """As `Decoder.logits`."""
-        return np.einsum("bd,nbd->nb", left * p["w"], right), None
+        return _met(left * p["w"], right), None
 
     def backward(
         self, p: Arrays, grads: Arrays, left: np.ndarray, right: np.ndarray, slope: np.ndarray,
         saved: Any,
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """As `Decoder.backward`."""
-        met = np.einsum("nb,nbd->bd", slope, right)
+        met, dright = _adjoint(slope, left * p["w"], right)
         grads["w"][:] += np.einsum("bd,bd->d", met, left)
-        return met * p["w"], slope[:, :, None] * (left * p["w"])
+        return met * p["w"], dright
 
 
 class TwoLayers:
@@ -101,8 +102,27 @@ class TwoLayers:
         dhidden = np.where(active > 0, flat[:, None] * p["w"], 0)
         grads["W"][:] += product.T @ dhidden
         grads["b"][:] += dhidden.sum(axis=0)
-        dproduct = (dhidden @ p["W"].T).reshape(right.shape)
-        return (dproduct * right).sum(axis=0), dproduct * left
+        dproduct = (dhidden @ p["W"].T).reshape(len(right), *left.shape)
+        dright = dproduct * left
+        if right.shape[1] != len(left):
+            dright = dright.sum(axis=1, keepdims=True)
+        return (dproduct * right).sum(axis=0), dright
+
+
+def _met(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """(n, B): inner products."""
+    if right.shape[1] == 1:
+        return right[:, 0] @ left.T
+    return np.einsum("bd,nbd->nb", left, right)
+
+
+def _adjoint(
+    slope: np.ndarray, left: np.ndarray, right: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gradients of `_met` by left and right; slope: by the products."""
+    if right.shape[1] == 1:
+        return slope.T @ right[:, 0], (slope @ left)[:, None]
+    return np.einsum("nb,nbd->bd", slope, right), slope[:, :, None] * left
 
 
 DECODERS: Mapping[str, Decoder] = {"dot": Dot(), "distmult": DistMult(), "mlp": TwoLayers()}

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from batchgnn.base.errors import ConfigError
 from batchgnn.comm.grid import Comm
 from batchgnn.nn.init import Declared, kaiming, zeros
 from batchgnn.nn.products import column_sums, multiply, multiply_columns
 from batchgnn.settings.settings import Settings
 from batchgnn.store.own_shards import OwnShards
-from batchgnn.tasks.options import EventLoss, Scoring
+from batchgnn.tasks.options import EventLoss, Negatives, Scoring
 from batchgnn.tasks.pair_losses import PAIR_LOSSES
 from batchgnn.tasks.ranking import area, average_precision, reciprocal_ranks
 from batchgnn.tasks.score import Score
@@ -153,3 +154,13 @@ def make_events(settings: Settings) -> Events:
     """The task of the settings."""
     options = settings.options()
     return Events(settings[Scoring].score, settings[EventLoss].event_loss, options["state_width"])
+
+
+def require_even_negatives(settings: Settings) -> None:
+    """Raise ConfigError where others are drawn in a way that is of links alone."""
+    kind, _ = settings[Negatives].drawn
+    if kind != "uniform":
+        raise ConfigError(
+            f"--negatives {settings[Negatives].negatives} is of --task links, and these are "
+            "events: give a number."
+        )

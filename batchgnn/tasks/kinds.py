@@ -16,8 +16,8 @@ from batchgnn.tasks.event_labels import (
     make_vertex_labels,
     require_trained,
 )
-from batchgnn.tasks.events import make_events
-from batchgnn.tasks.links import link_bytes, make_links, roots_of_link
+from batchgnn.tasks.events import make_events, require_even_negatives
+from batchgnn.tasks.links import begin_links, link_bytes, make_links, roots_of_links
 from batchgnn.tasks.options import (
     ClassWeights,
     Decoding,
@@ -45,9 +45,10 @@ class TaskKind:
     check          raises ConfigError where options do not go together
     far_roots      its seeds' roots may be vertices of other ranks
     of_edges       its seeds are edges, which can be left out of what is sampled
-    seed_roots     of settings: most roots of a seed
-    step_bytes     of settings, own seeds, those of a step, the graph's vertices and bytes of a
-                   number: peak bytes of a step, and of scores, besides what the mode holds
+    most_roots     of settings, seeds and their shards: most roots of these
+    step_bytes     of settings, own seeds, those of a step, own shards, the graph's vertices and
+                   bytes of a number: peak bytes of a step, and of scores, besides what the mode
+                   holds
     begin          before a mode trains: what the task's loss asks of all own shards; collective
     """
 
@@ -61,8 +62,8 @@ class TaskKind:
     check: Callable[[Settings], None] = lambda settings: None
     far_roots: bool = False
     of_edges: bool = False
-    seed_roots: Callable[[Settings], int] = lambda settings: 1
-    step_bytes: Callable[[Settings, int, int, int, int], int] = lambda *_: 0
+    most_roots: Callable[[Settings, float, int], float] = lambda settings, seeds, shards: seeds
+    step_bytes: Callable[[Settings, int, int, int, int, int], int] = lambda *_: 0
     begin: Callable[[Any, Comm, OwnShards, Settings], None] = lambda *_: None
 
 
@@ -99,6 +100,7 @@ TASKS = {
             metrics=("mrr", "ap", "roc-auc"),
             manifest_task="events",
             of_events=True,
+            check=require_even_negatives,
         ),
         TaskKind(
             name="event-labels",
@@ -126,8 +128,9 @@ TASKS = {
             manifest_task="links",
             far_roots=True,
             of_edges=True,
-            seed_roots=roots_of_link,
+            most_roots=roots_of_links,
             step_bytes=link_bytes,
+            begin=begin_links,
         ),
     )
 }

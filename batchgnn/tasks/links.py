@@ -5,6 +5,7 @@ vertex that it leads to with others, drawn anew in each step. Held-out edges are
 vertices that are the same in every run.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -19,8 +20,14 @@ from batchgnn.settings.settings import Settings
 from batchgnn.store.links import LinkSpec, stands_for_edge
 from batchgnn.store.own_shards import OwnShards
 from batchgnn.store.shard_store import Manifest
+from batchgnn.tasks.against import Against
 from batchgnn.tasks.decoders import DECODERS
-from batchgnn.tasks.negatives import NONE, scoring_negatives, training_negatives
+from batchgnn.tasks.negatives import (
+    MOST_IN_BATCH,
+    NONE,
+    TrainingNegatives,
+    scoring_negatives,
+)
 from batchgnn.tasks.options import Decoding, Losses, Negatives, Scoring
 from batchgnn.tasks.ordered import auc, precision
 from batchgnn.tasks.pair_losses import PAIR_LOSSES
@@ -46,16 +53,17 @@ class Links:
         loss: str,
         decoder: str,
         width: int,
-        negatives: tuple[int, int],
+        negatives: TrainingNegatives,
+        num_scored: int,
         seed: int,
     ):
         """metric: of `scores`, the one that chooses; loss: of PAIR_LOSSES; decoder: of DECODERS.
 
-        width: of a row; negatives: of an edge in training, and in scores; seed: of the draws
+        width: of a row; negatives: of training; num_scored: of an edge in scores; seed: of draws
         """
         self.metric, self._loss, self._decoder = metric, PAIR_LOSSES[loss], DECODERS[decoder]
         self._width, self._seed = width, seed
-        self._num_negatives, self._num_scored = negatives
+        self.negatives, self._num_scored = negatives, num_scored
 
     def width(self, manifest: Manifest) -> int:
         """Columns of an embedding."""
@@ -77,34 +85,51 @@ class Links:
     def roots(self, own: OwnShards, seeds: np.ndarray, epoch: int = 0, step: int = 0) -> Roots:
         """Both ends of the edges, and their negatives, wherever they live.
 
-        targets: int64 (2 + n, B), of each edge the root of its source, its target, its negatives
+        targets: list of `Against`, of roots
         """
-        num_vertices, key = own.manifest.num_vertices, (self._seed, epoch, step)
-        others = training_negatives(seeds, self._num_negatives, num_vertices, key)
-        vertices = np.stack([seeds // num_vertices, seeds % num_vertices, *others])
-        ids, rows = np.unique(vertices, return_inverse=True)
-        return Roots(ids, rows.reshape(vertices.shape), len(seeds), vertices[:2].copy())
+        key = self._seed, epoch, step
+        groups = self.negatives.against(own, seeds, key)
+        flat = [each.ravel() for group in groups for each in group if each is not None]
+        ids, row = np.unique(np.concatenate([np.empty(0, np.int64), *flat]), return_inverse=True)
+        rows = iter(np.split(row, np.cumsum([len(each) for each in flat])))
+        targets = [group.replaced(rows) for group in groups]
+        return Roots(
+            ids, targets, len(seeds), np.stack(np.divmod(seeds, own.manifest.num_vertices))
+        )
 
     def loss(self, rows: np.ndarray, roots: Roots, scale: float) -> Loss:
         """rows: float (roots, width); some edges at a time."""
         total, drows = 0.0, np.zeros_like(rows)
         for grad in self.grads.values():
             grad[...] = 0
-        size = max(1, CHUNK_NUMBERS // (rows.shape[1] * len(roots.targets)))
-        for begin in range(0, roots.num_seeds, size):
-            with np.errstate(over="ignore", invalid="ignore"):  # the step's sum tells all ranks
-                total += self._add_loss(rows, roots.targets[:, begin : begin + size], scale, drows)
+        for group in roots.targets:
+            size = max(1, CHUNK_NUMBERS // (rows.shape[1] * (2 + len(group.others))))
+            for some in group.parts(size):
+                with np.errstate(over="ignore", invalid="ignore"):  # the step's sum tells all ranks
+                    total += self._add_loss(rows, some, scale, drows)
         return Loss(total, drows)
 
-    def _add_loss(self, rows: np.ndarray, at: np.ndarray, scale: float, drows: np.ndarray) -> float:
+    def _add_loss(
+        self, rows: np.ndarray, against: Against, scale: float, drows: np.ndarray
+    ) -> float:
         """The sum of some edges' losses, whose gradient is added to `drows`."""
-        left, right = rows[at[0]], rows[at[1:]]
-        logits, saved = self._decoder.logits(self.p, left, right)
+        decoded, shapes = [], []
+        for left, right in against.pairs():
+            decoded.append(self._decoder.logits(self.p, rows[left], rows[right]))
+            shapes.append(decoded[-1][0].shape)
+        num_edges = against.ends.shape[1]
+        logits = np.concatenate([each.reshape(-1, num_edges) for each, _ in decoded])
+        logits[1:][against.absent] = -np.inf
         total, slope = self._loss(logits)
-        slope = (scale * slope).astype(rows.dtype)
-        dleft, dright = self._decoder.backward(self.p, self.grads, left, right, slope, saved)
-        np.add.at(drows, at[0], dleft)
-        np.add.at(drows, at[1:], dright)
+        slopes = np.split((scale * slope).astype(rows.dtype).ravel(), [math.prod(shapes[0])])
+        for (left, right), (_, saved), shape, each in zip(
+            against.pairs(), decoded, shapes, slopes, strict=False
+        ):
+            dleft, dright = self._decoder.backward(
+                self.p, self.grads, rows[left], rows[right], each.reshape(shape), saved
+            )
+            np.add.at(drows, left, dleft)
+            np.add.at(drows, right, dright)
         return total
 
     def scores(
@@ -158,6 +183,19 @@ class Links:
         logits[vertices == NONE] = -np.inf
         return logits
 
+    def pair_logits(
+        self, comm: Comm, own: OwnShards, rows: np.ndarray, source: np.ndarray, target: np.ndarray
+    ) -> np.ndarray:
+        """(n,): of pairs of any vertices, int64 (n,) on this rank; rows: own; collective."""
+        size = max(1, CHUNK_NUMBERS // (4 * rows.shape[1]))
+        found = [rows[:0, 0]]
+        for some in _parts(comm, np.column_stack([source, target]), size):
+            ids, at = np.unique(some, return_inverse=True)
+            fetched = RowsById(comm, own.ownership, ids, "scored rows").fetch(rows)
+            left, right = fetched[at.reshape(some.shape).T]
+            found.append(self._decoder.logits(self.p, left, right[None])[0][0])
+        return np.concatenate(found)
+
     def predict(self, inference: Inference) -> dict[str, np.ndarray]:
         """`embedding`, float32 (num_own, width); collective."""
         return {"embedding": inference.logits().astype(np.float32)}
@@ -194,22 +232,38 @@ def make_links(settings: Settings) -> Links:
         settings[Losses].chosen,
         decoding.decoder,
         decoding.embedding,
-        (negatives.uniform, negatives.eval_negatives),
+        TrainingNegatives(*negatives.drawn),
+        negatives.eval_negatives,
         settings[Training].seed,
     )
 
 
-def roots_of_link(settings: Settings) -> int:
-    """Vertices whose rows the loss of an edge needs."""
-    return 2 + settings[Negatives].uniform
+def begin_links(task: Links, comm: Comm, own: OwnShards, settings: Settings) -> None:
+    """What its negatives ask of all ranks; collective."""
+    task.negatives.begin(comm, own)
 
 
-def link_bytes(settings: Settings, own: int, num_seeds: int, num_vertices: int, item: int) -> int:
+def roots_of_links(settings: Settings, num_seeds: float, num_shards: int) -> float:
+    """Most vertices whose rows the loss of some edges needs, which are of so many shards."""
+    kind, count = settings[Negatives].drawn
+    if kind == "shared":
+        return 2 * num_seeds + count * num_shards
+    return (2 + count * (1 + (kind == "pairs"))) * num_seeds
+
+
+def link_bytes(
+    settings: Settings, own: int, num_seeds: int, num_shards: int, num_vertices: int, item: int
+) -> int:
     """Peak bytes of a step over so many edges, and of scores, besides what the mode holds.
 
     own: edges of the rank
     """
-    width, ends = settings[Decoding].embedding, roots_of_link(settings)
-    roots = min(ends * num_seeds, num_vertices)
-    chunk = CHUNK_NUMBERS * (5 * item + 16)
-    return 64 * own + num_seeds * 48 * ends + roots * (64 + 5 * width * item) + chunk
+    width, (kind, count) = settings[Decoding].embedding, settings[Negatives].drawn
+    ends = int(roots_of_links(settings, num_seeds, num_shards))
+    roots = min(ends, num_vertices)
+    if kind == "in-batch":
+        count = MOST_IN_BATCH
+        ends += min(num_seeds, count * num_shards)
+    chunk = max(CHUNK_NUMBERS, width * (2 + count)) * (5 * item + 16)
+    degrees = 32 * num_vertices if kind == "degree" else 0
+    return 64 * own + 48 * ends + roots * (64 + 5 * width * item) + chunk + degrees

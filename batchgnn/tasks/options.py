@@ -56,33 +56,45 @@ class Losses:
         return self.loss
 
 
-def _count(said: int | str) -> int:
-    """Of uniform:2, or 2; raises ValueError."""
-    found = re.fullmatch(r"(?:uniform:)?([1-9]\d*)", str(said))
-    if found is None:
-        raise ValueError("Must be a number of 1 or more, or uniform:NUMBER.")
-    return int(found[1])
+KINDS = ("uniform", "pairs", "shared", "degree", "local")
 
 
-HOW_MANY = Parameter(validator=lambda kind, value: _count(value) and None)
+def _drawn(said: int | str) -> tuple[str, int]:
+    """Of uniform:2, or 2; (in-batch, 0) of that. Raises ValueError."""
+    found = re.fullmatch(rf"(?:({'|'.join(KINDS)}):)?([1-9]\d*)", str(said))
+    if found is not None:
+        return found[1] or KINDS[0], int(found[2])
+    if said != "in-batch":
+        raise ValueError(
+            "Must be a number of 1 or more, uniform:NUMBER, pairs:NUMBER, shared:NUMBER, "
+            "degree:NUMBER, local:NUMBER or in-batch."
+        )
+    return said, 0
+
+
+HOW_MANY = Parameter(validator=lambda kind, value: value is not None and _drawn(value) and None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Negatives:
     """What an edge or an event is compared with."""
 
-    negatives: Annotated[int | str, HOW_MANY] = 1
-    """Vertices that a target is compared with in training, drawn anew in each epoch: a number, or
-    uniform:NUMBER, of vertices of the whole graph; of events, of all that are met."""
+    negatives: Annotated[int | str | None, HOW_MANY] = None
+    """Vertices that a target is compared with in training, drawn anew in each step: a number, or
+    uniform:NUMBER, of vertices of the whole graph; of events, of all that are met. Of links
+    besides: pairs:NUMBER, any vertices in the place of both ends; degree:NUMBER, drawn by the
+    degree to the power of .75; shared:NUMBER, the same for all edges that a shard has in the step;
+    in-batch, the targets of these, 1,024 at most; in mode averaging local:NUMBER, of the trainer's
+    own vertices. [default: 1; in mode averaging local:1]"""
 
     eval_negatives: Annotated[int, AT_LEAST_ONE] = EVAL_NEGATIVES
     """Vertices that a target is ranked among in scores: the same in every run, and never the target
     itself; of links, never one that the source has an edge to."""
 
     @property
-    def uniform(self) -> int:
-        """How many in training."""
-        return _count(self.negatives)
+    def drawn(self) -> tuple[str, int]:
+        """How, of KINDS or in-batch, and how many."""
+        return _drawn(1 if self.negatives is None else self.negatives)
 
 
 @dataclass(frozen=True, kw_only=True)

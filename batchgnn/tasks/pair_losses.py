@@ -1,7 +1,7 @@
 """Losses of a positive among its negatives: of logits, and their gradients.
 
-Logits are float (1 + n, B): a positive above its n negatives, for each of B seeds. Each loss is
-(the sum over seeds, its gradient), float64.
+Logits are float (1 + n, B): a positive above its n negatives, for each of B seeds; -inf where there
+is no negative. Each loss is (the sum over seeds, its gradient), float64.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,8 +26,8 @@ def softmax_loss(logits: np.ndarray) -> tuple[float, np.ndarray]:
 def binary_loss(logits: np.ndarray) -> tuple[float, np.ndarray]:
     """-log sigmoid of the first row, plus the mean of -log(1 - sigmoid) of the others."""
     x = logits.astype(np.float64)
-    num_negatives = len(x) - 1
-    loss = np.logaddexp(0, -x[0]).sum() + np.logaddexp(0, x[1:]).sum() / num_negatives
+    num_negatives = _num_negatives(x)
+    loss = np.logaddexp(0, -x[0]).sum() + (np.logaddexp(0, x[1:]) / num_negatives).sum()
     slope = expit(x)
     slope[0] -= 1
     slope[1:] /= num_negatives
@@ -40,13 +40,18 @@ def ranking_loss(logits: np.ndarray) -> tuple[float, np.ndarray]:
     Bayesian personalised ranking, Rendle et al., UAI 2009 (arXiv:1205.2618), eq. 4.
     """
     x = logits.astype(np.float64)
-    num_negatives = len(x) - 1
+    num_negatives = _num_negatives(x)
     below = x[1:] - x[0]
-    loss = float(np.logaddexp(0, below).sum() / num_negatives)
+    loss = float((np.logaddexp(0, below) / num_negatives).sum())
     slope = np.empty_like(x)
     slope[1:] = expit(below) / num_negatives
     slope[0] = -slope[1:].sum(axis=0)
     return loss, slope
+
+
+def _num_negatives(logits: np.ndarray) -> np.ndarray:
+    """int64 (B,): of each seed; 1 where there is none, whose loss is 0."""
+    return np.maximum((logits[1:] != -np.inf).sum(axis=0), 1)
 
 
 PAIR_LOSSES: Mapping[str, PairLoss] = {

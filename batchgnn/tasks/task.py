@@ -39,13 +39,13 @@ class Roots(NamedTuple):
     """The vertices whose rows the loss of some seeds needs: own ones, unless `TaskKind.far_roots`.
 
     ids        distinct global ids
-    targets    what the loss compares their rows with
+    targets    what the loss compares their rows with, as the task has it
     num_seeds  whose losses it sums
     edges      integers (2, num_seeds): sources and targets of seeds that are edges
     """
 
     ids: np.ndarray
-    targets: np.ndarray
+    targets: Any
     num_seeds: int
     edges: np.ndarray | None = None
 

@@ -18,9 +18,16 @@ def python_path() -> str:
     return f"{ROOT}:{HERE.parent}"
 
 
-def make_shards(work: Path) -> Path:
-    """The graph of issue 3, generated and cut for up to four ranks unless it is there."""
-    graph, shards = work / "communities.h5", work / "shards-4"
+LINKS = ["--links", "0.85", "0.05", "0.10"]
+"Options of `batchgnn partition` where edges are held out."
+
+
+def make_shards(work: Path, *, links: bool = False) -> Path:
+    """The graph of issue 3, generated and cut for up to four ranks unless it is there.
+
+    links: with held-out edges
+    """
+    graph, shards = work / "communities.h5", work / ("shards-4-links" if links else "shards-4")
     batchgnn = [sys.executable, "-m", "batchgnn"]
     environment = dict(os.environ) | {"PYTHONPATH": python_path()}
     work.mkdir(parents=True, exist_ok=True)
@@ -28,6 +35,7 @@ def make_shards(work: Path) -> Path:
         if not graph.exists():
             command = [*batchgnn, "data", "generate", "communities", graph, *GRAPH]
             subprocess.run(command, env=environment, check=True)
-        command = [*batchgnn, "partition", graph, shards, "--shards", "4"]
+        held_out = LINKS if links else []
+        command = [*batchgnn, "partition", graph, shards, "--shards", "4", *held_out]
         subprocess.run(command, env=environment, check=True)
     return shards

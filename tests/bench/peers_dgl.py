@@ -1,5 +1,7 @@
 """Workers of the comparison in one process of DGL 2.1: `peers_dgl.py dgl|graphbolt TASK`.
 
+Seeds are vertices; of edges peers_dgl_links.py has the batches and the loss.
+
 `dgl`: NeighborSampler and DataLoader; `graphbolt`: its successor. Both list fanouts from the input
 side, and sample every frontier vertex anew at each hop, its targets included, as BatchGNN does.
 Settings are the fastest that work: ids are int64, because with int32 DGL's SpMM (libxsmm) crashes
@@ -15,6 +17,7 @@ from pathlib import Path
 import dgl
 import numpy as np
 import torch
+from peers_dgl_links import link_batches, link_loss
 from peers_torch import Sage
 from peers_worker import Tally, Task, serve
 from torch.nn.functional import cross_entropy
@@ -25,9 +28,11 @@ def main() -> None:
     task = Task.from_arguments()
     torch.set_num_threads(task.threads)
     graph = {p.stem: torch.from_numpy(np.load(p)) for p in Path(task.graph).glob("*.npy")}
-    batches = {"dgl": dgl_batches, "graphbolt": graphbolt_batches}[sys.argv[1]](graph, task)
+    engines = {"dgl": link_batches if task.links else dgl_batches, "graphbolt": graphbolt_batches}
+    batches = engines[sys.argv[1]](graph, task)
     features, label = graph["features"], graph["label"]
-    model = Sage(features.shape[1], task.hidden, int(label.max()) + 1, len(task.fanouts))
+    width = task.hidden if task.links else int(label.max()) + 1
+    model = Sage(features.shape[1], task.hidden, width, len(task.fanouts))
     optimizer = torch.optim.Adam(model.parameters(), lr=task.learning_rate)
 
     def train(steps: int, tally: Tally) -> None:
@@ -36,15 +41,17 @@ def main() -> None:
                 inputs, seeds, blocks = next(batches)
             tally.add(edges=sum(b.num_edges() for b in blocks), input_rows=len(inputs))
             with tally.phase("gather"):
-                x, y = features.index_select(0, inputs), label.index_select(0, seeds)
+                x = features.index_select(0, inputs)
+                y = seeds if task.links else label.index_select(0, seeds)
             with tally.phase("forward"):
-                loss = cross_entropy(model(blocks, x), y)
+                rows = model(blocks, x)
+                loss = link_loss(rows, y) if task.links else cross_entropy(rows, y)
             with tally.phase("backward"):
                 optimizer.zero_grad()
                 loss.backward()
             with tally.phase("update"):
                 optimizer.step()
-            tally.add(loss=loss.item(), num_seeds=len(seeds))
+            tally.add(loss=loss.item(), num_seeds=task.batch)
 
     serve(train)
 

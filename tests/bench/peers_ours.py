@@ -110,6 +110,7 @@ def joined(ranks: list[dict]) -> dict:
 def main() -> None:
     """Open the shards and serve."""
     task = Task.from_arguments()
+    links = {"task": "links", "embedding": task.hidden} if task.links else {}
     settings = settings_of(
         model="sage",
         layers=len(task.fanouts),
@@ -119,7 +120,7 @@ def main() -> None:
         dropout=0.0,
         lr=task.learning_rate,
         threads=task.threads,
-        **{"macrobatch": 8, **(task.options or {})},
+        **{"macrobatch": 8, **links, **(task.options or {})},
     )
     with open_session(Path(task.shards), settings) as share:
         serve(share)

@@ -21,6 +21,9 @@ SETTINGS = {
 }
 "Fanouts from the seeds outward."
 
+LINK_SETTINGS = {"links": {"hidden": 128, "fanouts": [15, 10], "links": True}}
+"The same where seeds are edges: each beside one other target, and no message in its own step."
+
 WHOLE = {
     "gcn-2x64": {"model": "gcn", "layers": 2, "hidden": 64},
     "gcn-2x256": {"model": "gcn", "layers": 2, "hidden": 256},
@@ -52,11 +55,12 @@ class AnyTask:
 
 @dataclass(frozen=True, kw_only=True)
 class Task(AnyTask):
-    """Training on sampled minibatches."""
+    """Training on sampled minibatches of vertices, or of edges, whose rows are `hidden` wide."""
 
     fanouts: list[int]
     batch: int
     num_workers: int = 0
+    links: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,8 @@ rate, and the bytes of its gathers at the rate of a bare prefetching gather of r
 both measured before every turn; `make bench`.
 
 BATCHGNN_BENCH_SHARDS names a shard store of the 1.2 M-vertex graph (`batchgnn data generate
-communities`); by default a graph of 100,000 vertices is made, on which caches help more.
+communities`), BATCHGNN_BENCH_LINK_SHARDS one with held-out edges; by default a graph of 100,000
+vertices is made, on which caches help more.
 Threads: NUMBA_NUM_THREADS and OPENBLAS_NUM_THREADS.
 """
 
@@ -32,16 +33,22 @@ MACROBATCH, TURNS = 8, 5
 
 
 @pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    given = os.environ.get("BATCHGNN_BENCH_SHARDS")
-    if given:
-        return Path(given)
+def make_shards(tmp_path_factory):
+    """A shard store: the one that a variable names, or of a small graph, cut with `options`."""
     folder = tmp_path_factory.mktemp("bench")
-    graph, shards = folder / "g.h5", folder / "shards"
-    sizes = ["--vertices", 100_000, "--degree", 48, "--features", 100, "--classes", 47]
-    succeed("data", "generate", "communities", graph, *sizes)
-    succeed("partition", graph, shards, "--shards", 1, "--method", "random")
-    return shards
+
+    def make(variable, *options):
+        if given := os.environ.get(variable):
+            return Path(given)
+        graph, shards = folder / "g.h5", folder / variable
+        if not graph.exists():
+            sizes = ["--vertices", 100_000, "--degree", 48, "--features", 100, "--classes", 47]
+            succeed("data", "generate", "communities", graph, *sizes)
+        if not shards.exists():
+            succeed("partition", graph, shards, "--shards", 1, "--method", "random", *options)
+        return shards
+
+    return make
 
 
 @dataclass
@@ -69,12 +76,25 @@ def work_of_a_step(mode) -> Work:
 
 @pytest.mark.parametrize("cache", ["off", "memory"])
 @pytest.mark.parametrize("name", SETTINGS)
-def test_step(shards, name, cache):
+def test_step(make_shards, name, cache):
     hidden, fanouts = SETTINGS[name]
+    options = {"hidden": hidden, "fanouts": fanouts, "aggregate_cache": cache}
+    show_step(f"{name} aggregate cache {cache}", make_shards("BATCHGNN_BENCH_SHARDS"), options)
+
+
+def test_step_of_edges(make_shards):
+    """1,000 edges, each beside one vertex that is drawn; they carry no message in their step."""
+    shards = make_shards("BATCHGNN_BENCH_LINK_SHARDS", "--links", 0.85, 0.05, 0.1)
+    show_step("of edges", shards, {"task": "links", "hidden": 128, "embedding": 128,
+                                   "layers": 2, "fanouts": (15, 10)})  # fmt: skip
+
+
+def show_step(name, shards, options):
+    """Print the median of a step beside its floor."""
     threads = numba.config.NUMBA_NUM_THREADS
     settings = settings_of(
-        hidden=hidden, fanouts=fanouts, batch_size=1000, macrobatch=MACROBATCH, overlap=False,
-        threads=threads, dropout=0.0, aggregate_cache=cache, features="memory",
+        batch_size=1000, macrobatch=MACROBATCH, overlap=False, threads=threads, dropout=0.0,
+        features="memory", **options,
     )  # fmt: skip
     rng = np.random.default_rng(0)
     with open_session(shards, settings) as share:
@@ -92,4 +112,4 @@ def test_step(shards, name, cache):
                 next(steps)
             seconds.append((time.perf_counter() - begin) / MACROBATCH)
     note = f"{moved.flops / 1e9:.1f} GFLOP, {moved.gathered_bytes / 1e9:.2f} GB gathered"
-    show(f"step {name} aggregate cache {cache}", median(seconds[1:]), median(floors[1:]), note)
+    show(f"step {name}", median(seconds[1:]), median(floors[1:]), note)

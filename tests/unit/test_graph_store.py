@@ -240,8 +240,8 @@ DAMAGE = {
         lambda file: file.attrs.__setitem__("format", "batchgnn-shards")
     ),
     "no attribute `format`": with_file(lambda file: file.attrs.__delitem__("format")),
-    "format version 5, this batchgnn reads up to 4": with_file(
-        lambda file: file.attrs.__setitem__("format_version", 5)
+    "format version 6, this batchgnn reads up to 5": with_file(
+        lambda file: file.attrs.__setitem__("format_version", 6)
     ),
     "'many' is no whole number": with_file(
         lambda file: file.attrs.__setitem__("num_edges", "many")

@@ -4,7 +4,6 @@ import io
 import json
 import re
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -38,7 +37,6 @@ from batchgnn.plan.prediction import (
 )
 from batchgnn.plan.rates import ASSUMED, EdgeRates, Line, Link, Rates, read_rates, write_rates
 from batchgnn.plan.sampled import distinct_of, frontiers_of, group_sizes
-from batchgnn.plan.shares import share_graph
 from batchgnn.plan.table import plan_table, unbroken
 from batchgnn.run.session import open_session
 from batchgnn.store.shard_store import read_manifest
@@ -99,40 +97,6 @@ def test_work_of_a_decoupled_model(model):
     else:
         assert (rounds.attends, sent.attends) == ([(4, 1)] * 2, [(4, 1)])
         assert rounds.flops == 3 * 2 * 4 * 2
-
-
-def four_shards():
-    """A ring of four shards: 10 arcs each way between neighbours, 80 more inside of each."""
-    return SimpleNamespace(
-        name="ring",
-        num_shards=4,
-        num_vertices=40,
-        offset=np.arange(5) * 10,
-        shard_vertices=np.full(4, 10),
-        shard_edges=np.full(4, 100),
-        num_halo=np.array([8, 6, 8, 6]),
-        quotient_indptr=np.arange(5) * 2,
-        quotient_indices=np.array([1, 3, 0, 2, 1, 3, 0, 2]),
-        quotient_weight=np.full(8, 20),
-    )
-
-
-def test_shares_of_a_shard_a_rank_are_counts():
-    shares = share_graph(four_shards(), 4)
-    np.testing.assert_array_equal(shares.far_edges, [20] * 4)
-    np.testing.assert_array_equal(shares.halo, [8, 6, 8, 6])
-    assert shares.is_exact
-    assert (shares.balance, shares.halo_factor, shares.cut) == (1.0, 28 / 40, 0.2)
-    assert shares.talks_to == 2
-
-
-def test_shares_of_two_shards_a_rank():
-    """Half of a shard's edges from outside, and so of its halo, is on the rank itself."""
-    shares = share_graph(four_shards(), 2)
-    np.testing.assert_array_equal(shares.far_edges, [20, 20])
-    np.testing.assert_array_equal(shares.halo, [7, 7])
-    assert not shares.is_exact
-    assert shares.talks_to == 1
 
 
 def test_seconds_of_fullgraph_by_hand(shards):

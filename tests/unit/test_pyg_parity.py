@@ -4,12 +4,18 @@ The full neighbourhoods of all vertices; 1e-4 absolute. Skipped without torch or
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+from graphs import learnable_graph, shards_of
+from mpi.in_folder import trained
+from safetensors.numpy import load_file
 
 from batchgnn.graph.block import Block
+from batchgnn.modes.assembly import settings_of
 from batchgnn.nn.dropout import DropoutStream
 from batchgnn.nn.init import Declared
 from batchgnn.nn.loss import sigmoid_loss, softmax_loss
@@ -19,6 +25,10 @@ from batchgnn.nn.optim import Adam, Sgd
 from batchgnn.nn.parameters import Parameters
 from batchgnn.nn.pyg import pyg_state
 from batchgnn.operators.local import LocalOperator
+from batchgnn.run.export import export
+from batchgnn.run.predict import predict
+from batchgnn.store.shard_store import ShardStore
+from batchgnn.tasks.decoders import DECODERS
 
 torch = pytest.importorskip(
     "torch", reason="torch is not installed: pip install torch torch-geometric"
@@ -26,6 +36,7 @@ torch = pytest.importorskip(
 pytest.importorskip("torch_geometric.nn", reason="torch_geometric is not installed")
 
 from torch_models import (  # noqa: E402  (needs torch)
+    pair_scores,
     pyg_conv,
     pyg_gcnii,
     pyg_gcnii_logits,
@@ -78,6 +89,46 @@ def test_exported_weights_give_the_same_logits_on_cora(kind, norm):
         expected = pyg_logits(module, kind, torch.from_numpy(x), edge_index_of(block)).numpy()
     assert np.ptp(expected) > 0.1
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("kind", ["sage", "gcn", "gat"])
+def test_exported_encoders_and_decoders_give_the_same_pair_scores(comm, tmp_path, decoder, kind):
+    """Of a trained run: scores of `predict --pairs` by the user's ids, and of PyG's layers."""
+    graph = replace(learnable_graph(num_vertices=120), names=1000 + np.arange(120))
+    shards, run, out = (tmp_path / name for name in ("shards", "run", "out.h5"))
+    shards_of(graph, shards, links=(0.8, 0.1, 0.1))
+    options = {"model": kind, "decoder": decoder, "mode": "fullgraph", "lr": 0.02, "epochs": 5}
+    more = {"layers": 2, "hidden": 16, "embedding": 8, "eval_negatives": 5, "threads": 1}
+    with trained(comm, shards, run, settings_of(options | more)) as share:
+        assert share.manifest.num_vertices == 120
+    source, target = np.random.default_rng(1).integers(0, 120, (2, 300))
+    np.savez(tmp_path / "pairs.npz", source=1000 + source, target=1000 + target)
+    predict(run, out, pairs=tmp_path / "pairs.npz")
+    with h5py.File(out) as written:
+        found = written["score"][:]
+        np.testing.assert_array_equal(written["source"], 1000 + source)
+    export(run, tmp_path / "m.safetensors")
+    state = load_file(tmp_path / "m.safetensors")
+    edges, x = topology(shards)
+    module = pyg_module(state, kind)
+    with torch.no_grad():
+        z = pyg_logits(module, kind, torch.from_numpy(x), torch.from_numpy(edges))
+        expected = pair_scores(state, z, source, target).numpy()
+    assert np.ptp(expected) > 0.1
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
+def topology(shards):
+    """int64 (2, m), sources and targets of training's arcs, and features, by rows of the graph."""
+    store = ShardStore(shards)
+    parts = [store.shard(s) for s in range(store.manifest.num_shards)]
+    original = np.concatenate([each.original_id for each in parts])
+    source = original[np.concatenate([each.in_indices for each in parts]).astype(np.int64)]
+    degree = np.concatenate([each.degree_in for each in parts])
+    x = np.empty((len(original), store.manifest.num_features), np.float32)
+    x[original] = np.concatenate([each.features for each in parts])
+    return np.stack([source, np.repeat(original, degree)]), x
 
 
 @needs_cora

@@ -50,7 +50,7 @@ OTHER = {
     "guard_every": 7,
     "pipeline_ways": 2,
     "wavefront": True,
-    "overlap": False,
+    **{"overlap": False, "halo": "rows"},
     "aggregate_cache": "store",
     "aggregate_memory": "64M",
     "features": "mapped",
@@ -132,6 +132,8 @@ def test_the_sentence_names_who_has_the_option():
         settings_of(mode="tensor", batch_size=5)
     with pytest.raises(ConfigError, match="option of --model gat or decoupled-gat, and this"):
         settings_of(attention_dropout=0.5)
+    with pytest.raises(ConfigError, match=r"not its columns, .* take --pipeline-ways, or --mode"):
+        settings_of(mode="pipeline", tensor_ways=2)
     with pytest.raises(ConfigError, match=r"^--speed: there is no such option"):
         settings_of(speed=3)
 

@@ -10,7 +10,7 @@ from shards import random_graph
 import batchgnn.partition.cli as cli
 from batchgnn.base.errors import StoreError
 from batchgnn.graph.deal import deal_shards_to
-from batchgnn.modes.assembly import settings_of
+from batchgnn.modes.assembly import resolved, settings_of
 from batchgnn.modes.averaging.check import deal_trainers
 from batchgnn.partition.trainers import deal_to_trainers, label_spread
 from batchgnn.store.shard_store import ShardStore
@@ -77,7 +77,8 @@ def test_as_many_trainers_as_shards_have_one_each_and_one_has_all(tmp_path, trai
 
 def test_trainers_of_a_run_have_what_was_said(tmp_path):
     store = ShardStore(shards_of(learnable_graph(), tmp_path / "s", 9))
-    ranks = deal_trainers(store, 6, settings_of(mode="averaging", trainers=3, seed=2)).ownership
+    settings = resolved(settings_of(mode="averaging", trainers=3, seed=2), store.manifest.task)
+    ranks = deal_trainers(store, 6, settings).ownership
     vertices = np.bincount(ranks.rank_of_shard // 2, store.manifest.shard_vertices)
     assert deal_to_trainers(store, 3, seed=2).vertices.tolist() == vertices.tolist()
 

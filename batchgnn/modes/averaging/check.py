@@ -11,6 +11,7 @@ from batchgnn.sampling.options import KeptInputs, Sampling
 from batchgnn.settings.general import Run, Training
 from batchgnn.settings.settings import Settings
 from batchgnn.store.shard_store import ShardStore
+from batchgnn.tasks.options import Negatives
 
 
 def resolve_averaging(settings: Settings) -> Settings:
@@ -43,11 +44,16 @@ def resolve_averaging(settings: Settings) -> Settings:
         if settings.given.get("epochs", epochs) != epochs:
             raise ConfigError("--time-limit and --epochs both say how long: leave one out.")
         settings = settings.replace(epochs=epochs)
+    if Negatives in settings and settings[Negatives].negatives is None:
+        settings = settings.replace(negatives="local:1")
     return resolve_macrobatch(settings)
 
 
 def ranks_of_trainer(settings: Settings, num_ranks: int) -> int:
-    """Ranks of each trainer; raises ConfigError where ranks do not make so many groups."""
+    """Ranks of each trainer; raises ConfigError where ranks do not make so many groups.
+
+    Or where seeds are compared with vertices that a trainer does not have.
+    """
     options = settings[Trainers]
     trainers = options.trainers or num_ranks - options.evaluator
     groups = trainers + options.evaluator
@@ -58,6 +64,8 @@ def ranks_of_trainer(settings: Settings, num_ranks: int) -> int:
             f"trainers. Take {'one less than ' * options.evaluator}a divisor of {num_ranks}, or "
             "other ranks."
         )
+    if trainers > 1:
+        _require_own(settings)
     return num_ranks // groups
 
 
@@ -84,3 +92,14 @@ def deal_trainers(store: ShardStore, num_ranks: int, settings: Settings) -> Deal
     seed = settings[Training].seed
     ranks = deal_shards_to(num_shards, training // width, training, seed)
     return Dealt(Ownership(store.manifest.offset, ranks))
+
+
+def _require_own(settings: Settings) -> None:
+    """Raise ConfigError where edges are compared with vertices that a trainer does not have."""
+    negatives = settings.get(Negatives)
+    if negatives is not None and negatives.drawn[0] not in ("local", "in-batch"):
+        kind, count = negatives.drawn
+        raise ConfigError(
+            f"--negatives {kind}:{count} are any vertices, and a trainer has its own alone: take "
+            f"local:{count} or in-batch, or --trainers 1."
+        )

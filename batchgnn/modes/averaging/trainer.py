@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from batchgnn.base.errors import ConfigError
+from batchgnn.comm.exchange import allreduce_sum
 from batchgnn.comm.failure import fail_together
 from batchgnn.comm.grid import Grid
 from batchgnn.graph.ownership import Ownership
@@ -15,6 +16,7 @@ from batchgnn.modes.mode import StepResult
 from batchgnn.modes.share import Share
 from batchgnn.store.induced import InducedShards
 from batchgnn.store.own_shards import OwnShards
+from batchgnn.store.shard_store import Manifest
 
 
 class Trainer:
@@ -75,4 +77,15 @@ def own_of_trainer(share: Share, grid: Grid, width: int) -> OwnShards:
     found = OwnShards(InducedShards(own.whole, ownership), ownership, grid.rank)
     found.feature_dtype, found.features = own.feature_dtype, own.features
     found.features_in_memory = own.features_in_memory
+    found.manifest = _with_link_seeds(found, grid)
     return found
+
+
+def _with_link_seeds(own: OwnShards, grid: Grid) -> Manifest:
+    """The manifest, with as many seeds as edges are left where seeds are edges; collective."""
+    if own.manifest.links is None:
+        return own.manifest
+    counts = np.zeros((own.manifest.num_shards, 1), np.int64)
+    counts[own.shards, 0] = [len(each) for each in own.link_seeds()]
+    allreduce_sum(grid.world, counts, "seeds of the trainer")
+    return replace(own.manifest, num_seeds=counts)

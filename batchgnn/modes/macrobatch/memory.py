@@ -253,7 +253,8 @@ def cache_bytes(extent: Extent) -> tuple[int, int]:
 def frontier_sizes(extent: Extent) -> tuple[list[int], list[int]]:
     """Vertices of this rank's frontiers, seeds first, and edges of its hops: hardly ever more."""
     manifest, sampling = extent.manifest, extent.settings[Sampling]
-    roots = most_step_seeds(extent) * extent.task.seed_roots(extent.settings)
+    seeds = most_step_seeds(extent)
+    roots = int(extent.task.most_roots(extent.settings, seeds, min(len(extent.shards), seeds)))
     frontiers, edges = [min(roots, manifest.num_vertices)], list[int]()
     like = SEEDS + extent.settings[Training].split_index
     if extent.task.far_roots:

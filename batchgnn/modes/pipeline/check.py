@@ -18,6 +18,14 @@ DEEP_AND_PLAIN = (
     "this mode: add it, or take --model gcnii."
 )
 
+NOT_OF_STAGES = {
+    "tensor_ways": (
+        "the ranks of a stage share its vertices, not its columns, which would be dealt and "
+        "collected again for each product of a chunk: take --pipeline-ways, or --mode tensor."
+    )
+}
+"Options of other modes, and why they are none of this one."
+
 
 def resolve_pipeline(settings: Settings) -> Settings:
     """As of the whole graph; raises ConfigError."""

@@ -10,7 +10,13 @@ from batchgnn.comm.pipe import AHEAD
 from batchgnn.modes.extent import Extent
 from batchgnn.modes.pipeline.layout import layout_of
 from batchgnn.modes.pipeline.options import Stages
-from batchgnn.modes.whole.memory import PLANNING_BYTES, edge_bytes, kept_numbers, plan_halo_graph
+from batchgnn.modes.whole.memory import (
+    PLANNING_BYTES,
+    cover_bytes,
+    edge_bytes,
+    kept_numbers,
+    plan_halo_graph,
+)
 from batchgnn.nn.model import staged
 from batchgnn.sampling.options import KeptInputs
 
@@ -80,13 +86,16 @@ def plan_pipeline(extent: Extent) -> MemoryPlan:
     halo, sent = extent.halo_bounds()
     exact = (halo + sent + 8 * extent.num_own + 2 * part.rows) * width * item
     exact += sources * width * item * (part.far > 0)  # rows of other ways, beside own ones
-    preparing = max(part.num_edges * PLANNING_BYTES - edges, sum(extent.kept_bytes()))
+    sums, summing = cover_bytes(extent)
+    making = max(part.num_edges * PLANNING_BYTES - edges, summing)
+    preparing = max(making, sum(extent.kept_bytes()))
     activations = int(buffers.GROWTH * _activations(extent, part))
     passing = (2 * AHEAD + 2) * part.chunk + 4 * part.swapped
     plan = MemoryPlan(
         {
             **held,
             "edges": edges,
+            "what sums for others are made of": sums,
             HISTORIES: histories,
             "activations and their gradients": activations,
             "rows on their way": int(buffers.GROWTH * passing * width * item),

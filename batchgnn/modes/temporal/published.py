@@ -31,7 +31,7 @@ def num_negatives(settings: Settings) -> int:
 def num_trained_negatives(settings: Settings) -> int:
     """How many an event's target is compared with in training."""
     options = settings.get(Negatives)
-    return 0 if options is None else options.uniform
+    return 0 if options is None else options.drawn[1]
 
 
 class PublishedNegatives:

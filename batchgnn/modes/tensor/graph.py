@@ -15,7 +15,7 @@ from batchgnn.graph.cut_rows import cut_rows, even_bounds, group_shards
 from batchgnn.graph.ownership import Ownership
 from batchgnn.kernels.walk import loop_weights
 from batchgnn.modes.deal import Dealt
-from batchgnn.modes.options import Messages
+from batchgnn.modes.options import Halo, Messages
 from batchgnn.modes.share import Share
 from batchgnn.modes.tensor.memory import is_frugal, walk_chunks
 from batchgnn.modes.tensor.options import Slices
@@ -98,7 +98,8 @@ def grid_operator(share: Share, ways: int) -> GridOperator:
     beside, within = grid.some(way), grid.some(group)
     parts = group_shards(own.manifest, grid.size, ways, own.path)
     part = OwnShards(own.whole, Ownership(own.manifest.offset, parts), group)
-    inner = halo_operator(beside, part, share.model.aggregation, overlap=overlap)
+    cover = share.settings[Halo].covers
+    inner = halo_operator(beside, part, share.model.aggregation, overlap=overlap, cover=cover)
     inner.courier = Courier(enabled=overlap)
     exchange = ColumnExchange(within.background if overlap else within.world)
     bounds = even_bounds(part.num_own, ways)

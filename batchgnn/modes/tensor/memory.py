@@ -5,7 +5,7 @@ from batchgnn.base.bytes import MemoryPlan, allowed_bytes
 from batchgnn.graph.cut_rows import group_shards
 from batchgnn.modes.extent import Extent
 from batchgnn.modes.tensor.options import MOST_CHUNKS, Slices
-from batchgnn.modes.whole.memory import PLANNING_BYTES, activation_bytes
+from batchgnn.modes.whole.memory import PLANNING_BYTES, activation_bytes, cover_bytes
 from batchgnn.nn.models import MODELS
 from batchgnn.sampling.options import KeptInputs
 from batchgnn.settings.general import Run
@@ -30,6 +30,7 @@ def plan_tensor(extent: Extent) -> MemoryPlan:
         num_edges = int(manifest.shard_edges[in_part].sum())
         num_edges += int(manifest.shard_vertices[in_part].sum())
         parts["edges of the group's part"] = num_edges * PLANNING_BYTES
+        parts["what sums for others are made of"] = sum(cover_bytes(extent))
     elif is_frugal(extent):
         parts["mapped edges of a chunk"] = chunk_bytes(extent.settings[Slices], manifest)
         parts[ORDER] = order_bytes(manifest)  # one rank too walks in chunks then

@@ -1,6 +1,10 @@
 """What options of a mode over the whole graph mean together."""
 
+from batchgnn.base.errors import ConfigError
+from batchgnn.modes.chosen import model_of
 from batchgnn.modes.kept_check import can_keep, check_kept
+from batchgnn.modes.options import Halo
+from batchgnn.nn.options import Attention
 from batchgnn.sampling.options import KeptInputs
 from batchgnn.settings.settings import Settings
 
@@ -11,4 +15,15 @@ def resolve_whole(settings: Settings) -> Settings:
         keep = "memory" if can_keep(settings) else "off"
         settings = settings.replace(aggregate_cache=keep)
     check_kept(settings)
-    return settings
+    return _with_halo(settings)
+
+
+def _with_halo(settings: Settings) -> Settings:
+    """With what travels where nothing was said; raises ConfigError."""
+    said, attends = settings[Halo].halo, Attention in settings
+    if attends and said == "cover":
+        raise ConfigError(
+            f"--halo cover adds rows up by weights that stay, and those of --model "
+            f"{model_of(settings).name} change in every step: take --halo rows, or leave it out."
+        )
+    return settings.replace(halo=said or ("rows" if attends else "cover"))

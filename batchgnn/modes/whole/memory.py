@@ -4,12 +4,17 @@ from batchgnn.base import buffers
 from batchgnn.base.bytes import MemoryPlan
 from batchgnn.modes.activations import gradient_sums
 from batchgnn.modes.extent import Extent
+from batchgnn.modes.options import Halo
 from batchgnn.nn.model import Model
 from batchgnn.nn.models import MODELS
 from batchgnn.sampling.options import KeptInputs
 
 PLANNING_BYTES = 44
 "Of an edge, while the parts of the operator are made: rows, loops, weights, places, and the parts."
+
+
+COVERING_BYTES = 88
+"Likewise, of an edge to or from another rank, beyond those: terms of sums, in order, and sent."
 
 
 def plan_halo_graph(extent: Extent) -> MemoryPlan:
@@ -21,16 +26,19 @@ def plan_halo_graph(extent: Extent) -> MemoryPlan:
     model, num_own = extent.model, extent.num_own
     num_edges = extent.num_edges + num_own
     edges = num_edges * edge_bytes(model, extent.manifest.directed)
+    sums, summing = cover_bytes(extent)
     kept, exchanged = activation_bytes(model, num_own, *extent.halo_bounds(), extent.itemsize)
     inputs = num_own * extent.manifest.num_features * extent.itemsize
     if extent.settings[KeptInputs].is_kept and model.aggregation == "mean":
         inputs *= 2
     training = buffers.GROWTH * (kept + exchanged)
-    preparing = max(num_edges * PLANNING_BYTES - edges, sum(extent.kept_bytes()))
+    making = max(num_edges * PLANNING_BYTES - edges, summing)
+    preparing = max(making, sum(extent.kept_bytes()))
     return MemoryPlan(
         {
             **extent.held_bytes(per_vertex=48),
             "edges": edges,
+            "what sums for others are made of": sums,
             "rows of the halo, and those for others": int(buffers.GROWTH * exchanged),
             "the first layer's input": inputs,
             **extent.table_bytes(),
@@ -39,6 +47,18 @@ def plan_halo_graph(extent: Extent) -> MemoryPlan:
             "making the operators, beyond what training needs": max(0, int(preparing - training)),
         }
     )
+
+
+def cover_bytes(extent: Extent) -> tuple[int, int]:
+    """Bytes of the terms of sums that a rank sends; and those held while it finds out, beyond that.
+
+    A term is an own row, with gcn a weight, there and back; there are at most as many as edges.
+    """
+    if not extent.settings[Halo].covers or extent.num_ranks == 1:
+        return 0, 0
+    far, (_, sent) = extent.far_edges(), extent.halo_bounds()
+    held = 2 * far * (4 + 4 * extent.gcn) + 8 * sent
+    return held, max(0, far * COVERING_BYTES - held)
 
 
 def edge_bytes(model: Model, directed: bool) -> int:

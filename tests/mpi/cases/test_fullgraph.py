@@ -3,6 +3,7 @@
 One process is held to central differences in tests/unit/test_fullgraph.py.
 """
 
+import networkx
 import numpy as np
 import pytest
 from mpi.together import (
@@ -16,6 +17,7 @@ from mpi.together import (
     train_whole,
     written,
 )
+from networkx.algorithms import bipartite
 
 from batchgnn.modes.open import make_mode
 from batchgnn.run.session import open_session
@@ -24,6 +26,7 @@ from batchgnn.sampling.inference import Inference
 alone = on_one_rank(train_whole)
 VARIANTS = {
     "kept aggregate": {},
+    "halo of rows": {"halo": "rows", "aggregate_cache": "off"},
     "input dropout": {"input_dropout": 0.2, "overlap": True},
     "layer norm, no cache": {"norm": "layer", "aggregate_cache": "off"},
 }
@@ -94,6 +97,45 @@ def test_exact_evaluation_is_that_of_the_other_modes(comm, shared_folder, model)
         world, own, model = session.grid.world, session.own, session.model
         chunked = Inference(world, own, model, 1 << 12).logits()
         np.testing.assert_allclose(mode.inference().logits(), chunked, rtol=1e-4, atol=1e-5)
+
+
+def halo_rows(comm, shards, **options):
+    """Rows that come in for an aggregation, over all ranks."""
+    settings = changed(WHOLE, **options)
+    with open_session(shards, settings, comm) as session:
+        mode = make_mode(session)
+        list(mode.epoch(0))
+        return mode.counts()["halo_rows"]
+
+
+@pytest.mark.parametrize("name", ["undirected", "directed weighted"])
+def test_rows_that_travel_are_the_sizes_of_maximum_matchings(comm, shared_folder, name):
+    shards = stored(shared_folder, name)
+    cut = far_edges(comm, shards)
+    largest, sources = 0, 0
+    for pair in {(p, q) for p, q, *_ in cut}:
+        graph = networkx.Graph()
+        graph.add_edges_from((("s", u), ("t", v)) for p, q, u, v in cut if (p, q) == pair)
+        left = [node for node in graph if node[0] == "s"]
+        largest += len(bipartite.maximum_matching(graph, left)) // 2
+        sources += len(left)
+    assert halo_rows(comm, shards, model="gcn") == largest
+    assert halo_rows(comm, shards, model="gcn", halo="rows") == sources
+    assert halo_rows(comm, shards, model="gat") == sources
+    assert (largest < sources) == (comm.size > 1)
+
+
+def far_edges(comm, shards):
+    """(owner of the source, of the target, source, target) of all edges between ranks."""
+    with open_session(shards, WHOLE, comm) as session:
+        own = session.own
+        indptr = [np.diff(part) for part in own.in_indptr.parts]
+        target = np.repeat(own.ids, np.concatenate(indptr))
+        source = np.concatenate(own.in_indices.parts)
+        owner = own.ownership.owner(source)
+        rank = np.full(len(source), comm.rank)
+        mine = np.stack([owner, rank, source, target], axis=1)[owner != rank].tolist()
+    return [tuple(edge) for edges in comm.allgather(mine) for edge in edges]
 
 
 @pytest.mark.parametrize("overlap", [False, True])

@@ -66,8 +66,27 @@ def test_a_step_over_all_edges_and_neighbours_is_that_of_the_whole_graph(comm, c
         np.testing.assert_allclose(grad, expected.gradient[name], atol=1e-4 * size, err_msg=name)
 
 
-def test_a_resume_in_the_middle_of_an_epoch_takes_the_same_steps(comm, case):
-    shards, settings = case
+NEGATIVES = ["shared:5", "in-batch", "degree:2", "pairs:2"]
+WAYS = {
+    "overlap": {"overlap": True},
+    "kept inputs": {"exclude_seeds": False, "aggregate_cache": "memory"},
+    "shared topology": {"topology": "node-shared", "exclude_seeds": True},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("negatives", NEGATIVES)
+def test_negatives_are_those_of_one_rank(comm, case, negatives, way):
+    shards, settings = case[0], changed(case[1], negatives=negatives)
+    how = {name: value for name, value in WAYS[way].items() if name != "overlap"}
+    expected = alone(shards, changed(settings, macrobatch=2, **how), **TRAINED | {"epochs": 2})
+    found = train_whole(comm, shards, changed(settings, **WAYS[way]), **TRAINED | {"epochs": 2})
+    np.testing.assert_allclose(found.losses, expected.losses, rtol=1e-5)
+
+
+@pytest.mark.parametrize("negatives", ["uniform:2", *NEGATIVES])
+def test_a_resume_in_the_middle_of_an_epoch_takes_the_same_steps(comm, case, negatives):
+    shards, settings = case[0], changed(case[1], negatives=negatives)
     ends = []
     for first_step in (0, 2):
         with open_session(shards, settings, comm) as share:

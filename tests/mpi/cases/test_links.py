@@ -46,6 +46,20 @@ def test_ranks_train_as_one(comm, case):
     assert_same_training(train_whole(comm, shards, settings), expected, rtol=1e-8)
 
 
+@pytest.mark.parametrize("mode", ["fullgraph", "tensor"])
+@pytest.mark.parametrize("negatives", ["shared:5", "in-batch", "degree:2", "pairs:2"])
+def test_negatives_are_those_of_one_rank(comm, case, negatives, mode, monkeypatch):
+    """Where ranks have parts of shards too; by SGD, which shows what a gradient's size is."""
+    monkeypatch.setattr("batchgnn.tasks.negatives.MOST_IN_BATCH", 40)
+    shards, settings = case
+    how = {"optimizer": "sgd", "lr": 0.1, "mode": mode, "negatives": negatives}
+    settings, epochs = changed(settings, **how), 4
+    expected = alone(shards, changed(settings, overlap=False), epochs=epochs)
+    found = train_whole(comm, shards, settings, epochs=epochs)
+    np.testing.assert_allclose(found.losses, expected.losses, rtol=1e-12)
+    np.testing.assert_allclose(found.parameters, expected.parameters, rtol=1e-9, atol=1e-12)
+
+
 class Rows:
     """An inference with few different rows, so that many scores tie."""
 

@@ -12,6 +12,7 @@ from batchgnn.modes.open import make_mode
 from batchgnn.plan import calibrate
 from batchgnn.plan.auto import choose_mode
 from batchgnn.plan.beside import plan_of
+from batchgnn.plan.whole import AT_MOST
 from batchgnn.run.session import open_session
 from batchgnn.watch import trace
 
@@ -31,8 +32,8 @@ def stored(folder, num_shards):
 def predicted_and_sent(comm, shards, settings, epoch=0):
     """The prediction of an epoch; its bytes over all ranks, its calls on this one."""
     with open_session(shards, settings, comm) as session:
+        mode = make_mode(session)  # which finds the covers
         prediction, _ = plan_of(session, shards)
-        mode = make_mode(session)
         for before in range(epoch):
             list(mode.epoch(before))
         counted_epoch(mode, epoch)
@@ -46,6 +47,22 @@ def test_bytes_and_calls_of_a_whole_epoch_are_those_predicted(comm, shards, mode
     settings = changed(BASE, mode=mode, model=model)
     prediction, num_bytes, num_calls = predicted_and_sent(comm, shards, settings)
     assert (num_bytes, num_calls) == (prediction.bytes, prediction.calls)
+
+
+@pytest.mark.parametrize("model", ["sage", "gcn"])
+def test_bytes_before_covers_are_known_are_not_exceeded(comm, tmp_path_factory, model):
+    """And those of --halo rows are counts."""
+    size = comm.size
+    shards = stored(comm.bcast(tmp_path_factory.mktemp("fresh") if comm.rank == 0 else None), size)
+    rows = predicted_and_sent(comm, shards, changed(BASE, mode="fullgraph", halo="rows"))
+    assert rows[1:] == (rows[0].bytes, rows[0].calls)
+    settings = changed(BASE, mode="fullgraph", model=model)
+    with open_session(shards, settings, comm) as session:
+        before, _ = plan_of(session, shards)
+    assert (AT_MOST in before.notes) == (size > 1)
+    after, num_bytes, _ = predicted_and_sent(comm, shards, settings)
+    assert num_bytes <= before.bytes
+    assert AT_MOST not in after.notes
 
 
 @pytest.mark.parametrize("model", ["gin", "gat"])
