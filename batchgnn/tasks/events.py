@@ -53,7 +53,9 @@ class Events(StreamTask):
         """The target's, and one for each negative."""
         return 1 + num_negatives
 
-    def logits(self, rows: np.ndarray, num_events: int) -> tuple[np.ndarray, np.ndarray]:
+    def logits(
+        self, rows: np.ndarray, num_events: int
+    ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
         """((1 + n, B) logits, targets first, then n negatives; what `loss` needs of them).
 
         rows: float ((2 + n) B, d)
