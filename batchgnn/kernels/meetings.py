@@ -182,25 +182,34 @@ def meeting_clock_adjoint(meetings, query, dout, weight, dscore, span, sine, par
     span     float64 (R K,); sine float (R K, d_t): as `encode_spans` left it
     partial  float (ceil(R / ROOTS_PER_CHUNK), 2, d_t)  overwritten: of frequency, of phase
     """
-    root_row, neighbor_row, _, state, features, _ = meetings
-    num_slots, first = neighbor_row.shape[1], state.shape[1] + features.shape[1]
-    width = sine.shape[1]
+    root_row, neighbor_row = meetings.root_row, meetings.neighbor_row
+    num_slots, heads, width = neighbor_row.shape[1], query.shape[1], sine.shape[1]
+    first = query.shape[2] - width
+    of_query = query.reshape(-1, query.shape[2])[:, first:]
+    of_out = dout.reshape(-1, dout.shape[2])[:, first:]
     for chunk in prange(partial.shape[0]):
-        partial[chunk] = state.dtype.type(0)
-        end = min((chunk + 1) * ROOTS_PER_CHUNK, len(root_row))
-        for r in range(chunk * ROOTS_PER_CHUNK, end):
+        asked, seen = np.empty(heads, np.int64), np.empty(heads, np.int64)
+        ds, a = np.empty(heads, query.dtype), np.empty(heads, query.dtype)
+        dclock, dfrequency, dphase = (
+            np.empty(width, query.dtype),
+            partial[chunk, 0],
+            partial[chunk, 1],
+        )
+        dfrequency[:] = dphase[:] = query.dtype.type(0)
+        for r in range(chunk * ROOTS_PER_CHUNK, min((chunk + 1) * ROOTS_PER_CHUNK, len(root_row))):
             for k in range(num_slots):
                 if neighbor_row[r, k] < 0:
                     continue
-                i = r * num_slots + k
-                length = state.dtype.type(span[i])
-                for h in range(query.shape[1]):
-                    ds, a = dscore[r, h, k], weight[r, h, k]
-                    p, g = query[root_row[r], h], dout[r, h]
-                    for j in range(width):
-                        slope = -(ds * p[first + j] + a * g[first + j]) * sine[i, j]
-                        partial[chunk, 0, j] += slope * length
-                        partial[chunk, 1, j] += slope
+                for h in range(heads):
+                    asked[h], seen[h] = root_row[r] * heads + h, r * heads + h
+                    ds[h], a[h] = dscore[r, h, k], weight[r, h, k]
+                weighted_sum(ds, asked, of_query, dclock, False)
+                weighted_sum(a, seen, of_out, dclock, True)
+                length, slopes = query.dtype.type(span[r * num_slots + k]), sine[r * num_slots + k]
+                for j in range(width):
+                    slope = -dclock[j] * slopes[j]
+                    dfrequency[j] += slope * length
+                    dphase[j] += slope
 
 
 @parallel_kernel

@@ -180,7 +180,8 @@ def test_slots_that_stop_in_an_epoch_go_on_with_what_they_had_read(
             changed.setattr(interrupt, "asked", lambda: (next(calls, None) is None, 0))
         train(comm, shards, out, ways=ways, epochs=2)
     found, again = train(comm, shards, out, resume=True, ways=ways, epochs=2)
-    assert found == expected
+    # a checkpoint keeps the sum of all ranks' losses, so those of its epoch add up in another order
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
     for name, rows in memories.items():
         np.testing.assert_array_equal(again[name], rows, err_msg=name)
 
