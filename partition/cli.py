@@ -10,7 +10,14 @@ from rich.console import Console, Group
 from batchgnn.base.bytes import format_bytes, parse_bytes
 from batchgnn.base.errors import StoreError
 from batchgnn.partition.cut import Cut
-from batchgnn.partition.partition import as_split, available, cut_into, memory_plan, opened
+from batchgnn.partition.partition import (
+    as_split,
+    available,
+    cut_into,
+    memory_plan,
+    opened,
+    with_method,
+)
 from batchgnn.partition.plan import disk_bytes
 from batchgnn.partition.tables import graph_tables, shard_tables, trainer_tables
 from batchgnn.partition.write import schema_of
@@ -127,6 +134,7 @@ def _show_plan(
     whole = opened(graph)
     cut.check(whole.num_vertices)
     source = as_split(whole, cut)
+    cut = with_method(source, cut, allowed, show=True)
     plan = memory_plan(source, cut)
     counts = source.num_edges, cut.num_shards, whole.num_edges - source.num_edges
     disk = disk_bytes(schema_of(source, feature_dtype), *counts)

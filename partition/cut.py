@@ -9,7 +9,7 @@ from batchgnn.base.errors import ConfigError
 from batchgnn.partition.supernode import CLUSTERS_PER_SHARD
 from batchgnn.store.links import LinkSpec
 
-Method = Literal["metis", "random", "supernode"]
+Method = Literal["metis", "multilevel", "random", "supernode"]
 Order = Literal["rcm", "natural"]
 METHODS = get_args(Method)
 
@@ -21,16 +21,18 @@ class Cut:
     num_shards: Annotated[int, Parameter(name="--shards")]
     "Number of shards; any number of ranks up to it can train on them."
 
-    method: Method = "metis"
-    """metis: fewest edges between shards. random: every vertex draws its shard; needs no graph in
-    memory. supernode: many METIS clusters, dealt to the shards at random."""
+    method: Method | None = None
+    """metis: few edges between shards. multilevel: nearly as few, in much less memory. random:
+    every vertex draws its shard; needs no graph in memory. supernode: many METIS clusters, dealt to
+    the shards at random. Default: metis, and multilevel where METIS would need more than half of
+    the memory allowed."""
 
     seed: int = 0
     "The same graph, options and seed give the same shards."
 
     order: Order | None = None
     """Order of the vertices inside a shard: reverse Cuthill-McKee, or as in the graph store.
-    Default: rcm for metis and supernode, natural for random."""
+    Default: natural for random, rcm for the others."""
 
     clusters: int | None = None
     "Number of METIS clusters of the supernode method; default 32 per shard."
@@ -48,7 +50,7 @@ class Cut:
     def check(self, num_vertices: int) -> None:
         """Raise ConfigError for settings that cannot work on that many vertices."""
         for value, known, option in (
-            (self.method, METHODS, "--method"),
+            (self.method or METHODS[0], METHODS, "--method"),
             (self.inside, get_args(Order), "--order"),
         ):
             if value not in known:

@@ -4,26 +4,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from batchgnn.base.errors import StoreError
 from batchgnn.partition.source import GraphSource
 
 CHUNK = 1 << 22
-LARGEST = 2**31 - 1
-"METIS counts arcs and weights in 32 bits."
+NARROW = 2**31 - 1
+"Up to so many arcs indptr is of 32 bits, as METIS takes it."
 
 
 @dataclass(frozen=True, eq=False)
 class CutGraph:
     """CSR of the simple undirected graph, and what each vertex weighs.
 
-    indptr   int32 (N + 1,)
+    indptr   int32 (N + 1,), int64 where arcs are many or vertices are clusters
     indices  int32 (arcs,)  ascending within a row
     weight   int32 (N,)     1 + in-degree in the graph as it is, doubles and loops counted
+    between  int32 (arcs,)  what an arc counts for; None = 1
     """
 
     indptr: np.ndarray
     indices: np.ndarray
     weight: np.ndarray
+    between: np.ndarray | None = None
 
     @property
     def num_vertices(self) -> int:
@@ -34,15 +35,9 @@ class CutGraph:
 def cut_graph(graph: GraphSource) -> CutGraph:
     """Read all edges of `graph` into memory and make them simple and symmetric.
 
-    Raises StoreError when METIS cannot count so many arcs. Peak memory: `cut_graph_bytes`.
+    Peak memory: `cut_graph_bytes`.
     """
     num_vertices, num_edges = graph.num_vertices, graph.num_edges
-    if 2 * num_edges + num_vertices > LARGEST:
-        raise StoreError(
-            f"{graph.name} has {num_edges:,} edges; METIS takes at most "
-            f"{(LARGEST - num_vertices) // 2:,} with {num_vertices:,} vertices. "
-            f"Use --method random, which needs no graph in memory"
-        )
     key = np.empty(2 * num_edges, np.uint64)
     weight = np.ones(num_vertices, np.int32)
     shift, used = np.uint64(32), 0
@@ -62,7 +57,7 @@ def cut_graph(graph: GraphSource) -> CutGraph:
         key = key[first]
     indices = key.astype(np.uint32).view(np.int32)  # the low half
     key >>= shift
-    indptr = np.zeros(num_vertices + 1, np.int32)
+    indptr = np.zeros(num_vertices + 1, np.int32 if used <= NARROW else np.int64)
     np.cumsum(np.bincount(key.view(np.int64), minlength=num_vertices), out=indptr[1:])
     return CutGraph(indptr, indices, weight)
 

@@ -7,6 +7,7 @@ bounds of measured peaks (README.md has the measurements).
 import numpy as np
 
 from batchgnn.base.bytes import MemoryPlan
+from batchgnn.partition.cut_graph import cut_graph_bytes
 from batchgnn.store.schema import Schema
 
 EDGE_CHUNK = 1 << 20
@@ -16,6 +17,14 @@ LIBRARIES = 192 << 20
 "Python, NumPy, SciPy, HDF5 and compiled kernels."
 METIS_ARC_BYTES, METIS_VERTEX_BYTES = 120, 100
 "Peak of METIS k-way: 47 to 109 bytes per arc of the symmetric graph were measured, by its shape."
+
+METIS_ARCS = 16_000_000
+"Of a coarsest graph with more arcs, the multilevel method shows METIS the heaviest."
+COARSER = 1.0
+"""Arcs of all coarser graphs of the multilevel method to those of the finest: 0.3 to 0.8 were
+measured."""
+MULTILEVEL_VERTEX_BYTES = 64
+"Labels, loads and wishes of label propagation, beside the seeds."
 
 
 def feature_chunk(schema: Schema) -> int:
@@ -34,8 +43,26 @@ def vertex_bytes(schema: Schema) -> int:
     )
 
 
+def multilevel_plan(schema: Schema, num_edges: int) -> MemoryPlan:
+    """Peak of the multilevel cut: making the symmetric graph, or cutting it."""
+    n, arcs = schema.num_vertices, 2 * num_edges
+    seen = min(arcs, METIS_ARCS)
+    beside = {
+        "training seeds of all splits": 5 * schema.num_splits * n,
+        "libraries": LIBRARIES,
+    }
+    making = {"the symmetric graph in the making": cut_graph_bytes(n, num_edges)}
+    cutting = {
+        "the graph, symmetric": 4 * arcs + 12 * n,
+        "coarser graphs": int(8 * COARSER * arcs),
+        "METIS on the coarsest": METIS_ARC_BYTES * seen + METIS_VERTEX_BYTES * min(n, seen),
+        "label propagation": MULTILEVEL_VERTEX_BYTES * n,
+    }
+    return MemoryPlan(max(making, cutting, key=lambda parts: sum(parts.values())) | beside)
+
+
 def cut_plan(schema: Schema, num_edges: int) -> MemoryPlan:
-    """Peak of the cut with the whole graph in memory; num_edges as stored, each once."""
+    """Peak of the cut by METIS of the whole graph; num_edges as stored, each once."""
     n, arcs = schema.num_vertices, 2 * num_edges
     return MemoryPlan(
         {

@@ -227,7 +227,7 @@ def test_chunks_do_not_show(tmp_path, monkeypatch):
         ({"num_shards": 0}, "--shards 0: needed between 1 and 6"),
         (
             {"num_shards": 2, "method": "best"},
-            "--method best: needed one of metis, random, supernode",
+            "--method best: needed one of metis, multilevel, random, supernode",
         ),
         ({"num_shards": 2, "order": "none"}, "--order none: needed one of rcm, natural"),
         (
@@ -294,7 +294,9 @@ def wide_graph(tmp_path_factory):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
-@pytest.mark.parametrize(("method", "count"), [("metis", 8), ("random", 8), ("random", 1)])
+@pytest.mark.parametrize(
+    ("method", "count"), [("metis", 8), ("multilevel", 8), ("random", 8), ("random", 1)]
+)
 def test_measured_memory_is_within_the_plan(wide_graph, method, count):
     shards = wide_graph.parent / f"{method}-{count}"
     peak = peak_of_partition(wide_graph, shards, method, count)
@@ -326,6 +328,7 @@ def test_real_graphs(tmp_path, name, num_shards):
         cuts[method] = m.edge_cut / graph.num_edges
         verify(tmp_path / method)
     assert cuts["metis"] < 0.75 * cuts["random"]
+    assert cuts["multilevel"] < 1.05 * cuts["metis"]
     assert cuts["metis"] < cuts["supernode"] < cuts["random"]
     whole = Whole(tmp_path / "metis")
     assert whole.manifest.balance < 1.25
