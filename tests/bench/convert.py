@@ -7,15 +7,17 @@ label and two features. Ids are row numbers, numbers below 2^45, or text with su
 Compiling and importing do not count: a small part is converted first.
 """
 
-import argparse
 import time
 from pathlib import Path
 
 import numpy as np
+from cyclopts import App
 
 from batchgnn.data.convert_edges import convert_edges
 from batchgnn.data.edge_options import EdgeListOptions
-from batchgnn.store.shard_verify import verify
+from batchgnn.store.shard_verify import verify as verify_shards
+
+app = App(name="convert.py")
 
 EDGES_A_VERTEX, PART = 5, 1 << 20
 IDS = {"row": "{0}", "number": "{1}", "text": "user_{1:x}"}
@@ -50,31 +52,40 @@ def seconds_of(edges: Path, vertices: Path | None, out: Path) -> tuple[float, fl
     return time.perf_counter() - begin[0], time.process_time() - begin[1]
 
 
-def main() -> None:
-    """Print a line for each kind of ids."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--edges", type=int, default=2_000_000)
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--verify", type=Path)
-    args = parser.parse_args()
-    args.folder.mkdir(parents=True, exist_ok=True)
+@app.default
+def main(
+    folder: Path, /, *, edges: int = 2_000_000, turns: int = 3, verify: Path | None = None
+) -> None:
+    """Print nanoseconds an edge of conversions, and an arc of a shard store that is checked.
+
+    Parameters
+    ----------
+    folder
+        Where tables are made, and found again.
+    edges
+        Edges of a table.
+    turns
+        Conversions of each; the quickest counts.
+    verify
+        Shard store to check.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     for kind in IDS:
-        edges, vertices = make(args.folder, kind, args.edges)
-        small = make(args.folder, kind, 1000)
-        for what, table in (("with vertex table", vertices), ("alone", None)):
-            out = args.folder / "out.h5"
-            seconds_of(small[0], None if table is None else small[1], out)
-            found = [seconds_of(edges, table, out) for _ in range(args.turns)]
-            wall, cpu = (min(each) / args.edges * 1e9 for each in zip(*found, strict=True))
+        table, vertices = make(folder, kind, edges)
+        small = make(folder, kind, 1000)
+        for what, beside in (("with vertex table", vertices), ("alone", None)):
+            out = folder / "out.h5"
+            seconds_of(small[0], None if beside is None else small[1], out)
+            found = [seconds_of(table, beside, out) for _ in range(turns)]
+            wall, cpu = (min(each) / edges * 1e9 for each in zip(*found, strict=True))
             print(f"{kind}, {what}: {wall:.0f} ns an edge, {cpu:.0f} of processors", flush=True)
-    if args.verify is not None:
-        verify(args.verify)
+    if verify is not None:
+        verify_shards(verify)
         begin = time.perf_counter(), time.process_time()
-        arcs = verify(args.verify).shard_edges.sum()
+        arcs = verify_shards(verify).shard_edges.sum()
         wall, cpu = time.perf_counter() - begin[0], time.process_time() - begin[1]
         print(f"verify: {wall / arcs * 1e9:.0f} ns an arc, {cpu / arcs * 1e9:.0f} of processors")
 
 
 if __name__ == "__main__":
-    main()
+    app()
