@@ -206,11 +206,11 @@ def find(
         block.decode()
     if not block.endswith(b"\n"):
         block += b"\n"
-    data, num_lines = np.frombuffer(block, np.uint8), block.count(b"\n")
+    data, most_rows = np.frombuffer(block, np.uint8), len(block) // width
     slot = np.full(width, -1)
     wanted = [column for column in columns if column < width] or [0]
     slot[wanted] = np.arange(len(wanted))
-    begin, end = np.empty((2, len(wanted), num_lines), np.int32)
+    begin, end = np.empty((2, len(wanted), most_rows), np.int32)
     n = find_cells(data, np.uint8(ord(delimiter)), slot, trailing, begin, end)
     if n < 0:
         return None

@@ -13,6 +13,7 @@ from typing import IO
 import numpy as np
 
 from batchgnn.base.errors import ConfigError
+from batchgnn.kernels.pairs import deal_pairs
 from batchgnn.store.graph_writer import GraphStoreWriter
 
 READ_CHUNK = 1 << 20
@@ -24,8 +25,6 @@ BUCKET_EDGES = 1 << 21
 MOST_BUCKETS = 1 << 9
 MOST_VERTICES = 1 << 32
 "With more, an edge is no number of 64 bits."
-
-MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 def settle_double_edges(writer: GraphStoreWriter, wanted: str) -> str:
@@ -75,20 +74,16 @@ def _buckets(writer: GraphStoreWriter, stack: ExitStack) -> Iterator[IO[bytes]]:
     """Files of records (key, weight if there are any), copies of an edge in the same one."""
     num = min(-(-writer.num_edges // BUCKET_EDGES), MOST_BUCKETS) or 1
     files = [stack.enter_context(_unnamed_file(writer)) for _ in range(num)]
-    n = np.uint64(writer.spec.num_vertices)
+    ends, about = np.empty(num, np.int64), (writer.spec.num_vertices, writer.spec.directed)
     for source, target, *weight in writer.edges_so_far(READ_CHUNK):
-        low, high = source.astype(np.uint64), target.astype(np.uint64)
-        if not writer.spec.directed:
-            low, high = np.minimum(low, high), np.maximum(low, high)
+        keys, order = np.empty(len(source), np.uint64), np.empty(len(source), np.int64)
+        deal_pairs(source, target, *about, ends, keys, order)
         records = np.empty(len(source), record_dtype(weighted=bool(weight)))
-        records["key"] = low * n + high
+        records["key"] = keys
         if weight:
-            records["weight"] = weight[0]
-        place = ((records["key"] * MIX) >> np.uint64(40)) % np.uint64(num)
-        order = np.argsort(place.astype(np.uint16), kind="stable")
-        ends = np.cumsum(np.bincount(place.astype(np.int64), minlength=num))
-        for file, part in zip(files, np.split(records[order], ends[:-1]), strict=True):
-            file.write(part.tobytes())
+            records["weight"] = weight[0][order]
+        for file, part in zip(files, np.split(records, ends[:-1]), strict=True):
+            file.write(part.data)
     yield from files
 
 

@@ -93,7 +93,7 @@ def find_cells(data, delimiter, slot, trailing, begin, end):
     delimiter   uint8           below 128
     slot        int64 (width,)  row of `begin` and `end` of each column, -1 where it is not wanted
     trailing    bool            whether the last column has to be empty
-    begin, end  int32 (k, at least as many as lines)  overwritten: data[begin : end] is a cell
+    begin, end  int32 (k, at least b / width)  overwritten: data[begin : end] is a cell
 
     Returns the number of rows, or -1 where a line is anything but as many cells as `width`, plain
     or in quotes: comments, blank lines, quotes within quotes, control characters. O(b).

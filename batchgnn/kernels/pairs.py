@@ -50,3 +50,40 @@ def pair_buckets(key, source, target, weight_bits, num_buckets, out):
         bits = weight_bits[e] if len(weight_bits) else np.uint32(0)
         h = pair_hash(key, source[e], target[e], bits)
         out[e] = -1 if source[e] == target[e] else np.int64(h & np.uint64(num_buckets - 1))
+
+
+MIX = np.uint64(0x9E3779B97F4A7C15)
+
+
+@kernel
+def deal_pairs(source, target, num_vertices, directed, ends, keys, order):
+    """Pairs as numbers, those of a bucket together: copies of an edge are in one bucket.
+
+    source, target  integers (k,)
+    num_vertices    at most 2^32: a pair is source x num_vertices + target, the lower end first
+                    unless `directed`
+    ends            int64 (buckets,)  overwritten: where each bucket ends
+    keys            uint64 (k,)       overwritten: bucket after bucket, in each as they came
+    order           int64 (k,)        overwritten: the pair that each key is of
+
+    The bucket is a hash of the number. O(k + buckets).
+    """
+    n, num = np.uint64(num_vertices), np.uint64(len(ends))
+    ends[:] = 0
+    made, place = np.empty(len(source), np.uint64), np.empty(len(source), np.uint16)
+    for e in range(len(source)):
+        u, v = np.uint64(source[e]), np.uint64(target[e])
+        if not directed and u > v:
+            u, v = v, u
+        made[e] = u * n + v
+        bucket = ((made[e] * MIX) >> np.uint64(40)) % num
+        place[e] = bucket
+        ends[bucket] += 1
+    total = 0
+    for bucket in range(len(ends)):
+        total += ends[bucket]
+        ends[bucket] = total - ends[bucket]
+    for e in range(len(source)):
+        keys[ends[place[e]]] = made[e]
+        order[ends[place[e]]] = e
+        ends[place[e]] += 1
