@@ -55,7 +55,7 @@ def best_shard(v, arcs, shard, first, mine, counts, shards, links):
     """Where v has most arcs, among its own shard and those with room; links is zero again after.
 
     Of shards with as many arcs the one with the least load, if it is lighter than v's own even
-    with v. A vertex of a shard that has too much goes to the best other, whatever it cuts.
+    with v. A vertex of a shard that has too much goes where half as many of its arcs lead, too.
     """
     indptr, indices, between, weight = arcs
     s = shard[v]
@@ -65,7 +65,7 @@ def best_shard(v, arcs, shard, first, mine, counts, shards, links):
         links[t] += between[e] if len(between) else 1
     best, most = s, links[s]
     if burdens(v, shards.load[s], shards.counts[s], counts, shards):
-        most = np.int64(-1)
+        most = links[s] // 2  # dearer moves are left to who looks for the cheapest
     for t in range(len(links)):
         if t != s and links[t] >= most and links[t] and fits(v, t, weight, counts, shards):
             bar = shards.load[best] - (weight[v] if best == s else 0)

@@ -29,14 +29,16 @@ def propose_shards(chunks, arcs, counts, shard, shards, target):
 
 def best_shard(v, s, links, weight, counts, shards):
     too_much = burdens(v, shards.load[s], shards.counts[s], counts, shards)
-    least = max(1, 0 if too_much else links[s])
+    bar = links[s] // 2 if too_much else links[s]
     others = [
-        t for t in np.flatnonzero(links >= least) if t != s and fits(v, t, weight, counts, shards)
+        t
+        for t in np.flatnonzero(links >= max(bar, 1))
+        if t != s and fits(v, t, weight, counts, shards)
     ]
     if not others:
         return s
     best = min(others, key=lambda t: (-links[t], shards.load[t], t))
-    if not too_much and links[best] == links[s]:
+    if links[best] == bar:
         return best if shards.load[best] < shards.load[s] - weight[v] else s
     return best
 
