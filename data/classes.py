@@ -30,11 +30,12 @@ class Classes:
         self.number: dict[str, int] = {}
         self.num_labelled = 0
 
-    def add(self, texts: list[str]) -> None:
-        """See some cells."""
-        have = [text for text in texts if not is_none(text, NO_LABEL, self.no_label)]
-        self.num_labelled += len(have)
-        self.texts.update(have)
+    def add(self, texts: list[str], counts: Sequence[int]) -> None:
+        """See some texts, so many cells of each."""
+        for text, count in zip(texts, counts, strict=True):
+            if not is_none(text, NO_LABEL, self.no_label):
+                self.num_labelled += count
+                self.texts.add(text)
 
     def close(self, place: str, *, asked: bool) -> None:
         """Decide, when all labels have been seen.

@@ -5,7 +5,7 @@ Without a vertex table the vertices are those of the edges, in sorted order, or 
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from batchgnn.base.progress import progress
 from batchgnn.data.checks import Origin, check_finite
 from batchgnn.data.convert import EdgeChunk, Report, append_edges, report, split_note
 from batchgnn.data.edge_options import EdgeListOptions
-from batchgnn.data.edge_split import edge_parts
+from batchgnn.data.edge_split import edge_parts, parts_of_files
 from batchgnn.data.features import FeatureRows
 from batchgnn.data.headers import (
     INDEX_NAMES,
@@ -31,7 +31,7 @@ from batchgnn.data.npy_features import NpyFeatures
 from batchgnn.data.tables import Table
 from batchgnn.data.vertex_table import VertexTable
 from batchgnn.store.format import refuse_existing
-from batchgnn.store.graph_writer import NONE, GraphSpec, GraphStoreWriter, write_graph
+from batchgnn.store.graph_writer import NONE, TRAIN, GraphSpec, GraphStoreWriter, write_graph
 from batchgnn.store.taken import Record
 
 EdgeColumns = tuple[int, int, int | None, int | None]
@@ -57,8 +57,10 @@ def convert_edges(
     refuse_existing(out)
     named = options.source, options.target, options.weight, options.edge_split
     header = edge_header(named, options.header)
-    edges = open_tables((source, *options.more), delimiter=options.delimiter, header=header)
+    files = source, *options.more, *options.val_edges, *options.test_edges
+    edges = open_tables(files, delimiter=options.delimiter, header=header)
     columns = edge_columns(edges, options)
+    held_out = parts_of_files(options) if options.holds_out else None
     vertices = VertexTable(options) if options.vertices else None
     npy = None if options.features_npy is None else NpyFeatures(options.features_npy)
     ids = read_ids(edges, columns, vertices, npy)
@@ -76,10 +78,16 @@ def convert_edges(
                 vertices.append(features, options, npy is None, advance)
         with shown(f"{spec.name}: edges", edges, show) as advance:
             of_edges = append_edges(
-                *(writer, lambda: read_edges(edges, columns, ids), options.arcs or "once"),
+                *(
+                    writer,
+                    lambda: read_edges(edges, columns, ids, held_out),
+                    options.arcs or "once",
+                ),
                 *(options, str(edges.path), lambda _: advance()),
             )
         taken = taken_of(edges, columns) | of_edges
+        if held_out:
+            taken["split of the edges"] = f"held out: {', '.join(held_out)}"
         if vertices is not None:
             taken |= vertices.taken()
             if vertices.draws_split(options):
@@ -192,7 +200,7 @@ def make_spec(
         directed=options.arcs == "directed",
         feature_dtype=options.dtype,
         num_classes=options.classes,
-        splits_edges=options.edge_split is not None,
+        splits_edges=options.edge_split is not None or options.holds_out,
         weighted=options.weight is not None or options.double_edges == "sum",
         name_dtype=ids.name_dtype,
     )
@@ -221,8 +229,10 @@ def append_unlabelled(writer: GraphStoreWriter, *, with_features: bool) -> None:
             writer.append_features(np.empty((len(labels), 0), np.float32))
 
 
-def read_edges(edges: Table, columns: EdgeColumns, ids: Ids) -> Iterator[EdgeChunk]:
-    """By rows of the vertices, checked."""
+def read_edges(
+    edges: Table, columns: EdgeColumns, ids: Ids, held_out: Mapping[str, int] | None = None
+) -> Iterator[EdgeChunk]:
+    """By rows of the vertices, checked; held_out: parts by file, where edges are split so."""
     source, target, weight_column, split = columns
     for chunk in edges.chunks([column for column in columns if column is not None]):
         weight = None
@@ -231,7 +241,10 @@ def read_edges(edges: Table, columns: EdgeColumns, ids: Ids) -> Iterator[EdgeChu
                 weight = chunk.numbers([weight_column])[:, 0].astype(np.float32)
             check_finite(weight, Origin(str(edges.path), chunk.first_row), "weight")
         ends = ids.rows(chunk, source, edges), ids.rows(chunk, target, edges)
-        if split is None:
-            yield *ends, weight
-        else:
+        if split is not None:
             yield *ends, weight, edge_parts(edges, chunk, split)
+        elif held_out is not None:
+            part = held_out.get(str(edges.path), TRAIN)
+            yield *ends, weight, np.full(len(chunk), part, np.uint8)
+        else:
+            yield *ends, weight

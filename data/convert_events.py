@@ -16,6 +16,7 @@ from batchgnn.data.convert import Report
 from batchgnn.data.convert_edges import shown
 from batchgnn.data.event_columns import EventColumns, open_events
 from batchgnn.data.event_options import DEFAULT_SHARES, EventOptions
+from batchgnn.data.id_sets import distinct
 from batchgnn.data.ids import Ids, ids_of_edges
 from batchgnn.data.npy_features import NpyFeatures
 from batchgnn.data.sided_ids import SidedIds
@@ -215,15 +216,17 @@ def event_labels(table: Table, chunk: TableChunk, column: int) -> np.ndarray:
 
 def event_parts(table: Table, chunk: TableChunk, column: int) -> np.ndarray:
     """uint8 (k,): 1 train, 2 validation, 3 test; raises DataError for another cell."""
-    cells = [cell.lower() for cell in chunk.text(column)]
-    bad = [i for i, cell in enumerate(cells) if cell.removesuffix(".0") not in PARTS]
+    texts, which = distinct(chunk.cells(column))
+    cells = [cell.lower() for cell in texts]
+    bad = [n for n, cell in enumerate(cells) if cell.removesuffix(".0") not in PARTS]
     if bad:
+        row = chunk.first_row + int(np.argmax(which == bad[0]))
         raise DataError(
-            f"{table.path}, row {chunk.first_row + bad[0]:,}, column {table.columns[column]}: the "
-            f"split is {cells[bad[0]]!r}, needed 0, 1, 2 or train, val, test. Correct it, or split "
-            "by time: --split 0.7 0.15 0.15"
+            f"{table.path}, row {row:,}, column {table.columns[column]}: the split is "
+            f"{cells[bad[0]]!r}, needed 0, 1, 2 or train, val, test. Correct it, or split by time: "
+            "--split 0.7 0.15 0.15"
         )
-    return np.array([PARTS[cell.removesuffix(".0")] for cell in cells], np.uint8)
+    return np.array([PARTS[cell.removesuffix(".0")] for cell in cells], np.uint8)[which]
 
 
 def refuse_mixed_split(writer: EventWriter, table: Table, column: int) -> None:

@@ -1,5 +1,7 @@
 """`batchgnn data convert ogb`: an OGB node-property folder, as downloaded -> a graph store.
 
+Link-property folders are `ogb_links`'.
+
     raw/edge.csv.gz  node-feat.csv.gz  node-label.csv.gz  num-node-list.csv.gz     or
     raw/data.npz (edge_index, node_feat, num_nodes_list)  node-label.npz (node_label)
     split/SCHEME/train.csv.gz  valid.csv.gz  test.csv.gz
@@ -32,6 +34,7 @@ from batchgnn.data.convert import (
 from batchgnn.data.features import FeatureRows
 from batchgnn.data.labels import check_labels, task_of
 from batchgnn.data.ogb_catalogue import OgbEntry, entry_of, refuse_heterogeneous
+from batchgnn.data.ogb_links import MIRRORED, convert_links, is_of_links
 from batchgnn.data.ogb_raw import Raw, check_rows, need_csv, open_raw, read_integers
 from batchgnn.data.split import first_again
 from batchgnn.store.format import refuse_existing
@@ -85,6 +88,11 @@ def convert_ogb(
     entry = entry_of(options.name or "", source.name, source.resolve().name)
     refuse_heterogeneous(source, entry)
     arcs = arcs_of(options, entry)
+    if is_of_links(source):
+        if options.arcs is None and options.undirected is None and source.name in MIRRORED:
+            arcs = "once"
+        folder = split_folder(source, options.scheme, entry)
+        return convert_links(source, Path(out), options, arcs, folder)
     with ExitStack() as stack:
         raw = open_raw(source, stack)
         split = None

@@ -26,6 +26,13 @@ class EdgeListOptions(ConvertOptions):
     """Column of the edges' parts for link prediction: train, val or test, or 1, 2, 3; `partition`
     holds out what is not of training. Default: none, edges are split by `partition --links`."""
 
+    val_edges: tuple[Path, ...] = ()
+    """Files of edges that are for validation of link prediction, with the same columns; all others
+    are for training, or test."""
+
+    test_edges: tuple[Path, ...] = ()
+    "The same, for test."
+
     more: tuple[Path, ...] = ()
     "More files of edges, with the same columns, read after the first in this order."
 
@@ -73,6 +80,11 @@ class EdgeListOptions(ConvertOptions):
     """Whether the first line names the columns; default: where it has names that are known or given
     by an option, or text above numbers."""
 
+    @property
+    def holds_out(self) -> bool:
+        """Whether some files are of edges that are held out."""
+        return bool(self.val_edges or self.test_edges)
+
     def check(self) -> None:
         """Raise ConfigError when an option cannot be."""
         super().check()
@@ -83,6 +95,8 @@ class EdgeListOptions(ConvertOptions):
                 "--link-features leaves the features as they are: use it without "
                 "--normalize-features, or leave it out to copy them"
             )
+        if self.edge_split and self.holds_out:
+            raise ConfigError("--edge-split and --val-edges, --test-edges: choose one of the two")
         if self.features and self.features_npy is not None:
             raise ConfigError("--features and --features-npy: choose one of the two")
         if self.link_features and (self.standardize or self.fill is not None):

@@ -1,8 +1,10 @@
-"""Which part of a link split an edge is of: a column of words, or of 1, 2 and 3."""
+"""Which part of a link split an edge is of: by a column of words, or of 1, 2 and 3, or its file."""
 
 import numpy as np
 
 from batchgnn.base.errors import DataError
+from batchgnn.data.edge_options import EdgeListOptions
+from batchgnn.data.joined import files_of
 from batchgnn.data.split_columns import WORDS
 from batchgnn.data.tables import Table, TableChunk
 from batchgnn.store.graph_writer import NONE, TEST, TRAIN, VALIDATION
@@ -21,3 +23,9 @@ def edge_parts(table: Table, chunk: TableChunk, column: int) -> np.ndarray:
                 f"{word!r} is no part of a split of edges: needed train, val or test (or 1, 2, 3)"
             )
     return np.array([PARTS[word] for word in words], np.uint8)
+
+
+def parts_of_files(options: EdgeListOptions) -> dict[str, int]:
+    """By file of edges that are held out: 2 validation, 3 test."""
+    given = ((options.val_edges, VALIDATION), (options.test_edges, TEST))
+    return {str(file): part for paths, part in given for path in paths for file in files_of(path)}

@@ -1,7 +1,7 @@
 """The user's own vertex ids, integers or text, mapped to rows.
 
-All that a converter of edge lists holds in memory: integers take 16 bytes a vertex (a sorted array
-and its rows), text about 120 (a dictionary).
+All that a converter of edge lists holds in memory. Integers take 12 to 24 bytes a vertex, 24 to 40
+where they lie far apart; texts their UTF-8 and 24 to 40.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,9 +10,13 @@ import numpy as np
 
 from batchgnn.base.errors import DataError
 from batchgnn.data.checks import Origin, check_ids
+from batchgnn.data.id_sets import IntegerSet, MarkedIntegers, TextSet
 from batchgnn.data.tables import Table, TableChunk
+from batchgnn.kernels.id_table import look_up
 
 NAME_CHUNK = 1 << 16
+CLOSE = 4
+"Integers are close where their range is at most so many times their number."
 
 
 class RowIds:
@@ -36,60 +40,64 @@ class RowIds:
 
 
 class IntegerIds:
-    """Integer ids."""
+    """Integer ids: close ones by a row for each number of their range, others by a set."""
 
     name_dtype = np.dtype(np.int64)
 
     def __init__(self, ids: np.ndarray):
-        """ids int64 (N,), distinct, in the order of rows."""
-        self.num_vertices, self.row = len(ids), np.argsort(ids, kind="stable")
-        self.sorted = ids[self.row]
+        """ids int64 (N,), N > 0, in the order of rows; `are_distinct` tells whether they are."""
+        self.ids, self.num_vertices = ids, len(ids)
+        self.low, high = int(ids.min()), int(ids.max())
+        self.known: IntegerSet | None = None
+        row = np.arange(len(ids), dtype=np.int32 if len(ids) < 2**31 else np.int64)
+        if high - self.low < CLOSE * len(ids):
+            self.row_of = np.full(high - self.low + 1, -1, row.dtype)
+            self.row_of[ids - self.low] = row
+            self.are_distinct = bool((self.row_of[ids - self.low] == row).all())
+        else:
+            self.known = IntegerSet()
+            self.known.add(ids)
+            self.are_distinct = self.known.count == len(ids)
 
     def rows(self, chunk: TableChunk, column: int, table: Table) -> np.ndarray:
         """As `RowIds.rows`."""
         ids = require_integers(chunk, column, table)
-        if self.num_vertices == 0 and len(ids):
-            raise unknown(table, chunk.first_row, ids[0])
-        place = np.minimum(np.searchsorted(self.sorted, ids), self.num_vertices - 1)
-        missing = self.sorted[place] != ids
-        if missing.any():
-            row = int(np.argmax(missing))
+        if self.known is not None:
+            rows = self.known.find(ids)
+        else:
+            rows = np.empty(len(ids), np.int64)
+            look_up(ids, self.low, self.row_of, rows)
+        if rows.min(initial=0) < 0:
+            row = int(np.argmax(rows < 0))
             raise unknown(table, chunk.first_row + row, ids[row])
-        return self.row[place]
+        return rows
 
     def names(self) -> Iterator[np.ndarray]:
         """As `RowIds.names`."""
-        ids = np.empty_like(self.sorted)
-        ids[self.row] = self.sorted
-        for begin in range(0, len(ids), NAME_CHUNK):
-            yield ids[begin : begin + NAME_CHUNK]
+        for begin in range(0, len(self.ids), NAME_CHUNK):
+            yield self.ids[begin : begin + NAME_CHUNK]
 
 
 class TextIds:
     """Text ids, stored as UTF-8 of the longest one's length."""
 
-    def __init__(self, ids: list[str]):
-        """ids distinct, in the order of rows."""
-        self.row = {name: row for row, name in enumerate(ids)}
-        self.num_vertices = len(ids)
-        longest = max((len(name.encode()) for name in self.row), default=1)
-        self.name_dtype = np.dtype(f"S{max(longest, 1)}")
+    def __init__(self, texts: TextSet):
+        """texts: numbered in the order of rows."""
+        self.texts, self.num_vertices = texts, texts.count
+        self.name_dtype = np.dtype(f"S{max(texts.longest, 1)}")
 
     def rows(self, chunk: TableChunk, column: int, table: Table) -> np.ndarray:
         """As `RowIds.rows`."""
-        names = chunk.text(column)
-        try:
-            return np.fromiter(map(self.row.__getitem__, names), np.int64, len(names))
-        except KeyError:
-            row = next(i for i, name in enumerate(names) if name not in self.row)
-            raise unknown(table, chunk.first_row + row, names[row]) from None
+        rows = self.texts.find(chunk.cells(column))
+        if rows.min(initial=0) < 0:
+            row = int(np.argmax(rows < 0))
+            raise unknown(table, chunk.first_row + row, chunk.text(column)[row])
+        return rows
 
     def names(self) -> Iterator[np.ndarray]:
         """As `RowIds.names`."""
-        names = list(self.row)
-        for begin in range(0, len(names), NAME_CHUNK):
-            part = [name.encode() for name in names[begin : begin + NAME_CHUNK]]
-            yield np.array(part, self.name_dtype)
+        for begin in range(0, self.num_vertices, NAME_CHUNK):
+            yield self.texts.texts(begin, min(begin + NAME_CHUNK, self.num_vertices))
 
 
 Ids = RowIds | IntegerIds | TextIds
@@ -125,52 +133,50 @@ def is_integer(cell: str) -> bool:
         return False
 
 
-def canonical_integers(chunk: TableChunk, column: int) -> np.ndarray | None:
-    """int64 (k,) when every cell is an integer as one writes it (`7`, not `007` or `7.0`)."""
-    ids = chunk.integers(column)
-    if ids is None or chunk.text(column) != list(map(str, ids.tolist())):
-        return None
-    return ids
-
-
 def ids_of_table(table: Table, column: int) -> Ids:
     """The ids of a vertex table, in its order; raises DataError for a duplicate or empty id."""
-    numbers: list[np.ndarray] | None = []
-    texts: list[str] = []
-    first_row = 1
+    numbers, first_row = [np.empty(0, np.int64)], 0
     for chunk in table.chunks([column]):
-        if not texts and not numbers:
-            first_row = chunk.first_row
-        part = canonical_integers(chunk, column) if numbers is not None else None
-        if part is not None and numbers is not None:
-            numbers.append(part)
-            continue
-        if numbers is not None:
-            texts, numbers = [str(i) for old in numbers for i in old.tolist()], None
-        texts.extend(chunk.text(column))
-    if numbers is None:
-        _refuse_duplicates(table, first_row, texts)
-        return TextIds(texts)
-    ids = np.concatenate([np.empty(0, np.int64), *numbers])
+        first_row = first_row or chunk.first_row
+        part = chunk.canonical(column)
+        if part is None:
+            break
+        numbers.append(part)
+    else:
+        return _integers_of_table(table, first_row, np.concatenate(numbers))
+    return TextIds(_texts_of_table(table, column))
+
+
+def _integers_of_table(table: Table, first_row: int, ids: np.ndarray) -> Ids:
     if not len(ids):
         raise DataError(f"{table.path} has no rows: needed one for each vertex")
     if (ids == np.arange(len(ids))).all():
         return RowIds(len(ids))
     found = IntegerIds(ids)
-    again = np.flatnonzero(found.sorted[1:] == found.sorted[:-1])
-    if len(again):
-        rows = sorted(found.row[again[0] : again[0] + 2] + first_row)
-        raise _duplicate(table, rows, found.sorted[again[0]])
+    if not found.are_distinct:
+        order = np.argsort(ids, kind="stable")
+        again = np.flatnonzero(ids[order[1:]] == ids[order[:-1]])[0]
+        rows = sorted((order[again : again + 2] + first_row).tolist())
+        raise _duplicate(table, rows, ids[order[again]])
     return found
 
 
-def _refuse_duplicates(table: Table, first_row: int, texts: list[str]) -> None:
-    seen: dict[str, int] = {}
-    for row, name in enumerate(texts, first_row):
-        if not name:
-            raise DataError(f"{table.path}, row {row:,}: the vertex has no id. Give it one")
-        if seen.setdefault(name, row) != row:
-            raise _duplicate(table, [seen[name], row], name)
+def _texts_of_table(table: Table, column: int) -> TextSet:
+    texts, first_row = TextSet(), 0
+    for chunk in table.chunks([column]):
+        first_row = first_row or chunk.first_row
+        cells, known = chunk.cells(column), texts.count
+        numbers = texts.add(cells)
+        is_empty, expected = cells.begin == cells.end, known + np.arange(len(numbers))
+        bad = is_empty | (numbers != expected)
+        if bad.any():
+            row = int(np.argmax(bad))
+            place = first_row + known + row
+            if is_empty[row]:
+                raise DataError(f"{table.path}, row {place:,}: the vertex has no id. Give it one")
+            rows = [first_row + int(numbers[row]), place]
+            raise _duplicate(table, rows, chunk.text(column)[row])
+    return texts
 
 
 def _duplicate(table: Table, rows: Sequence[int], name: object) -> DataError:
@@ -182,26 +188,35 @@ def _duplicate(table: Table, rows: Sequence[int], name: object) -> DataError:
 
 def ids_of_edges(table: Table, columns: Sequence[int]) -> Ids:
     """The ids that occur in these columns, sorted; for a graph without a vertex table."""
-    numbers, pending = np.empty(0, np.int64), [np.empty(0, np.int64)]
-    texts: set[str] | None = None
-    for chunk in table.chunks(columns):
-        parts = [canonical_integers(chunk, column) for column in columns] if texts is None else []
-        if texts is None and all(part is not None for part in parts):
-            pending.append(np.unique(np.concatenate(parts)))  # type: ignore[arg-type]
-            if sum(map(len, pending)) > max(len(numbers), NAME_CHUNK):
-                numbers, pending = np.unique(np.concatenate([numbers, *pending])), []
-            continue
-        if texts is None:
-            texts = set(map(str, np.concatenate([numbers, *pending]).tolist()))
-        for column in columns:
-            names = chunk.text(column)
-            if "" in names:
-                row = chunk.first_row + names.index("")
-                raise DataError(f"{table.path}, row {row:,}: an edge without a vertex. Correct it")
-            texts.update(names)
-    if texts is not None:
-        return TextIds(sorted(texts))
-    numbers = np.unique(np.concatenate([numbers, *pending]))
+    numbers = _integers_of_edges(table, columns)
+    if numbers is None:
+        return TextIds(_texts_of_edges(table, columns))
     if (numbers == np.arange(len(numbers))).all():
         return RowIds(len(numbers))
     return IntegerIds(numbers)
+
+
+def _integers_of_edges(table: Table, columns: Sequence[int]) -> np.ndarray | None:
+    """int64 (N,) ascending; None when there are others."""
+    found = MarkedIntegers()
+    for chunk in table.chunks(columns):
+        for column in columns:
+            ids = chunk.canonical(column)
+            if ids is None:
+                return None
+            found.add(ids)
+    return found.sorted()
+
+
+def _texts_of_edges(table: Table, columns: Sequence[int]) -> TextSet:
+    texts = TextSet()
+    for chunk in table.chunks(columns):
+        for column in columns:
+            cells = chunk.cells(column)
+            is_empty = cells.begin == cells.end
+            if is_empty.any():
+                row = chunk.first_row + int(np.argmax(is_empty))
+                raise DataError(f"{table.path}, row {row:,}: an edge without a vertex. Correct it")
+            texts.add(cells)
+    texts.sort()
+    return texts

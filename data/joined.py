@@ -21,7 +21,8 @@ class JoinedTable:
         first = parts[0]
         for part in parts[1:]:
             _refuse_unlike(first, part)
-        self.path, self.parts, self.done = path, parts, 0
+        self.path = self.given = path
+        self.parts, self.done = parts, 0
         self.columns, self.first_cells = first.columns, first.first_cells
         self.sample, self.has_header, self.unit = first.sample, first.has_header, first.unit
         self.size = sum(part.size for part in parts)
@@ -36,13 +37,13 @@ class JoinedTable:
 
     def chunks(self, columns: Sequence[int]) -> Iterator[TableChunk]:
         """As `Table.chunks`; rows count within their file."""
-        given, self.done = self.path, 0
+        self.done = 0
         for part in self.parts:
             self.path, self._reading = part.path, part
             yield from part.chunks(columns)
             self.done += part.size
             self._reading = None
-        self.path = given
+        self.path = self.given
 
     def position(self) -> int:
         """As `Table.position`."""

@@ -10,9 +10,9 @@ import numpy as np
 from batchgnn.base.errors import DataError
 from batchgnn.data.checks import Origin, check_ids
 from batchgnn.data.convert import EDGE_CHUNK, FEATURE_CHUNK_BYTES, EdgeChunk
+from batchgnn.data.csv_table import CsvTable
 from batchgnn.data.ids import require_integers
 from batchgnn.data.npz_file import NpzFile
-from batchgnn.data.tables import CsvTable
 
 ROW_CHUNK = 1 << 16
 DEFLATE_RATIO = 1032

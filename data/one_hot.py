@@ -7,6 +7,7 @@ import numpy as np
 from batchgnn.base.errors import DataError
 from batchgnn.data.classes import NO_NUMBER, is_none
 from batchgnn.data.headers import is_number
+from batchgnn.data.id_sets import distinct
 from batchgnn.data.tables import Table, TableChunk
 
 MOST_VALUES = 1000
@@ -24,7 +25,8 @@ class OneHot:
         found: dict[int, set[str]] = {column: set() for column in columns}
         for chunk in table.chunks(columns) if columns else ():
             for column, values in found.items():
-                values.update(cell for cell in chunk.text(column) if not is_none(cell, NO_NUMBER))
+                texts, _ = distinct(chunk.cells(column))
+                values.update(cell for cell in texts if not is_none(cell, NO_NUMBER))
                 if len(values) > MOST_VALUES:
                     raise DataError(
                         f"{table.path}, column {table.columns[column]}: more than {MOST_VALUES:,} "
@@ -39,7 +41,8 @@ class OneHot:
     def rows(self, chunk: TableChunk, column: int) -> np.ndarray:
         """float64 (k, values of the column): 1 at the value of a cell; an empty cell has none."""
         place = self.values[column]
-        at = np.array([place.get(cell, -1) for cell in chunk.text(column)], np.int64)
+        texts, which = distinct(chunk.cells(column))
+        at = np.array([place.get(cell, -1) for cell in texts], np.int64)[which]
         return (at[:, None] == np.arange(len(place))).astype(np.float64)
 
 

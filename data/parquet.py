@@ -8,9 +8,17 @@ from typing import Any
 import numpy as np
 
 from batchgnn.base.errors import ConfigError, DataError
+from batchgnn.data.csv_table import CsvTable
 from batchgnn.data.headers import HeaderRule
 from batchgnn.data.packed import PARQUET_MAGIC, first_bytes
-from batchgnn.data.tables import CELLS_PER_CHUNK, CsvTable, Table, not_a_number, refuse_twice
+from batchgnn.data.tables import (
+    CELLS_PER_CHUNK,
+    Cells,
+    Table,
+    cells_of,
+    not_a_number,
+    refuse_twice,
+)
 
 LISTS = ("list<", "large_list<", "fixed_size_list<")
 NO_TEXT = (*LISTS, "timestamp", "date", "time", "duration", "struct", "map", "month", "union")
@@ -51,6 +59,17 @@ class ParquetChunk:
             return np.fromiter(map(int, self.text(column)), np.int64, len(self))
         except (ValueError, OverflowError):
             return None
+
+    def canonical(self, column: int) -> np.ndarray | None:
+        """As `TableChunk.canonical`."""
+        ids, kind = self.integers(column), str(self.batch.column(self.place[column]).type)
+        if ids is None or kind.startswith(("int", "uint")):
+            return ids
+        return ids if self.text(column) == list(map(str, ids.tolist())) else None
+
+    def cells(self, column: int) -> Cells:
+        """As `TableChunk.cells`."""
+        return cells_of(self.text(column))
 
     def numbers(self, columns: Sequence[int], *, missing: bool = False) -> np.ndarray:
         """As `TableChunk.numbers`."""

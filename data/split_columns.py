@@ -9,6 +9,7 @@ from batchgnn.data.checks import Origin
 from batchgnn.data.convert import split_of_masks
 from batchgnn.data.edge_options import EdgeListOptions
 from batchgnn.data.headers import SPLIT_NAMES, find_column, is_number, part_of
+from batchgnn.data.id_sets import distinct
 from batchgnn.data.tables import Table, TableChunk
 from batchgnn.store.graph_writer import NONE, TEST, TRAIN, VALIDATION
 from batchgnn.store.seeds import SPLITS
@@ -96,25 +97,28 @@ class SplitColumns:
         return split_of_masks(masks, Origin(str(self.table.path), chunk.first_row))
 
     def _mask(self, chunk: TableChunk, column: int) -> np.ndarray:
-        cells = [_whole(cell.lower()) for cell in chunk.text(column)]
-        for row, cell in enumerate(cells):
+        texts, which = distinct(chunk.cells(column))
+        cells = [_whole(cell.lower()) for cell in texts]
+        for n, cell in enumerate(cells):
             if cell not in _both():
+                row = int(np.argmax(which == n))
                 raise self._bad(chunk, row, column, cell, "0 or 1, or true or false")
-        return np.array([cell in TRUE for cell in cells])
+        return np.array([cell in TRUE for cell in cells], bool)[which]
 
     def _of_words(self, chunk: TableChunk, column: int) -> np.ndarray:
-        words = [_whole(word.lower()) for word in chunk.text(column)]
+        found, which = distinct(chunk.cells(column))
+        words = [_whole(word.lower()) for word in found]
         known = WORDS | DIGITS
         needed = "train, val, test or none"
         if self.values is not None:
             texts = [_whole(text.lower()) for text in self.values]
             known = dict(zip(texts, SPLITS.values(), strict=True)) | {"": NONE}
             needed = " or ".join(self.values)
-        for row, word in enumerate(words):
+        for n, word in enumerate(words):
             if word not in known:
-                raise self._bad(chunk, row, column, word, needed)
+                raise self._bad(chunk, int(np.argmax(which == n)), column, word, needed)
         self.seen.update(words)
-        return np.array([known[word] for word in words], np.uint8)
+        return np.array([known[word] for word in words], np.uint8)[which]
 
     def _bad(self, chunk: TableChunk, row: int, column: int, found: str, needed: str) -> DataError:
         return DataError(

@@ -19,6 +19,7 @@ from batchgnn.data.headers import (
     is_number,
     vertex_header,
 )
+from batchgnn.data.id_sets import distinct
 from batchgnn.data.joined import open_tables
 from batchgnn.data.labels import check_labels, task_of
 from batchgnn.data.one_hot import OneHot
@@ -180,7 +181,8 @@ class VertexTable:
         if self.task == MULTICLASS and self.label:
             (column,) = self.label
             for chunk in self.table.chunks([column]):
-                classes.add(chunk.text(column))
+                texts, which = distinct(chunk.cells(column))
+                classes.add(texts, np.bincount(which, minlength=len(texts)).tolist())
             place = f"{self.table.path}, column {self.columns[column]}"
             classes.close(place, asked=self.asked is not None)
         return classes
@@ -231,16 +233,19 @@ class VertexTable:
         elif spec.task == REGRESSION:
             labels = self._numbers(chunk, self.label[0], NO_NUMBER)
         else:
-            labels = self.classes.labels(chunk.text(self.label[0]))
+            texts, which = distinct(chunk.cells(self.label[0]))
+            labels = self.classes.labels(texts)[which]
         return check_labels(labels, spec, origin)
 
     def _numbers(self, chunk: TableChunk, column: int, nothing: Sequence[str]) -> np.ndarray:
         """float64 (k,) from the cells of a column, NaN where there is nothing."""
-        numbers = np.full(len(chunk), np.nan)
-        for row, cell in enumerate(chunk.text(column)):
+        texts, which = distinct(chunk.cells(column))
+        numbers = np.full(len(texts), np.nan)
+        for n, cell in enumerate(texts):
             if is_none(cell, nothing, self.no_label):
                 continue
             if not is_number(cell):
-                raise not_a_number(self.table, chunk.first_row + row, column, cell)
-            numbers[row] = float(cell)
-        return numbers
+                row = chunk.first_row + int(np.argmax(which == n))
+                raise not_a_number(self.table, row, column, cell)
+            numbers[n] = float(cell)
+        return numbers[which]

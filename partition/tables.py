@@ -166,6 +166,8 @@ def _split_facts(m: Manifest, links: LinkSpec) -> str:
     held_out = (m.num_links.sum(axis=0) // (1 if m.directed else 2)).tolist()
     counts = dict(zip(SPLITS, [int(m.num_seeds.sum()), *held_out], strict=True))
     said = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    if links.is_given:
+        return f"{said}  as the edges say"
     return (
         f"{said}  drawn by pairs, {links.train:g} {links.val:g} {links.test:g}, seed {links.seed}"
     )

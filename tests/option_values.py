@@ -119,18 +119,19 @@ VALUES = {
 }
 "Small ones, so that a run takes a moment; the first is most often the default."
 
-ELSEWHERE = {"trained", "time_limit"}
+ELSEWHERE = {"trained", "time_limit", "wire"}
 """Needs another run: `tests/mpi/cases/test_event_labels.py`; needs rounds that go by the clock:
-`tests/mpi/cases/test_averaging.py`."""
+`tests/mpi/cases/test_averaging.py`; rounds what ranks send: `tests/mpi/cases/test_wire.py`."""
 
 CHECKED = {
     *(GRAPH, "mode", "model", "task", "loss", "metric", "layers", "hidden", "heads", "norm"),
     *("input_dropout", "fanouts", "topology", "aggregate_cache", "aggregate_memory", "chunks"),
     *("round", "tensor_ways", "feature_dtype", "gradient", "event_loss"),
     *("pipeline_ways", "wavefront", "recompute", "history_every", "history_init", "guard_every"),
-    *("ways", "lost_updates", "negatives", "eval_negatives", "eval_negatives_file"),
+    *("average", "server_steps", "ways", "lost_updates"),
+    *("negatives", "eval_negatives", "eval_negatives_file"),
     *("decoder", "embedding", "class_weights", "inputs", "input_width", "features"),
-    *("exclude_seeds", "feature_cache", "halo", "evaluator", "stage_to", "average", "server_steps"),
+    *("exclude_seeds", "feature_cache", "halo", "evaluator", "stage_to"),
 }
 "What is compared with each other when settings are resolved."
 
@@ -182,9 +183,10 @@ def helps(pair):
     if "lost_updates" in pair:
         yield {"ways": (AUTO,)}
         yield {"ways": (AUTO,), "task": "event-labels"}
-    if "server_steps" in pair:
-        yield {"average": "llcg"}
+    if {"aggregate_cache", "negatives"} <= pair.keys():
+        yield {"exclude_seeds": False}
     rows = {"inputs": "embedding"} if "input_width" in pair else {}
+    rows |= {"average": "llcg"} if "server_steps" in pair else {}
     yield rows
     if pair.keys() & {"fanouts", "aggregate_memory"}:
         for layers, keep in product((2, 1, 3), (None, "memory")):

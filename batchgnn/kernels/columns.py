@@ -6,6 +6,7 @@ memory. Rows are scaled on the way: D A D of GCN and D A of a mean cost no pass 
 
 from numba import prange
 
+from batchgnn.kernels.half import widen
 from batchgnn.kernels.jit import parallel_kernel
 
 
@@ -38,13 +39,13 @@ def pack_columns(x, rows, scale, bounds, out):
 def unpack_columns(blocks, bounds, count, first, scale, coefficient, x, column, out):
     """out[v] = scale[v] * (the blocks side by side) + coefficient[v] * x[v, column : column + d].
 
-    blocks       float32 or float64 (count d,)  as `pack_columns` leaves them
+    blocks       float32, float64 or bits of halves (count d,)  as `pack_columns` leaves them
     bounds       int64 (P + 1,)    from 0 to d
     count, first                   the rows v = first ... first + count - 1 of out
     scale        float32 (n,)      empty: 1
     coefficient  float64 (n,)      empty: 0, and x is not read
-    x            as blocks (n, at least column + d)
-    out          as blocks (n, at least d)  overwritten in these rows and the first d columns
+    x            as out (n, at least column + d)
+    out          float (n, at least d)  overwritten in these rows and the first d columns
     """
     for i in prange(count):
         v = first + i
@@ -54,10 +55,10 @@ def unpack_columns(blocks, bounds, count, first, scale, coefficient, x, column, 
             begin = count * bounds[p] + i * width
             if len(scale) > 0:
                 for j in range(width):
-                    target[bounds[p] + j] = blocks[begin + j] * scale[v]
+                    target[bounds[p] + j] = widen(blocks[begin + j], out) * scale[v]
             else:
                 for j in range(width):
-                    target[bounds[p] + j] = blocks[begin + j]
+                    target[bounds[p] + j] = widen(blocks[begin + j], out)
         if len(coefficient) > 0:
             for j in range(bounds[-1]):
                 target[j] += coefficient[v] * x[v, column + j]

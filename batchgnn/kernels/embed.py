@@ -3,7 +3,7 @@
 import numpy as np
 
 from batchgnn.kernels.jit import kernel
-from batchgnn.kernels.meetings import dot
+from batchgnn.kernels.lanes import dot
 
 
 @kernel(fastmath={"contract"})

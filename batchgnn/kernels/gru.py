@@ -52,7 +52,7 @@ def gru_gates(gates, hidden, bias, hidden_bias, state, out):
                                          without biases; out: r, z, n
     hidden  as gates (n, d)  in: the state's part of n's input, without bias; out: with it
     bias, hidden_bias  as gates (3 d,), (d,)
-    state   as gates (n, d)  before
+    state   as gates (n, at least d)  before, in its first d columns
     out     as gates (n, d)  overwritten
     """
     width = out.shape[1]

@@ -13,6 +13,7 @@ from numba import prange
 from numba.extending import register_jitable
 
 from batchgnn.kernels.jit import parallel_kernel
+from batchgnn.kernels.lanes import dot, weighted_sum
 
 SLOPE = 0.2
 ROOTS_PER_CHUNK = 64
@@ -38,27 +39,26 @@ class Meetings(NamedTuple):
     clock: np.ndarray
 
 
-@register_jitable(fastmath=FAST)
-def dot(a, b):
-    """Inner product."""
-    total = a.dtype.type(0)
-    for j in range(len(a)):
-        total += a[j] * b[j]
-    return total
+@register_jitable
+def num_chunks(num_roots):
+    """Of ROOTS_PER_CHUNK."""
+    return (num_roots + ROOTS_PER_CHUNK - 1) // ROOTS_PER_CHUNK
 
 
 @register_jitable
-def add_scaled(y, factor, x):
-    """y += factor x."""
-    for j in range(len(y)):
-        y[j] += factor * x[j]
+def most_entries(indptr):
+    """Of a row."""
+    most = 0
+    for v in range(len(indptr) - 1):
+        most = max(most, indptr[v + 1] - indptr[v])
+    return most
 
 
 @register_jitable
-def add_two_scaled(y, a, x, b, z):
-    """y += a x + b z."""
-    for j in range(len(y)):
-        y[j] += a * x[j] + b * z[j]
+def own_rows(slots, first, own):
+    """own[k] = first + k where a slot holds a meeting, -1 elsewhere."""
+    for k in range(len(own)):
+        own[k] = first + k if slots[k] >= 0 else -1
 
 
 @parallel_kernel(fastmath=FAST)
@@ -73,41 +73,36 @@ def attend(meetings, query, offset, score, weight, out):
     root_row, neighbor_row, event, state, features, clock = meetings
     d, e = state.shape[1], features.shape[1]
     num_slots = neighbor_row.shape[1]
-    zero = state.dtype.type(0)
-    slope = state.dtype.type(SLOPE)
-    for r in prange(len(root_row)):
-        row = root_row[r]
-        for h in range(query.shape[1]):
-            p, y = query[row, h], out[r, h]
-            y[:] = zero
-            top = -np.inf
-            for k in range(num_slots):
-                score[r, h, k] = zero
-                weight[r, h, k] = zero
-                w = neighbor_row[r, k]
-                if w >= 0:
-                    s = offset[row, h] + dot(p[:d], state[w])
-                    if e > 0:
-                        s += dot(p[d : d + e], features[event[r, k]])
-                    s += dot(p[d + e :], clock[r * num_slots + k])
-                    score[r, h, k] = s
-                    top = max(top, s if s > zero else slope * s)
-            total = zero
-            for k in range(num_slots):
-                if neighbor_row[r, k] >= 0:
-                    s = score[r, h, k]
-                    a = np.exp((s if s > zero else slope * s) - state.dtype.type(top))
-                    weight[r, h, k] = a
-                    total += a
-            for k in range(num_slots):
-                w = neighbor_row[r, k]
-                if w >= 0:
-                    a = weight[r, h, k] / total
-                    weight[r, h, k] = a
-                    add_scaled(y[:d], a, state[w])
-                    if e > 0:
-                        add_scaled(y[d : d + e], a, features[event[r, k]])
-                    add_scaled(y[d + e :], a, clock[r * num_slots + k])
+    zero, slope = state.dtype.type(0), state.dtype.type(SLOPE)
+    for chunk in prange(num_chunks(len(root_row))):
+        own = np.empty(num_slots, np.int64)
+        for r in range(chunk * ROOTS_PER_CHUNK, min((chunk + 1) * ROOTS_PER_CHUNK, len(root_row))):
+            row, slots = root_row[r], neighbor_row[r]
+            own_rows(slots, r * num_slots, own)
+            for h in range(query.shape[1]):
+                p, y, s, a = query[row, h], out[r, h], score[r, h], weight[r, h]
+                top = state.dtype.type(-np.inf)
+                for k in range(num_slots):
+                    s[k] = a[k] = zero
+                    if slots[k] >= 0:
+                        found = offset[row, h] + dot(p[:d], state[slots[k]])
+                        if e > 0:
+                            found += dot(p[d : d + e], features[event[r, k]])
+                        found += dot(p[d + e :], clock[own[k]])
+                        s[k] = found
+                        top = max(top, found if found > zero else slope * found)
+                total = zero
+                for k in range(num_slots):
+                    if slots[k] >= 0:
+                        a[k] = np.exp((s[k] if s[k] > zero else slope * s[k]) - top)
+                        total += a[k]
+                for k in range(num_slots):
+                    if slots[k] >= 0:
+                        a[k] /= total
+                weighted_sum(a, slots, state, y[:d], False)
+                if e > 0:
+                    weighted_sum(a, event[r], features, y[d : d + e], False)
+                weighted_sum(a, own, clock, y[d + e :], False)
 
 
 @parallel_kernel(fastmath=FAST)
@@ -124,33 +119,33 @@ def attend_adjoint(meetings, dout, score, weight, dscore, dquery, doffset):
     d, e = state.shape[1], features.shape[1]
     num_slots = neighbor_row.shape[1]
     zero, one, slope = state.dtype.type(0), state.dtype.type(1), state.dtype.type(SLOPE)
-    for r in prange(len(root_row)):
-        for h in range(dout.shape[1]):
-            g, dp = dout[r, h], dquery[r, h]
-            dp[:] = zero
-            mean = zero
-            for k in range(num_slots):
-                dscore[r, h, k] = zero
-                w = neighbor_row[r, k]
-                if w >= 0:
-                    da = dot(g[:d], state[w]) + dot(g[d + e :], clock[r * num_slots + k])
-                    if e > 0:
-                        da += dot(g[d : d + e], features[event[r, k]])
-                    dscore[r, h, k] = da
-                    mean += weight[r, h, k] * da
-            total = zero
-            for k in range(num_slots):
-                w = neighbor_row[r, k]
-                if w >= 0:
-                    ds = weight[r, h, k] * (dscore[r, h, k] - mean)
-                    ds *= one if score[r, h, k] > zero else slope
-                    dscore[r, h, k] = ds
-                    total += ds
-                    add_scaled(dp[:d], ds, state[w])
-                    if e > 0:
-                        add_scaled(dp[d : d + e], ds, features[event[r, k]])
-                    add_scaled(dp[d + e :], ds, clock[r * num_slots + k])
-            doffset[r, h] = total
+    for chunk in prange(num_chunks(len(root_row))):
+        own = np.empty(num_slots, np.int64)
+        for r in range(chunk * ROOTS_PER_CHUNK, min((chunk + 1) * ROOTS_PER_CHUNK, len(root_row))):
+            slots = neighbor_row[r]
+            own_rows(slots, r * num_slots, own)
+            for h in range(dout.shape[1]):
+                g, dp, ds = dout[r, h], dquery[r, h], dscore[r, h]
+                mean = zero
+                for k in range(num_slots):
+                    ds[k] = zero
+                    if slots[k] >= 0:
+                        da = dot(g[:d], state[slots[k]]) + dot(g[d + e :], clock[own[k]])
+                        if e > 0:
+                            da += dot(g[d : d + e], features[event[r, k]])
+                        ds[k] = da
+                        mean += weight[r, h, k] * da
+                total = zero
+                for k in range(num_slots):
+                    if slots[k] >= 0:
+                        ds[k] = weight[r, h, k] * (ds[k] - mean)
+                        ds[k] *= one if score[r, h, k] > zero else slope
+                        total += ds[k]
+                doffset[r, h] = total
+                weighted_sum(ds, slots, state, dp[:d], False)
+                if e > 0:
+                    weighted_sum(ds, event[r], features, dp[d : d + e], False)
+                weighted_sum(ds, own, clock, dp[d + e :], False)
 
 
 @parallel_kernel(fastmath={"contract"})
@@ -160,16 +155,24 @@ def meeting_states_adjoint(meetings, query, dout, weight, dscore, indptr, entry,
     indptr  int64 (n + 1,), entry int64: `entries_by_row` of neighbor_row, flat
     dstate  float (n, d)  overwritten
     """
-    root_row, neighbor_row, _, state, _, _ = meetings
-    num_slots, d = neighbor_row.shape[1], state.shape[1]
-    for w in prange(dstate.shape[0]):
-        row = dstate[w]
-        row[:] = state.dtype.type(0)
-        for i in range(indptr[w], indptr[w + 1]):
-            r, k = entry[i] // num_slots, entry[i] % num_slots
-            for h in range(query.shape[1]):
-                q, g = query[root_row[r], h, :d], dout[r, h, :d]
-                add_two_scaled(row, dscore[r, h, k], q, weight[r, h, k], g)
+    root_row, neighbor_row = meetings.root_row, meetings.neighbor_row
+    num_slots, heads = neighbor_row.shape[1], query.shape[1]
+    of_query = query.reshape(-1, query.shape[2])
+    of_out = dout.reshape(-1, dout.shape[2])
+    most = most_entries(indptr) * heads
+    for chunk in prange(num_chunks(len(dstate))):
+        asked, seen = np.empty(most, np.int64), np.empty(most, np.int64)
+        ds, a = np.empty(most, query.dtype), np.empty(most, query.dtype)
+        for w in range(chunk * ROOTS_PER_CHUNK, min((chunk + 1) * ROOTS_PER_CHUNK, len(dstate))):
+            count = 0
+            for i in range(indptr[w], indptr[w + 1]):
+                r, k = entry[i] // num_slots, entry[i] % num_slots
+                for h in range(heads):
+                    asked[count], seen[count] = root_row[r] * heads + h, r * heads + h
+                    ds[count], a[count] = dscore[r, h, k], weight[r, h, k]
+                    count += 1
+            weighted_sum(ds[:count], asked[:count], of_query, dstate[w], False)
+            weighted_sum(a[:count], seen[:count], of_out, dstate[w], True)
 
 
 @parallel_kernel
@@ -208,8 +211,7 @@ def sum_by_row(indptr, entry, x, out):
     x       float (m, d)
     out     float (n, d)  overwritten
     """
+    ones = np.ones(most_entries(indptr), x.dtype)
     for v in prange(out.shape[0]):
-        row = out[v]
-        row[:] = x.dtype.type(0)
-        for i in range(indptr[v], indptr[v + 1]):
-            add_scaled(row, x.dtype.type(1), x[entry[i]])
+        places = entry[indptr[v] : indptr[v + 1]]
+        weighted_sum(ones[: len(places)], places, x, out[v], False)

@@ -26,7 +26,7 @@ from batchgnn.modes.macrobatch.memory import (
 from batchgnn.modes.macrobatch.mode import MacrobatchMode, chunked_inference
 from batchgnn.modes.macrobatch.options import Macrobatches
 from batchgnn.modes.mode import Mode
-from batchgnn.modes.options import Halo, Messages, Steps, VertexInputs
+from batchgnn.modes.options import Halo, Messages, Steps, VertexInputs, Wire
 from batchgnn.modes.pipeline.check import NOT_OF_STAGES, deal_stages, resolve_pipeline
 from batchgnn.modes.pipeline.make import make_pipeline
 from batchgnn.modes.pipeline.memory import plan_pipeline
@@ -139,7 +139,7 @@ MODES = {
         ),
         ModeKind(
             name="fullgraph",
-            options=(VertexInputs, KeptInputs, Messages, Halo),
+            options=(VertexInputs, KeptInputs, Messages, Halo, Wire),
             resolve=resolve_whole,
             make=lambda share: WholeGraphMode(share, halo_graph(share)),
             infer=lambda share: WholeInference(share.model, halo_graph(share)),
@@ -151,7 +151,7 @@ MODES = {
         ),
         ModeKind(
             name="tensor",
-            options=(Slices, VertexInputs, KeptInputs, Messages, Halo),
+            options=(Slices, VertexInputs, KeptInputs, Messages, Halo, Wire),
             resolve=resolve_tensor,
             deal=tensor_rows,
             make=lambda share: WholeGraphMode(share, tensor_graph(share)),

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
+import numpy as np
+
+from batchgnn.kernels.half import FEATURE_DTYPES
 from batchgnn.settings.checks import AT_LEAST_ONE, NOT_NEGATIVE
 
 
@@ -34,6 +37,31 @@ class Halo:
     def covers(self) -> bool:
         """Whether sums travel too."""
         return self.halo == "cover"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wire:
+    """How wide numbers are that travel."""
+
+    wire: Literal["float32", "bfloat16"] = "float32"
+    """What rows of an aggregation and their gradients are rounded to before they travel: bfloat16 =
+    half the bytes, 8 bits of each number; approximate. Arithmetic stays float32. Not with models
+    that attend, nor with those that propagate."""
+
+    @property
+    def bits(self) -> np.dtype | None:
+        """What holds the rounded numbers; None: they are not rounded."""
+        return None if self.wire == "float32" else FEATURE_DTYPES[self.wire]
+
+    @property
+    def item_bytes(self) -> int:
+        """Of a float32 that travels."""
+        return 4 if self.bits is None else self.bits.itemsize
+
+    @property
+    def remarks(self) -> list[str]:
+        """What result.json says of it."""
+        return [] if self.bits is None else [f"approximate: rows travel as {self.wire}"]
 
 
 @dataclass(frozen=True, kw_only=True)

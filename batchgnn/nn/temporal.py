@@ -28,6 +28,7 @@ from batchgnn.kernels.meetings import (
     sum_by_row,
 )
 from batchgnn.kernels.recent import entries_by_row
+from batchgnn.kernels.relu_rows import add_rows_relu, relu_adjoint
 from batchgnn.nn.dropout import DropoutStream
 from batchgnn.nn.init import Declared, kaiming, zeros
 from batchgnn.nn.model import ModelSpec
@@ -149,40 +150,45 @@ class TemporalModel:
     def remember(self, mails: Mails) -> tuple[np.ndarray, Any]:
         """States (n, d) of vertices by their mails, and what `remember_backward` needs."""
         p, d, n = self.parameters, self.width, len(mails.span)
-        x = buffers.empty((n, 2 * d + self.num_features + self.clock), p.buffer.dtype)
-        x[:, : 2 * d] = mails.memories
-        x[:, 2 * d : 2 * d + self.num_features] = mails.features
         place = np.zeros(n, np.int32)
         clock, sine = self._clock("memory", mails.span, place, self.learns_time)
-        x[:, 2 * d + self.num_features :] = clock
-        weight = p["memory.W_input"].copy()
-        weight[:d, : 2 * d] += p["memory.W_state"][:, : 2 * d]
+        parts = mails.memories, mails.features, clock
+        own, *others = np.split(p["memory.W_input"], self._parts_of_mails())
+        own = own.copy()
+        own[:d, : 2 * d] += p["memory.W_state"][:, : 2 * d]
         bias = p["memory.b_input"].copy()
         bias[: 2 * d] += p["memory.b_state"][: 2 * d]
-        gates = multiply(x, weight)
-        memory = np.ascontiguousarray(mails.memories[:, :d])
-        hidden = multiply(memory, p["memory.W_state"][:, 2 * d :])
-        states = buffers.empty((n, d), x.dtype)
-        gru_gates(gates, hidden, bias, p["memory.b_state"][2 * d :], memory, states)
-        return states, (x, gates, hidden, memory, mails.span, sine)
+        gates = multiply(mails.memories, own)
+        for x, weight in zip(parts[1:], others, strict=True):
+            if x.shape[1]:
+                multiply(x, weight, gates, onto=True)
+        hidden = multiply(mails.memories[:, :d], p["memory.W_state"][:, 2 * d :])
+        states = buffers.empty((n, d), gates.dtype)
+        gru_gates(gates, hidden, bias, p["memory.b_state"][2 * d :], mails.memories, states)
+        return states, (parts, gates, hidden, mails.span, sine)
+
+    def _parts_of_mails(self) -> list[int]:
+        """Where features and encoded times begin in what the GRU is given."""
+        return [2 * self.width, 2 * self.width + self.num_features]
 
     def remember_backward(self, dstates: np.ndarray, saved: Any) -> None:
         """Overwrite the gradients of what moves memories."""
-        x, gates, hidden, memory, span, sine = saved
-        p, grads, d = self.parameters, self.parameters.grads, self.width
-        dgates, dhidden = (buffers.empty(each.shape, x.dtype) for each in (gates, hidden))
-        gru_gates_adjoint(dstates, gates, hidden, memory, dgates, dhidden)
-        multiply_columns(x, dgates, grads["memory.W_input"])
+        parts, gates, hidden, span, sine = saved
+        p, grads, d, memories = self.parameters, self.parameters.grads, self.width, parts[0]
+        dgates, dhidden = (buffers.empty(each.shape, each.dtype) for each in (gates, hidden))
+        gru_gates_adjoint(dstates, gates, hidden, memories, dgates, dhidden)
+        of_parts = np.split(grads["memory.W_input"], self._parts_of_mails())
+        for x, gradient in zip(parts, of_parts, strict=True):
+            multiply_columns(x, dgates, gradient)
         grads["memory.W_state"][:, : 2 * d] = grads["memory.W_input"][:d, : 2 * d]
-        multiply_columns(memory, dhidden, grads["memory.W_state"][:, 2 * d :])
+        multiply_columns(memories[:, :d], dhidden, grads["memory.W_state"][:, 2 * d :])
         column_sums(dgates, grads["memory.b_input"])
         grads["memory.b_state"][: 2 * d] = grads["memory.b_input"][: 2 * d]
         column_sums(dhidden, grads["memory.b_state"][2 * d :])
         if self.learns_time:
-            first = 2 * d + self.num_features
-            slope = multiply(dgates, p["memory.W_input"][first:].T)
+            slope = multiply(dgates, p["memory.W_input"][self._parts_of_mails()[1] :].T)
             slope *= -sine
-            grads["memory.frequency"][:] = span.astype(x.dtype) @ slope
+            grads["memory.frequency"][:] = span.astype(slope.dtype) @ slope
             slope.sum(axis=0, out=grads["memory.phase"])
 
     def attend(self, batch: Batch, states: np.ndarray, *, training: bool) -> tuple[np.ndarray, Any]:
@@ -208,10 +214,8 @@ class TemporalModel:
         has_met = (batch.neighbor_row[:, 0] >= 0).astype(states.dtype)
         values = self._values(seen, has_met)
         y = multiply(values, p["attention.W_out"][:d])
-        y += multiply(roots, p["attention.W_out"][d:])[batch.root_row]
-        y += p["attention.b_out"]
-        np.maximum(y, 0, out=y)
-        positive = y > 0
+        own, positive = multiply(roots, p["attention.W_out"][d:]), np.empty(y.shape, np.bool_)
+        add_rows_relu(y, own, batch.root_row, p["attention.b_out"], positive)
         rows, normed = self.norm.forward(y, self.no_bias)
         if not training:
             return rows, None
@@ -239,10 +243,10 @@ class TemporalModel:
         """(R, d): what was seen (R, H, D), projected; of roots that met nobody 0."""
         p = self.parameters
         values = buffers.empty((len(seen), self.width), seen.dtype)
+        np.multiply(has_met[:, None], p["attention.b_value"], out=values)
         for h in range(self.heads):
             head = self._head(h)
-            multiply(seen[:, h], p["attention.W_value"][:, head], values[:, head])
-        values += has_met[:, None] * p["attention.b_value"]
+            multiply(seen[:, h], p["attention.W_value"][:, head], values[:, head], onto=True)
         return values
 
     def attend_backward(self, drows: np.ndarray, saved: Any) -> np.ndarray:
@@ -252,7 +256,7 @@ class TemporalModel:
         p, grads, d = self.parameters, self.parameters.grads, self.width
         unused = np.empty_like(self.no_bias)
         dy = self.norm.backward(drows, normed, self.parameters.scope_grads("norm."), unused)
-        dy *= positive
+        relu_adjoint(dy, positive)
         roots = met.state[:num_queries]
         rows = _places(met.root_row, num_queries)
         dy_of_root = _summed(rows, dy)
@@ -278,8 +282,8 @@ class TemporalModel:
         dstates = np.empty_like(met.state)
         places = _places(met.neighbor_row.reshape(-1), len(dstates))
         meeting_states_adjoint(met, query, dseen, weight, dscore, *places, dstates)
-        dstates[:num_queries] += multiply(dasked, p["attention.W_query"][:d].T)
-        dstates[:num_queries] += multiply(dy_of_root, p["attention.W_out"][d:].T)
+        multiply(dasked, p["attention.W_query"][:d].T, dstates[:num_queries], onto=True)
+        multiply(dy_of_root, p["attention.W_out"][d:].T, dstates[:num_queries], onto=True)
         if self.learns_time:
             self._clock_backward(met, query, dseen, weight, dscore, span, sine, total)
         return dstates

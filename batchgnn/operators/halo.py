@@ -23,6 +23,7 @@ from batchgnn.operators.local import Coefficients, LocalOperator
 from batchgnn.operators.part import split
 from batchgnn.operators.products import SquareProducts
 from batchgnn.operators.sent import SentRows, SentSums
+from batchgnn.operators.wire import narrowed
 
 
 class HaloOperator(SquareProducts):
@@ -46,6 +47,7 @@ class HaloOperator(SquareProducts):
         num_vertices: int,
         symmetric: bool = False,
         chosen: np.ndarray | None = None,
+        wire: np.dtype | None = None,
     ):
         """Split the edges of the own vertices by where their sources are.
 
@@ -55,7 +57,9 @@ class HaloOperator(SquareProducts):
         symmetric: an undirected graph: the edges between own vertices are their own transpose
         chosen: bool (h,), which rows of `exchange` travel; of the others, sums for own vertices do
             (`operators.cover`), and the constructor is collective. None: all; attention needs them
+        wire: what rows and gradients are rounded to before they travel; attention's are not
         """
+        self.wire = wire
         self.comm, self.courier = comm, courier
         self.num_targets = self.num_sources = num_vertices
         self.num_own = block.num_targets
@@ -121,7 +125,7 @@ class HaloOperator(SquareProducts):
         return sums
 
     def _product(self, x: Matrix, self_row: int) -> np.ndarray:
-        received = buffers.empty((self.num_halo, x.shape[1]), _dtype(x))
+        received = buffers.empty((self.num_halo, x.shape[1]), self.wire or _dtype(x))
         arriving = self._fetch(x, received)
         width = x.shape[1] * (2 if self_row == BESIDE else 1)
         dtype = x.dtype if isinstance(x, np.ndarray) else np.float32
@@ -135,7 +139,7 @@ class HaloOperator(SquareProducts):
         width = dh.shape[1] // (2 if self_row == BESIDE else 1)
         far = buffers.empty((self.num_halo, width), dh.dtype)
         self.halo.multiply_adjoint(dh, WITHOUT, far)
-        homing = self._send_home(far)
+        homing = self._send_home(narrowed(far, self.wire or far.dtype))
         out = buffers.empty((self.num_own, width), dh.dtype)
         self.local.multiply_adjoint(dh, self_row, out)
         self.sent.add_home(homing.wait(), out)
@@ -143,8 +147,9 @@ class HaloOperator(SquareProducts):
 
     def _fetch(self, x: Matrix, out: np.ndarray) -> Posted[np.ndarray]:
         """Begin to fetch the halo of x into `out`; what others need is packed now."""
-        rows = buffers.empty((self.exchange.num_sent, x.shape[1]), out.dtype)
-        self.sent.pack(x, rows)
+        packed = buffers.empty((self.exchange.num_sent, x.shape[1]), _dtype(x))
+        self.sent.pack(x, packed)
+        rows = narrowed(packed, out.dtype)
         return self.courier.post(lambda: self.exchange.send(rows, out))
 
     def _send_home(self, far: np.ndarray) -> Posted[np.ndarray]:

@@ -38,6 +38,7 @@ from batchgnn.nn.linear import dense
 from batchgnn.nn.operator import Aggregation, Matrix, Saved
 from batchgnn.operators.products import SquareProducts
 from batchgnn.operators.walk import Walk
+from batchgnn.operators.wire import narrowed
 
 Split = Callable[[int], Callable[[], None]]
 Compute = Callable[[int, np.ndarray], None]
@@ -127,14 +128,17 @@ class SlicedOperator(SquareProducts):
         back: Walk,
         ids: np.ndarray,
         scales: Scales,
+        wire: np.dtype | None = None,
     ):
         """Collective.
 
         comm: for `total`; exchange: its communicator is the courier's alone, if that has a thread
         walk, back: over the in-edges, and over the out-edges; of an undirected graph the same
         ids: of the own vertices, the keys of dropout; vertex ids are rows of `walk`
+        wire: what a product's columns are rounded to before they travel, and those that stay here
         """
         self.comm, self.exchange, self.courier = comm, exchange, courier
+        self.wire = wire
         self.walk, self.back, self.scales = walk, back, scales
         self.rank, self.num_ranks = exchange.rank, exchange.size
         self.num_targets = self.num_sources = walk.num_rows
@@ -182,7 +186,7 @@ class SlicedOperator(SquareProducts):
     def _multiply(self, walk: Walk, x: np.ndarray, width: int, scale: np.ndarray, put: Put) -> None:
         """Split rows of x, multiply by the edges of `walk`, join; `put` takes what arrives."""
         bounds = even_bounds(width, self.num_ranks)
-        z = self._empty_columns(bounds, x.dtype)
+        z = self._empty_columns(bounds, self.wire or x.dtype)
 
         def product(chunk: int, out: np.ndarray) -> None:
             if z.shape[1]:
@@ -227,7 +231,7 @@ class SlicedOperator(SquareProducts):
             counts = walk.counts(chunk)
             out = buffers.empty((int(counts.sum()), width), dtype)
             compute(chunk, out)
-            joining = self._post_join(out, counts, bounds)
+            joining = self._post_join(narrowed(out, self.wire or out.dtype), counts, bounds)
             if before is not None:
                 put(walk, chunk - 1, bounds, before.wait())
             before = joining
@@ -247,6 +251,7 @@ class SlicedOperator(SquareProducts):
         rows, counts = walk.own_group(chunk, self.rank), walk.group_counts(chunk)
         blocks = buffers.empty(len(rows) * int(bounds[-1]), x.dtype)
         pack_columns(x, rows, scale, bounds, blocks)
+        blocks = narrowed(blocks.reshape(1, -1), z.dtype).reshape(-1)
         group = walk.group(chunk)
         out = z if group is None else buffers.empty((len(group), z.shape[1]), z.dtype)
         posted = self.courier.post(partial(self.exchange.split, blocks, counts, bounds, out))

@@ -168,8 +168,8 @@ def predict(job: Job, rates: Rates) -> Prediction:
 
 
 def labelled_share(manifest: Manifest, settings: Settings) -> float:
-    """Share of the vertices that are trained on."""
+    """Seeds of training over vertices, 1 at most: edges that are seeds may be more."""
     index = settings[Training].split_index
     if index >= manifest.num_splits:
         return 0.0
-    return int(manifest.num_seeds[:, index].sum()) / max(manifest.num_vertices, 1)
+    return min(int(manifest.num_seeds[:, index].sum()) / max(manifest.num_vertices, 1), 1.0)

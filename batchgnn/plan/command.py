@@ -95,6 +95,7 @@ def as_json(manifest: Manifest, choice: Choice, ranks: int, per_node: int) -> di
         "ranks_per_node": per_node,
         "kappa": None if shares is None else shares.balance,
         "rho": None if shares is None else shares.halo_factor,
+        "rho_by_cover": None if shares is None else shares.cover_factor,
         "labelled": choice.labelled,
         "rates": choice.rates.where,
         "rate_values": dataclasses.asdict(choice.rates),

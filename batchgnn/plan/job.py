@@ -14,13 +14,12 @@ from batchgnn.kernels.half import FEATURE_DTYPES
 from batchgnn.modes.assembly import mode_of
 from batchgnn.modes.extent import Extent
 from batchgnn.modes.inputs import inputs_of
-from batchgnn.modes.options import Halo, Messages
+from batchgnn.modes.options import Halo, Messages, Wire
 from batchgnn.nn.model import Model
 from batchgnn.plan.shares import Shares
 from batchgnn.sampling.options import KeptInputs
 from batchgnn.settings.general import Features, Run, Training
 from batchgnn.settings.settings import Settings
-from batchgnn.store.halo_cover import kept_rows
 from batchgnn.store.shard_store import Manifest
 
 
@@ -63,18 +62,27 @@ class Job:
         halo = self.settings.get(Halo)
         return halo is not None and halo.covers and self.shares.num_parts > 1
 
-    @cached_property
-    def kept_covers(self) -> np.ndarray | None:
-        """int64 (parts,): rows that come in by the covers that a run kept; None: not known."""
-        if not self.covers:
-            return None
-        return kept_rows(self.shards, self.manifest, self.shares.part_of_shard)
-
     @property
     def travelling(self) -> np.ndarray:
         """float64 (parts,): rows that come in at each part: the halo, or as few as are known."""
-        known = self.kept_covers
-        return self.shares.halo if known is None else known.astype(np.float64)
+        if not self.covers or self.shares.cover is None:
+            return self.shares.halo
+        return self.shares.cover.astype(np.float64)
+
+    @property
+    def wire(self) -> Wire:
+        """How wide numbers are that travel."""
+        return self.settings.get(Wire) or Wire()
+
+    @property
+    def wire_bytes(self) -> int:
+        """Of a number of a row that travels."""
+        return self.wire.item_bytes
+
+    @property
+    def exactness(self) -> str:
+        """Of a mode that is exact but for what travels."""
+        return "; ".join(self.wire.remarks) or "exact"
 
     @property
     def mapped_bytes(self) -> int:

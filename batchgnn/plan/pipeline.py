@@ -1,6 +1,8 @@
 """Prediction for layers in a pipeline: an epoch is one step, chunks pass one stage after another.
 
-seconds   of the slowest stage, and (S - 1) / C of them in which the pipeline fills and empties
+seconds   of the slowest stage, and (S - 1) / C of what it computes and sends, in which the pipeline
+          fills and empties: nothing hides a chunk's way to the next stage there. The exact forward
+          of every --guard-every epochs is not among them
 bytes     2 (S - 1) N d, d the width of the rows between layers; where W ways share a stage, also
           the halo between them, there and back in each aggregation: 2 L rho(W) N d
 """
@@ -48,18 +50,18 @@ def predict_pipeline(job: Job, rates: Rates) -> Prediction:
     stages = [_stage_seconds(works, parts, chunks, rates) for works in _stages(job, layout)]
     slowest = max(stages, key=lambda seconds: sum(seconds.values()))
     computed, width = sum(slowest.values()), 0
-    slowest[FILLING] = computed * (num_stages - 1) / chunks
-    options = job.settings[Stages]
-    if options.wavefront:
-        width = narrow_order(job.manifest).width
-        each = [sum(seconds.values()) for seconds in stages]
-        slowest[FILLING] = _wave_seconds(layout, width, each) - computed
     columns = staged(job.model).entering_width(1) if num_stages > 1 else 0
     link_bytes = 2 * job.manifest.num_vertices * columns * ITEM
     links, hidden = 0.0, 0.0
     if num_stages > 1:
         links = rates.neighbours.seconds(2 * chunks, link_bytes / ways)
         hidden = hidden_seconds(job, rates, links, computed)
+    slowest[FILLING] = (computed + links) * (num_stages - 1) / chunks
+    options = job.settings[Stages]
+    if options.wavefront:
+        width = narrow_order(job.manifest).width
+        each = [sum(seconds.values()) for seconds in stages]
+        slowest[FILLING] = _wave_seconds(layout, width, each) - computed
     slowest[MESSAGES] = slowest.get(MESSAGES, 0.0) + links + gradient_seconds(job, rates)
     every = whole_graph_work(job.model, job.keeps_inputs, 1)
     swapped = sum(map(halo_numbers, every)) * float(parts.halo.sum()) * ITEM
@@ -75,7 +77,7 @@ def predict_pipeline(job: Job, rates: Rates) -> Prediction:
         calls=_calls(job, layout, every),
         memory=largest_plan(job),
         allowed=job.allowed,
-        notes=tuple(_notes(layout, parts, width)),
+        notes=tuple(_notes(layout, parts, width, 0 if options.wavefront else options.guard_every)),
     )
 
 
@@ -125,8 +127,9 @@ def _wave_seconds(layout: Layout, width: int, stages: list[float]) -> float:
     return total
 
 
-def _notes(layout: Layout, parts: Shares, width: int) -> list[str]:
+def _notes(layout: Layout, parts: Shares, width: int, guard_every: int) -> list[str]:
     said = [f"{layout.num_chunks} chunks pass {layout.num_stages} stages"]
+    said += [f"every {guard_every} epochs an exact forward besides"] if guard_every else []
     said += [f"edges join chunks up to {width} places apart"] if width else []
     if layout.ways > 1:
         said += [f"{layout.ways} ways each, whose halo is {parts.halo_factor:.3g} rows a vertex"]

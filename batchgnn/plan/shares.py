@@ -1,11 +1,13 @@
 """What each rank will hold, from the manifest alone: vertices dealt as `train` deals them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from batchgnn.graph.assign import assign_shards
 from batchgnn.plan.halo import joined_halo
+from batchgnn.store.halo_cover import kept_rows
 from batchgnn.store.shard_store import Manifest
 
 
@@ -19,6 +21,7 @@ class Shares:
     halo              float64 (parts,)  distinct such sources
     talks_to          float             parts that a part exchanges rows with, on the average
     is_exact          whether far_edges and halo are counts, or estimated from those of the shards
+    cover             int64 (parts,)    rows that come in by covers that a run kept; None: not known
     """
 
     part_of_shard: np.ndarray
@@ -28,6 +31,7 @@ class Shares:
     halo: np.ndarray
     talks_to: float
     is_exact: bool
+    cover: np.ndarray | None = None
 
     @property
     def num_parts(self) -> int:
@@ -45,19 +49,29 @@ class Shares:
         return float(self.halo.sum() / max(self.vertices.sum(), 1))
 
     @property
+    def cover_factor(self) -> float | None:
+        """rho of minimum covers, where they are known."""
+        if self.cover is None:
+            return None
+        return float(self.cover.sum() / max(self.vertices.sum(), 1))
+
+    @property
     def cut(self) -> float:
         """Share of the edges whose ends are in two parts."""
         return float(self.far_edges.sum() / max(self.edges.sum(), 1))
 
 
-def share_graph(manifest: Manifest, num_parts: int, path: object = None) -> Shares:
+def share_graph(manifest: Manifest, num_parts: int, path: Path | None = None) -> Shares:
     """Shards on ranks, or on groups of ranks, as `graph.assign` deals them.
 
     Raises StoreError for too few shards. A part of several shards does not fetch what its own
     shards have: of a shard's halo that share stays which its edges from other parts are of those
     from other shards. What several of its shards read counts once, as `joined_halo` estimates.
     """
-    return shares_of(manifest, assign_shards(manifest, num_parts, path), num_parts)
+    shares = shares_of(manifest, assign_shards(manifest, num_parts, path), num_parts)
+    if path is None or num_parts == 1:
+        return shares
+    return replace(shares, cover=kept_rows(path, manifest, shares.part_of_shard))
 
 
 def shares_of(manifest: Manifest, rank: np.ndarray, num_parts: int) -> Shares:

@@ -17,10 +17,10 @@ WIDEST = 10_000
 
 
 def trained_on(manifest: Manifest, labelled: float) -> str:
-    """How many seeds there are; labelled: their number over that of the vertices."""
+    """How many seeds there are; labelled: share of the vertices, where these are seeds."""
     if manifest.events is None and manifest.links is None:
         return f"{labelled:.1%} of the vertices"
-    return f"{round(labelled * manifest.num_vertices):,} edges"
+    return f"{int(manifest.num_seeds.sum()):,} edges"
 
 
 def plan_table(manifest: Manifest, choice: Choice, ranks: int, per_node: int) -> Group:
@@ -31,6 +31,8 @@ def plan_table(manifest: Manifest, choice: Choice, ranks: int, per_node: int) ->
     )
     if (shares := choice.shares) is not None:
         title += f"; balance {shares.balance:.3f}, halo factor {shares.halo_factor:.3f}"
+        if (cover := shares.cover_factor) is not None:
+            title += f", by cover {cover:.3f}"
     said = [Text(text) for text in remarks(choice)]
     return Group(Text(title), Modes(ranked(choice)), *said)
 

@@ -60,16 +60,16 @@ def predict_fullgraph(job: Job, rates: Rates) -> Prediction:
         seconds[PACKING] = halo * moved * rates.copy_s if num_ranks > 1 else 0.0
         seconds[MESSAGES] = 0.0
         if num_ranks > 1:
-            seconds[MESSAGES] = link.seconds(calls, halo * moved * ITEM)
+            seconds[MESSAGES] = link.seconds(calls, halo * moved * job.wire_bytes)
         near = seconds[AGGREGATION] * (1 - far / max(edges, 1))
         behind = hidden_seconds(job, rates, seconds[MESSAGES], near)
         if sum(seconds.values()) - behind > sum(slowest.values()) - hidden:
             slowest, hidden = seconds, behind
     slowest[MESSAGES] += gradient_seconds(job, rates)
     alone = num_ranks == 1
-    total = float(job.travelling.sum()) * moved * ITEM + job.gradient_bytes
+    total = float(job.travelling.sum()) * moved * job.wire_bytes + job.gradient_bytes
     return Prediction(
-        exactness="exact",
+        exactness=job.exactness,
         seconds=slowest,
         hidden_s=hidden,
         steps=1,
@@ -101,11 +101,12 @@ def predict_tensor(job: Job, rates: Rates) -> Prediction:
     # the rows of a product are packed and unpacked as they go and again as they come back
     moved = sum(2 * sum(each.gathers) + 4 * sum(d for d, _ in each.attends) for each in once)
     halo_slices = sum(halo_numbers(each, ways) for each in works)
+    item = ITEM if job.shares.num_parts > 1 else job.wire_bytes  # a grid rounds its halo alone
     for part in range(job.shares.num_parts):
         rows, halo = job.num_rows(part), float(job.travelling[part])
         seconds = rank_seconds(works, int(rows.max()), float(job.shares.edges[part]), ways, rates)
-        dealt_bytes = ITEM * sum(column_numbers(each, int(rows.sum()), ways) for each in once)
-        halo_bytes = ITEM * halo * halo_slices
+        dealt_bytes = item * sum(column_numbers(each, int(rows.sum()), ways) for each in once)
+        halo_bytes = job.wire_bytes * halo * halo_slices
         total += dealt_bytes + halo_bytes
         seconds[PACKING] = (2 * rows.max() * moved + halo * halo_slices / ways) * rates.copy_s
         seconds[MESSAGES] = rates.link(ways).seconds(calls, dealt_bytes / ways) if ways > 1 else 0.0
@@ -119,7 +120,7 @@ def predict_tensor(job: Job, rates: Rates) -> Prediction:
     slowest[MESSAGES] += gradient_seconds(job, rates)
     alone = job.num_ranks == 1
     return Prediction(
-        exactness="exact",
+        exactness=job.exactness,
         seconds=slowest,
         hidden_s=hidden,
         steps=1,
@@ -142,11 +143,12 @@ def _notes_on_slices(works: list[LayerWork], job: Job) -> Iterator[str]:
 
 
 def _notes_on_halo(job: Job) -> Iterator[str]:
-    if job.kept_covers is None and job.shares.num_parts > 1:
-        if not job.shares.is_exact:
-            yield ESTIMATED
-        if job.covers:
-            yield AT_MOST
+    if job.shares.num_parts == 1 or (job.covers and job.shares.cover is not None):
+        return
+    if not job.shares.is_exact:
+        yield ESTIMATED
+    if job.covers:
+        yield AT_MOST
 
 
 def calls_of_layer(work: LayerWork, chunks: int, job: Job) -> int:

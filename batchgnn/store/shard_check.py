@@ -5,6 +5,7 @@ damaged number a wrong result. The manifest has a sum of each dataset, and of th
 bytes, which are checked before HDF5 parses them.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,9 +31,9 @@ Places = np.ndarray
 class Fold:
     """The sum of some bytes of a file, read through one small buffer: nothing stays in memory."""
 
-    def __init__(self, file: BinaryIO):
-        """file: open for reading, unbuffered."""
-        self.file, self.total, self.num_words = file, np.uint64(0), 0
+    def __init__(self, file: BinaryIO, digest: "hashlib.blake2b | None" = None):
+        """file: open for reading, unbuffered; digest: gets the same bytes."""
+        self.file, self.total, self.num_words, self.digest = file, np.uint64(0), 0, digest
         self.buffer = np.empty(CHUNK_BYTES, np.uint8)
 
     def add(self, begin: int, size: int) -> None:
@@ -44,6 +45,8 @@ class Fold:
                 self.total = ~self.total  # cut short: never equal
                 return
             size -= got
+            if self.digest is not None:
+                self.digest.update(self.buffer[:got].data)
             whole = -(-got // WORD) * WORD
             self.buffer[got:whole] = 0
             words = self.buffer[:whole].view(np.uint64)

@@ -24,6 +24,11 @@ class Against(NamedTuple):
         """Whether the others are the same of several edges."""
         return self.others.shape[1] != self.ends.shape[1]
 
+    @property
+    def rows_of_edge(self) -> int:
+        """Rows that are decoded for an edge."""
+        return 2 + len(self.others) * (1 if self.sources is None else 2)
+
     def parts(self, size: int) -> Iterator["Against"]:
         """So many edges at a time."""
         for begin in range(0, self.ends.shape[1], size):

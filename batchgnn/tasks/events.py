@@ -11,6 +11,7 @@ import numpy as np
 
 from batchgnn.base.errors import ConfigError
 from batchgnn.comm.grid import Comm
+from batchgnn.kernels.relu_rows import add_rows_relu, relu_adjoint
 from batchgnn.nn.init import Declared, kaiming, zeros
 from batchgnn.nn.products import column_sums, multiply, multiply_columns
 from batchgnn.settings.settings import Settings
@@ -53,34 +54,39 @@ class Events(StreamTask):
         """The target's, and one for each negative."""
         return 1 + num_negatives
 
-    def logits(self, rows: np.ndarray, num_events: int) -> tuple[np.ndarray, np.ndarray]:
-        """((1 + n, B) logits, targets first, then n negatives; (1 + n, B, d) what ReLU left).
+    def logits(
+        self, rows: np.ndarray, num_events: int
+    ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        """((1 + n, B) logits, targets first, then n negatives; what `loss` needs of them).
 
         rows: float ((2 + n) B, d)
         """
-        shape = (-1, num_events, rows.shape[1])
-        left = multiply(rows[:num_events], self.p["W_source"]) + self.p["b"]
-        active = multiply(rows[num_events:], self.p["W_target"]).reshape(shape)
-        active += left
-        np.maximum(active, 0, out=active)
-        return active @ self.p["w"] + self.p["c"], active
+        left = multiply(rows[:num_events], self.p["W_source"])
+        active = multiply(rows[num_events:], self.p["W_target"])
+        positive = np.empty(active.shape, np.bool_)
+        event = np.tile(np.arange(num_events, dtype=np.int32), len(rows) // max(num_events, 1) - 1)
+        add_rows_relu(active, left, event, self.p["b"], positive)
+        logits = active @ self.p["w"] + self.p["c"]
+        return logits.reshape(-1, num_events), (active, positive)
 
     def loss(self, rows: np.ndarray, roots: Roots, scale: float) -> Loss:
         """Of softmax over each event's target and negatives, or of a binary cross-entropy each."""
-        logits, active = self.logits(rows, roots.num_seeds)
+        logits, kept = self.logits(rows, roots.num_seeds)
         total, slope = PAIR_LOSSES[self._loss](logits)
         slope *= scale
-        return Loss(total, self._backward(rows, active, slope.astype(rows.dtype)))
+        return Loss(total, self._backward(rows, kept, slope.astype(rows.dtype)))
 
-    def _backward(self, rows: np.ndarray, active: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    def _backward(
+        self, rows: np.ndarray, kept: tuple[np.ndarray, np.ndarray], slope: np.ndarray
+    ) -> np.ndarray:
         """Gradient by the rows; slope (1 + n, B): by the logits."""
         p, grads, num_events = self.p, self.grads, slope.shape[1]
-        width = rows.shape[1]
-        grads["w"][:] = slope.reshape(-1) @ active.reshape(-1, width)
+        active, positive = kept
+        np.matmul(slope.reshape(-1), active, out=grads["w"])
         grads["c"][:] = slope.sum()
-        dactive = slope[:, :, None] * p["w"]
-        dactive *= active > 0
-        left, right = dactive.sum(axis=0), dactive.reshape(-1, width)
+        right = np.multiply.outer(slope.reshape(-1), p["w"])
+        relu_adjoint(right, positive)
+        left = right.reshape(-1, num_events, rows.shape[1]).sum(axis=0)
         column_sums(left, grads["b"])
         multiply_columns(rows[:num_events], left, grads["W_source"])
         multiply_columns(rows[num_events:], right, grads["W_target"])

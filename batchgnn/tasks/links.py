@@ -103,7 +103,7 @@ class Links:
         for grad in self.grads.values():
             grad[...] = 0
         for group in roots.targets:
-            size = max(1, CHUNK_NUMBERS // (rows.shape[1] * (2 + len(group.others))))
+            size = max(1, CHUNK_NUMBERS // (rows.shape[1] * group.rows_of_edge))
             for some in group.parts(size):
                 with np.errstate(over="ignore", invalid="ignore"):  # the step's sum tells all ranks
                     total += self._add_loss(rows, some, scale, drows)

@@ -4,6 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from batchgnn.kernels.half import as_floats
+
 
 def pack_columns(x, rows, scale, bounds, out):
     factor = scale.astype(np.float64)[rows, None] if len(scale) else 1.0
@@ -13,7 +15,7 @@ def pack_columns(x, rows, scale, bounds, out):
 
 
 def unpack_columns(blocks, bounds, count, first, scale, coefficient, x, column, out):
-    parts = np.split(blocks, count * bounds[1:-1])
+    parts = np.split(as_floats(blocks), count * bounds[1:-1])
     whole = np.hstack([part.reshape(count, -1) for part in parts if part.size or not count])
     rows, width = slice(first, first + count), bounds[-1]
     if len(scale):

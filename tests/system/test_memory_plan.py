@@ -77,12 +77,19 @@ def test_the_peak_is_within_the_plan(shards, interpreter_bytes, tmp_path, ranks,
     stays_within_the_plan(shards, interpreter_bytes, tmp_path, ranks, [*OPTIONS, *options])
 
 
+NEGATIVES = ["uniform:1", "shared:2000", "in-batch", "degree:2", "pairs:2"]
+
+
 @pytest.mark.slow
-def test_the_peak_of_sampled_links_is_within_the_plan(shards, interpreter_bytes, tmp_path):
+@pytest.mark.parametrize("negatives", NEGATIVES)
+def test_the_peak_of_sampled_links_is_within_the_plan(
+    shards, interpreter_bytes, tmp_path, negatives
+):
     links = tmp_path / "links"
     cut = ["--shards", 2, "--method", "random", "--links", 0.85, 0.05, 0.1]
     succeed("partition", shards.parent / "graph.h5", links, *cut)
     options = [*OPTIONS[:-1], 20_000, "--macrobatch", 2, "--eval-negatives", 9]
+    options += ["--negatives", negatives]
     stays_within_the_plan(links, interpreter_bytes, tmp_path, 2, options)
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 from commands import succeed
 
+from batchgnn.modes.pipeline.slots import WAYS
 from batchgnn.watch.timeline import read_timeline
 
 CHUNKS = 16
@@ -24,10 +25,13 @@ def shards(tmp_path_factory):
     return folder / "shards"
 
 
+def slots_of(rank):
+    return [each for each in rank.spans if each.name in WAYS]
+
+
 def idle_of(rank, passage_s):
     """Share of a passage in which a rank is in no slot."""
-    slots = [each for each in rank.spans if "slot" in each.about]
-    return 1 - sum(each.end_s - each.begin_s for each in slots) / passage_s
+    return 1 - sum(each.end_s - each.begin_s for each in slots_of(rank)) / passage_s
 
 
 @pytest.mark.slow
@@ -41,7 +45,7 @@ def test_stages_are_idle_for_the_bubble_and_at_most_five_points(shards, tmp_path
     slots = json.loads((tmp_path / "run" / "result.json").read_text())["slots"]
     bubble, idle = (ranks - 1) / (CHUNKS + ranks - 1), sum(slots["idle"]) / ranks
     timeline = read_timeline(tmp_path / "run" / "timeline.json")
-    spans = [each for rank in timeline.ranks for each in rank.spans if "slot" in each.about]
+    spans = [each for rank in timeline.ranks for each in slots_of(rank)]
     passage_s = max(each.end_s for each in spans) - min(each.begin_s for each in spans)
     seen = sum(idle_of(rank, passage_s) for rank in timeline.ranks) / ranks
     print(f"\n{ranks} stages: bubble {bubble:.3f}, idle {idle:.3f}, {seen:.3f} in the timeline")

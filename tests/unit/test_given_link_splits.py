@@ -49,7 +49,15 @@ def write_npz(path, pairs, parts, names="{}_pos", **more):
     np.savez(path, x=np.ones((N, 3), np.float32), **arrays, **more)
 
 
+def write_tables(path, pairs, parts):
+    """Of training, and beside it those that are held out, without the column of parts."""
+    for k, name in ((1, path.name), (2, "val.csv"), (3, "test.csv")):
+        with path.with_name(name).open("w", newline="") as file:
+            csv.writer(file).writerows([("source", "target"), *pairs[parts == k].tolist()])
+
+
 FILES = {
+    "separate tables": ("train.csv", write_tables),
     "words in CSV": ("e.csv", lambda path, pairs, parts: write_csv(path, pairs, WORDS[parts])),
     "numbers in Parquet": ("e.parquet", write_parquet),
     "arrays in npz": ("e.npz", write_npz),
@@ -61,7 +69,11 @@ def convert(source, out, **options):
     """By the end of its name."""
     if source.suffix == ".npz":
         return convert_npz(source, out, ConvertOptions(**options), show=False)
-    return convert_edges(source, out, EdgeListOptions(edge_split="part", **options), show=False)
+    how = {"edge_split": "part"}
+    if source.name == "train.csv":
+        held_out = (source.with_name("val.csv"), source.with_name("test.csv"))
+        how = {"val_edges": held_out[:1], "test_edges": held_out[1:]}
+    return convert_edges(source, out, EdgeListOptions(**how | options), show=False)
 
 
 def held_out(found, name):
@@ -144,6 +156,9 @@ def test_what_is_no_split_is_refused_in_a_sentence(tmp_path):
     convert(tmp_path / "f.csv", tmp_path / "g.h5")
     with pytest.raises(DataError, match="no edge is of training"):
         partition(tmp_path / "g.h5", tmp_path / "s")
+    write_tables(tmp_path / "train.csv", pairs, parts)
+    with pytest.raises(ConfigError, match="choose one of the two"):
+        convert(tmp_path / "train.csv", tmp_path / "h.h5", edge_split="part")
     write_npz(tmp_path / "f.npz", pairs, parts, edge_weight=np.ones(3))
     with pytest.raises(DataError, match="edge_weight does not say of which"):
         convert(tmp_path / "f.npz", tmp_path / "h.h5")

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from graphs import learnable_graph, shards_of
 
+from batchgnn.partition.quality import rank_loads
+from batchgnn.plan.shares import share_graph
 from batchgnn.store.halo_cover import Cover, cover_path, cut_of, keep_cover, kept_rows, read_cover
 from batchgnn.store.shard_store import ShardStore
 
@@ -46,6 +48,19 @@ def test_rows_are_known_when_all_ranks_have_kept_theirs(store):
     assert kept_rows(store.path, store.manifest, RANKS) is None
     keep_cover(store.path, cut, 1, Cover(BITS[:5], 2))
     np.testing.assert_array_equal(kept_rows(store.path, store.manifest, RANKS), [7, 2])
+
+
+def test_the_planner_knows_rows_that_were_kept(store):
+    ranks = share_graph(store.manifest, 2).part_of_shard
+    assert share_graph(store.manifest, 2, store.path).cover_factor is None
+    for rank in range(2):
+        keep_cover(store.path, cut_of(store.manifest, ranks), rank, Cover(BITS, 6))
+    shares = share_graph(store.manifest, 2, store.path)
+    assert shares.cover_factor == 12 / 60
+    assert share_graph(store.manifest, 1, store.path).cover is None
+    loads = {load.num_ranks: load for load in rank_loads(store.manifest, store.path)}
+    assert (loads[2].cover_rho, loads[4].cover_rho) == (12 / 60, None)
+    assert loads[2].rho >= shares.halo_factor
 
 
 @pytest.mark.parametrize("cut_at", [0, 100, -20])

@@ -16,6 +16,7 @@ from batchgnn.kernels.attention_slice import (
 )
 from batchgnn.kernels.columns import pack_columns, unpack_columns
 from batchgnn.kernels.epilogue import Mask
+from batchgnn.kernels.half import narrow_rows
 from batchgnn.kernels.segment import add_self_loops, transpose_csr
 from batchgnn.kernels.walk import Run, first_chunks, loop_weights
 
@@ -46,6 +47,17 @@ def test_slices_of_columns_and_back(bounds, dtype, scaled, with_own):
     assert np.isnan(out[[0, 1, 5, 6]]).all()
     factor = scale[rows, None] if scaled else 1
     np.testing.assert_array_equal(out[2:5], (x[rows, :5] * factor).astype(dtype))
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_blocks_of_halves_are_widened(scaled):
+    rng, bounds = np.random.default_rng(0), np.array([0, 2, 5])
+    blocks = np.empty((1, 3 * 5), np.int16)
+    narrow_rows(rng.normal(size=blocks.shape).astype(np.float32), blocks)
+    scale = rng.uniform(0.5, 2, 7 if scaled else 0).astype(np.float32)
+    own, x = rng.normal(size=7), rng.normal(size=(7, 8)).astype(np.float32)
+    args = (blocks[0], bounds, 3, 2, scale, own, x, 3)
+    assert_like_reference(unpack_columns, *args, np.zeros((7, 6), np.float32))
 
 
 @pytest.mark.parametrize("index", [np.int32, np.uint32, np.uint64])

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 from checks import assert_like_reference, poison
+from numba import njit
 
 from batchgnn.kernels.clock import encode_spans, encode_spans_exactly
 from batchgnn.kernels.embed import embed_pairs
 from batchgnn.kernels.gru import gru_gates, gru_gates_adjoint
+from batchgnn.kernels.lanes import dot, weighted_sum
 from batchgnn.kernels.meetings import (
     ROOTS_PER_CHUNK,
     Meetings,
@@ -22,6 +24,7 @@ from batchgnn.kernels.recent import (
     place_states,
     recent_neighbors,
 )
+from batchgnn.kernels.relu_rows import add_rows_relu, relu_adjoint
 
 RNG = np.random.default_rng(0)
 
@@ -76,7 +79,7 @@ def test_places_entries_and_updates():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_gates(dtype):
-    gates, hidden, state, dout = (RNG.normal(size=(9, w)).astype(dtype) for w in (12, 4, 4, 4))
+    gates, hidden, state, dout = (RNG.normal(size=(9, w)).astype(dtype) for w in (12, 4, 6, 4))
     gates[0] *= 40
     bias, hidden_bias = (RNG.normal(size=width).astype(dtype) for width in (12, 4))
     biases = bias, hidden_bias
@@ -126,6 +129,36 @@ def test_meetings(num_features):
     assert_like_reference(meeting_clock_adjoint, *args, span, sine, partial, rtol=1e-4, atol=1e-4)
     x = normal(len(flat), 3)
     assert_like_reference(sum_by_row, *places, x, poison((8, 3)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("width", [1, 7, 16, 65, 130])
+def test_lanes(dtype, width):
+    """Of any width, as whole vectors and what is left; places that are negative are left out."""
+
+    @njit
+    def both(a, b, weight, place, x, out, onto):
+        weighted_sum(weight, place, x, out[: len(a)], onto)
+        return dot(a, b)
+
+    a, b = (RNG.normal(size=width).astype(dtype) for _ in "ab")
+    x, weight = RNG.normal(size=(5, width + 3)).astype(dtype), RNG.normal(size=6).astype(dtype)
+    for place in (np.array([4, -1, 0, 4, -1, 2]), np.array([3, 1, -1, 0, 2, 2], np.int32)):
+        for onto in (False, True):
+            out = np.full(width + 1, 0.5, dtype)
+            some = place >= 0
+            expected = weight[some] @ x[place[some], :width] + (0.5 if onto else 0)
+            found = both(a, b, weight, place, x, out, onto)
+            np.testing.assert_allclose(out[:-1], expected, rtol=1e-5, atol=1e-5)
+            assert out[-1] == 0.5
+            assert found == pytest.approx(a @ b, rel=1e-4, abs=1e-5)
+
+
+def test_relu_rows():
+    y, own, bias = (RNG.normal(size=s).astype(np.float32) for s in ((9, 5), (3, 5), (5,)))
+    row, positive = RNG.integers(0, 3, 9).astype(np.int32), RNG.random((9, 5)) < 0.5
+    assert_like_reference(add_rows_relu, y, own, row, bias, positive.copy())
+    assert_like_reference(relu_adjoint, y, positive)
 
 
 def test_embeddings_of_pairs_also_of_a_vertex_with_itself():

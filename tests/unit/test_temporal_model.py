@@ -33,7 +33,9 @@ def test_gradients_are_central_differences_of_every_parameter(loss, num_features
 
     rows, _, saved, _ = walk.forward(30, 35, negatives, placed)
     walk.model.backward(walk.task.loss(rows, roots, 0.2).gradient, saved)
-    assert_gradients(parameters, total, zero=["decoder.c"] * (loss == "softmax"))
+    # keys' bias cancels in a softmax over scores of one sign, which here all roots of layer 2 have
+    zero = ["decoder.c", "layer2.attention.b_key"] if loss == "softmax" else []
+    assert_gradients(parameters, total, zero)
 
 
 @pytest.mark.parametrize(

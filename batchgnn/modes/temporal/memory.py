@@ -85,9 +85,10 @@ def mail_bytes(model: TemporalModel, rows: int, item: int) -> int:
 
 
 def root_bytes(model: TemporalModel, recent: int, item: int) -> int:
-    """Of a root: encoded times and their slopes, what it sees, its rows."""
+    """Of a root: encoded times and their slopes, what it sees, its rows; what is pulled of them."""
     seen = model.heads * (model.width + model.num_features + model.clock)
-    return item * (
+    pulled = recent * model.heads * (2 * 8 + 2 * item) + model.width
+    return pulled + item * (
         2 * recent * model.clock + 6 * recent * model.heads + 4 * seen + 10 * model.width
     )
 

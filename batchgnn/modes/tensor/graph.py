@@ -15,7 +15,7 @@ from batchgnn.graph.cut_rows import cut_rows, even_bounds, group_shards
 from batchgnn.graph.ownership import Ownership
 from batchgnn.kernels.walk import loop_weights
 from batchgnn.modes.deal import Dealt
-from batchgnn.modes.options import Halo, Messages
+from batchgnn.modes.options import Halo, Messages, Wire
 from batchgnn.modes.share import Share
 from batchgnn.modes.tensor.memory import is_frugal, walk_chunks
 from batchgnn.modes.tensor.options import Slices
@@ -61,7 +61,7 @@ def tensor_graph(share: Share) -> WholeGraph:
     """
     own, model = share.own, share.model
     A = make_operator(share)
-    remarks = list(filter(None, [own.rounded_features]))
+    remarks = list(filter(None, [own.rounded_features])) + share.settings[Wire].remarks
     propagates = is_propagated(model)
     sliced = model.widths[-1:] if propagates else model.widths[1:-1] or model.widths[1:]
     warn_of_narrow_slices(sliced, A.num_ranks, share.grid.rank)
@@ -98,8 +98,9 @@ def grid_operator(share: Share, ways: int) -> GridOperator:
     beside, within = grid.some(way), grid.some(group)
     parts = group_shards(own.manifest, grid.size, ways, own.path)
     part = OwnShards(own.whole, Ownership(own.manifest.offset, parts), group)
-    cover = share.settings[Halo].covers
-    inner = halo_operator(beside, part, share.model.aggregation, overlap=overlap, cover=cover)
+    cover, wire = share.settings[Halo].covers, share.settings[Wire].bits
+    kind = share.model.aggregation
+    inner = halo_operator(beside, part, kind, overlap=overlap, cover=cover, wire=wire)
     inner.courier = Courier(enabled=overlap)
     exchange = ColumnExchange(within.background if overlap else within.world)
     bounds = even_bounds(part.num_own, ways)
@@ -133,7 +134,8 @@ def sliced_operator(share: Share) -> SlicedOperator:
     comm = grid.background if overlap else grid.world
     courier = Courier(enabled=overlap and grid.size > 1)
     make = PropagatedOperator if is_propagated(model) else SlicedOperator
-    return make(grid.world, ColumnExchange(comm), courier, walk, back, own.ids, scales)
+    wire = share.settings[Wire].bits
+    return make(grid.world, ColumnExchange(comm), courier, walk, back, own.ids, scales, wire)
 
 
 def own_bounds(own: OwnShards, num_ranks: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from batchgnn.base.errors import ConfigError
 from batchgnn.modes.chosen import model_of
 from batchgnn.modes.kept_check import can_keep, check_kept
-from batchgnn.modes.options import Halo
+from batchgnn.modes.options import Halo, Wire
 from batchgnn.nn.options import Attention
 from batchgnn.sampling.options import KeptInputs
 from batchgnn.settings.settings import Settings
@@ -15,7 +15,18 @@ def resolve_whole(settings: Settings) -> Settings:
         keep = "memory" if can_keep(settings) else "off"
         settings = settings.replace(aggregate_cache=keep)
     check_kept(settings)
+    _check_wire(settings)
     return _with_halo(settings)
+
+
+def _check_wire(settings: Settings) -> None:
+    """Raise ConfigError where numbers are to be rounded that are not built to be."""
+    wire, model = settings.get(Wire), model_of(settings)
+    if wire is not None and wire.bits is not None and (Attention in settings or model.propagates):
+        raise ConfigError(
+            f"--wire {wire.wire} rounds what is summed by weights that stay, layer by layer, and "
+            f"is not built for --model {model.name}: take sage, gcn or gin, or leave it out."
+        )
 
 
 def _with_halo(settings: Settings) -> Settings:

@@ -7,7 +7,7 @@ from batchgnn.comm.exchange import ArrayRows, RowExchange
 from batchgnn.comm.grid import Grid, Ranks
 from batchgnn.graph.block import Block
 from batchgnn.kernels.half import dtype_name
-from batchgnn.modes.options import Halo, Messages
+from batchgnn.modes.options import Halo, Messages, Wire
 from batchgnn.modes.share import Share
 from batchgnn.modes.whole.mode import WholeGraph
 from batchgnn.nn.operator import Aggregation, InputOperator
@@ -30,7 +30,9 @@ def halo_graph(share: Share) -> WholeGraph:
     kept, overlap = share.settings[KeptInputs], bool(share.settings[Messages].overlap)
     dtype, kind = model.parameters.buffer.dtype, model.aggregation
     remarks = list(filter(None, [own.rounded_features]))
-    A = halo_operator(grid, own, kind, overlap=overlap, cover=share.settings[Halo].covers)
+    cover, wire = share.settings[Halo].covers, share.settings.get(Wire) or Wire()
+    A = halo_operator(grid, own, kind, overlap=overlap, cover=cover, wire=wire.bits)
+    remarks += wire.remarks
     first: InputOperator = A
     if not kept.is_kept or kept.aggregate_cache is None:
         x = share.input_rows()
@@ -54,10 +56,12 @@ def halo_operator(
     *,
     overlap: bool,
     cover: bool = False,
+    wire: np.dtype | None = None,
 ) -> HaloOperator:
     """The operator of the in-edges of this rank's shards; collective.
 
     cover: the halo is a minimum vertex cover, kept beside the shards once it is found
+    wire: what rows that travel are rounded to
     """
     edges = InEdges(own, grid.size)
     comm = grid.background if overlap else grid.world
@@ -76,6 +80,7 @@ def halo_operator(
         num_vertices=own.ownership.num_vertices,
         symmetric=not own.manifest.directed,
         chosen=_chosen(own, block, edges.counts) if cover and grid.size > 1 else None,
+        wire=wire,
     )
 
 

@@ -62,7 +62,9 @@ class WholeGraphMode:
     @property
     def exactness(self) -> str:
         """Whether a step is that of one process on the data as given, and what is not."""
-        return "; ".join(["exact", *self.graph.remarks])
+        remarks = self.graph.remarks
+        known = [] if any(each.startswith("approximate") for each in remarks) else ["exact"]
+        return "; ".join([*known, *remarks])
 
     def epoch(self, epoch: int, first_step: int = 0) -> Generator[StepResult, None, None]:
         """Train the one step of an epoch, unless `first_step` says that it is done."""

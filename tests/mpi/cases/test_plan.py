@@ -49,6 +49,14 @@ def test_bytes_and_calls_of_a_whole_epoch_are_those_predicted(comm, shards, mode
     assert (num_bytes, num_calls) == (prediction.bytes, prediction.calls)
 
 
+@pytest.mark.parametrize("options", [{"mode": "fullgraph"}, {"mode": "tensor"}, {"tensor_ways": 1}])
+def test_bytes_of_rounded_rows_are_those_predicted(comm, shards, options):
+    settings = changed(BASE, **{"mode": "tensor", **options}, model="gcn", wire="bfloat16")
+    prediction, num_bytes, _ = predicted_and_sent(comm, shards, settings)
+    assert num_bytes == prediction.bytes
+    assert prediction.exactness == "approximate: rows travel as bfloat16"
+
+
 @pytest.mark.parametrize("model", ["sage", "gcn"])
 def test_bytes_before_covers_are_known_are_not_exceeded(comm, tmp_path_factory, model):
     """And those of --halo rows are counts."""

@@ -11,6 +11,7 @@ from mpi4py import MPI
 
 from batchgnn.base import buffers
 from batchgnn.modes.open import make_mode
+from batchgnn.modes.pipeline.slots import WAYS
 from batchgnn.run.session import open_session
 from batchgnn.watch import trace
 
@@ -28,7 +29,7 @@ def losses_of(comm, shards, settings):
             losses.append(mean_loss(session.grid.world, mode.epoch(epoch)))
             spans, _ = trace.recorded()
             mode.counts()
-        slots = [(each.name, each.about["slot"]) for each in spans if "slot" in each.about]
+        slots = [(each.name, each.about["slot"]) for each in spans if each.name in WAYS]
         return losses, slots, mode.totals()
 
 
