@@ -21,8 +21,8 @@ PAGES = (
     "partition/README.md", "tests/bench/README.md", "tests/recipes/README.md", *BESIDE_CODE, *DOCS,
 )  # fmt: skip
 APPS = (
-    "batchgnn.cli", "bench.ablation", "bench.ablation_cluster", "bench.convergence", "bench.peers",
-    "bench.peers_whole", "bench.peers_temporal", "cluster.contest", "cluster.hosts",
+    "batchgnn.cli", "bench.averaging_quality", "bench.ablation", "bench.ablation_cluster",
+    "bench.convergence", "bench.peers", "bench.peers_whole", "bench.peers_temporal", "cluster.contest", "cluster.hosts",
 )  # fmt: skip
 OTHERS = {
     "mpirun": {"--map-by", "--bind-to", "--oversubscribe"},
