@@ -22,7 +22,8 @@ PAGES = (
 )  # fmt: skip
 APPS = (
     "batchgnn.cli", "bench.averaging_quality", "bench.ablation", "bench.ablation_cluster",
-    "bench.convergence", "bench.peers", "bench.peers_whole", "bench.peers_temporal", "cluster.contest", "cluster.hosts",
+    "bench.convergence", "bench.peers", "bench.peers_whole", "bench.peers_temporal",
+    "cluster.contest", "cluster.hosts",
 )  # fmt: skip
 OTHERS = {
     "mpirun": {"--map-by", "--bind-to", "--oversubscribe"},
