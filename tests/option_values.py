@@ -186,9 +186,10 @@ def helps(pair):
     if "lost_updates" in pair:
         yield {"ways": (AUTO,)}
         yield {"ways": (AUTO,), "task": "event-labels"}
-    if "server_steps" in pair:
-        yield {"average": "llcg"}
+    if {"aggregate_cache", "negatives"} <= pair.keys():
+        yield {"exclude_seeds": False}
     rows = {"inputs": "embedding"} if "input_width" in pair else {}
+    rows |= {"average": "llcg"} if "server_steps" in pair else {}
     yield rows
     if pair.keys() & {"fanouts", "aggregate_memory"}:
         for layers, keep in product((2, 1, 3), (None, "memory")):

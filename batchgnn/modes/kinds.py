@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from batchgnn.base.bytes import MemoryPlan
 from batchgnn.comm.grid import Grid
@@ -78,6 +79,7 @@ class ModeKind:
     """A row of the table.
 
     options       subjects of settings that the mode has, besides those of every run
+    to_infer      options in place of those of a run that is not trained, on any number of ranks
     instead       of options that it has not, and that may be looked for: why, and what to type
     resolve       fills in defaults that depend on other options; raises ConfigError
     deal          which rank owns which vertices
@@ -108,6 +110,7 @@ class ModeKind:
     memory: Callable[[Extent], MemoryPlan]
     advice: str = LESS
     of_part: Mapping[str, str] = field(default_factory=dict)
+    to_infer: Mapping[str, Any] = field(default_factory=dict)
     instead: Mapping[str, str] = field(default_factory=dict)
     fit: Callable[[Extent], Settings] = lambda extent: extent.settings
     deal: Callable[[ShardStore, int, Settings], Dealt] = deal_shards
@@ -190,6 +193,7 @@ MODES = {
             resolve=resolve_averaging,
             deal=deal_trainers,
             deal_again=deal_trainers_again,
+            to_infer={"trainers": 1, "evaluator": False},
             make=AveragingMode,
             infer=chunked_inference,
             memory=plan_averaging,

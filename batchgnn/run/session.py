@@ -10,6 +10,7 @@ from batchgnn.base.threads import choose_threading_layer
 from batchgnn.comm.failure import abort_on_exception
 from batchgnn.comm.grid import Comm, start
 from batchgnn.comm.loss import Lost, losses_raised
+from batchgnn.modes.assembly import mode_of
 from batchgnn.modes.inputs import inputs_of, manifest_as_read
 from batchgnn.modes.open import open_share
 from batchgnn.modes.options import Messages
@@ -54,6 +55,7 @@ def open_run(run: Path, shards: Path | None, metric: str | None = None) -> Itera
         options["features"] = "mapped"
     if metric is not None:
         options["metric"] = metric
+    options |= mode_of(settings).to_infer
     with open_session(shards or where, settings.replace(**options)) as share:
         yield share
 

@@ -2,7 +2,8 @@
 
 `python tests/bench/averaging_quality.py`, in an environment that has BatchGNN, with the folder of
 real graphs in BATCHGNN_DATA. Each row is a job of three ranks of one thread that trains so many
-seconds, evaluations not counted; it keeps the model that was best on the validation split.
+seconds, evaluations not counted; it keeps the model that was best on the validation split. Rows
+take turns, a seed after the other, so that a slow minute of the machine hits all.
 """
 
 import json
@@ -135,20 +136,27 @@ def compare(
     print("|---|---|---|---|---|", flush=True)
     for name in graphs:
         graph = GRAPHS[name]
-        for said, row in ROWS.items():
-            shards, where = made(work, graph, row), work / f"runs-{os.getpid()}" / name / said
-            trained(shards, where / "warm", graph, row, 0, 2)  # kernels are compiled, files read
-            found = [
-                trained(shards, where / str(seed), graph, row, seed, seconds)
-                for seed in range(seeds)
-            ]
-            metric = found[0]["metric"]
-            scores = in_words([each[f"test_{metric}"] for each in found])
-            kept = mean(each["kept_edges"] for each in found)
-            steps = mean(t["steps"] for each in found for t in each["trainers"])
-            print(
-                f"| {name}, {metric} | {said} | {kept:.1%} | {steps:.0f} | {scores} |", flush=True
-            )
+        found: dict[str, list[dict]] = {said: [] for said in ROWS}
+        where = work / f"runs-{os.getpid()}" / name
+        shards = {said: made(work, graph, row) for said, row in ROWS.items()}
+        for said, row in ROWS.items():  # kernels are compiled, files read
+            trained(shards[said], where / said / "warm", graph, row, 0, 2)
+        for seed in range(seeds):
+            for said, row in ROWS.items():
+                run = where / said / str(seed)
+                found[said].append(trained(shards[said], run, graph, row, seed, seconds))
+        for said, results in found.items():
+            show(name, said, results)
+
+
+def show(name: str, said: str, results: list[dict]) -> None:
+    """A line of the table: means over the seeds."""
+    metric = results[0]["metric"]
+    scores = in_words([each[f"test_{metric}"] for each in results])
+    kept = mean(each["kept_edges"] for each in results)
+    steps = [mean(t["steps"] for t in each["trainers"]) for each in results]
+    took = f"{mean(steps):.0f} ({min(steps):.0f} to {max(steps):.0f})"
+    print(f"| {name}, {metric} | {said} | {kept:.1%} | {took} | {scores} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,9 @@ PAGES = (
     "partition/README.md", "tests/bench/README.md", "tests/recipes/README.md", *BESIDE_CODE, *DOCS,
 )  # fmt: skip
 APPS = (
-    "batchgnn.cli", "bench.ablation", "bench.ablation_cluster", "bench.convergence",
-    "bench.convert", "bench.peers", "bench.peers_whole", "bench.peers_temporal",
-    "cluster.contest", "cluster.hosts",
+    "batchgnn.cli", "bench.ablation", "bench.ablation_cluster", "bench.averaging_quality",
+    "bench.convergence", "bench.convert", "bench.peers", "bench.peers_whole",
+    "bench.peers_temporal", "cluster.contest", "cluster.hosts",
 )  # fmt: skip
 OTHERS = {
     "mpirun": {"--map-by", "--bind-to", "--oversubscribe", "--with-ft", "--mca"},
