@@ -49,7 +49,7 @@ def planned(run, num_ranks):
     task = task_of(settings).make(settings)
     model = build_model(store.manifest, settings, task)
     for rank in range(num_ranks):
-        grid = SimpleNamespace(rank=rank, size=num_ranks, node_size=num_ranks)
+        grid = SimpleNamespace(rank=rank, size=num_ranks, node_size=num_ranks, lost=())
         rows = settings[Features]
         read = store_as_read(dealt.view(store), settings)
         own = OwnShards(read, dealt.ownership, rank, rows.feature_dtype)

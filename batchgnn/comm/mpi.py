@@ -15,6 +15,9 @@ class NoMpiError(ConfigError):
 class NoMpi:
     """Stands for the module and for all that is in it; to call it raises NoMpiError."""
 
+    Exception = type("Exception", (BaseException,), {})
+    "What calls of MPI raise: it can be caught, and never is."
+
     def __init__(self, why: BaseException):
         """why: what the attempt to load it ended with."""
         self._why = why
