@@ -50,8 +50,8 @@ def graphs(shared_folder):
 def on_few_ranks(comm, shards, out, options):
     """Losses of those options that decide about numbers, on as few ranks as may be.
 
-    That is one, the ways of one stage, or one for each trainer. Ways, and an exact order of chunks,
-    that were chosen are given, on all ranks.
+    That is one, the ways of one stage, or one for each trainer, without an evaluator. Ways, and an
+    exact order of chunks, that were chosen are given, on all ranks.
     """
     settings = RunFolder(out).settings()
     decide = decisive(settings).keys() | {"epochs"}
@@ -65,7 +65,8 @@ def on_few_ranks(comm, shards, out, options):
         kept["wavefront"] = True
     num_ranks = prod(kept.get("ways") or [kept.get("pipeline_ways", 1)])
     if "round" in kept:
-        num_ranks = kept["trainers"] = kept.get("trainers") or comm.size
+        others = int(kept.pop("evaluator", False))
+        num_ranks = kept["trainers"] = kept.get("trainers") or comm.size - others
     alone = changed(settings_of(kept), mode=settings[Chosen].mode, overlap=False)
     few = comm.Split(comm.rank >= num_ranks)
     if comm.rank < num_ranks:
