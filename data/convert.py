@@ -19,10 +19,10 @@ from batchgnn.data.double_edges import settle_double_edges
 from batchgnn.data.labels import MAX_LABEL, refuse_many
 from batchgnn.data.split import check_fractions, random_split
 from batchgnn.kernels.pairs import add_pair_sums, pair_buckets
-from batchgnn.store.graph_writer import TEST, TRAIN, VALIDATION, GraphStoreWriter
+from batchgnn.store.graph_writer import TEST, TRAIN, VALIDATION, GraphSpec, GraphStoreWriter
 from batchgnn.store.labels import MULTICLASS, REGRESSION
 from batchgnn.store.seeds import SPLITS
-from batchgnn.store.taken import Record, lines_of
+from batchgnn.store.taken import Record, Tally, lines_of
 
 Arcs = Literal["directed", "once", "both"]
 EdgeChunk = (
@@ -167,12 +167,18 @@ def warnings(writer: GraphStoreWriter) -> Iterator[str]:
         yield "warning: there are no edges"
     if spec.num_features == 0:
         yield "warning: no vertex has features: train with --inputs degree, constant or embedding"
-    if tally.num_unlabelled == spec.num_vertices:
-        yield "warning: no vertex has a label, so nothing can be trained on this graph"
-    elif tally.by_part is not None and not tally.by_part[:, SPLITS["train"]].all():
-        yield "warning: there is no training vertex, so nothing can be trained on this graph"
+    if not spec.splits_edges:
+        yield from _without_seeds(spec, tally)
     if tally.num_weights_not_positive:
         yield "warning: --model gcn needs weights above 0"
+
+
+def _without_seeds(spec: GraphSpec, tally: Tally) -> Iterator[str]:
+    """Where no vertex can be trained on."""
+    if tally.num_unlabelled == spec.num_vertices:
+        yield "warning: no vertex has a label: links alone can be trained (partition --links)"
+    elif tally.by_part is not None and not tally.by_part[:, SPLITS["train"]].all():
+        yield "warning: there is no training vertex: links alone can be trained (partition --links)"
 
 
 def append_edges(

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from rich.console import Console, Group
 
 from batchgnn.base.bytes import format_bytes, parse_bytes
-from batchgnn.base.errors import StoreError
+from batchgnn.base.errors import ConfigError, StoreError
 from batchgnn.partition.cut import Cut
 from batchgnn.partition.partition import (
     as_split,
@@ -70,7 +70,7 @@ def inspect(
     /,
     *,
     trainers: Annotated[int | None, AT_LEAST_ONE] = None,
-    seed: Annotated[int, NOT_NEGATIVE] = 0,
+    seed: Annotated[int | None, NOT_NEGATIVE] = None,
 ) -> None:
     """Print what is in a graph store or a shard store: counts, cut, balance, memory per rank.
 
@@ -82,17 +82,19 @@ def inspect(
         Of a shard store: also what so many trainers of --mode averaging will have, the edges that
         are kept among them, how their labels differ, and how even they are. Edges are read.
     seed
-        The --seed of that training, which draws the deal.
+        With --trainers: the --seed of that training, which draws the deal. [default: 0]
     """
     if trainers is not None and not path.is_dir():
         raise StoreError(
             f"{path}: --trainers is about shards, a folder that batchgnn partition makes."
         )
+    if seed is not None and trainers is None:
+        raise ConfigError("--seed draws the deal among trainers: give --trainers, or leave it out.")
     if path.is_dir():
         store = ShardStore(path)
         tables = shard_tables(store)
         if trainers is not None:
-            tables = Group(tables, trainer_tables(store, trainers, seed))
+            tables = Group(tables, trainer_tables(store, trainers, seed or 0))
     else:
         tables = graph_tables(opened(_existing(path)))
     Console().print(tables)

@@ -80,6 +80,9 @@ def cut_into(
     refuse_existing(shards)
     source = open_whole(graph) if isinstance(graph, str | Path) else graph
     cut.check(source.num_vertices)
+    if show and cut.split is not None and source.splits_edges:
+        print(f"{source.name}: --links draws a split, and that of its edges is not used",
+              file=sys.stderr)  # fmt: skip
     source = as_split(source, cut)
     allowed = available() if memory is None else memory
     cut = with_method(source, cut, allowed, show=show)

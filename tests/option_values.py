@@ -134,7 +134,7 @@ CHECKED = {
     *("average", "server_steps", "ways", "lost_updates"),
     *("negatives", "eval_negatives", "eval_negatives_file"),
     *("decoder", "embedding", "class_weights", "inputs", "input_width", "features"),
-    *("exclude_seeds", "feature_cache", "halo", "evaluator", "on_loss", "stage_to"),
+    *("exclude_seeds", "feature_cache", "halo", "evaluator", "on_loss", "redeal", "stage_to"),
 }
 "What is compared with each other when settings are resolved."
 

@@ -84,6 +84,7 @@ class ModeKind:
     resolve       fills in defaults that depend on other options; raises ConfigError
     deal          which rank owns which vertices
     deal_again    the same when ranks were lost, for those that are left; None: such a job ends
+    to_go_on      options in place of those given, then
     share_rows    input rows in memory that ranks of a node share; collective
     make          the mode of a share; collective
     infer         exact predictions by a model that is trained already; collective
@@ -115,6 +116,7 @@ class ModeKind:
     fit: Callable[[Extent], Settings] = lambda extent: extent.settings
     deal: Callable[[ShardStore, int, Settings], Dealt] = deal_shards
     deal_again: Callable[[ShardStore, int, Settings, Sequence[Lost]], Dealt] | None = None
+    to_go_on: Mapping[str, Any] = field(default_factory=dict)
     share_rows: Callable[[Grid, OwnShards, Settings, bool], NodeRows | None] = _alone
     whole_graph: bool = False
     propagates: bool = False
@@ -193,6 +195,7 @@ MODES = {
             resolve=resolve_averaging,
             deal=deal_trainers,
             deal_again=deal_trainers_again,
+            to_go_on={"trainers": None},  # every rank is one
             to_infer={"trainers": 1, "evaluator": False},
             make=AveragingMode,
             infer=chunked_inference,

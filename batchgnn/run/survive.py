@@ -28,6 +28,7 @@ from batchgnn.comm.loss import (
     revoke,
 )
 from batchgnn.comm.values import values_of_all
+from batchgnn.modes.assembly import mode_of
 from batchgnn.modes.share import Share
 from batchgnn.modes.survival import Survival, SurvivingMode, drops
 from batchgnn.run.kept import Kept
@@ -99,8 +100,9 @@ class Survivor:
         if not lost:
             raise RankLostError("a message has failed, though no rank is gone: the job ends.")
         self.comm, self.lost, self._loop = comm, (*self.lost, *lost), None
-        if "trainers" in self.settings.given:  # every rank is one
-            self.settings = self.settings.replace(trainers=None)
+        to_go_on = mode_of(self.settings).to_go_on
+        given = {name: to_go_on[name] for name in to_go_on if name in self.settings.given}
+        self.settings = self.settings.replace(**given)
         if comm.rank == 0:
             self._say(lost, comm.size)
         gc.collect()  # the graph as it was opened before

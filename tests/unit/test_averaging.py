@@ -20,6 +20,13 @@ WRONG = [
     ({"mode": "averaging", "server_steps": 3}, "takes none: take --average llcg, or leave it out"),
     ({"mode": "averaging", "topology": "node-shared"}, "leave it out"),
     ({"mode": "averaging", "aggregate_cache": "store"}, "take --aggregate-cache memory, or"),
+    ({"mode": "averaging", "redeal": False}, "take --on-loss drop, or leave it out"),
+    (
+        {"mode": "averaging", "round": "2m", "straggler_deadline": 9.0},
+        "rounds of 120 s end by the clock.*take --on-loss drop",
+    ),
+    ({"mode": "averaging", "on_loss": "drop", "evaluator": True}, "together with --evaluator"),
+    ({"mode": "averaging", "on_loss": "drop", "average": "llcg"}, "together with --average llcg"),
 ]
 
 

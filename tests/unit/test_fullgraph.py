@@ -9,8 +9,10 @@ import pytest
 from checks import assert_gradient
 from graphs import learnable_graph, shards_of
 
-from batchgnn.modes.assembly import changed, settings_of
+from batchgnn.base.errors import ConfigError
+from batchgnn.modes.assembly import changed, resolved, settings_of
 from batchgnn.modes.open import make_mode
+from batchgnn.modes.options import Halo
 from batchgnn.nn.models import make_model
 from batchgnn.run.session import open_session
 
@@ -69,3 +71,14 @@ def test_threads_change_no_bit(shards, model):
             trained.append((losses, session.model.parameters.buffer.copy()))
     assert trained[0][0] == trained[1][0]
     np.testing.assert_array_equal(trained[0][1], trained[1][1])
+
+
+def test_a_halo_is_refused_where_there_is_none():
+    none = settings_of(mode="tensor")
+    for _ in range(2):  # as a run is resumed
+        none = resolved(none, "multiclass")
+    assert none[Halo].halo is None
+    with pytest.raises(ConfigError, match="--halo rows is of ranks that have the edges"):
+        resolved(settings_of(mode="tensor", halo="rows"), "multiclass")
+    groups = resolved(settings_of(mode="tensor", tensor_ways=2), "multiclass")
+    assert groups[Halo].halo == "cover"

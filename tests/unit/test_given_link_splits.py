@@ -128,6 +128,16 @@ def test_edges_listed_in_both_directions_are_of_one_part(tmp_path):
     assert not (tmp_path / "h.h5").exists()
 
 
+def test_what_is_taken_instead_is_said(tmp_path, capsys):
+    pairs, parts = edges()
+    write_csv(tmp_path / "e.csv", pairs, parts)
+    assert "no vertex has a label" not in str(convert(tmp_path / "e.csv", tmp_path / "g.h5"))
+    partition(tmp_path / "g.h5", tmp_path / "given", show=True)
+    assert "is not used" not in capsys.readouterr().err
+    partition(tmp_path / "g.h5", tmp_path / "drawn", links=(0.8, 0.1, 0.1), show=True)
+    assert "--links draws a split, and that of its edges is not used" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("again", [(1, 2), (2, 3), (3, 1)])
 def test_a_pair_of_two_parts_is_refused(tmp_path, again):
     """The other one in either direction: messages over one would tell of the other."""

@@ -8,7 +8,7 @@ from graphs import learnable_graph, shards_of, with_numbers
 from shards import random_graph
 
 import batchgnn.partition.cli as cli
-from batchgnn.base.errors import StoreError
+from batchgnn.base.errors import ConfigError, StoreError
 from batchgnn.graph.deal import deal_shards_to
 from batchgnn.modes.assembly import resolved, settings_of
 from batchgnn.modes.averaging.check import deal_trainers
@@ -126,3 +126,5 @@ def test_what_cannot_be_dealt_is_said(tmp_path):
         cli.inspect(path, trainers=5)
     with pytest.raises(StoreError, match="--trainers is about shards"):
         cli.inspect(tmp_path / "g.h5", trainers=5)
+    with pytest.raises(ConfigError, match="--seed draws the deal among trainers"):
+        cli.inspect(path, seed=5)

@@ -9,11 +9,11 @@ from batchgnn.comm.loss import Lost, numbers
 from batchgnn.graph.deal import deal_shards_to
 from batchgnn.graph.ownership import Ownership
 from batchgnn.modes.averaging.options import Trainers
-from batchgnn.modes.averaging.rounds import parse_round, rounds_within
+from batchgnn.modes.averaging.rounds import Round, parse_round, rounds_within
 from batchgnn.modes.deal import Dealt, deal_shards
 from batchgnn.modes.macrobatch.check import resolve_macrobatch
 from batchgnn.modes.share import Share
-from batchgnn.modes.survival import drops
+from batchgnn.modes.survival import Survival, drops
 from batchgnn.sampling.options import KeptInputs, Sampling
 from batchgnn.settings.general import Run, Training
 from batchgnn.settings.settings import Settings
@@ -53,7 +53,7 @@ def resolve_averaging(settings: Settings) -> Settings:
         settings = settings.replace(epochs=epochs)
     if Negatives in settings and settings[Negatives].negatives is None:
         settings = settings.replace(negatives="local:1")
-    _require_plain_to_drop(settings)
+    _check_survival(settings, each)
     return resolve_macrobatch(settings)
 
 
@@ -118,9 +118,23 @@ def _require_own(settings: Settings) -> None:
         )
 
 
-def _require_plain_to_drop(settings: Settings) -> None:
-    """Raise ConfigError where ranks do more than train, and may be lost."""
-    options = settings[Trainers]
+def _check_survival(settings: Settings, each: Round) -> None:
+    """Raise ConfigError where options have no effect, or ranks do more than train and may be lost.
+
+    each: round of the settings
+    """
+    options, survival = settings[Trainers], settings[Survival]
+    if not drops(settings) and not survival.redeal:
+        raise ConfigError(
+            "--no-redeal is about shards of ranks that are lost, without which the job ends: take "
+            "--on-loss drop, or leave it out."
+        )
+    if not drops(settings) and survival.straggler_deadline is not None and each.steps is None:
+        raise ConfigError(
+            f"--straggler-deadline: rounds of {each} end by the clock, and none waits for a late "
+            "trainer longer than its step: take --on-loss drop, which ends those that do not come, "
+            "or leave it out."
+        )
     if drops(settings) and (options.evaluator or options.average == "llcg"):
         what = "--evaluator" if options.evaluator else "--average llcg"
         raise ConfigError(

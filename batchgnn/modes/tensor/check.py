@@ -2,6 +2,7 @@
 
 from batchgnn.base.errors import ConfigError
 from batchgnn.modes.chosen import model_of
+from batchgnn.modes.options import Halo
 from batchgnn.modes.tensor.options import MOST_CHUNKS, Slices
 from batchgnn.modes.whole.check import resolve_whole
 from batchgnn.sampling.options import KeptInputs
@@ -10,7 +11,15 @@ from batchgnn.settings.settings import Settings
 
 def resolve_tensor(settings: Settings) -> Settings:
     """As of the whole graph; raises ConfigError."""
-    settings, slices = resolve_whole(settings), settings[Slices]
+    slices, halo = settings[Slices], settings[Halo].halo
+    if halo is not None and slices.tensor_ways is None:
+        raise ConfigError(
+            f"--halo {halo} is of ranks that have the edges of their own vertices, and here all have "
+            "all edges: leave it out, or give --tensor-ways, whose groups have them."
+        )
+    settings = resolve_whole(settings)
+    if slices.tensor_ways is None:
+        settings = settings.replace(halo=None)
     if slices.chunks != "auto" and not 1 <= slices.chunks <= MOST_CHUNKS:
         raise ConfigError(f"--chunks {slices.chunks}: give 1 to {MOST_CHUNKS}, or auto.")
     if settings[KeptInputs].aggregate_cache == "store":
