@@ -19,3 +19,12 @@ def trained(comm, shards, out, settings, *, resume=False):
             train_share(share, RunFolder(out), shards, resume)
         comm.Barrier()
         yield share
+
+
+def trained_in_two(comm, shards, out, settings, *, epochs):
+    """The folder of a run that ended after so many epochs, and was resumed to its end."""
+    with trained(comm, shards, out, settings.replace(epochs=epochs)):
+        pass
+    with trained(comm, shards, out, settings, resume=True):
+        pass
+    return out

@@ -54,6 +54,20 @@ def wait_asleep():
         time.sleep(0.001)
 
 
+def on_few_ranks(comm, count, function):
+    """What `function(comm)` returns on the first `count` ranks, on all; the others sleep."""
+    few = comm.Split(comm.rank >= count)
+    found = function(few) if comm.rank < count else None
+    wait_asleep()
+    few.Free()
+    return comm.bcast(found)
+
+
+def trainers_of(num_ranks):
+    """As many trainers as divide the ranks, down from half of them."""
+    return next(m for m in range(max(num_ranks // 2, 1), 0, -1) if num_ranks % m == 0)
+
+
 def on_one_rank(function):
     """`function(COMM_SELF, ...)` of the first rank, known to all, once for the same arguments.
 

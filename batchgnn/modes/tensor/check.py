@@ -14,8 +14,8 @@ def resolve_tensor(settings: Settings) -> Settings:
     slices, halo = settings[Slices], settings[Halo].halo
     if halo is not None and slices.tensor_ways is None:
         raise ConfigError(
-            f"--halo {halo} is of ranks that have the edges of their own vertices, and here all have "
-            "all edges: leave it out, or give --tensor-ways, whose groups have them."
+            f"--halo {halo} is of ranks that have the edges of their own vertices, and here all "
+            "have all edges: leave it out, or give --tensor-ways, whose groups have them."
         )
     settings = resolve_whole(settings)
     if slices.tensor_ways is None:

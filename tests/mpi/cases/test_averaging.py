@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 from graphs import GraphArrays, shards_of
 from jobs import losses, result
-from mpi.in_folder import trained
-from mpi.together import SAMPLED, changed, collectives, mean_loss, on_one_rank, wait_asleep, written
+from mpi.in_folder import trained, trained_in_two
+from mpi.together import (
+    SAMPLED,
+    changed,
+    collectives,
+    mean_loss,
+    on_few_ranks,
+    on_one_rank,
+    trainers_of,
+    wait_asleep,
+    written,
+)
 
 from batchgnn.base.errors import BatchGNNError
 from batchgnn.modes.averaging.mean import message_bytes
@@ -61,14 +71,9 @@ def test_one_trainer_is_mode_macrobatch_to_the_bit(comm, shards, overlap):
 
 @pytest.mark.parametrize("model", ["sage", "gcn", "gat"])
 def test_ranks_of_a_trainer_train_as_one_of_one_rank(comm, either, model):
-    """As many trainers as divide the ranks, down from half of them."""
-    trainers = next(m for m in range(max(comm.size // 2, 1), 0, -1) if comm.size % m == 0)
+    trainers = trainers_of(comm.size)
     settings = changed(BASE, model=model, trainers=trainers)
-    few = comm.Split(comm.rank >= trainers)
-    expected = train(few, either, settings) if comm.rank < trainers else None
-    wait_asleep()
-    few.Free()
-    expected = comm.bcast(expected)
+    expected = on_few_ranks(comm, trainers, lambda few: train(few, either, settings))
     found, parameters = train(comm, either, settings)
     np.testing.assert_allclose(found, expected[0], rtol=1e-5)
     np.testing.assert_allclose(parameters, expected[1], rtol=1e-3, atol=1e-5)
@@ -192,11 +197,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(comm, shards, shar
     out = shared_folder / average
     with trained(comm, shards, out, settings):
         pass
-    again = out.with_name(f"{out.name}-again")
-    with trained(comm, shards, again, settings.replace(epochs=2)):
-        pass
-    with trained(comm, shards, again, settings, resume=True):
-        pass
+    again = trained_in_two(comm, shards, out.with_name(f"{out.name}-again"), settings, epochs=2)
     assert losses(again) == losses(out)
     told = result(again)
     assert told["rounds"] == 4

@@ -5,8 +5,8 @@ import threading
 import numpy as np
 import pytest
 from jobs import losses, metrics, result
-from mpi.in_folder import trained
-from mpi.together import SAMPLED, changed, mean_loss, wait_asleep, written
+from mpi.in_folder import trained, trained_in_two
+from mpi.together import SAMPLED, changed, mean_loss, on_few_ranks, written
 
 from batchgnn.base.errors import BatchGNNError
 from batchgnn.modes.averaging.evaluator import Evaluation
@@ -29,15 +29,6 @@ def groups(request, comm):
     if comm.size % width or comm.size == width:
         pytest.skip(f"{comm.size} ranks are no groups of {width}")
     return width, comm.size // width - 1
-
-
-def of_few(comm, count, function):
-    """What a collective function says on the first ranks, on all."""
-    few = comm.Split(comm.rank >= count)
-    found = function(few) if comm.rank < count else None
-    wait_asleep()
-    few.Free()
-    return comm.bcast(found)
 
 
 def rounds_of(comm, shards, settings, count=4):
@@ -64,7 +55,7 @@ def test_trainers_train_as_without_and_scores_are_those_of_the_mean(comm, shards
     width, trainers = groups
     settings = changed(BASE, model=model, trainers=trainers)
     found = rounds_of(comm, shards, changed(settings, evaluator=True, epochs=4))
-    expected = of_few(comm, trainers * width, lambda few: rounds_of(few, shards, settings))
+    expected = on_few_ranks(comm, trainers * width, lambda few: rounds_of(few, shards, settings))
     known = []
     for (loss, now, told), (wanted, after, _) in zip(found, expected, strict=True):
         assert loss == pytest.approx(wanted, rel=1e-5)
@@ -140,11 +131,7 @@ def test_a_run_keeps_the_best_round_and_goes_on_after_a_stop(comm, shards, group
     for line in lines[:-1]:
         assert ("val_accuracy" in line) == ("scored_epoch" in line)
         assert line.get("scored_epoch", 0) < line["epoch"]
-    again = out.with_name(f"{out.name}-again")
-    with trained(comm, shards, again, settings.replace(epochs=2)):
-        pass
-    with trained(comm, shards, again, settings, resume=True):
-        pass
+    again = trained_in_two(comm, shards, out.with_name(f"{out.name}-again"), settings, epochs=2)
     assert losses(again) == losses(out)
 
 

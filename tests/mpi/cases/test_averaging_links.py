@@ -8,7 +8,8 @@ from mpi.together import (
     changed,
     collectives,
     mean_loss,
-    wait_asleep,
+    on_few_ranks,
+    trainers_of,
 )
 from mpi4py import MPI
 
@@ -55,14 +56,9 @@ def test_one_trainer_is_mode_macrobatch_to_the_bit(comm, shards, negatives):
 
 @pytest.mark.parametrize("negatives", ["local:2", "in-batch"])
 def test_ranks_of_a_trainer_train_as_one_of_one_rank(comm, shards, negatives):
-    """As many trainers as divide the ranks, down from half of them."""
-    trainers = next(m for m in range(max(comm.size // 2, 1), 0, -1) if comm.size % m == 0)
+    trainers = trainers_of(comm.size)
     settings = changed(BASE, trainers=trainers, negatives=negatives)
-    few = comm.Split(comm.rank >= trainers)
-    expected = train(few, shards, settings) if comm.rank < trainers else None
-    wait_asleep()
-    few.Free()
-    expected = comm.bcast(expected)
+    expected = on_few_ranks(comm, trainers, lambda few: train(few, shards, settings))
     found = train(comm, shards, settings)
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
     np.testing.assert_allclose(found[1], expected[1], rtol=1e-3, atol=1e-5)
